@@ -1,0 +1,1 @@
+"""One line around a python-binance client, and every exit order has a name."""

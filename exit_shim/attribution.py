@@ -1,0 +1,227 @@
+"""Which module asked for an order, and what that answer rests on."""
+
+import functools
+import inspect
+import os
+import site
+import sysconfig
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from pathlib import Path
+from types import CodeType, TracebackType
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+Evidence = Literal["context", "stack", "bind", "unknown"]
+"""In the order in which they count: said so in code; a frame of the call; a frame of the fetch; nothing."""
+
+UNKNOWN_MODULE: Final = "unknown"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Frame(Protocol):
+    """What is read of a stack frame; `types.FrameType` is one."""
+
+    @property
+    def f_code(self) -> Any:
+        """The code object: its `co_filename`, and its name for people."""
+
+    @property
+    def f_lineno(self) -> int:
+        """The line that runs."""
+
+    @property
+    def f_globals(self) -> dict[str, Any]:
+        """The module's names; `__name__` is read."""
+
+    @property
+    def f_back(self) -> "Frame | None":
+        """The caller."""
+
+
+class Attribution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Who asked for an order.
+
+    `module` is the short name for people (`position_monitor`), `dotted_module` the importable one;
+    `function`, `file` and `line` are the place that asked. `via` names the executors passed on the way,
+    nearest to the client first.
+    """
+
+    module: str
+    evidence: Evidence
+    dotted_module: str | None = None
+    function: str | None = None
+    file: str | None = None
+    line: int | None = None
+    via: tuple[str, ...] = ()
+    explanation: str | None = None
+
+
+class Declared(NamedTuple):
+    """What `attributed` says of the orders placed inside it."""
+
+    module: str
+    kind: str | None
+    explanation: str | None
+
+
+declared: ContextVar[Declared | None] = ContextVar("exit_shim_attributed", default=None)
+
+
+class attributed:  # noqa: N801 - reads as a word where it is used
+    """Name the module that the orders placed inside are to be attributed to; outranks the stack.
+
+    A context manager, in sync and async code alike, and a decorator of functions and coroutine
+    functions. The name follows `create_task` and `asyncio.to_thread`, as context variables do; it does
+    not follow a bare thread, a pool or a timer.
+
+    Args:
+        module: The name to record, such as "position_monitor".
+        kind: What the orders are for: sl, tp, partial_tp, trailing, breakeven, close or other_exit.
+            Declares them exits even where their fields do not show it.
+        explanation: Why, for the person who reads the record.
+    """
+
+    __slots__ = ("_declared", "_tokens")
+
+    def __init__(self, module: str, *, kind: str | None = None, explanation: str | None = None) -> None:
+        self._declared = Declared(module, kind, explanation)
+        self._tokens: list[Token[Declared | None]] = []
+
+    def __enter__(self) -> "attributed":  # noqa: PYI034 - Self is not in Python 3.10's typing
+        self._tokens.append(declared.set(self._declared))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        declared.reset(self._tokens.pop())
+
+    def __call__(self, function: F) -> F:
+        """Wrap a function or coroutine function so that its body runs inside this attribution."""
+
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with attributed(
+                self._declared.module, kind=self._declared.kind, explanation=self._declared.explanation
+            ):
+                return function(*args, **kwargs)
+
+        @functools.wraps(function)
+        async def inside_async(*args: Any, **kwargs: Any) -> Any:
+            with attributed(
+                self._declared.module, kind=self._declared.kind, explanation=self._declared.explanation
+            ):
+                return await function(*args, **kwargs)
+
+        return inside_async if inspect.iscoroutinefunction(function) else inside  # type: ignore[return-value]
+
+
+class Site(NamedTuple):
+    """The place in the bot's own code that asked, and the executors between it and the client."""
+
+    name: str
+    dotted: str
+    code: CodeType
+    line: int
+    via: tuple[str, ...]
+
+
+class SiteFinder:
+    """Finds the first frame of the bot's own code that is not an executor.
+
+    Skipped: the standard library, installed packages, this package. Passed through and kept in `via`:
+    modules declared executors, by short or dotted name. What a file is stays the same for the life of
+    the process, so it is decided once per file name (never per code object: identical functions in two
+    files compare equal, and one would be taken for the other).
+    """
+
+    def __init__(self, executors: frozenset[str]) -> None:
+        self._executors = executors
+        self._known: dict[str, tuple[str, bool] | None] = {}
+
+    def find(self, frame: Frame | None) -> tuple[Site | None, tuple[str, ...]]:
+        """Walk outwards from `frame`; the site, if any, and the executors passed."""
+        via: tuple[str, ...] = ()
+        known = self._known
+        while frame is not None:
+            code = frame.f_code
+            try:
+                own = known[code.co_filename]
+            except KeyError:
+                own = self._decide(code.co_filename, frame)
+            if own is not None:
+                name, is_executor = own
+                if not is_executor:
+                    dotted = frame.f_globals.get("__name__") or name
+                    return Site(name, dotted, code, frame.f_lineno, via), via
+                if name not in via:
+                    via = (*via, name)
+            frame = frame.f_back
+        return None, via
+
+    def _decide(self, filename: str, frame: Frame) -> tuple[str, bool] | None:
+        own = None
+        if not is_foreign(filename):
+            dotted = str(frame.f_globals.get("__name__", "__main__"))
+            name = short_name(dotted, filename)
+            own = name, not self._executors.isdisjoint((name, dotted))
+        if not filename.startswith("<"):  # "<string>" names many different texts
+            self._known[filename] = own
+        return own
+
+
+def attribute(finder: SiteFinder, frame: Frame | None, bound_at: Site | None) -> Attribution:
+    """Name who asked: from the context variable, else the call's stack, else where the method was fetched."""
+    found, via = finder.find(frame)
+    evidence: Evidence = "stack"
+    if found is None and bound_at is not None:
+        found, evidence = bound_at, "bind"
+        via = (*via, *(name for name in bound_at.via if name not in via))
+    said = declared.get()
+    module = found.name if found is not None else UNKNOWN_MODULE
+    if said is not None:
+        module, evidence = said.module, "context"
+    elif found is None:
+        evidence = "unknown"
+    if found is None:
+        return Attribution(
+            module=module, evidence=evidence, via=via, explanation=said.explanation if said else None
+        )
+    return Attribution(
+        module=module,
+        evidence=evidence,
+        dotted_module=found.dotted,
+        function=getattr(found.code, "co_qualname", found.code.co_name),  # co_qualname: Python 3.11
+        file=found.code.co_filename,
+        line=found.line,
+        via=via,
+        explanation=said.explanation if said else None,
+    )
+
+
+def short_name(dotted: str, filename: str) -> str:
+    """`backend.services.position_monitor` → `position_monitor`; a script or package main by its file."""
+    name = dotted.rpartition(".")[2]
+    if name != "__main__":
+        return name
+    path = Path(filename)
+    return path.parent.name if path.stem == "__main__" else path.stem
+
+
+@functools.lru_cache(maxsize=1)
+def _foreign_roots() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    roots = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    roots.update({site.getusersitepackages(), os.path.dirname(os.__file__), os.path.dirname(__file__)})  # noqa: PTH120
+    return tuple(root.rstrip(os.sep) + os.sep for root in roots)
+
+
+def is_foreign(filename: str) -> bool:
+    """True for the standard library, installed packages and exit_shim itself."""
+    if filename.startswith("<frozen "):
+        return True
+    parts = filename.replace("\\", "/")
+    return filename.startswith(_foreign_roots()) or "/site-packages/" in parts or "/dist-packages/" in parts

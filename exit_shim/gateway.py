@@ -1,0 +1,307 @@
+"""The only path of an order: read, attribute, judge, intend, send, conclude.
+
+All steps but the send are guarded: what fails in them is counted and logged, and the order goes out all
+the same. The send is the client's own method, called once, with what the bot gave.
+"""
+
+import asyncio
+import functools
+import hashlib
+import itertools
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from types import CoroutineType
+from typing import Any, Final, cast
+
+from exit_shim.attribution import Declared, Frame, Site, SiteFinder, attribute, declared
+from exit_shim.doors import Door, fix_client_order_ids, is_coroutine_method
+from exit_shim.journal import Journal
+from exit_shim.orders import KINDS, Kind
+from exit_shim.outcomes import Answer, read_answer, read_failure
+from exit_shim.policy import Roles, judge
+from exit_shim.records import Conclusion, Record, Submission
+from exit_shim.sinks import Sink
+from exit_shim.troubles import Troubles
+
+MAX_EXPLANATION: Final = 300
+"""Characters kept of an explanation."""
+
+
+class Passage:
+    """The exits of one call on their way out: what each is, its `seq` once journalled, and the clock.
+
+    `presend` and `total` are nanoseconds; `restart` is for a coroutine, whose clock stands still between
+    its making and its first step.
+    """
+
+    __slots__ = ("client", "presend", "seqs", "started", "submissions")
+
+    def __init__(self, submissions: Sequence[Submission], client: object, started: int) -> None:
+        self.submissions = submissions
+        self.client = client
+        self.started = started
+        self.presend = 0
+        self.seqs: list[int | None] = []
+
+    def pause(self) -> None:
+        """Take the time that the shim has spent so far."""
+        self.presend = time.perf_counter_ns() - self.started
+
+    def restart(self) -> None:
+        """Let the clock go on from what `pause` took."""
+        self.started = time.perf_counter_ns() - self.presend
+
+    def total(self) -> int:
+        """Nanoseconds since the call was entered."""
+        return time.perf_counter_ns() - self.started
+
+    def secrets(self) -> tuple[str, ...]:
+        """The client's credentials, to be kept out of every error text."""
+        own = getattr(self.client, "__dict__", {})
+        return tuple(
+            secret
+            for name in ("API_KEY", "API_SECRET")
+            if isinstance(secret := own.get(name), str) and secret
+        )
+
+
+class Gateway:
+    """Takes every order of every door through the six steps.
+
+    Args:
+        roles: Who is owner, legacy and executor.
+        current_mode: The EXIT_MODE of this moment.
+        journal: Where intents and outcomes are written down; None for nowhere.
+        sinks: Where concluded orders go besides.
+        account: The label to record instead of one derived from the client's API key.
+        troubles: Takes note of what fails in the shim itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        roles: Roles,
+        current_mode: Callable[[], str],
+        journal: Journal | None,
+        sinks: Sequence[Sink],
+        account: str | None,
+        troubles: Troubles,
+    ) -> None:
+        self.finder = SiteFinder(roles.executors)
+        self._roles = roles
+        self._current_mode = current_mode
+        self._journal = journal
+        self._sinks = tuple(sinks)
+        self._account = account
+        self._troubles = troubles
+        self._entries = (
+            itertools.count()
+        )  # next() is atomic; a lock here would be the dearest part of an entry
+        self._entries_looks = 0
+        self._entries_lock = threading.Lock()
+
+    def entry_orders(self) -> int:
+        """How many calls of a door carried no exit."""
+        with self._entries_lock:
+            self._entries_looks += 1
+            return next(self._entries) - self._entries_looks + 1
+
+    def site(self, frame: Frame | None) -> Site | None:
+        """The place that fetches a door's method, remembered for a call that comes without a stack."""
+        try:
+            return self.finder.find(frame)[0]
+        except Exception as error:  # noqa: BLE001 - an unreadable stack costs the evidence, not the order
+            self._troubles.note("remember who fetched the method", error)
+            return None
+
+    def is_entry(self, door: Door, params: Mapping[str, Any]) -> bool:
+        """True for a call that certainly carries no exit; it is counted, and nothing else is done."""
+        try:
+            if door.may_carry_exit(params) or declared.get() is not None:
+                return False
+        except Exception:  # noqa: BLE001 - odd values are read, and reported, further on
+            return False
+        next(self._entries)
+        return True
+
+    def call(
+        self,
+        door: Door,
+        method: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        frame: Frame | None,
+        bound_at: Site | None,
+    ) -> Any:
+        """Carry out one call of a door for the code at `frame`; returns or raises what the method does."""
+        passage, is_async = None, False
+        try:
+            passage = self._prepare(door, method, kwargs, frame, bound_at)
+            is_async = passage is not None and is_coroutine_method(method)
+        except Exception as error:  # noqa: BLE001
+            self._troubles.note("read, attribute and judge an order", error)
+        if passage is None:
+            return method(*args, **kwargs)
+        if is_async:
+            return self._named(self._send_async(passage, method, args, kwargs), method)
+        return self._send(passage, method, args, kwargs)
+
+    def _prepare(
+        self,
+        door: Door,
+        method: Callable[..., Any],
+        params: dict[str, Any],
+        frame: Frame | None,
+        bound_at: Site | None,
+    ) -> Passage | None:
+        """Steps 1 to 3: what the orders are, who asked, what the policy says. None: no exit among them."""
+        started = time.perf_counter_ns()
+        said = declared.get()
+        fix_client_order_ids(door, method, params)
+        orders = door.read(params, declared_kind(said))
+        if not orders:
+            next(self._entries)
+            return None
+        who, mode, now = attribute(self.finder, frame, bound_at), self._current_mode(), time.time_ns()
+        client = getattr(method, "__self__", None)
+        account = self._account or account_label(client)
+        passage = Passage(
+            [
+                Submission(
+                    ts=now,
+                    door=door.method,
+                    intent=door.intent,
+                    order=order,
+                    attribution=who,
+                    mode=mode,
+                    verdict=judge(order, who, mode, self._roles),
+                    account=account,
+                    batch_index=place,
+                )
+                for place, order in orders
+            ],
+            client,
+            started,
+        )
+        passage.pause()
+        return passage
+
+    def _intend(self, passage: Passage) -> None:
+        """Step 4: into the journal, before anything leaves."""
+        try:
+            if self._journal is not None:
+                for submission in passage.submissions:
+                    passage.seqs.append(self._journal.intend(submission))
+        except Exception as error:  # noqa: BLE001
+            self._troubles.note("journal an intent", error)
+        passage.pause()
+
+    def _send(
+        self, passage: Passage, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        self._intend(passage)
+        try:
+            result = method(*args, **kwargs)
+        except BaseException as error:
+            self._conclude(passage, [read_failure(error, passage.secrets())] * len(passage.submissions))
+            raise
+        if isinstance(result, CoroutineType):  # a plain function around an async client
+            return self._named(self._follow(passage, result), method)
+        if isinstance(result, asyncio.Future):
+            result.add_done_callback(functools.partial(self._conclude_future, passage))
+            return result
+        self._conclude(passage, answers(passage.submissions, result))
+        return result
+
+    async def _send_async(
+        self,
+        passage: Passage,
+        method: Callable[..., Coroutine[Any, Any, Any]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        passage.restart()
+        self._intend(passage)
+        return await self._follow(passage, method(*args, **kwargs))
+
+    async def _follow(self, passage: Passage, sending: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            result = await sending
+        except BaseException as error:
+            self._conclude(passage, [read_failure(error, passage.secrets())] * len(passage.submissions))
+            raise
+        self._conclude(passage, answers(passage.submissions, result))
+        return result
+
+    def _conclude_future(self, passage: Passage, future: "asyncio.Future[Any]") -> None:
+        if future.cancelled():
+            found = [Answer("unknown", error_message="CancelledError")] * len(passage.submissions)
+        elif (error := future.exception()) is not None:
+            found = [read_failure(error, passage.secrets())] * len(passage.submissions)
+        else:
+            found = answers(passage.submissions, future.result())
+        self._conclude(passage, found)
+
+    def _conclude(self, passage: Passage, found: Sequence[Answer]) -> None:
+        """Step 6: the journal first, then whoever else wants to know."""
+        try:
+            presend, total = passage.presend / 1000, passage.total() / 1000
+            for (seq, submission), answer in zip(passage_rows(passage), found, strict=True):
+                conclusion = Conclusion(presend_us=presend, total_us=total, **answer._asdict())
+                if self._journal is not None and seq is not None:
+                    self._journal.conclude(seq, conclusion)
+                run_id = self._journal.run_id if self._journal is not None else ""
+                self._emit(Record(run_id=run_id, seq=seq or 0, submission=submission, conclusion=conclusion))
+        except Exception as error:  # noqa: BLE001
+            self._troubles.note("conclude an order", error)
+
+    def _emit(self, record: Record) -> None:
+        for sink in self._sinks:
+            try:
+                sink.emit(record)
+            except Exception as error:  # noqa: BLE001, PERF203 - one sink's failure is not another's
+                self._troubles.note(f"sink {type(sink).__name__}", error)
+
+    @staticmethod
+    def _named(coroutine: Coroutine[Any, Any, Any], method: Callable[..., Any]) -> Coroutine[Any, Any, Any]:
+        """Give the coroutine the client's own names, which warnings and task dumps show."""
+        own = cast("Any", coroutine)
+        for name in ("__name__", "__qualname__"):
+            if isinstance(given := getattr(method, name, None), str):
+                setattr(own, name, given)
+        return coroutine
+
+
+def passage_rows(passage: Passage) -> Iterator[tuple[int | None, Submission]]:
+    """Each submission with its `seq`; None where the journal did not take it."""
+    return zip(itertools.chain(passage.seqs, itertools.repeat(None)), passage.submissions)  # noqa: B905 - padded
+
+
+def answers(submissions: Sequence[Submission], result: Any) -> list[Answer]:
+    """What a returned value says of each submission: a batch answers with a list, in the batch's order."""
+    if isinstance(result, list):
+        return [
+            read_answer(result[place] if (place := submission.batch_index or 0) < len(result) else None)
+            for submission in submissions
+        ]
+    return [read_answer(result)] * len(submissions)
+
+
+def declared_kind(said: Declared | None) -> Kind | None:
+    """The kind that `attributed` declared; one that we do not know is `other_exit`, never an error."""
+    if said is None or said.kind is None:
+        return None
+    return cast("Kind", said.kind) if said.kind in KINDS else "other_exit"
+
+
+def account_label(client: object) -> str | None:
+    """A stable name for the account behind a client that does not give the key away."""
+    key = getattr(client, "__dict__", {}).get("API_KEY")  # never through __getattr__: adapters may act on it
+    return key_label(key) if isinstance(key, str) and key else None
+
+
+@functools.lru_cache(maxsize=64)
+def key_label(key: str) -> str:
+    """`key-` and eight hex digits of the API key's digest."""
+    return f"key-{hashlib.blake2s(key.encode(), digest_size=4).hexdigest()}"

@@ -1,0 +1,45 @@
+"""The same doors on python-binance's classes themselves, for bots that make their own clients."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from exit_shim.doors import DOORS, Door
+from exit_shim.gateway import Gateway
+from exit_shim.proxy import _Base, bound_door
+
+
+class InstalledDoor(_Base):  # type: ignore[misc]
+    """A client class's method, which hands out doors when it is fetched from an instance."""
+
+    def __init__(self, function: Any, door: Door, gateway: Gateway) -> None:
+        super().__init__(function)
+        self._self_door = door
+        self._self_gateway = gateway
+
+    def __get__(self, client: Any, owner: type | None = None) -> Any:
+        method = self.__wrapped__.__get__(client, owner)
+        if client is None:
+            return method
+        gateway = self._self_gateway
+        return bound_door(method, self._self_door, gateway, gateway.site(sys._getframe(1)))  # noqa: SLF001
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the client's own docstring shows
+        return self.__wrapped__(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def installed(gateway: Gateway) -> Iterator[None]:
+    """Every client of python-binance, made before or inside, goes through `gateway`; exactly undone after."""
+    from binance.async_client import AsyncClient  # noqa: PLC0415 - heavy, and only `run` needs it
+    from binance.client import Client  # noqa: PLC0415
+
+    with contextlib.ExitStack() as undo:
+        for client_class in (Client, AsyncClient):
+            for door in DOORS:
+                function = vars(client_class).get(door.method)
+                if function is not None:
+                    setattr(client_class, door.method, InstalledDoor(function, door, gateway))
+                    undo.callback(setattr, client_class, door.method, function)
+        yield

@@ -1,0 +1,40 @@
+"""EXIT_MODE: who is meant to own exits. Pure: given the environment's values, what they mean."""
+
+import functools
+from typing import Final, NamedTuple
+
+LEGACY: Final = "LEGACY"
+EXIT_BRAIN_V3: Final = "EXIT_BRAIN_V3"
+MODES: Final = (LEGACY, EXIT_BRAIN_V3)
+
+MODE_VARIABLE: Final = "EXIT_MODE"
+BRAIN_FLAG_VARIABLE: Final = "EXIT_BRAIN_V3_ENABLED"
+
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+class ResolvedMode(NamedTuple):
+    """The mode in force, and what is wrong with the values it came from."""
+
+    mode: str
+    problems: tuple[str, ...]
+
+
+@functools.lru_cache(maxsize=64)
+def resolve_mode(written: str | None, brain_flag: str | None) -> ResolvedMode:
+    """Read EXIT_MODE and hold it against EXIT_BRAIN_V3_ENABLED; nothing raises, LEGACY is the way out."""
+    problems = []
+    mode = (written or LEGACY).strip().upper() or LEGACY
+    if mode not in MODES:
+        problems.append(
+            f"{MODE_VARIABLE}={written!r} is no mode; it must be one of {', '.join(MODES)}. Using {LEGACY}."
+        )
+        mode = LEGACY
+    flag = (brain_flag or "").strip().lower()
+    if (flag in _TRUE and mode == LEGACY) or (flag in _FALSE and mode == EXIT_BRAIN_V3):
+        problems.append(
+            f"configuration mismatch: {MODE_VARIABLE}={mode} but {BRAIN_FLAG_VARIABLE}={brain_flag}. "
+            f"{MODE_VARIABLE} decides; set both to agree."
+        )
+    return ResolvedMode(mode, tuple(problems))

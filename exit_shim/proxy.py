@@ -1,0 +1,113 @@
+"""The transparent proxy around a client, and the method objects that its doors hand out."""
+
+import copy
+import sys
+from typing import Any, TypeVar
+
+import wrapt
+
+from exit_shim.attribution import Site
+from exit_shim.doors import DOORS, Door
+from exit_shim.gateway import Gateway
+
+# wrapt 2 keeps __iter__ out of its base class: a client that cannot be iterated must not look as if it could.
+_Base: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
+
+C = TypeVar("C")
+
+
+class BoundDoor(_Base):  # type: ignore[misc]
+    """A door's bound method: to every eye the client's own, but called it goes through the gateway."""
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the client's own docstring shows
+        door, gateway, bound_at = self._self_way
+        if gateway.is_entry(door, kwargs):
+            return self.__wrapped__(*args, **kwargs)
+        return gateway.call(door, self.__wrapped__, args, kwargs, sys._getframe(1), bound_at)  # noqa: SLF001
+
+    def __copy__(self) -> "BoundDoor":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return copy.deepcopy(self.__wrapped__, memo)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.__wrapped__.__reduce_ex__(protocol)
+
+
+def bound_door(method: Any, door: Door, gateway: Gateway, bound_at: Site | None) -> Any:
+    """Hand out `method` as the door's; one that another layer handed out is taken over, not doubled."""
+    if type(method) is BoundDoor:
+        method = method.__wrapped__
+    bound = BoundDoor(method)
+    bound._self_way = (door, gateway, bound_at)  # noqa: SLF001 - wrapt's own prefix for a proxy's attributes
+    return bound
+
+
+class DoorAttribute:
+    """One row of the door table as an attribute of the proxy class; absent where the client has none."""
+
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def __get__(self, proxy: Any, owner: type | None = None) -> Any:
+        if proxy is None:
+            return self
+        door = self._door
+        method = getattr(proxy.__wrapped__, door.method)
+        gateway = proxy._self_gateway  # noqa: SLF001
+        return bound_door(method, door, gateway, gateway.site(sys._getframe(1)))  # noqa: SLF001
+
+    def __set__(self, proxy: Any, value: Any) -> None:
+        setattr(proxy.__wrapped__, self._door.method, value)
+
+    def __delete__(self, proxy: Any) -> None:
+        delattr(proxy.__wrapped__, self._door.method)
+
+
+class ClientProxy(_Base):  # type: ignore[misc]
+    """The client, with the doors of the table intercepted; all else stays on wrapt's own path in C."""
+
+    def __init__(self, client: Any, gateway: Gateway) -> None:
+        super().__init__(client)
+        self._self_gateway = gateway
+
+    def __enter__(self) -> Any:
+        return self._own(self.__wrapped__.__enter__())
+
+    async def __aenter__(self) -> Any:
+        return self._own(await self.__wrapped__.__aenter__())
+
+    def _own(self, entered: Any) -> Any:
+        """Entering a context hands back the proxy, not the client inside it."""
+        return self if entered is self.__wrapped__ else entered
+
+    def __copy__(self) -> "ClientProxy":
+        return ClientProxy(copy.copy(self.__wrapped__), self._self_gateway)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ClientProxy":
+        return ClientProxy(copy.deepcopy(self.__wrapped__, memo), self._self_gateway)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return wrap_again, (self.__wrapped__,)
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
+
+for _door in DOORS:
+    setattr(ClientProxy, _door.method, DoorAttribute(_door))
+
+
+def wrap_again(client: C) -> C:
+    """Unpickle: around the client that arrived, in the process where it arrived."""
+    from exit_shim.shim import default_shim  # noqa: PLC0415 - only the other side of a pickle needs it
+
+    return default_shim().wrap(client)
+
+
+def unwrap(client: C) -> C:
+    """The client inside a proxy; what is no proxy comes back as it is."""
+    return client.__wrapped__ if type(client) is ClientProxy else client  # type: ignore[attr-defined]

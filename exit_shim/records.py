@@ -1,0 +1,108 @@
+"""The events of an order's life: what is written down before it leaves, and what came of it."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from exit_shim.attribution import Attribution
+from exit_shim.doors import Intent
+from exit_shim.orders import ExitOrder
+from exit_shim.policy import ALLOWED, Verdict
+
+Outcome = Literal["accepted", "rejected", "denied", "suppressed", "unknown", "not_sent"]
+"""`denied` is our word, `rejected` the exchange's; `unknown` means that the order may rest there."""
+
+
+class Submission(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An order about to leave: what, by whom, judged how. `ts` is nanoseconds since the epoch."""
+
+    ts: int
+    door: str
+    intent: Intent
+    order: ExitOrder
+    attribution: Attribution
+    mode: str
+    verdict: Verdict = ALLOWED
+    account: str | None = None
+    batch_index: int | None = None
+
+
+class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What the exchange's answer, or its silence, proves.
+
+    `presend_us` is what the shim added before the send; `total_us` the whole call as the bot saw it,
+    the exchange included. Both in microseconds.
+    """
+
+    outcome: Outcome
+    order_id: int | None = None
+    algo_id: int | None = None
+    client_order_id: str | None = None
+    error_code: int | None = None
+    error_message: str | None = None
+    presend_us: float = 0.0
+    total_us: float = 0.0
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One order as the journal knows it. Without a conclusion it is in doubt."""
+
+    run_id: str
+    seq: int
+    submission: Submission
+    conclusion: Conclusion | None = None
+
+    def flat(self) -> dict[str, Any]:
+        """One level of JSON-ready keys, the same for every record: the line that `records --json` prints.
+
+        `outcome` is null while nothing is known of the order: in doubt. Amounts are strings.
+        """
+        submission, conclusion = self.submission, self.conclusion or _NOT_CONCLUDED
+        order, who = submission.order, submission.attribution
+        fields = {
+            "ts": submission.ts,
+            "run_id": self.run_id,
+            "seq": self.seq,
+            "account": submission.account,
+            "door": submission.door,
+            "intent": submission.intent,
+            "symbol": order.symbol,
+            "side": order.side,
+            "position_side": order.position_side,
+            "type": order.type,
+            "kind": order.kind,
+            "quantity": order.quantity,
+            "price": order.price,
+            "trigger_price": order.trigger_price,
+            "activation_price": order.activation_price,
+            "callback_rate": order.callback_rate,
+            "close_position": order.close_position,
+            "reduce_only": order.reduce_only,
+            "time_in_force": order.time_in_force,
+            "working_type": order.working_type,
+            "client_order_id": conclusion.client_order_id or order.client_order_id,
+            "batch_index": submission.batch_index,
+            "module": who.module,
+            "dotted_module": who.dotted_module,
+            "function": who.function,
+            "file": who.file,
+            "line": who.line,
+            "via": who.via,
+            "evidence": who.evidence,
+            "explanation": who.explanation,
+            "mode": submission.mode,
+            "verdict": submission.verdict.action,
+            "reasons": submission.verdict.reasons,
+            "outcome": conclusion.outcome if self.conclusion else None,
+            "order_id": conclusion.order_id,
+            "algo_id": conclusion.algo_id,
+            "error_code": conclusion.error_code,
+            "error_message": conclusion.error_message,
+            "presend_us": conclusion.presend_us if self.conclusion else None,
+            "total_us": conclusion.total_us if self.conclusion else None,
+        }
+        plain: dict[str, Any] = msgspec.to_builtins(fields)
+        return plain
+
+
+_NOT_CONCLUDED = Conclusion(outcome="unknown")

@@ -1,0 +1,213 @@
+"""The object that holds the parts together, and the process-wide one that `wrap` uses by default."""
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, TypeVar
+
+from exit_shim.attribution import Site, attributed
+from exit_shim.doors import DOOR_NAMES
+from exit_shim.gateway import Gateway
+from exit_shim.journal import Journal, default_path
+from exit_shim.logs import GATEWAY, METRICS, MODE, logger
+from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, MODES, resolve_mode
+from exit_shim.policy import Roles
+from exit_shim.proxy import BoundDoor, ClientProxy, unwrap
+from exit_shim.sinks import Sink
+from exit_shim.sinks.log import LogSink
+from exit_shim.sinks.metrics import ExitOrderMetrics
+from exit_shim.troubles import Troubles
+
+JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
+DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
+
+C = TypeVar("C")
+
+
+def is_disabled() -> bool:
+    """EXIT_SHIM_DISABLED=1: `wrap` hands back the client itself and nothing is recorded."""
+    return os.environ.get(DISABLED_VARIABLE, "").strip().lower() in {"1", "true", "yes", "on"}
+
+
+class ExitShim:
+    """One configuration: journal, roles, mode, sinks and counts, for any number of clients.
+
+    Everything is optional; None means the default, an empty sequence means none.
+
+    Args:
+        journal: Path of the journal. None: EXIT_SHIM_JOURNAL, else the platform's state folder. False: no
+            journal. A path that cannot be written costs a warning and the record, never an order.
+        mode: "LEGACY" or "EXIT_BRAIN_V3". None: the environment's EXIT_MODE, read at each order.
+        roles: Who is legacy, executor and owner. None: the defaults of `Roles`.
+        sinks: Where concluded orders go besides journal and metrics. None: one log line each through
+            structlog.
+        account: The label recorded for the account. None: one derived from the client's API key, which
+            does not give it away.
+
+    Raises:
+        ValueError: `mode` is not one of the modes.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: str | os.PathLike[str] | Literal[False] | None = None,
+        mode: str | None = None,
+        roles: Roles | None = None,
+        sinks: Sequence[Sink] | None = None,
+        account: str | None = None,
+    ) -> None:
+        if mode is not None and mode not in MODES:
+            raise ValueError(f"mode={mode!r} is no mode; it must be one of {', '.join(MODES)}, or None")
+        self.metrics = ExitOrderMetrics()
+        self.roles = roles or Roles()
+        self._mode = mode
+        self._told: set[str] = set()
+        self.troubles = Troubles()
+        self.journal = None if journal is False else Journal(journal or journal_path(), self._journal_trouble)
+        self.gateway = Gateway(
+            roles=self.roles,
+            current_mode=self.mode,
+            journal=self.journal,
+            sinks=[self.metrics, *([LogSink()] if sinks is None else sinks)],
+            account=account,
+            troubles=self.troubles,
+        )
+
+    def wrap(self, client: C) -> C:
+        """A transparent proxy around `client`; wrapping twice is wrapping once."""
+        if is_disabled():
+            return unwrap(client)
+        if type(client) is ClientProxy and client._self_gateway is self.gateway:  # type: ignore[attr-defined]  # noqa: SLF001
+            return client
+        if self.journal is not None:
+            self.journal.open()
+        proxy: Any = ClientProxy(unwrap(client), self.gateway)
+        return proxy  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """While inside, every python-binance client of this process goes through this shim, wrapped or no."""
+        from exit_shim.install import installed  # noqa: PLC0415 - imports python-binance
+
+        if self.journal is not None:
+            self.journal.open()
+        with installed(self.gateway):
+            yield
+
+    def mode(self) -> str:
+        """The mode in force now; what is wrong with it is logged once."""
+        if self._mode is not None:
+            return self._mode
+        environ = os.environ
+        resolved = resolve_mode(environ.get(MODE_VARIABLE), environ.get(BRAIN_FLAG_VARIABLE))
+        for problem in resolved.problems:
+            if problem not in self._told:
+                self._told.add(problem)
+                logger().warning(f"{MODE} {problem}")
+        return resolved.mode
+
+    async def submit(
+        self,
+        module_name: str,
+        symbol: str,
+        order_params: Mapping[str, Any],
+        order_kind: str,
+        client: Any,
+        explanation: str | None = None,
+    ) -> Any:
+        """Place one exit order in the name of a module, without relying on the stack.
+
+        A sync client is called on a worker thread, so the event loop goes on. Returns what the client
+        returns and raises what it raises; `order_params` are sent as they are.
+        """
+        method = unwrap(client).futures_create_order
+        if type(method) is BoundDoor:
+            method = method.__wrapped__
+        is_async = inspect.iscoroutinefunction(method)
+        place = method
+        if not is_disabled():
+            self._hold_against(symbol, order_params)
+            place = functools.partial(self._place, method, self.gateway.site(sys._getframe(1)))  # noqa: SLF001
+        with attributed(module_name, kind=order_kind, explanation=explanation):
+            placing = place(**order_params) if is_async else await asyncio.to_thread(place, **order_params)
+            return await placing if inspect.isawaitable(placing) else placing
+
+    def _place(self, method: Any, site: Site | None, /, **params: Any) -> Any:
+        return self.gateway.call(DOOR_NAMES["futures_create_order"], method, (), params, None, site)
+
+    def summary(self) -> dict[str, Any]:
+        """The metrics, and how the shim itself fares; JSON-ready."""
+        return {
+            **self.metrics.get_summary(),
+            "entry_orders": self.gateway.entry_orders(),
+            "internal_errors": self.troubles.count,
+            "journal": None if self.journal is None else self.journal.health()._asdict(),
+        }
+
+    def log_summary(self) -> None:
+        """One log line with the counts."""
+        logger().info(f"{METRICS} exit orders so far", **self.summary())
+
+    def close(self) -> None:
+        """Flush and let go of the journal; a later order opens it again."""
+        if self.journal is not None:
+            self.journal.close()
+
+    def _hold_against(self, symbol: str, order_params: Mapping[str, Any]) -> None:
+        with contextlib.suppress(AttributeError, TypeError):
+            sent = order_params.get("symbol")
+            if sent != symbol:
+                logger().warning(
+                    f"{GATEWAY} submit_exit_order was told symbol={symbol} but the order says {sent}; "
+                    "it is sent as the order says"
+                )
+
+    def _journal_trouble(self, error: Exception) -> None:
+        self.troubles.note("write the journal", error)
+
+
+def journal_path() -> str:
+    """Where the journal is, by the environment or the platform."""
+    return os.environ.get(JOURNAL_VARIABLE) or str(default_path())
+
+
+_default: ExitShim | None = None
+_default_lock = threading.Lock()
+
+
+def default_shim() -> ExitShim:
+    """The process-wide shim, made from the environment on first use."""
+    global _default  # noqa: PLW0603 - there is one per process, by design
+    with _default_lock:
+        if _default is None:
+            _default = ExitShim()
+        return _default
+
+
+def forget_default_shim() -> None:
+    """Close and drop the process-wide shim, so that the next use makes one from the environment of then."""
+    global _default  # noqa: PLW0603
+    with _default_lock:
+        if _default is not None:
+            _default.close()
+        _default = None
+
+
+def wrap(client: C, *, shim: ExitShim | None = None) -> C:
+    """A transparent proxy around a python-binance client, a fake or an adapter.
+
+    Every exit order placed through it is attributed to the module that asked, judged, written to the
+    journal before it leaves, sent unchanged, and concluded with what came back. Idempotent. With
+    EXIT_SHIM_DISABLED=1 it is the client itself.
+
+    Args:
+        client: The client that the bot has; sync or async.
+        shim: The configuration to use; None for the process-wide one.
+    """
+    return (shim or default_shim()).wrap(client)

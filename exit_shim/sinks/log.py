@@ -1,0 +1,79 @@
+"""Each order as structlog lines under the prefixes that operators of the first exit gateways filter by."""
+
+from typing import Any
+
+from exit_shim.logs import GATEWAY, GUARD, logger
+from exit_shim.records import Conclusion, Record, Submission
+
+
+class LogSink:
+    """Logs the submission and the conclusion, and before them what the guard found."""
+
+    def emit(self, record: Record) -> None:
+        """Log one concluded order: info where all is well, warning or error where somebody should look."""
+        log, submission = logger(), record.submission
+        names = {
+            "kind": submission.order.kind,
+            "symbol": submission.order.symbol,
+            "module": submission.attribution.module,
+            "type": submission.order.type,
+        }
+        for reason in submission.verdict.reasons:
+            log.warning(f"{GUARD} {guard_text(reason)}", reason=reason, **names)
+        log.info(f"{GATEWAY} submitting exit order", **names, **submitted(submission))
+        if record.conclusion is not None:
+            conclude(log, record.conclusion, names, submission.order.client_order_id)
+
+
+def guard_text(reason: str) -> str:
+    """A reason code as the words that the line begins with."""
+    return f"{reason.partition(' ')[0]}: let through, this guard only warns"
+
+
+def submitted(submission: Submission) -> dict[str, Any]:
+    """What the line of a submission tells beyond the names."""
+    order, who = submission.order, submission.attribution
+    return {
+        "side": order.side,
+        "position_side": order.position_side,
+        "quantity": order.quantity,
+        "price": order.price,
+        "trigger_price": order.trigger_price,
+        "function": who.function,
+        "line": who.line,
+        "via": ",".join(who.via) or None,
+        "evidence": who.evidence,
+        "explanation": who.explanation,
+        "mode": submission.mode,
+        "door": submission.door,
+    }
+
+
+def conclude(log: Any, conclusion: Conclusion, names: dict[str, Any], client_order_id: str | None) -> None:
+    """Log what became of an order, loudest where it may rest at the exchange unseen."""
+    known = {
+        "client_order_id": conclusion.client_order_id or client_order_id,
+        "total_us": conclusion.total_us,
+    }
+    if conclusion.outcome == "accepted":
+        log.info(
+            f"{GATEWAY} exit order accepted",
+            **names,
+            order_id=conclusion.order_id,
+            algo_id=conclusion.algo_id,
+            **known,
+        )
+        return
+    wrong = {"error_code": conclusion.error_code, "error": conclusion.error_message}
+    if conclusion.outcome == "unknown":
+        log.error(
+            f"{GATEWAY} exit order IN DOUBT: the exchange may have it; look it up by its client order id "
+            "before placing another",
+            **names,
+            **wrong,
+            **known,
+        )
+    elif conclusion.outcome == "not_sent":
+        log.warning(f"{GATEWAY} exit order NOT SENT: it never left this process", **names, **wrong, **known)
+    else:
+        log.warning(f"{GATEWAY} exit order {conclusion.outcome}", **names, **wrong, **known)

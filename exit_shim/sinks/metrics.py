@@ -1,0 +1,55 @@
+"""Counts of exit orders, in memory, under the keys that the first exit gateways had and a few more."""
+
+import threading
+from collections import Counter
+from typing import Any
+
+from exit_shim.policy import OWNERSHIP_CONFLICT
+from exit_shim.records import Record
+
+
+class ExitOrderMetrics:
+    """Thread-safe counts since the start of the process or the last `reset`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Start from nothing."""
+        with self._lock:
+            self._by_module: Counter[str] = Counter()
+            self._by_kind: Counter[str] = Counter()
+            self._by_outcome: Counter[str] = Counter()
+            self._conflicts = 0
+            self._conditional = 0
+
+    def emit(self, record: Record) -> None:
+        """Count one order. A conditional order that may open a position counts apart from the exits."""
+        submission = record.submission
+        with self._lock:
+            if submission.order.kind == "conditional":
+                self._conditional += 1
+                return
+            self._by_module[submission.attribution.module] += 1
+            self._by_kind[submission.order.kind] += 1
+            self._by_outcome[record.conclusion.outcome if record.conclusion else "unknown"] += 1
+            self._conflicts += any(
+                reason.startswith(OWNERSHIP_CONFLICT) for reason in submission.verdict.reasons
+            )
+
+    def get_summary(self) -> dict[str, Any]:
+        """The counts; JSON-ready.
+
+        `total_orders`, `orders_by_module`, `orders_by_kind` and `ownership_conflicts` count every exit
+        order submitted, whatever became of it; `orders_by_outcome` tells that.
+        """
+        with self._lock:
+            return {
+                "total_orders": sum(self._by_module.values()),
+                "orders_by_module": dict(self._by_module),
+                "orders_by_kind": dict(self._by_kind),
+                "ownership_conflicts": self._conflicts,
+                "orders_by_outcome": dict(self._by_outcome),
+                "conditional_orders": self._conditional,
+            }

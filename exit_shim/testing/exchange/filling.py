@@ -1,0 +1,69 @@
+"""A fill, and everything that follows from it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from .account import MAKER_RATE, TAKER_RATE
+from .numbers import money
+from .orders import Order, Trade
+from .positions import Position
+from .state import State
+
+
+def fill(state: State, order: Order, quantity: Decimal, price: Decimal, *, maker: bool) -> None:
+    """Trade `quantity` of an order at `price`: order, position, wallet and trade list move together."""
+    now = state.now
+    order.executed += quantity
+    order.quote += quantity * price
+    position = state.position_to_change(order.symbol, order.position_side)
+    realised = position.apply(quantity * order.sign, price)
+    commission = money(quantity * price * (MAKER_RATE if maker else TAKER_RATE))
+    position.update_time = state.account.update_time = now
+    state.account.wallet += realised - commission
+    state.trades.append(
+        Trade(
+            trade_id=state.ids.next_trade(),
+            order_id=order.order_id,
+            symbol=order.symbol,
+            side=order.side,
+            position_side=order.position_side,
+            price=price,
+            quantity=quantity,
+            commission=commission,
+            realised=realised,
+            maker=maker,
+            time=now,
+        )
+    )
+    change_status(state, order, "PARTIALLY_FILLED" if order.remaining else "FILLED")
+    expire_orphans(state, position)
+
+
+def change_status(state: State, order: Order, status: str) -> None:
+    """Move an order to another status; one that closes takes its conditional order with it."""
+    order.status = status
+    order.update_time = state.now
+    if order.is_open:
+        return
+    state.orders.settle(order)
+    if order.algo_id is not None:
+        # FINISHED covers filled and cancelled alike (Algo Service documentation, algoStatus).
+        algo = state.algos.by_id(order.algo_id)
+        algo.status, algo.update_time = "FINISHED", order.update_time
+
+
+def expire_orphans(state: State, position: Position) -> None:
+    """Expire what rested on a position that is no longer there to be reduced."""
+    for algo in state.algos.open(position.symbol):
+        if (
+            algo.needs_position
+            and algo.position_side == position.side
+            and not position.closable_by(algo.side)
+        ):
+            algo.status, algo.update_time = "EXPIRED", state.now
+            state.algos.settle(algo)
+    for order in state.orders.open_of(position.symbol):
+        mine = order.position_side == position.side and order.remaining > 0
+        if mine and order.only_reduces and not position.closable_by(order.side):
+            change_status(state, order, "EXPIRED")

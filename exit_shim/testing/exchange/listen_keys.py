@@ -1,0 +1,47 @@
+"""Keys of the user data stream: one per API key, alive for 60 minutes after the last sign of life."""
+
+from __future__ import annotations
+
+import hashlib
+
+from .errors import INVALID_LISTEN_KEY
+
+LIFETIME = 60 * 60 * 1000
+
+
+class ListenKeys:
+    """The listen keys by API key, with the time each was last kept alive, in milliseconds."""
+
+    def __init__(self) -> None:
+        self._issued = 0
+        self._keys: dict[str, tuple[str, int]] = {}
+
+    def open(self, api_key: str, now: int) -> str:
+        """Return the live key of an API key, extended, or a new one."""
+        key = self._live(api_key, now) or self._issue(api_key)
+        self._keys[api_key] = (key, now)
+        return key
+
+    def keep_alive(self, api_key: str, now: int) -> str:
+        """Extend the live key of an API key.
+
+        Raises:
+            ExchangeError: -1125 when it has none.
+        """
+        key = self._live(api_key, now)
+        if key is None:
+            raise INVALID_LISTEN_KEY.error()
+        self._keys[api_key] = (key, now)
+        return key
+
+    def close(self, api_key: str) -> None:
+        """Forget the key of an API key."""
+        self._keys.pop(api_key, None)
+
+    def _live(self, api_key: str, now: int) -> str | None:
+        key, seen = self._keys.get(api_key, ("", 0))
+        return key if key and now - seen < LIFETIME else None
+
+    def _issue(self, api_key: str) -> str:
+        self._issued += 1
+        return hashlib.sha256(f"{api_key}/{self._issued}".encode()).hexdigest()

@@ -1,0 +1,101 @@
+"""Cross margin: what positions and open orders bind, and what is left to open more with."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from .errors import MARGIN_INSUFFICIENT, MAX_POSITION
+from .numbers import ZERO, money
+from .orders import Order
+from .positions import Position
+from .state import State
+
+
+class Exposure(msgspec.Struct, frozen=True):
+    """Notional values of one position side in USDT: the position (signed), open bids and open asks."""
+
+    position: Decimal
+    bids: Decimal
+    asks: Decimal
+
+    @property
+    def worst(self) -> Decimal:
+        """The largest position that open orders could make of it."""
+        return max(abs(self.position + self.bids), abs(self.position - self.asks), abs(self.position))
+
+
+class Margins(msgspec.Struct, frozen=True):
+    """Amounts of margin in USDT."""
+
+    position: Decimal
+    orders: Decimal
+
+    @property
+    def initial(self) -> Decimal:
+        """Both together."""
+        return self.position + self.orders
+
+
+def exposure(state: State, position: Position) -> Exposure:
+    """Return what a position and the open orders on it amount to; orders that only reduce count nothing."""
+    bids = asks = ZERO
+    for order in state.orders.open_of(position.symbol):
+        if order.position_side != position.side or order.only_reduces:
+            continue
+        value = order.remaining * order.price
+        bids, asks = (bids + value, asks) if order.side == "BUY" else (bids, asks + value)
+    return Exposure(position.amount * state.quotes[position.symbol].mark, bids, asks)
+
+
+def margins(state: State, position: Position) -> Margins:
+    """Return the margin that a position and its open orders bind at the symbol's leverage."""
+    leverage = state.account.of(position.symbol).leverage
+    found = exposure(state, position)
+    own = money(abs(found.position) / leverage)
+    return Margins(position=own, orders=money(found.worst / leverage) - own)
+
+
+def active_positions(state: State) -> list[Position]:
+    """Return positions that are not flat or have open orders, by symbol and side."""
+    keys = {(position.symbol, position.side) for position in state.open_positions()}
+    keys |= {(order.symbol, order.position_side) for order in state.orders.open()}
+    return [state.position(symbol, side) for symbol, side in sorted(keys)]
+
+
+def unrealised(state: State) -> Decimal:
+    """Return the unrealised profit of all positions in USDT at mark price."""
+    return sum((unrealised_of(state, position) for position in state.open_positions()), ZERO)
+
+
+def unrealised_of(state: State, position: Position) -> Decimal:
+    """Return the unrealised profit of one position in USDT at mark price."""
+    return money(position.unrealised(state.quotes[position.symbol].mark))
+
+
+def available(state: State) -> Decimal:
+    """Return what is left to open positions with, never below zero."""
+    bound = sum((margins(state, position).initial for position in active_positions(state)), ZERO)
+    return max(ZERO, state.account.wallet + unrealised(state) - bound)
+
+
+def require_margin(state: State, order: Order, price: Decimal) -> None:
+    """Refuse an order that opens more than the account can carry.
+
+    Raises:
+        ExchangeError: -2019 without the margin, -2027 over what the leverage permits.
+    """
+    if order.only_reduces:
+        return
+    settings = state.account.of(order.symbol)
+    before = exposure(state, state.position(order.symbol, order.position_side))
+    value = order.remaining * price
+    buys = order.side == "BUY"
+    after = Exposure(before.position, before.bids + value * buys, before.asks + value * (not buys))
+    if after.worst <= before.worst:
+        return
+    if money((after.worst - before.worst) / settings.leverage) > available(state):
+        raise MARGIN_INSUFFICIENT.error()
+    if after.worst > state.symbols[order.symbol].max_notional(settings.leverage):
+        raise MAX_POSITION.error()

@@ -1,0 +1,46 @@
+"""Decimal arithmetic and the exchange's ways of printing a number."""
+
+from __future__ import annotations
+
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+
+ZERO = Decimal(0)
+#: The account is kept in 8 decimals of USDT, as every balance on production is printed.
+MONEY = Decimal("0.00000001")
+
+
+def money(value: Decimal) -> Decimal:
+    """Round an amount of USDT half up to 8 decimals."""
+    return value.quantize(MONEY, ROUND_HALF_UP)
+
+
+def down_to(value: Decimal, step: Decimal) -> Decimal:
+    """Round towards zero to a multiple of `step`."""
+    return (value / step).quantize(Decimal(1), ROUND_DOWN) * step
+
+
+def is_multiple(value: Decimal, step: Decimal) -> bool:
+    """Tell whether `value` is a whole number of steps."""
+    return value % step == 0
+
+
+def decimals(value: Decimal) -> int:
+    """Count the decimals that matter: one in 1.5000."""
+    exponent = value.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def fixed(value: Decimal, places: int) -> str:
+    """Print with exactly `places` decimals, as in `"1.183700"`."""
+    return f"{value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP):f}"
+
+
+def short(value: Decimal) -> str:
+    """Print without trailing zeros but with one decimal at least: `"1.1837"`, `"0.0"`."""
+    text = plain(value)
+    return text if "." in text else f"{text}.0"
+
+
+def plain(value: Decimal) -> str:
+    """Print without trailing zeros and without an exponent: `"4.9"`, `"0"`."""
+    return f"{value.normalize():f}" if value else "0"

@@ -1,0 +1,189 @@
+"""Orders of the matching engine, and where they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import msgspec
+
+from .errors import DUPLICATE_CLIENT_ID, NO_SUCH_ORDER
+from .numbers import ZERO
+
+OPEN_STATUSES = frozenset({"NEW", "PARTIALLY_FILLED"})
+
+
+class OrderRef(msgspec.Struct, frozen=True):
+    """How a request names an order; the exchange's id wins over the client's when both are sent."""
+
+    order_id: int | None = None
+    client_id: str | None = None
+
+
+class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for an order, read but not yet judged. None means that it was not sent."""
+
+    symbol: str
+    side: str
+    type: str
+    client_id: str
+    position_side: str = "BOTH"
+    time_in_force: str = "GTC"
+    quantity: Decimal = ZERO
+    price: Decimal = ZERO
+    reduce_only: bool | None = None
+    close_position: bool = False
+    price_match: str = "NONE"
+    self_trade_prevention: str = "EXPIRE_MAKER"
+    good_till_date: int = 0
+    wants_result: bool = False
+
+
+class Amendment(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to change price and quantity of a resting LIMIT order."""
+
+    symbol: str
+    ref: OrderRef
+    side: str
+    quantity: Decimal
+    price: Decimal
+    reduce_only: bool | None = None
+    modify_id: int | None = None
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """An order that the matching engine has accepted. Times are in milliseconds."""
+
+    order_id: int
+    client_id: str
+    symbol: str
+    side: str
+    position_side: str
+    type: str
+    time_in_force: str
+    quantity: Decimal
+    price: Decimal
+    reduce_only: bool
+    close_position: bool
+    price_match: str
+    self_trade_prevention: str
+    good_till_date: int
+    time: int
+    update_time: int
+    status: str = "NEW"
+    executed: Decimal = ZERO
+    quote: Decimal = ZERO
+    #: The conditional order that became this one, if any.
+    algo_id: int | None = None
+    #: Grows with each change that loses the place in the queue.
+    priority: int = 0
+    modify_id: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be filled or cancelled."""
+        return self.status in OPEN_STATUSES
+
+    @property
+    def remaining(self) -> Decimal:
+        """What is not filled yet."""
+        return self.quantity - self.executed
+
+    @property
+    def average_price(self) -> Decimal:
+        """The average price of its fills, zero without any."""
+        return self.quote / self.executed if self.executed else ZERO
+
+    @property
+    def sign(self) -> int:
+        """+1 for BUY, -1 for SELL."""
+        return 1 if self.side == "BUY" else -1
+
+    @property
+    def only_reduces(self) -> bool:
+        """Whether it may close but never open: by flag, or in hedge mode by its sides."""
+        return self.reduce_only or (self.position_side, self.side) in {("LONG", "SELL"), ("SHORT", "BUY")}
+
+    def crosses(self, bid: Decimal, ask: Decimal) -> bool:
+        """Tell whether it would trade against this book now."""
+        if self.type == "MARKET":
+            return True
+        return self.price >= ask if self.side == "BUY" else self.price <= bid
+
+
+class Trade(msgspec.Struct, frozen=True, kw_only=True):
+    """One fill. Commission and realised profit are in USDT."""
+
+    trade_id: int
+    order_id: int
+    symbol: str
+    side: str
+    position_side: str
+    price: Decimal
+    quantity: Decimal
+    commission: Decimal
+    realised: Decimal
+    maker: bool
+    time: int
+
+
+class OrderStore:
+    """All orders by id and by client id, with the open ones at hand."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, Order] = {}
+        self._by_symbol: dict[str, list[Order]] = {}
+        self._latest_client: dict[tuple[str, str], Order] = {}
+        self._open: dict[str, dict[int, Order]] = {}
+
+    def add(self, order: Order) -> None:
+        """Take an accepted order in."""
+        self._by_id[order.order_id] = order
+        self._by_symbol.setdefault(order.symbol, []).append(order)
+        self._latest_client[order.symbol, order.client_id] = order
+        self._open.setdefault(order.symbol, {})[order.order_id] = order
+
+    def settle(self, order: Order) -> None:
+        """Take an order that is no longer open from the open ones."""
+        self._open.get(order.symbol, {}).pop(order.order_id, None)
+
+    def require_free_client_id(self, symbol: str, client_id: str) -> None:
+        """Refuse an id that an open order of the symbol has.
+
+        Raises:
+            ExchangeError: -4116. A closed order's id may be used again (Binance change log 2024-12-03).
+        """
+        held = self._latest_client.get((symbol, client_id))
+        if held is not None and held.is_open:
+            raise DUPLICATE_CLIENT_ID.error()
+
+    def find(self, symbol: str, ref: OrderRef) -> Order:
+        """Return the order of `symbol` that `ref` names.
+
+        Raises:
+            ExchangeError: -2013.
+        """
+        if ref.order_id is not None:
+            order = self._by_id.get(ref.order_id)
+        else:
+            order = self._latest_client.get((symbol, ref.client_id or ""))
+        if order is None or order.symbol != symbol:
+            raise NO_SUCH_ORDER.error()
+        return order
+
+    def by_id(self, order_id: int) -> Order:
+        """Return the order with this id; it must exist."""
+        return self._by_id[order_id]
+
+    def open_of(self, symbol: str) -> list[Order]:
+        """Return the open orders of a symbol, oldest first; a copy, safe to change orders under."""
+        return list(self._open.get(symbol, {}).values())
+
+    def open(self) -> Iterator[Order]:
+        """Walk all open orders by symbol, oldest first."""
+        for orders in self._open.values():
+            yield from orders.values()
+
+    def all_of(self, symbol: str | None) -> list[Order]:
+        """Return every order of a symbol, or of all, oldest first."""
+        return list(self._by_symbol.get(symbol, ())) if symbol else list(self._by_id.values())

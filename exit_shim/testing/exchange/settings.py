@@ -1,0 +1,72 @@
+"""Leverage, margin type and position mode."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from .errors import (
+    INVALID_LEVERAGE,
+    LEVERAGE_TOO_SMALL,
+    MARGIN_TYPE_HAS_ORDERS,
+    MARGIN_TYPE_HAS_POSITION,
+    MAX_POSITION,
+    POSITION_SIDE_HAS_ORDERS,
+    POSITION_SIDE_HAS_POSITION,
+    SAME_MARGIN_TYPE,
+    SAME_POSITION_SIDE_MODE,
+)
+from .margin import unrealised
+from .numbers import ZERO
+from .state import State
+
+
+def set_leverage(state: State, symbol: str, leverage: int) -> Decimal:
+    """Change the leverage of a symbol and return the largest position it permits, in USDT.
+
+    Raises:
+        ExchangeError: -4028, -2027 for a position too large for it, -2028 for too little margin.
+    """
+    contract = state.symbol(symbol)
+    if not 1 <= leverage <= contract.max_leverage:
+        raise INVALID_LEVERAGE.error(leverage)
+    limit = contract.max_notional(leverage)
+    mark = state.quotes[symbol].mark
+    held = sum((abs(p.amount) * mark for p in state.open_positions() if p.symbol == symbol), ZERO)
+    if held > limit:
+        raise MAX_POSITION.error()
+    if held / leverage > state.account.wallet + unrealised(state):
+        raise LEVERAGE_TOO_SMALL.error()
+    state.account.of(symbol).leverage = leverage
+    return limit
+
+
+def set_margin_type(state: State, symbol: str, margin_type: str) -> None:
+    """Change a symbol to CROSSED or ISOLATED.
+
+    Raises:
+        ExchangeError: -4046, -4047 or -4048.
+    """
+    state.symbol(symbol)
+    settings = state.account.of(symbol)
+    if settings.margin_type == margin_type:
+        raise SAME_MARGIN_TYPE.error()
+    if state.orders.open_of(symbol) or state.algos.open(symbol):
+        raise MARGIN_TYPE_HAS_ORDERS.error()
+    if any(position.symbol == symbol for position in state.open_positions()):
+        raise MARGIN_TYPE_HAS_POSITION.error()
+    settings.margin_type = margin_type
+
+
+def set_hedge_mode(state: State, hedge_mode: bool) -> None:
+    """Change the account between one-way and hedge mode.
+
+    Raises:
+        ExchangeError: -4059, -4067 or -4068; conditional orders count as open orders.
+    """
+    if state.account.hedge_mode is hedge_mode:
+        raise SAME_POSITION_SIDE_MODE.error()
+    if next(state.orders.open(), None) or state.algos.open_count:
+        raise POSITION_SIDE_HAS_ORDERS.error()
+    if state.open_positions():
+        raise POSITION_SIDE_HAS_POSITION.error()
+    state.account.hedge_mode = hedge_mode

@@ -1,0 +1,88 @@
+"""Everything the exchange remembers, in one place that its rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .account import Account
+from .algo import AlgoStore
+from .errors import INVALID_SYMBOL
+from .market import Market, Quote
+from .orders import OrderStore, Trade
+from .positions import Position
+from .symbols import Symbol
+
+#: Milliseconds since 1970.
+Clock = Callable[[], int]
+
+
+@dataclass
+class Ids:
+    """The next id of each kind, of the size that production has: algo ids need more than 32 bits."""
+
+    order: int = 33_878_894_217
+    algo: int = 4_000_001_910_058_351
+    trade: int = 1_190_331_610
+    generated: int = 0
+
+    def next_order(self) -> int:
+        """Take an orderId."""
+        self.order += 1
+        return self.order
+
+    def next_algo(self) -> int:
+        """Take an algoId."""
+        self.algo += 1
+        return self.algo
+
+    def next_trade(self) -> int:
+        """Take a trade id."""
+        self.trade += 1
+        return self.trade
+
+    def next_client_id(self) -> str:
+        """Make the client id of an order that came without one."""
+        self.generated += 1
+        return f"local_{self.generated:016d}"
+
+
+@dataclass
+class State:
+    """The exchange's memory. Positions are keyed by symbol and side (BOTH, LONG, SHORT)."""
+
+    market: Market
+    symbols: dict[str, Symbol]
+    account: Account
+    quotes: dict[str, Quote]
+    #: The time of the running operation, in milliseconds.
+    now: int = 0
+    orders: OrderStore = field(default_factory=OrderStore)
+    algos: AlgoStore = field(default_factory=AlgoStore)
+    positions: dict[tuple[str, str], Position] = field(default_factory=dict)
+    trades: list[Trade] = field(default_factory=list)
+    ids: Ids = field(default_factory=Ids)
+    #: When the open orders of a symbol are to be cancelled (countdownCancelAll), in milliseconds.
+    countdowns: dict[str, int] = field(default_factory=dict)
+
+    def symbol(self, name: str) -> Symbol:
+        """Return a symbol by name.
+
+        Raises:
+            ExchangeError: -1121.
+        """
+        if name not in self.symbols:
+            raise INVALID_SYMBOL.error()
+        return self.symbols[name]
+
+    def position(self, symbol: str, side: str) -> Position:
+        """Return a position, flat when nothing was ever traded there."""
+        return self.positions.get((symbol, side)) or Position(symbol, side)
+
+    def position_to_change(self, symbol: str, side: str) -> Position:
+        """Return a position that is kept when it changes."""
+        return self.positions.setdefault((symbol, side), Position(symbol, side))
+
+    def open_positions(self) -> list[Position]:
+        """Return the positions that are not flat."""
+        return [position for position in self.positions.values() if position.amount]

@@ -1,0 +1,49 @@
+"""Conditional orders firing: NEW, TRIGGERING, TRIGGERED, then FINISHED or REJECTED."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from .algo import AlgoOrder
+from .errors import REDUCE_ONLY_REJECTED, ExchangeError
+from .market import Quote
+from .placing import place_child
+from .state import State
+from .symbols import Symbol
+
+
+def fire_reached(state: State, symbol: str) -> None:
+    """Fire, oldest first, every conditional order of a symbol that its price has reached."""
+    quote = state.quotes[symbol]
+    fired = [algo for algo in state.algos.open(symbol) if algo.watch(quote)]
+    for algo in fired:
+        # The fill of an earlier one may have expired this one.
+        if algo.is_open and not _is_protected(algo, state.symbols[symbol], quote):
+            _fire(state, algo)
+
+
+def _is_protected(algo: AlgoOrder, symbol: Symbol, quote: Quote) -> bool:
+    # priceProtect holds an order back while mark and last price are too far apart to be trusted.
+    return algo.price_protect and abs(quote.mark - quote.last) > quote.mark * symbol.trigger_protect
+
+
+def _fire(state: State, algo: AlgoOrder) -> None:
+    state.algos.settle(algo)
+    algo.trigger_time = algo.update_time = state.now
+    algo.status = "TRIGGERING"
+    try:
+        place_child(state, algo, _quantity(state, algo))
+    except ExchangeError as refused:
+        algo.status = "REJECTED"
+        algo.reject_reason = reject_reason(refused)
+
+
+def _quantity(state: State, algo: AlgoOrder) -> Decimal:
+    if not algo.close_position:
+        return algo.quantity
+    return state.position(algo.symbol, algo.position_side).closable_by(algo.side)
+
+
+def reject_reason(refused: ExchangeError) -> str:
+    """Return what ALGO_UPDATE would say in `rm`."""
+    return "Reduce Only reject" if refused.code == REDUCE_ONLY_REJECTED.code else refused.msg

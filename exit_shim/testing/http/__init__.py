@@ -1,0 +1,1 @@
+"""The HTTP face of the exchange: routes, keys, signatures, limits."""

@@ -1,0 +1,23 @@
+"""What a handler gets and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exit_shim.testing.exchange.engine import Exchange
+from exit_shim.testing.exchange.params import Params
+
+Json = dict[str, object] | list[dict[str, object]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that has passed the gate: the engine, its parameters and whose key it came with."""
+
+    engine: Exchange
+    params: Params
+    api_key: str = ""
+
+
+Handler = Callable[[Call], Json]

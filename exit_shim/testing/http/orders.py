@@ -1,0 +1,176 @@
+"""Handlers of orders: read, hand to the engine, show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+
+from exit_shim.testing.exchange.errors import (
+    BAD_COMBINATION,
+    EITHER,
+    INVALID_BATCH_SIZE,
+    INVALID_PARAMETER,
+    ExchangeError,
+)
+from exit_shim.testing.exchange.orders import Order, OrderRef
+from exit_shim.testing.exchange.params import Params
+from exit_shim.testing.exchange.reading import read_amendment, read_order, read_order_ref
+from exit_shim.testing.exchange.views import orders as views
+
+from .call import Call, Json
+from .paging import newest, oldest, within
+
+DONE: dict[str, object] = {"code": 200, "msg": "The operation of cancel all open order is done."}
+LARGEST_BATCH = 5
+LARGEST_CANCEL = 10
+
+
+def place(call: Call) -> Json:
+    """POST /fapi/v1/order."""
+    return _place(call, call.params)
+
+
+def test(call: Call) -> Json:
+    """POST /fapi/v1/order/test: judged like an order, and forgotten."""
+    request = read_order(call.params, call.engine.state.ids.next_client_id)
+    return {**_placed(call, call.engine.check_order(request), acknowledged=True), "orderId": 0}
+
+
+def amend(call: Call) -> Json:
+    """PUT /fapi/v1/order."""
+    order = call.engine.amend_order(read_amendment(call.params))
+    return views.amended(order, call.engine.state.symbols[order.symbol])
+
+
+def cancel(call: Call) -> Json:
+    """DELETE /fapi/v1/order."""
+    return _cancel(call, call.params.required("symbol"), read_order_ref(call.params))
+
+
+def query(call: Call) -> Json:
+    """GET /fapi/v1/order."""
+    return _queried(call, call.engine.order(call.params.required("symbol"), read_order_ref(call.params)))
+
+
+def query_open(call: Call) -> Json:
+    """GET /fapi/v1/openOrder: a closed order is -2013."""
+    return _queried(call, call.engine.open_order(call.params.required("symbol"), read_order_ref(call.params)))
+
+
+def list_open(call: Call) -> Json:
+    """GET /fapi/v1/openOrders: no conditional orders among them."""
+    return [_queried(call, order) for order in call.engine.open_orders(call.params.text("symbol"))]
+
+
+def list_all(call: Call) -> Json:
+    """GET /fapi/v1/allOrders: the newest `limit`, oldest first."""
+    first = call.params.integer("orderId") or 0
+    found = [order for order in call.engine.all_orders(call.params.text("symbol")) if order.order_id >= first]
+    timely = within(call.params, found, lambda order: order.time)
+    return [
+        views.listed(order, call.engine.state.symbols[order.symbol]) for order in newest(call.params, timely)
+    ]
+
+
+def list_trades(call: Call) -> Json:
+    """GET /fapi/v1/userTrades: the oldest `limit` of the window."""
+    first, of_order = call.params.integer("fromId"), call.params.integer("orderId")
+    if first is not None and (call.params.text("startTime") or call.params.text("endTime")):
+        raise BAD_COMBINATION.error()
+    found = [
+        trade
+        for trade in call.engine.trades(call.params.text("symbol"))
+        if trade.trade_id >= (first or 0) and of_order in {None, trade.order_id}
+    ]
+    timely = within(call.params, found, lambda trade: trade.time)
+    return [
+        views.trade(trade, call.engine.state.symbols[trade.symbol]) for trade in oldest(call.params, timely)
+    ]
+
+
+def cancel_all(call: Call) -> Json:
+    """DELETE /fapi/v1/allOpenOrders: conditional orders stay."""
+    call.engine.cancel_all_orders(call.params.required("symbol"))
+    return dict(DONE)
+
+
+def countdown(call: Call) -> Json:
+    """POST /fapi/v1/countdownCancelAll."""
+    symbol, duration = call.params.required("symbol"), call.params.required_integer("countdownTime")
+    call.engine.set_countdown(symbol, duration)
+    return {"symbol": symbol, "countdownTime": str(duration)}
+
+
+def place_batch(call: Call) -> Json:
+    """POST /fapi/v1/batchOrders: each element answers for itself, in an answer that is HTTP 200."""
+    items = _json_list(call.params.required("batchOrders"), "batchOrders")
+    if not 1 <= len(items) <= LARGEST_BATCH:
+        raise INVALID_BATCH_SIZE.error()
+    requests = [_element(item) for item in items]
+    return [_or_error(partial(_place, call, params)) for params in requests]
+
+
+def cancel_batch(call: Call) -> Json:
+    """DELETE /fapi/v1/batchOrders; the lower-case names are those python-binance sends."""
+    symbol = call.params.required("symbol")
+    refs = _refs(call.params)
+    if not 1 <= len(refs) <= LARGEST_CANCEL:
+        raise INVALID_BATCH_SIZE.error()
+    call.engine.open_orders(symbol)
+    return [_or_error(partial(_cancel, call, symbol, ref)) for ref in refs]
+
+
+def _place(call: Call, params: Params) -> dict[str, object]:
+    request = read_order(params, call.engine.state.ids.next_client_id)
+    return _placed(call, call.engine.place_order(request), acknowledged=not request.wants_result)
+
+
+def _cancel(call: Call, symbol: str, ref: OrderRef) -> dict[str, object]:
+    return _placed(call, call.engine.cancel_order(symbol, ref))
+
+
+def _placed(call: Call, order: Order, *, acknowledged: bool = False) -> dict[str, object]:
+    return views.placed(order, call.engine.state.symbols[order.symbol], acknowledged=acknowledged)
+
+
+def _queried(call: Call, order: Order) -> dict[str, object]:
+    return views.queried(order, call.engine.state.symbols[order.symbol])
+
+
+def _or_error(act: Callable[[], dict[str, object]]) -> dict[str, object]:
+    try:
+        return act()
+    except ExchangeError as refused:
+        return refused.payload()
+
+
+def _json_list(text: str, name: str) -> list[object]:
+    try:
+        # Numbers stay text: 0.10 must not become 0.1 on its way to a Decimal.
+        found = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+    except (ValueError, RecursionError):
+        raise INVALID_PARAMETER.error(name) from None
+    if not isinstance(found, list):
+        raise INVALID_PARAMETER.error(name)
+    return found
+
+
+def _element(item: object) -> Params:
+    if not isinstance(item, dict) or any(isinstance(value, (dict, list)) for value in item.values()):
+        raise INVALID_PARAMETER.error("batchOrders")
+    return Params({name: str(value) for name, value in item.items() if value is not None})
+
+
+def _refs(params: Params) -> list[OrderRef]:
+    ids = params.text("orderIdList") or params.text("orderidlist")
+    if ids is not None:
+        return [OrderRef(order_id=_id(item)) for item in _json_list(ids, "orderIdList")]
+    names = params.text("origClientOrderIdList") or params.text("origclientorderidlist")
+    if names is None:
+        raise EITHER.error("orderidlist", "origclientorderidlist")
+    return [OrderRef(client_id=str(item)) for item in _json_list(names, "origClientOrderIdList")]
+
+
+def _id(item: object) -> int:
+    return Params({"orderIdList": str(item)}).required_integer("orderIdList")

@@ -1,0 +1,44 @@
+"""One HTTP request as the exchange reads it, without the web server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import parse_qsl, unquote, unquote_plus
+
+_SIGNATURE = "signature="
+
+
+@dataclass(frozen=True)
+class RawRequest:
+    """What arrived. `query` and `body` are as sent, still percent-encoded; header names are lower-case."""
+
+    method: str
+    path: str
+    query: str
+    body: str
+    headers: Mapping[str, str]
+
+    @cached_property
+    def params(self) -> dict[str, str]:
+        """Parameters of query and form body, decoded; the query wins (Binance API, general information)."""
+        return {**_pairs(self.body), **_pairs(self.query)}
+
+    @property
+    def signature_bases(self) -> tuple[str, ...]:
+        """The strings a client may have signed: as sent, or decoded.
+
+        Clients differ: python-binance signs the decoded form of an ordinary order and the encoded form
+        of a batch.
+        """
+        raw = _unsigned(self.query) + _unsigned(self.body)
+        return raw, unquote(raw), unquote_plus(raw)
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(parse_qsl(text, keep_blank_values=True, errors="replace"))
+
+
+def _unsigned(text: str) -> str:
+    return "&".join(part for part in text.split("&") if not part.startswith(_SIGNATURE))

@@ -1,0 +1,86 @@
+"""The table of endpoints: who may call them, what they weigh, who answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from exit_shim.testing.exchange.params import Params
+
+from . import account, algo, market, orders
+from .call import Handler
+
+
+class Security(Enum):
+    """What a request must prove."""
+
+    NONE = "none"
+    KEY = "key"
+    SIGNED = "signed"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One endpoint. `weight_of_all` is the weight of a request without a symbol, when it differs."""
+
+    handler: Handler
+    security: Security = Security.SIGNED
+    weight: int = 1
+    weight_of_all: int | None = None
+    counts_as_order: bool = False
+
+    def weigh(self, params: Params) -> int:
+        """Return the weight of a request with these parameters."""
+        if self.weight_of_all is not None and params.text("symbol") is None:
+            return self.weight_of_all
+        return self.weight
+
+
+_PUBLIC, _KEY = Security.NONE, Security.KEY
+
+ROUTES: dict[tuple[str, str], Route] = {
+    # python-binance pings the spot host when it is made.
+    ("GET", "/api/v3/ping"): Route(market.ping, _PUBLIC),
+    ("GET", "/api/v3/time"): Route(market.server_time, _PUBLIC),
+    ("GET", "/fapi/v1/ping"): Route(market.ping, _PUBLIC),
+    ("GET", "/fapi/v1/time"): Route(market.server_time, _PUBLIC),
+    ("GET", "/fapi/v1/exchangeInfo"): Route(market.exchange_info, _PUBLIC),
+    ("GET", "/fapi/v1/premiumIndex"): Route(market.premium_index, _PUBLIC, 1, 10),
+    ("GET", "/fapi/v1/ticker/price"): Route(market.ticker_price, _PUBLIC, 1, 2),
+    ("GET", "/fapi/v2/ticker/price"): Route(market.ticker_price, _PUBLIC, 1, 2),
+    ("GET", "/fapi/v1/ticker/bookTicker"): Route(market.book_ticker, _PUBLIC, 2, 5),
+    ("POST", "/fapi/v1/order"): Route(orders.place, weight=0, counts_as_order=True),
+    ("POST", "/fapi/v1/order/test"): Route(orders.test),
+    ("PUT", "/fapi/v1/order"): Route(orders.amend, weight=0, counts_as_order=True),
+    ("DELETE", "/fapi/v1/order"): Route(orders.cancel),
+    ("GET", "/fapi/v1/order"): Route(orders.query),
+    ("GET", "/fapi/v1/openOrder"): Route(orders.query_open),
+    ("GET", "/fapi/v1/openOrders"): Route(orders.list_open, weight=1, weight_of_all=40),
+    ("GET", "/fapi/v1/allOrders"): Route(orders.list_all, weight=5),
+    ("GET", "/fapi/v1/userTrades"): Route(orders.list_trades, weight=5),
+    ("DELETE", "/fapi/v1/allOpenOrders"): Route(orders.cancel_all),
+    ("POST", "/fapi/v1/batchOrders"): Route(orders.place_batch, weight=5, counts_as_order=True),
+    ("DELETE", "/fapi/v1/batchOrders"): Route(orders.cancel_batch),
+    ("POST", "/fapi/v1/countdownCancelAll"): Route(orders.countdown, weight=10),
+    ("POST", "/fapi/v1/algoOrder"): Route(algo.place, weight=0, counts_as_order=True),
+    ("DELETE", "/fapi/v1/algoOrder"): Route(algo.cancel),
+    ("GET", "/fapi/v1/algoOrder"): Route(algo.query),
+    ("GET", "/fapi/v1/openAlgoOrders"): Route(algo.list_open, weight=1, weight_of_all=40),
+    ("GET", "/fapi/v1/allAlgoOrders"): Route(algo.list_all, weight=5),
+    ("DELETE", "/fapi/v1/algoOpenOrders"): Route(algo.cancel_all),
+    ("GET", "/fapi/v2/positionRisk"): Route(account.position_risk_v2, weight=5),
+    ("GET", "/fapi/v3/positionRisk"): Route(account.position_risk_v3, weight=5),
+    ("GET", "/fapi/v2/account"): Route(account.account_v2, weight=5),
+    ("GET", "/fapi/v3/account"): Route(account.account_v3, weight=5),
+    ("GET", "/fapi/v2/balance"): Route(account.balance, weight=5),
+    ("GET", "/fapi/v3/balance"): Route(account.balance, weight=5),
+    ("POST", "/fapi/v1/leverage"): Route(account.leverage),
+    ("POST", "/fapi/v1/marginType"): Route(account.margin_type),
+    ("POST", "/fapi/v1/positionSide/dual"): Route(account.set_position_mode),
+    ("GET", "/fapi/v1/positionSide/dual"): Route(account.position_mode, weight=30),
+    ("GET", "/fapi/v1/symbolConfig"): Route(account.symbol_config, weight=5),
+    ("GET", "/fapi/v1/rateLimit/order"): Route(account.order_limits),
+    ("POST", "/fapi/v1/listenKey"): Route(account.open_stream, _KEY),
+    ("PUT", "/fapi/v1/listenKey"): Route(account.keep_stream, _KEY),
+    ("DELETE", "/fapi/v1/listenKey"): Route(account.close_stream, _KEY),
+}

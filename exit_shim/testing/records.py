@@ -1,0 +1,38 @@
+"""What a local exchange remembers of the requests that reached it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+#: Endpoints that place, change or cancel orders, without their version.
+ORDER_PATHS = frozenset(
+    {"order", "batchOrders", "allOpenOrders", "algoOrder", "algoOpenOrders", "countdownCancelAll"}
+)
+CHANGING_METHODS = frozenset({"POST", "PUT", "DELETE"})
+
+
+@dataclass(frozen=True)
+class RequestRecord:
+    """One request that arrived, answered or refused.
+
+    Attributes:
+        method: the HTTP method.
+        path: the path, such as /fapi/v1/order.
+        params: parameters of query and body as decoded text, timestamp and signature included.
+        received_ms: when it arrived, by the exchange's clock.
+        http_status: the status of the answer.
+        error_code: the code of the error it was answered with, None for success.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, str]
+    received_ms: int
+    http_status: int
+    error_code: int | None
+
+    @property
+    def changes_orders(self) -> bool:
+        """Whether it asks to place, modify or cancel orders; `order/test` does not."""
+        return self.method in CHANGING_METHODS and self.path.rpartition("/")[2] in ORDER_PATHS

@@ -110,7 +110,7 @@ class Gateway:
     def site(self, frame: Frame | None) -> Site | None:
         """The place that fetches a door's method, remembered for a call that comes without a stack."""
         try:
-            return self.finder.find(frame)[0]
+            return self.finder.find(frame)
         except Exception as error:  # noqa: BLE001 - an unreadable stack costs the evidence, not the order
             self._troubles.note("remember who fetched the method", error)
             return None

@@ -4,7 +4,9 @@ WAL with `synchronous=NORMAL`: what was appended survives the death of the proce
 (the operating system holds it), though not the loss of power. One file serves all processes of a host.
 """
 
+import atexit
 import contextlib
+import itertools
 import json
 import os
 import secrets
@@ -38,7 +40,17 @@ RETRY_S: Final = 1.0
 MAX_WAITING: Final = 10_000
 """Events held in memory while the file cannot be written; beyond it the oldest are dropped and counted."""
 
-CHECKPOINT_ROWS: Final = 1_000
+ROWS_AT_ONCE: Final = 64
+"""Events that the journal's thread writes in one transaction; an intent may wait for one of these."""
+
+GATHER_S: Final = 0.005
+"""How long the journal's thread lets outcomes gather."""
+
+CHECKPOINT_BYTES: Final = 4_000_000
+"""The size from which on the WAL is moved into the file."""
+
+FAILURES: Final = (sqlite3.Error, OSError, ValueError)
+"""What can go wrong with a file; ValueError is ours."""
 
 SEQ_BITS: Final = 40
 SEQ_MASK: Final = (1 << SEQ_BITS) - 1
@@ -73,7 +85,7 @@ WHERE intent.event = 'intent'
 """
 
 
-class JournalError(Exception):
+class JournalError(ValueError):
     """The journal cannot be used; the text names the file, the rule and the way out."""
 
 
@@ -86,8 +98,8 @@ class Health(NamedTuple):
     last_error: str | None
 
 
-class _Waiting(NamedTuple):
-    """An event that is not in the file yet; `run` is added when it is."""
+class _Event(NamedTuple):
+    """One row to be; the run's number is added when it is written."""
 
     seq: int
     ts: int
@@ -99,8 +111,10 @@ class _Waiting(NamedTuple):
 class Journal:
     """Appends to the file; thread-safe, reopened after `fork`, never slower than a stated bound.
 
-    Nothing is opened before the first append. An append that fails keeps its event in memory and is
-    retried; it never raises. `on_trouble` is called, outside any lock, with what went wrong.
+    An intent is in the file when `intend` returns. An outcome follows from a thread of the journal's own,
+    within milliseconds: a process that dies in between leaves the order in doubt, which is the truth
+    that a reader can rely on. What the file does not take waits in memory, bounded, and is retried;
+    nothing here raises.
 
     Args:
         path: The file; it and its folder are created, readable by their owner alone.
@@ -113,8 +127,6 @@ class Journal:
         self.path = Path(path)
         self._on_trouble = on_trouble or (lambda _: None)
         self._encode = msgspec.json.Encoder().encode
-        self._dropped = 0
-        self._last_error: str | None = None
         self._begin_run()
         _journals.add(self)
 
@@ -123,31 +135,49 @@ class Journal:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._base = 0
-        self._seq = 0
-        self._waiting: deque[_Waiting] = deque()
+        self._seqs = itertools.count(1)
+        self._waiting: deque[_Event] = deque()
+        self._dropped = 0
+        self._last_error: str | None = None
         self._retry_at = 0.0
-        self._checkpointer: _Checkpointer | None = None
+        self._writer: _Writer | None = None
         self.run_id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
 
     def open(self) -> None:
         """Open the file now, not at the first order; a failure is told to `on_trouble` and retried later."""
-        trouble: Exception | None = None
-        with self._lock:
-            try:
-                if self._connection is None and time.monotonic() >= self._retry_at:
-                    self._flush()
-            except (sqlite3.Error, OSError, JournalError) as error:
-                trouble = self._failed(error)
-        if trouble is not None:
-            self._on_trouble(trouble)
+        try:
+            with self._lock:
+                self._connected()
+        except FAILURES as error:
+            self._failed(error)
 
     def intend(self, submission: Submission) -> int:
         """Write down an order about to leave; returns its `seq` in this run."""
-        return self._append("intent", submission.ts, None, self._encode(submission).decode())
+        event = _Event(next(self._seqs), submission.ts, "intent", None, self._encode(submission).decode())
+        if self._retry_at > time.monotonic():
+            self._wait(event)
+            return event.seq
+        try:
+            with self._lock:
+                self._connected().execute(INSERT, self._row(event))
+        except FAILURES as error:
+            self._wait(event)
+            self._failed(error)
+        return event.seq
 
     def conclude(self, seq: int, conclusion: Conclusion) -> None:
-        """Write down what came of the order that `intend` numbered `seq`."""
-        self._append("outcome", time.time_ns(), seq, self._encode(conclusion).decode())
+        """Write down, soon, what came of the order that `intend` numbered `seq`."""
+        body = self._encode(conclusion).decode()
+        self._wait(_Event(next(self._seqs), time.time_ns(), "outcome", seq, body))
+
+    def flush(self) -> bool:
+        """Write all that waits, now; False where the file would not take it."""
+        try:
+            while self._waiting:
+                self._write_some()
+        except FAILURES as error:
+            self._failed(error)
+        return not self._waiting
 
     def health(self) -> Health:
         """What is waiting and what was lost, for summaries."""
@@ -155,112 +185,119 @@ class Journal:
 
     def close(self) -> None:
         """Write what is waiting, as far as the file takes it, and let go of the file."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.stop()
+        self.flush()
         with self._lock:
-            if self._waiting:
-                with contextlib.suppress(sqlite3.Error, OSError, JournalError):
-                    self._flush()
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-            checkpointer, self._checkpointer = self._checkpointer, None
-        if checkpointer is not None:
-            checkpointer.stop()
+            self._disconnect()
 
-    def _append(self, event: str, ts: int, concludes: int | None, body: str) -> int:
-        trouble: Exception | None = None
-        with self._lock:
-            self._seq = seq = self._seq + 1
-            try:
-                if self._connection is None or self._waiting:
-                    self._wait(_Waiting(seq, ts, event, concludes, body))
-                    if time.monotonic() >= self._retry_at:
-                        self._flush()
-                else:
-                    base = self._base
-                    self._connection.execute(
-                        INSERT, (base + seq, ts, event, None if concludes is None else base + concludes, body)
-                    )
-            except (sqlite3.Error, OSError, JournalError) as error:
-                if not self._waiting or self._waiting[-1].seq != seq:
-                    self._wait(_Waiting(seq, ts, event, concludes, body))
-                trouble = self._failed(error)
-        if trouble is not None:
-            self._on_trouble(trouble)
-        elif self._checkpointer is not None and seq % CHECKPOINT_ROWS == 0:
-            self._checkpointer.wake()
-        return seq
+    def is_due(self) -> bool:
+        """Whether a failing file is due for another try."""
+        return self._retry_at <= time.monotonic()
 
-    def _wait(self, row: _Waiting) -> None:
+    def _wait(self, event: _Event) -> None:
         if len(self._waiting) >= MAX_WAITING:
-            self._waiting.popleft()
-            self._dropped += 1
-        self._waiting.append(row)
+            with contextlib.suppress(IndexError):
+                self._waiting.popleft()
+                self._dropped += 1
+        self._waiting.append(event)
+        if self._writer is None:
+            self._writer = _Writer(self)
+        self._writer.wake()
 
-    def _failed(self, error: Exception) -> Exception:
+    def _write_some(self) -> None:
+        """One transaction of a bounded number of events, so that an intent never waits long for the lock."""
+        with self._lock:
+            taken = [self._waiting.popleft() for _ in range(min(ROWS_AT_ONCE, len(self._waiting)))]
+            try:
+                connection = self._connected()
+                with connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    connection.executemany(INSERT, map(self._row, taken))
+            except BaseException:
+                self._waiting.extendleft(reversed(taken))
+                raise
+
+    def _row(self, event: _Event) -> tuple[int, int, str, int | None, str]:
+        concludes = None if event.concludes is None else self._base + event.concludes
+        return self._base + event.seq, event.ts, event.event, concludes, event.body
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            create_private(self.path)
+            connection = connect(self.path, read_only=False)
+            try:
+                prepare(connection, self.path)
+                self._base = begin_run(connection, self.run_id) << SEQ_BITS
+            except BaseException:
+                connection.close()
+                raise
+            self._connection, self._retry_at, self._last_error = connection, 0.0, None
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _failed(self, error: Exception) -> None:
+        """Let go of the file for a while, so that not every order pays for finding out that it is broken."""
         self._retry_at = time.monotonic() + RETRY_S
         self._last_error = str(error)
-        return error
+        with self._lock:
+            self._disconnect()
+        self._on_trouble(error)
 
-    def _flush(self) -> None:
-        """Write everything that waits, in one transaction; on failure all of it still waits."""
-        if self._connection is None:
-            self._connection, self._base = self._open()
-        base = self._base
-        rows = [
-            (base + seq, ts, event, None if concludes is None else base + concludes, body)
-            for seq, ts, event, concludes, body in self._waiting
-        ]
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(INSERT, rows)
-        self._waiting.clear()
-        self._last_error = None
-
-    def _open(self) -> tuple[sqlite3.Connection, int]:
-        create_private(self.path)
-        connection = connect(self.path, read_only=False)
-        try:
-            prepare(connection, self.path)
-            run = connection.execute(
-                "INSERT INTO runs (run_id, started, header) VALUES (?, ?, ?)",
-                (self.run_id, time.time_ns(), json.dumps(header())),
-            ).lastrowid
-        except BaseException:
-            connection.close()
-            raise
-        self._checkpointer = self._checkpointer or _Checkpointer(self.path)
-        return connection, (run or 0) << SEQ_BITS
+    def _abandon(self) -> None:
+        """In a child after `fork`: leave the parent's connection untouched; closing it corrupts its locks."""
+        if self._connection is not None:
+            _inherited.append(self._connection)
+        self._begin_run()
 
 
-class _Checkpointer:
-    """Moves the WAL into the file on a thread of its own: on the caller's it would stall an order."""
+class _Writer:
+    """The journal's own thread: writes what waits, and moves the WAL into the file.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Both would stall an order if they were done on the caller's thread.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = weakref.ref(journal)
+        self._wal = journal.path.with_name(f"{journal.path.name}-wal")
         self._event = threading.Event()
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="exit-shim-checkpoint", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="exit-shim-journal", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        self._event.set()
+        if not self._event.is_set():
+            self._event.set()
 
     def stop(self) -> None:
         self._stopped = True
         self._event.set()
-        self._thread.join(timeout=1.0)
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout=1.0)
 
     def _run(self) -> None:
+        pause: float | None = None
         while True:
-            self._event.wait()
+            self._event.wait(pause)
+            time.sleep(GATHER_S)  # outcomes come in bursts, and the caller is busy right now
             self._event.clear()
-            if self._stopped:
+            journal = self._journal()
+            if journal is None or self._stopped:
                 return
-            with (
-                contextlib.suppress(sqlite3.Error),
-                contextlib.closing(connect(self._path, read_only=False)) as own,
-            ):
-                own.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            pause = None if journal.is_due() and journal.flush() else RETRY_S
+            self._checkpoint(journal.path)
+            del journal  # this thread must not be what keeps it alive
+
+    def _checkpoint(self, path: Path) -> None:
+        with contextlib.suppress(sqlite3.Error, OSError):
+            if self._wal.stat().st_size > CHECKPOINT_BYTES:
+                with contextlib.closing(connect(path, read_only=False)) as own:
+                    own.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -277,6 +314,15 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection
+
+
+def begin_run(connection: sqlite3.Connection, run_id: str) -> int:
+    """The number of this run in the file; it is written there once."""
+    connection.execute(
+        "INSERT OR IGNORE INTO runs (run_id, started, header) VALUES (?, ?, ?)",
+        (run_id, time.time_ns(), json.dumps(header())),
+    )
+    return int(connection.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()[0])
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
@@ -416,12 +462,15 @@ _inherited: list[sqlite3.Connection] = []
 
 
 def _after_fork_in_child() -> None:
-    """Leave the parent's connections open and untouched: closing one here would corrupt its locks."""
     for journal in list(_journals):
-        if journal._connection is not None:  # noqa: SLF001 - the module's own class
-            _inherited.append(journal._connection)  # noqa: SLF001
-        journal._begin_run()  # noqa: SLF001
+        journal._abandon()  # noqa: SLF001 - the module's own class
 
 
+def _close_all() -> None:
+    for journal in list(_journals):
+        journal.close()
+
+
+atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,6 +1,5 @@
 """EXIT_MODE: who is meant to own exits. Pure: given the environment's values, what they mean."""
 
-import functools
 from typing import Final, NamedTuple
 
 LEGACY: Final = "LEGACY"
@@ -21,7 +20,6 @@ class ResolvedMode(NamedTuple):
     problems: tuple[str, ...]
 
 
-@functools.lru_cache(maxsize=64)
 def resolve_mode(written: str | None, brain_flag: str | None) -> ResolvedMode:
     """Read EXIT_MODE and hold it against EXIT_BRAIN_V3_ENABLED; nothing raises, LEGACY is the way out."""
     problems = []

@@ -101,7 +101,7 @@ def may_be_exit(params: Mapping[str, Any], implied_side: str | None = None) -> b
     if get("closePosition") or get("reduceOnly"):
         return True
     order_type = get("type")
-    if order_type is not None and upper(order_type) in CONDITIONAL_KINDS:
+    if (order_type.upper() if type(order_type) is str else upper(order_type)) in CONDITIONAL_KINDS:
         return True
     position_side = get("positionSide")
     return bool(position_side) and closes_hedge_side(upper(get("side", implied_side)), upper(position_side))

@@ -67,7 +67,7 @@ class ExitShim:
         self.metrics = ExitOrderMetrics()
         self.roles = roles or Roles()
         self._mode = mode
-        self._told: set[str] = set()
+        self._modes: dict[str | None, str] = {}
         self.troubles = Troubles()
         self.journal = None if journal is False else Journal(journal or journal_path(), self._journal_trouble)
         self.gateway = Gateway(
@@ -104,13 +104,13 @@ class ExitShim:
         """The mode in force now; what is wrong with it is logged once."""
         if self._mode is not None:
             return self._mode
-        environ = os.environ
-        resolved = resolve_mode(environ.get(MODE_VARIABLE), environ.get(BRAIN_FLAG_VARIABLE))
-        for problem in resolved.problems:
-            if problem not in self._told:
-                self._told.add(problem)
+        written = os.environ.get(MODE_VARIABLE)
+        if (known := self._modes.get(written)) is None:
+            known, problems = resolve_mode(written, os.environ.get(BRAIN_FLAG_VARIABLE))
+            self._modes[written] = known
+            for problem in problems:
                 logger().warning(f"{MODE} {problem}")
-        return resolved.mode
+        return known
 
     async def submit(
         self,

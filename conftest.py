@@ -1,0 +1,69 @@
+"""Fixtures that every test shares: a clean process-wide shim, a local exchange, and genuine clients on it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from binance.async_client import AsyncClient
+from binance.client import Client
+
+import exit_shim.shim
+import exit_shim.troubles
+from exit_shim.journal import read_records
+from exit_shim.records import Record
+from exit_shim.testing import LocalExchange
+from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
+
+
+@pytest.fixture(autouse=True)
+def clean_globals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test sees another's shim, journal, mode or logging; an internal error of the shim fails the test."""
+    for name in ("EXIT_MODE", "EXIT_BRAIN_V3_ENABLED", "EXIT_SHIM_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(tmp_path / "journal.db"))
+    monkeypatch.setattr(exit_shim.troubles, "RERAISE", True)
+    yield
+    exit_shim.shim.forget_default_shim()
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def recorded() -> Callable[[], list[Record]]:
+    """Read what the process-wide shim has recorded so far, oldest first."""
+
+    def read() -> list[Record]:
+        journal = exit_shim.shim.default_shim().journal
+        assert journal is not None
+        assert journal.flush()
+        return list(read_records(journal.path))
+
+    return read
+
+
+@pytest.fixture
+def exchange() -> Iterator[LocalExchange]:
+    """A local exchange; python-binance is pointed at it, so no client of a test can reach anything else."""
+    with LocalExchange() as local, pointed_at(local.url, local.register):
+        yield local
+        assert local.faults == []
+
+
+@pytest.fixture
+def client(exchange: LocalExchange) -> Iterator[Any]:
+    """A genuine sync client on the local exchange, not wrapped."""
+    own = Client(LOCAL_KEY, LOCAL_SECRET)
+    yield own
+    own.close_connection()
+    own.loop.close()  # python-binance makes one for its WebSocket API and leaves it open
+    asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+async def async_client(exchange: LocalExchange) -> AsyncIterator[Any]:
+    """A genuine async client on the local exchange, not wrapped."""
+    own = await AsyncClient.create(LOCAL_KEY, LOCAL_SECRET)
+    yield own
+    await own.close_connection()

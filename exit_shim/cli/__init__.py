@@ -1,0 +1,19 @@
+"""The `exit-shim` command: run a bot under the shim, read what was recorded, start a local exchange."""
+
+import click
+
+from exit_shim.cli.exchange import exchange
+from exit_shim.cli.reading import records, summary, tail
+from exit_shim.cli.run import run
+
+__all__ = ["app"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="exit_shim")
+def app() -> None:
+    """Say which module of a Binance futures bot placed which exit order."""
+
+
+for command in (run, summary, records, tail, exchange):
+    app.add_command(command)

@@ -1,0 +1,106 @@
+"""`exit-shim summary`, `records` and `tail`: what the journal holds."""
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+import click
+import msgspec
+
+from exit_shim.cli.tables import NANOSECONDS, RECORD_COLUMNS, Report, record_row, show
+from exit_shim.journal import JournalError, read_records
+from exit_shim.records import Record
+from exit_shim.shim import journal_path
+
+UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+POLL_S: Final = 0.25
+PATIENCE_NS: Final = 15 * NANOSECONDS
+"""How long `tail` waits for an order's outcome before it shows the order as in doubt."""
+
+
+class Since(click.ParamType):  # type: ignore[type-arg] # generic since click 8.2
+    """A moment: ISO 8601 (UTC where no zone is given), or so long ago: 90s, 15m, 2h, 7d."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Nanoseconds since the epoch."""
+        if isinstance(value, int):
+            return value
+        if ago := re.fullmatch(r"(\d+)([smhd])", value):
+            moment = datetime.now(timezone.utc) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+        else:
+            try:
+                moment = datetime.fromisoformat(value)
+            except ValueError:
+                self.fail(f"{value!r} is no time; write 90s, 15m, 2h, 7d or 2026-11-23T09:30", param, ctx)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        return int(moment.timestamp() * NANOSECONDS)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+since = click.option(
+    "--since", type=Since(), metavar="T", help="Only orders since T: 15m, 2h, 7d, 2026-11-23."
+)
+
+
+def read(**narrowed: Any) -> Iterator[Record]:
+    """The journal's records; what is wrong with the journal ends the command with its text."""
+    try:
+        yield from read_records(journal_path(), **narrowed)
+    except JournalError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def json_line(record: Record) -> str:
+    """One JSON object on one line."""
+    return msgspec.json.encode(record.flat()).decode()
+
+
+@click.command()
+@as_json
+@since
+def summary(*, as_json: bool, since: int | None) -> None:
+    """Count the recorded exit orders by module, kind and place."""
+    report = Report(read(since_ns=since))
+    if as_json:
+        click.echo(msgspec.json.encode(report.as_dict()))
+    else:
+        report.show()
+
+
+@click.command()
+@as_json
+@since
+@click.option("--module", metavar="M", help="Only orders of module M, by its short name.")
+@click.option("--symbol", metavar="S", help="Only orders on symbol S.")
+def records(*, as_json: bool, since: int | None, module: str | None, symbol: str | None) -> None:
+    """List the recorded exit orders, oldest first."""
+    found = read(since_ns=since, module=module, symbol=symbol.upper() if symbol else None)
+    if as_json:
+        for record in found:
+            click.echo(json_line(record))
+    else:
+        show(RECORD_COLUMNS, [record_row(record) for record in found])
+
+
+@click.command()
+@as_json
+def tail(*, as_json: bool) -> None:
+    """Show exit orders as they are recorded, until Ctrl-C."""
+    shown: dict[tuple[str, int], int] = {}
+    start = time.time_ns()
+    while True:
+        horizon = time.time_ns() - 2 * PATIENCE_NS
+        shown = {key: ts for key, ts in shown.items() if ts >= horizon}
+        for record in read(since_ns=max(start, horizon)):
+            key, ts = (record.run_id, record.seq), record.submission.ts
+            settled = record.conclusion is not None or ts < time.time_ns() - PATIENCE_NS
+            if settled and key not in shown:
+                shown[key] = ts
+                click.echo(json_line(record) if as_json else "  ".join(map(str, record_row(record))))
+        time.sleep(POLL_S)

@@ -1,0 +1,167 @@
+"""Tables for people: rich on a terminal, aligned text when piped; and the counts that fill them."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from exit_shim.records import Record
+
+NANOSECONDS = 1_000_000_000
+
+
+class Row(NamedTuple):
+    """One line of the report: a place in the bot that places exits of one kind."""
+
+    module: str
+    kind: str
+    function: str
+    place: str
+    via: str
+    evidence: str
+
+
+class Report:
+    """What a set of records says, counted once."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.rows: Counter[Row] = Counter()
+        self.conflicts: Counter[Row] = Counter()
+        self.outcomes: dict[Row, Counter[str]] = {}
+        self.modes: Counter[str] = Counter()
+        for record in records:
+            self._count(record)
+
+    def _count(self, record: Record) -> None:
+        submission, who = record.submission, record.submission.attribution
+        row = Row(
+            who.module,
+            submission.order.kind,
+            who.function or "?",
+            f"{Path(who.file).name}:{who.line}" if who.file else "?",
+            ",".join(who.via),
+            who.evidence,
+        )
+        self.rows[row] += 1
+        self.modes[submission.mode] += 1
+        self.conflicts[row] += bool(submission.verdict.reasons)
+        self.outcomes.setdefault(row, Counter())[outcome_of(record)] += 1
+
+    def total(self) -> int:
+        """How many orders."""
+        return sum(self.rows.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts, JSON-ready."""
+        return {
+            "total_orders": self.total(),
+            "ownership_conflicts": sum(self.conflicts.values()),
+            "orders_by_module": self._by("module"),
+            "orders_by_kind": self._by("kind"),
+            "orders_by_outcome": dict(sum(self.outcomes.values(), Counter())),
+            "orders_by_mode": dict(self.modes),
+            "sites": [
+                {
+                    **row._asdict(),
+                    "orders": number,
+                    "conflicts": self.conflicts[row],
+                    "outcomes": dict(self.outcomes[row]),
+                }
+                for row, number in sorted(self.rows.items())
+            ],
+        }
+
+    def _by(self, field: str) -> dict[str, int]:
+        counted: Counter[str] = Counter()
+        for row, number in self.rows.items():
+            counted[getattr(row, field)] += number
+        return dict(counted.most_common())
+
+    def show(self) -> None:
+        """Print the table and one closing line."""
+        show(
+            ("module", "kind", "orders", "conflicts", "outcome", "function", "place", "via", "evidence"),
+            [
+                (
+                    row.module,
+                    row.kind,
+                    number,
+                    self.conflicts[row] or "",
+                    " ".join(f"{name}={count}" for name, count in self.outcomes[row].most_common()),
+                    row.function,
+                    row.place,
+                    row.via,
+                    row.evidence,
+                )
+                for row, number in sorted(self.rows.items())
+            ],
+        )
+        modules = len({row.module for row in self.rows})
+        click.echo(
+            f"{self.total()} exit orders by {modules} module{'s' * (modules != 1)}, "
+            f"{sum(self.conflicts.values())} ownership conflicts"
+            + "".join(f", {number} in {mode}" for mode, number in self.modes.most_common())
+        )
+
+
+def outcome_of(record: Record) -> str:
+    """The outcome as people call it: an order without one, or with an unknown one, is in doubt."""
+    outcome = record.conclusion.outcome if record.conclusion else "unknown"
+    return "in doubt" if outcome == "unknown" else outcome
+
+
+def show(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table: rich on a terminal, two spaces between the columns elsewhere."""
+    if sys.stdout.isatty():
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*map(str, row))
+        Console().print(table)
+        return
+    lines = [list(columns), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+RECORD_COLUMNS = (
+    "time",
+    "module",
+    "kind",
+    "symbol",
+    "side",
+    "type",
+    "trigger",
+    "quantity",
+    "outcome",
+    "order",
+    "place",
+)
+
+
+def record_row(record: Record) -> tuple[object, ...]:
+    """One record as a line for people; times are UTC."""
+    order, who, known = record.submission.order, record.submission.attribution, record.conclusion
+    when = datetime.fromtimestamp(record.submission.ts / NANOSECONDS, timezone.utc)
+    outcome = outcome_of(record)
+    if known is not None and known.error_code is not None:
+        outcome = f"{outcome} {known.error_code}"
+    return (
+        f"{when:%Y-%m-%d %H:%M:%S.%f}"[:-3],
+        who.module,
+        order.kind,
+        order.symbol or "?",
+        order.side or "?",
+        order.type or "?",
+        order.trigger_price or order.price or "",
+        "whole position" if order.close_position else order.quantity or "",
+        outcome,
+        (known and (known.order_id or known.algo_id)) or order.client_order_id or "",
+        f"{Path(who.file).name}:{who.line}" if who.file else "?",
+    )

@@ -1,0 +1,63 @@
+"""Pointing python-binance at a local exchange: every host that it knows, and the keys of every client."""
+
+import contextlib
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import wrapt
+
+_ADDRESS: Final = re.compile(r"(https?|wss?)://", re.ASCII)
+
+LOCAL_KEY: Final = "local-key"
+LOCAL_SECRET: Final = "local-secret"  # noqa: S105 - opens nothing but the exchange on loopback
+
+
+def redirected(address: str, url: str) -> str:
+    """`address` with its scheme and host replaced by those of `url`, its path kept."""
+    target = urlsplit(url)
+    scheme, path = address.split("://", 1)
+    return f"{'ws' if scheme.startswith('ws') else 'http'}://{target.netloc}/{path.partition('/')[2]}"
+
+
+def _addresses(owner: type) -> dict[str, str]:
+    return {
+        name: value for name, value in vars(owner).items() if isinstance(value, str) and _ADDRESS.match(value)
+    }
+
+
+@contextlib.contextmanager
+def pointed_at(url: str, register: Callable[[str, str], None]) -> Iterator[None]:
+    """Inside, every python-binance client that is made talks to `url`, testnet and demo ones included.
+
+    Args:
+        url: Scheme, host and port, such as "http://127.0.0.1:8080".
+        register: Told the key and secret of each client, so that the exchange can check its signatures.
+            A client without keys is given local ones: a bot can be tried without any.
+    """
+    from binance.async_client import AsyncClient  # noqa: PLC0415 - heavy, and only needed here
+    from binance.base_client import BaseClient  # noqa: PLC0415
+    from binance.client import Client  # noqa: PLC0415
+    from binance.ws.streams import BinanceSocketManager  # noqa: PLC0415
+
+    signature = inspect.signature(BaseClient.__init__)
+
+    @wrapt.decorator
+    def with_known_keys(init: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = signature.bind(client, *args, **kwargs)
+        key = given.arguments.get("api_key") or LOCAL_KEY
+        secret = given.arguments.get("api_secret") or LOCAL_SECRET
+        given.arguments.update(api_key=key, api_secret=secret)
+        register(key, secret)
+        init(*given.args[1:], **given.kwargs)
+
+    with contextlib.ExitStack() as undo:
+        for owner in (BaseClient, Client, AsyncClient, BinanceSocketManager):
+            for name, address in _addresses(owner).items():
+                setattr(owner, name, redirected(address, url))
+                undo.callback(setattr, owner, name, address)
+        undo.callback(setattr, BaseClient, "__init__", BaseClient.__init__)
+        BaseClient.__init__ = with_known_keys(BaseClient.__init__)
+        yield

@@ -155,8 +155,8 @@ class LocalExchange:
     def positions(self) -> list[dict[str, object]]:
         """Return the positions that are not flat, as GET /fapi/v3/positionRisk has them."""
         with self.lock:
-            rows = account_views.position_risk_v3(self.engine.state, None)
-            return [row for row in rows if float(str(row["positionAmt"]))]
+            state = self.engine.state
+            return [account_views.position_risk_row(state, position) for position in state.open_positions()]
 
     def open_orders(self, symbol: str | None = None) -> list[dict[str, object]]:
         """Return the open orders, as GET /fapi/v1/openOrders has them: no conditional ones."""

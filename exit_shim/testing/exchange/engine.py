@@ -11,7 +11,7 @@ from .account import Account
 from .algo import AlgoOrder, AlgoRef, NewAlgo
 from .errors import NO_SUCH_ORDER
 from .listen_keys import ListenKeys
-from .market import Market, Number, Quote, StaticMarket, quote_at
+from .market import Market, Number, Quote, StaticMarket, price_of, quote_at
 from .orders import Amendment, NewOrder, Order, OrderRef, Trade
 from .positions import Position
 from .state import Clock, State
@@ -78,12 +78,17 @@ class Exchange:
         return prices.ask(self._at_now(), symbol)
 
     def set_mark(self, symbol: str, price: Number) -> None:
-        """Put mark price, last price and book of a symbol at `price`; what rests there trades or fires."""
-        prices.move(self._at_now(), symbol, Decimal(price))
+        """Put mark price, last price and book of a symbol at `price`; what rests there trades or fires.
+
+        Raises:
+            ExchangeError: -1121.
+            ValueError: when `price` is not above zero.
+        """
+        prices.move(self._at_now(), symbol, price_of(price))
 
     def set_prices(self, symbol: str, **changes: Number) -> None:
         """Change any of `mark`, `last`, `bid` and `ask` of a symbol and leave the others."""
-        prices.change(self._at_now(), symbol, **{name: Decimal(price) for name, price in changes.items()})
+        prices.change(self._at_now(), symbol, **{name: price_of(price) for name, price in changes.items()})
 
     # Orders
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from .numbers import down_to
+from .numbers import nearest
 from .symbols import Symbol
 
 Number = Decimal | int | str
@@ -28,9 +28,21 @@ class Quote(msgspec.Struct, frozen=True):
         return self.mark if working_type == "MARK_PRICE" else self.last
 
 
+def price_of(value: Number) -> Decimal:
+    """Return a price that a market may have.
+
+    Raises:
+        ValueError: when it is not a positive number.
+    """
+    price = Decimal(value)
+    if not (price.is_finite() and price > 0):
+        raise ValueError(f"price {value!r} is no price: give a number above zero")
+    return price
+
+
 def quote_at(symbol: Symbol, price: Decimal) -> Quote:
     """Return a quote with everything at `price`, trades and book rounded to the tick."""
-    traded = max(symbol.tick, down_to(price, symbol.tick))
+    traded = max(symbol.tick, nearest(price, symbol.tick))
     return Quote(mark=price, last=traded, bid=traded, ask=traded)
 
 
@@ -54,7 +66,7 @@ class StaticMarket:
     """
 
     def __init__(self, prices: Mapping[str, Number] | None = None) -> None:
-        self._prices = {name: Decimal(price) for name, price in (prices or {}).items()}
+        self._prices = {name: price_of(price) for name, price in (prices or {}).items()}
 
     def opening(self, symbol: Symbol) -> Decimal:
         """Return the price given for the symbol, or its default."""
@@ -88,7 +100,7 @@ class WalkingMarket(StaticMarket):
     def asked(self, symbol: Symbol, price: Decimal) -> Decimal | None:
         """Return `price` moved by at most `step`, on the symbol's tick."""
         share = Decimal(self._walk(symbol.name).randint(-1000, 1000)) / 1000
-        moved = down_to(price * (1 + share * self._step), symbol.tick)
+        moved = nearest(price * (1 + share * self._step), symbol.tick)
         return min(max(moved, symbol.min_price), symbol.max_price)
 
     def _walk(self, name: str) -> random.Random:

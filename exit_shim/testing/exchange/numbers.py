@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 
 ZERO = Decimal(0)
 #: The account is kept in 8 decimals of USDT, as every balance on production is printed.
@@ -14,9 +14,9 @@ def money(value: Decimal) -> Decimal:
     return value.quantize(MONEY, ROUND_HALF_UP)
 
 
-def down_to(value: Decimal, step: Decimal) -> Decimal:
-    """Round towards zero to a multiple of `step`."""
-    return (value / step).quantize(Decimal(1), ROUND_DOWN) * step
+def nearest(value: Decimal, step: Decimal) -> Decimal:
+    """Round to the nearest multiple of `step`."""
+    return (value / step).quantize(Decimal(1), ROUND_HALF_EVEN) * step
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:

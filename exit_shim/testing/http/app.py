@@ -38,9 +38,14 @@ async def read(request: web.Request) -> RawRequest:
     # Not `rel_url`: it re-quotes, and a signature covers the very characters sent.
     query = request.raw_path.partition("?")[2]
     return RawRequest(
-        method=request.method,
-        path=request.path,
-        query=query,
+        method=_printable(request.method),
+        path=_printable(request.path),
+        query=_printable(query),
         body=body,
         headers={name.lower(): value for name, value in request.headers.items()},
     )
+
+
+def _printable(text: str) -> str:
+    # The server hands bytes that are no UTF-8 on as lone surrogates, which JSON cannot carry back.
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

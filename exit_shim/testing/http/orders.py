@@ -75,12 +75,13 @@ def list_all(call: Call) -> Json:
 
 def list_trades(call: Call) -> Json:
     """GET /fapi/v1/userTrades: the oldest `limit` of the window."""
+    symbol = call.params.required("symbol")
     first, of_order = call.params.integer("fromId"), call.params.integer("orderId")
     if first is not None and (call.params.text("startTime") or call.params.text("endTime")):
         raise BAD_COMBINATION.error()
     found = [
         trade
-        for trade in call.engine.trades(call.params.text("symbol"))
+        for trade in call.engine.trades(symbol)
         if trade.trade_id >= (first or 0) and of_order in {None, trade.order_id}
     ]
     timely = within(call.params, found, lambda trade: trade.time)

@@ -32,7 +32,7 @@ def every_position(state: State, symbol: str | None) -> list[Position]:
 def position_risk_v3(state: State, symbol: str | None) -> list[Json]:
     """GET /fapi/v3/positionRisk: only symbols with a position or open orders; no leverage in it."""
     rows = active_positions(state)
-    return [_risk_v3(state, row) for row in rows if symbol is None or row.symbol == symbol]
+    return [position_risk_row(state, row) for row in rows if symbol is None or row.symbol == symbol]
 
 
 def position_risk_v2(state: State, symbol: str | None) -> list[Json]:
@@ -180,7 +180,8 @@ def _order_notionals(found: Exposure) -> Json:
     return {"bidNotional": short(found.bids), "askNotional": short(found.asks)}
 
 
-def _risk_v3(state: State, position: Position) -> Json:
+def position_risk_row(state: State, position: Position) -> Json:
+    """Element of GET /fapi/v3/positionRisk."""
     bound, found = margins(state, position), exposure(state, position)
     isolated_margin, isolated_wallet = _isolated(state, position, bound)
     return {

@@ -92,7 +92,7 @@ def make_api():
 
 @pytest.fixture
 def refused():
-    """`with refused(-2021):` holds that the block is refused with this code, over HTTP or without."""
+    """Hold that a block is refused with a code, over HTTP or without."""
 
     @contextmanager
     def expect(code, message=None):
@@ -121,6 +121,7 @@ def client(exchange):
     made = _at(exchange.url, Client)("local-key", "local-secret")
     yield made
     made.close_connection()
+    made.loop.close()  # python-binance makes one for its WebSocket API and leaves it open
 
 
 @pytest_asyncio.fixture

@@ -66,7 +66,11 @@ def test_what_fires_becomes_an_ordinary_order_under_the_same_client_id(long_api)
     assert (child["type"], child["origType"], child["status"]) == ("MARKET", "MARKET", "FILLED")
     assert Decimal(child["stopPrice"]) == 0
     row = only(long_api.get("allAlgoOrders", symbol="BTCUSDT"))
-    assert (row["actualOrderId"], row["actualQty"], row["actualType"]) == (str(child["orderId"]), "0.01", "MARKET")
+    assert (row["actualOrderId"], row["actualQty"], row["actualType"]) == (
+        str(child["orderId"]),
+        "0.01",
+        "MARKET",
+    )
     assert row["triggerTime"] == long_api.clock.now
     assert placed["algoId"] == row["algoId"]
 
@@ -198,7 +202,7 @@ def test_a_buying_trailing_stop_mirrors_a_selling_one(api):
 
 
 def test_the_old_name_of_the_activation_price_is_ignored(long_api):
-    """activationPrice is not read: the trailing stop starts at once, at the last price."""
+    """ActivationPrice is not read: the trailing stop starts at once, at the last price."""
     trail = {"quantity": "0.010", "callbackRate": "1", "activationPrice": "65000"}
     placed = long_api.algo("SELL", "TRAILING_STOP_MARKET", **trail)
     assert placed["activatePrice"] == "60000.00"
@@ -248,11 +252,12 @@ def missing(name):
 
 
 TRAILING = {"kind": "TRAILING_STOP_MARKET", "triggerPrice": None, "callbackRate": "1"}
+IMMEDIATE = "Order would immediately trigger."
 WRONG = {
     "no algoType": ({"algoType": None}, -1102, missing("algotype")),
     "another algoType": ({"algoType": "VP"}, -1130, "Data sent for parameter 'algotype' is not valid."),
     "no trigger": ({"triggerPrice": None}, -1102, missing("triggerprice")),
-    "the old name of the trigger": ({"triggerPrice": None, "stopPrice": "59000"}, -1102, missing("triggerprice")),
+    "old trigger name": ({"triggerPrice": None, "stopPrice": "59000"}, -1102, missing("triggerprice")),
     "an ordinary type": ({"kind": "MARKET"}, -1116, "Invalid orderType."),
     "a type in lower case": ({"kind": "stop_market"}, -1116, "Invalid orderType."),
     "unknown symbol": ({"symbol": "NOPEUSDT"}, -1121, "Invalid symbol."),
@@ -281,8 +286,8 @@ WRONG = {
     "trailing without callback": ({**TRAILING, "callbackRate": None}, -1102, missing("callbackrate")),
     "callback too small": ({**TRAILING, "callbackRate": "0.05"}, -2007, "Invalid callBack rate."),
     "callback too large": ({**TRAILING, "callbackRate": "20.1"}, -2007, "Invalid callBack rate."),
-    "trailing with a trigger": ({**TRAILING, "triggerPrice": "59000"}, -2021, "Order would immediately trigger."),
-    "activation already passed": ({**TRAILING, "activatePrice": "59000"}, -2021, "Order would immediately trigger."),
+    "trailing with a trigger": ({**TRAILING, "triggerPrice": "59000"}, -2021, IMMEDIATE),
+    "activation already passed": ({**TRAILING, "activatePrice": "59000"}, -2021, IMMEDIATE),
     "bad workingType": (
         {"workingType": "INDEX"}, -1130, "Data sent for parameter 'workingType' is not valid.",
     ),
@@ -290,7 +295,9 @@ WRONG = {
         {"positionSide": "LONG"}, -4061, "Order's position side does not match user's setting.",
     ),
     "too small a value": (
-        {"quantity": "0.001"}, -4164, "Order's notional must be no smaller than 100.0 (unless you choose reduce only)",
+        {"quantity": "0.001"},
+        -4164,
+        "Order's notional must be no smaller than 100.0 (unless you choose reduce only)",
     ),
 }  # fmt: skip
 

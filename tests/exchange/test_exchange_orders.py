@@ -54,7 +54,9 @@ def test_immediate_or_cancel_expires_when_it_cannot_trade(api):
     assert api.get("openOrders") == []
 
 
-@pytest.mark.parametrize(("time_in_force", "price", "code"), [("FOK", "59000", -5021), ("GTX", "61000", -5022)])
+@pytest.mark.parametrize(
+    ("time_in_force", "price", "code"), [("FOK", "59000", -5021), ("GTX", "61000", -5022)]
+)
 def test_fill_or_kill_and_post_only_are_refused_and_not_recorded(api, refused, time_in_force, price, code):
     """A FOK that cannot fill and a GTX that would take leave no order behind."""
     with refused(code):
@@ -182,7 +184,7 @@ def test_the_test_endpoint_judges_and_forgets(api, refused):
 
 
 def test_a_countdown_cancels_unless_it_is_renewed(api):
-    """countdownCancelAll cancels the symbol's orders when it runs out, and 0 stops it."""
+    """CountdownCancelAll cancels the symbol's orders when it runs out, and 0 stops it."""
     api.limit("BUY", "0.010", "59000")
     assert api.post("countdownCancelAll", symbol="BTCUSDT", countdownTime=1000) == {
         "symbol": "BTCUSDT", "countdownTime": "1000",

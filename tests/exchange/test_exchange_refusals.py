@@ -1,6 +1,11 @@
 """Each way an order can be wrong, with the code and the text it is answered with."""
 
+from decimal import Decimal
+
+import msgspec
 import pytest
+
+from exit_shim.testing import DEFAULT_SYMBOLS
 
 LIMIT = {"type": "LIMIT", "timeInForce": "GTC", "price": "59000"}
 
@@ -9,6 +14,10 @@ def missing(name):
     return f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
 
 
+ILLEGAL = (
+    "Illegal characters found in parameter 'newClientOrderId'; "
+    r"legal range is '^[\.A-Z\:/a-z0-9_-]{1,36}$'."
+)
 ORDERS = {
     "no symbol": ({"symbol": None}, -1102, missing("symbol")),
     "unknown symbol": ({"symbol": "NOPEUSDT"}, -1121, "Invalid symbol."),
@@ -45,10 +54,12 @@ ORDERS = {
     "client id with a blank": (
         {"newClientOrderId": "a b"},
         -1100,
-        r"Illegal characters found in parameter 'newClientOrderId'; legal range is '^[\.A-Z\:/a-z0-9_-]{1,36}$'.",
+        ILLEGAL,
     ),
     "too small a value": (
-        {"quantity": "0.001"}, -4164, "Order's notional must be no smaller than 100.0 (unless you choose reduce only)",
+        {"quantity": "0.001"},
+        -4164,
+        "Order's notional must be no smaller than 100.0 (unless you choose reduce only)",
     ),
     "more than the margin": ({"quantity": "100"}, -2019, "Margin is insufficient."),
     "limit without timeInForce": ({**LIMIT, "timeInForce": None}, -1102, missing("timeinforce")),
@@ -65,7 +76,9 @@ ORDERS = {
         {**LIMIT, "price": "70000"}, -4016, "Price is higher than mark price multiplier cap.",
     ),
     "selling far below the mark": (
-        {**LIMIT, "price": "50000", "side": "SELL"}, -4024, "Price is lower than mark price multiplier floor.",
+        {**LIMIT, "price": "50000", "side": "SELL"},
+        -4024,
+        "Price is lower than mark price multiplier floor.",
     ),
     "price and priceMatch": (
         {**LIMIT, "priceMatch": "QUEUE"}, -1128, "Combination of optional parameters invalid.",
@@ -100,12 +113,6 @@ def test_conditional_types_belong_to_the_algo_service(api, refused, kind):
 
 def test_a_quantity_off_the_step_is_refused(make_api, refused):
     """Where the step is coarser than the precision, a quantity between two steps is -4023."""
-    from decimal import Decimal
-
-    import msgspec
-
-    from exit_shim.testing import DEFAULT_SYMBOLS
-
     coarse = msgspec.structs.replace(DEFAULT_SYMBOLS[0], step=Decimal("0.005"))
     api = make_api(symbols=[coarse])
     with refused(-4023, "Qty not increased by step size."):

@@ -155,12 +155,14 @@ class LocalExchange:
     def positions(self) -> list[dict[str, object]]:
         """Return the positions that are not flat, as GET /fapi/v3/positionRisk has them."""
         with self.lock:
+            self.engine.run_due()
             state = self.engine.state
             return [account_views.position_risk_row(state, position) for position in state.open_positions()]
 
     def open_orders(self, symbol: str | None = None) -> list[dict[str, object]]:
         """Return the open orders, as GET /fapi/v1/openOrders has them: no conditional ones."""
         with self.lock:
+            self.engine.run_due()
             symbols = self.engine.state.symbols
             found = self.engine.open_orders(symbol)
             return [order_views.queried(order, symbols[order.symbol]) for order in found]
@@ -168,6 +170,7 @@ class LocalExchange:
     def open_algo_orders(self, symbol: str | None = None) -> list[dict[str, object]]:
         """Return the waiting conditional orders, as GET /fapi/v1/openAlgoOrders has them."""
         with self.lock:
+            self.engine.run_due()
             symbols = self.engine.state.symbols
             found = self.engine.open_algos(symbol)
             return [algo_views.opened(algo, symbols[algo.symbol]) for algo in found]

@@ -144,3 +144,14 @@ def test_break_even_covers_the_opening_commission(api):
     api.order("BUY", "4.9", symbol="DOTUSDT")
     (row,) = api.get("positionRisk", 3)
     assert (row["positionAmt"], row["entryPrice"], row["breakEvenPrice"]) == ("4.9", "1.1359", "1.13646795")
+
+
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_the_liquidation_price_is_where_the_wallet_is_used_up(api, side):
+    """At that mark price, wallet plus unrealised profit is just the maintenance margin."""
+    api.order(side, "3.000")
+    (row,) = api.get("positionRisk", 3)
+    api.engine.set_prices("BTCUSDT", mark=row["liquidationPrice"])
+    found = api.get("account", 3)
+    left = number(found, "totalMarginBalance") - number(found, "totalMaintMargin")
+    assert abs(left) < Decimal("0.000001")

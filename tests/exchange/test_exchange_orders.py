@@ -73,6 +73,14 @@ def test_good_till_date_expires_at_its_second(api):
     assert api.get("order", symbol="BTCUSDT", orderId=placed["orderId"])["status"] == "EXPIRED"
 
 
+def test_an_expired_order_does_not_trade_when_the_price_comes_later(api):
+    """Time comes first: a price that moves after the date finds no order."""
+    api.limit("BUY", "0.010", "59000", timeInForce="GTD", goodTillDate=api.clock.now + 700_000)
+    api.clock.advance(700_000)
+    api.engine.set_mark("BTCUSDT", "58000")
+    assert api.engine.position("BTCUSDT").amount == 0
+
+
 def test_cancelling_answers_with_the_order_and_twice_is_unknown(api, refused):
     """DELETE gives the cancelled order; a second one is -2011, a query still finds it."""
     placed = api.limit("BUY", "0.010", "59000", newClientOrderId="mine")

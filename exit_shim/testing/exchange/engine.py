@@ -65,7 +65,7 @@ class Exchange:
         return self._at_now().now
 
     def run_due(self) -> None:
-        """Do what has come due by the clock; the HTTP face calls it before each request."""
+        """Do what has come due by the clock; moving a price and every HTTP request begin with it."""
         timers.run_due(self._at_now())
 
     def quote(self, symbol: str) -> Quote:
@@ -75,7 +75,8 @@ class Exchange:
 
     def ask_price(self, symbol: str) -> Quote:
         """Return the prices of a symbol as a client that asks gets them: a walking market steps first."""
-        return prices.ask(self._at_now(), symbol)
+        self.run_due()
+        return prices.ask(self.state, symbol)
 
     def set_mark(self, symbol: str, price: Number) -> None:
         """Put mark price, last price and book of a symbol at `price`; what rests there trades or fires.
@@ -84,11 +85,13 @@ class Exchange:
             ExchangeError: -1121.
             ValueError: when `price` is not above zero.
         """
-        prices.move(self._at_now(), symbol, price_of(price))
+        self.run_due()
+        prices.move(self.state, symbol, price_of(price))
 
     def set_prices(self, symbol: str, **changes: Number) -> None:
         """Change any of `mark`, `last`, `bid` and `ask` of a symbol and leave the others."""
-        prices.change(self._at_now(), symbol, **{name: price_of(price) for name, price in changes.items()})
+        self.run_due()
+        prices.change(self.state, symbol, **{name: price_of(price) for name, price in changes.items()})
 
     # Orders
 

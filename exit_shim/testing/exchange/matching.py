@@ -23,7 +23,7 @@ def require_time_in_force(order: Order, quote: Quote) -> None:
     """Refuse a FOK that cannot fill and a GTX that would take.
 
     Raises:
-        ExchangeError: -5021 or -5022; such an order is not recorded (Binance change log 2023-01).
+        ExchangeError: -5021 or -5022; such an order is not recorded (Binance change log 2023-03-08).
     """
     crosses = order.crosses(quote.bid, quote.ask)
     if order.time_in_force == "FOK" and not crosses:

@@ -12,7 +12,7 @@ import pytest
 from binance import Client
 from binance.exceptions import BinanceAPIException
 
-from exit_shim.testing import Exchange, LocalExchange, WalkingMarket
+from exit_shim.testing import Exchange, LocalExchange, StaticMarket, WalkingMarket
 
 
 def send(exchange, method, path, body=None, key="local-key"):
@@ -256,3 +256,20 @@ def test_odd_bytes_get_an_answer_and_hurt_nobody(exchange, sent):
     assert answer.split()[1].startswith(b"4")
     assert b"Traceback" not in answer
     assert send(exchange, "GET", "/fapi/v1/ping") == (200, {})
+
+
+class BrokenMarket(StaticMarket):
+    """A market with a bug."""
+
+    def asked(self, symbol, price):
+        raise ZeroDivisionError
+
+
+def test_a_bug_of_the_exchange_is_an_answer_and_a_fault(caplog):
+    """An unexpected error is -1000 with HTTP 500, is kept in `faults`, and the server goes on."""
+    with LocalExchange(market=BrokenMarket()) as exchange:
+        status, answer = send(exchange, "GET", "/fapi/v1/premiumIndex?symbol=BTCUSDT")
+        assert (status, answer["code"]) == (500, -1000)
+        assert [type(fault) for fault in exchange.faults] == [ZeroDivisionError]
+        assert send(exchange, "GET", "/fapi/v1/ping") == (200, {})
+    assert "premiumIndex" in caplog.text

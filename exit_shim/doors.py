@@ -31,8 +31,8 @@ class Door(msgspec.Struct, frozen=True):
     def may_carry_exit(self, params: Mapping[str, Any]) -> bool:
         """False only where every order inside is certainly an entry."""
         if self.batch is None:
-            return may_be_exit(params, self.implies.get("side"))
-        return any(may_be_exit(order) for order in self._batch(params))
+            return may_be_exit(params, self.implies)
+        return any(may_be_exit(order, self.implies) for order in self._batch(params))
 
     def orders(self, params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """The orders inside a call, each under Binance's field names; the caller's own dicts, not copies."""
@@ -42,10 +42,10 @@ class Door(msgspec.Struct, frozen=True):
 
     def read(self, params: Mapping[str, Any], kind: Kind | None) -> list[tuple[int | None, ExitOrder]]:
         """The exit orders inside a call, each with its place in the batch."""
-        found = (
-            (None if self.batch is None else place, read_order(order, kind))
-            for place, order in enumerate(self.orders(params))
-        )
+        if self.batch is None:
+            order = read_order(self.orders(params)[0], kind)
+            return [] if order is None else [(None, order)]
+        found = ((place, read_order(order, kind)) for place, order in enumerate(self._batch(params)))
         return [(place, order) for place, order in found if order is not None]
 
     def _batch(self, params: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final, cast
 
@@ -29,7 +29,7 @@ MAX_EXPLANATION: Final = 300
 
 
 class Passage:
-    """The exits of one call on their way out: what each is, its `seq` once journalled, and the clock.
+    """The exits of one call on their way out: what each is, its `seq` once journalled (0 before), the clock.
 
     `presend` and `total` are nanoseconds; `restart` is for a coroutine, whose clock stands still between
     its making and its first step.
@@ -42,7 +42,7 @@ class Passage:
         self.client = client
         self.started = started
         self.presend = 0
-        self.seqs: list[int | None] = []
+        self.seqs: list[int] = [0] * len(submissions)
 
     def pause(self) -> None:
         """Take the time that the shim has spent so far."""
@@ -191,8 +191,8 @@ class Gateway:
         """Step 4: into the journal, before anything leaves."""
         try:
             if self._journal is not None:
-                for submission in passage.submissions:
-                    passage.seqs.append(self._journal.intend(submission))
+                for place, submission in enumerate(passage.submissions):
+                    passage.seqs[place] = self._journal.intend(submission)
         except Exception as error:  # noqa: BLE001
             self._troubles.note("journal an intent", error)
         passage.pause()
@@ -247,12 +247,12 @@ class Gateway:
         """Step 6: the journal first, then whoever else wants to know."""
         try:
             presend, total = passage.presend / 1000, passage.total() / 1000
-            for (seq, submission), answer in zip(passage_rows(passage), found, strict=True):
-                conclusion = Conclusion(presend_us=presend, total_us=total, **answer._asdict())
-                if self._journal is not None and seq is not None:
-                    self._journal.conclude(seq, conclusion)
-                run_id = self._journal.run_id if self._journal is not None else ""
-                self._emit(Record(run_id=run_id, seq=seq or 0, submission=submission, conclusion=conclusion))
+            journal = self._journal
+            for seq, submission, answer in zip(passage.seqs, passage.submissions, found, strict=True):
+                conclusion = Conclusion(*answer, presend_us=presend, total_us=total)
+                if journal is not None and seq:
+                    journal.conclude(seq, conclusion)
+                self._emit(Record(journal.run_id if journal else "", seq, submission, conclusion))
         except Exception as error:  # noqa: BLE001
             self._troubles.note("conclude an order", error)
 
@@ -271,11 +271,6 @@ class Gateway:
             if isinstance(given := getattr(method, name, None), str):
                 setattr(own, name, given)
         return coroutine
-
-
-def passage_rows(passage: Passage) -> Iterator[tuple[int | None, Submission]]:
-    """Each submission with its `seq`; None where the journal did not take it."""
-    return zip(itertools.chain(passage.seqs, itertools.repeat(None)), passage.submissions)  # noqa: B905 - padded
 
 
 def answers(submissions: Sequence[Submission], result: Any) -> list[Answer]:

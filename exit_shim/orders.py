@@ -62,7 +62,7 @@ def text(value: object) -> str:
 
 def upper(value: object) -> str:
     """The text of an enum field, in the case in which Binance writes it."""
-    return text(value).upper()
+    return value[:MAX_TEXT].upper() if type(value) is str else text(value).upper()
 
 
 def flag(value: object) -> bool:
@@ -92,7 +92,7 @@ FIELDS: Final[Mapping[str, tuple[str, Callable[[object], object]]]] = {
 """The allow-list: the call's field, the name it is recorded under, how it is read."""
 
 
-def may_be_exit(params: Mapping[str, Any], implied_side: str | None = None) -> bool:
+def may_be_exit(params: Mapping[str, Any], implied: Mapping[str, str]) -> bool:
     """Whether the fields are worth a closer look; false only for what is certainly an entry.
 
     This is all that an entry order pays, so it looks at four fields and allocates nothing.
@@ -104,7 +104,9 @@ def may_be_exit(params: Mapping[str, Any], implied_side: str | None = None) -> b
     if (order_type.upper() if type(order_type) is str else upper(order_type)) in CONDITIONAL_KINDS:
         return True
     position_side = get("positionSide")
-    return bool(position_side) and closes_hedge_side(upper(get("side", implied_side)), upper(position_side))
+    if not position_side:
+        return False
+    return closes_hedge_side(implied.get("side") or upper(get("side")), upper(position_side))
 
 
 def closes_hedge_side(side: str | None, position_side: str | None) -> bool:

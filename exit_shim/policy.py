@@ -12,6 +12,9 @@ Action = Literal["allow", "warn", "deny", "suppress"]
 
 OWNERSHIP_CONFLICT: Final = "OWNERSHIP_CONFLICT"
 
+REASONS: Final = (OWNERSHIP_CONFLICT,)
+"""Every code that a verdict can give as its reason."""
+
 
 class Roles(msgspec.Struct, frozen=True, kw_only=True):
     """Who is who, by short or dotted module name.

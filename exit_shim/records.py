@@ -27,7 +27,7 @@ class Submission(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     batch_index: int | None = None
 
 
-class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the exchange's answer, or its silence, proves.
 
     `presend_us` is what the shim added before the send; `total_us` the whole call as the bot saw it,
@@ -44,7 +44,7 @@ class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     total_us: float = 0.0
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True):
     """One order as the journal knows it. Without a conclusion it is in doubt."""
 
     run_id: str

@@ -1,0 +1,203 @@
+"""What the shim costs, as ratios taken in one run: `python benchmarks/run.py [--json] [--rounds N]`.
+
+Times on their own say more about the machine than about the code, so each case takes its turn in every
+round, the figures are medians over all calls, and what is held against a budget is a ratio.
+"""
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import wrapt
+from binance.client import Client
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+import exit_shim
+from exit_shim.journal import read_records
+from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
+
+ENTRY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
+EXIT = {
+    "symbol": "BTCUSDT",
+    "side": "SELL",
+    "type": "STOP_MARKET",
+    "stopPrice": 50000.0,
+    "quantity": 0.01,
+    "reduceOnly": True,
+}
+CALLS_A_ROUND = 200
+LOOPBACK_ORDERS_A_ROUND = 20
+
+
+class Fake:
+    """A client whose order costs as little as a call can."""
+
+    def futures_create_order(self, **params):
+        return {"orderId": 1}
+
+    def futures_account(self, **params):
+        return {}
+
+
+class Nowhere(SpanExporter):
+    def export(self, spans):
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self):
+        pass
+
+
+def in_process_cases(folder):
+    """Each case by name: a call without arguments, and how many of them to time at once."""
+    fake = Fake()
+    proxied = wrapt.ObjectProxy(fake)
+    silent = exit_shim.ExitShim(journal=False, sinks=[]).wrap(fake)
+    journalled = exit_shim.ExitShim(journal=folder / "journalled.db", sinks=[]).wrap(fake)
+    logged = exit_shim.ExitShim(journal=folder / "logged.db").wrap(fake)
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    tracer = provider.get_tracer("benchmark")
+
+    def span():
+        attributes = {key: str(value) for key, value in EXIT.items()} | {"module": "m", "kind": "sl"}
+        with tracer.start_as_current_span("order", attributes=attributes):
+            return fake.futures_create_order(**EXIT)
+
+    return {
+        "bare call": (lambda: fake.futures_create_order(**ENTRY), 10),
+        "wrapt.ObjectProxy, call": (lambda: proxied.futures_create_order(**ENTRY), 10),
+        "wrapt.ObjectProxy, attribute": (lambda: proxied.futures_account, 10),
+        "shim, attribute that is no door": (lambda: silent.futures_account, 10),
+        "shim, entry order": (lambda: silent.futures_create_order(**ENTRY), 10),
+        "bare exit call": (lambda: fake.futures_create_order(**EXIT), 1),
+        "OpenTelemetry span, 8 attributes": (span, 1),
+        "shim, exit order, journal off": (lambda: silent.futures_create_order(**EXIT), 1),
+        "shim, exit order, journal on": (lambda: journalled.futures_create_order(**EXIT), 1),
+        "shim, exit order, journal and log": (lambda: logged.futures_create_order(**EXIT), 1),
+    }
+
+
+def time_calls(call, at_once):
+    """Nanoseconds of a round's calls."""
+    taken = []
+    for _ in range(CALLS_A_ROUND):
+        start = time.perf_counter_ns()
+        for _ in range(at_once):
+            call()
+        taken.append((time.perf_counter_ns() - start) / at_once)
+    return taken
+
+
+def measure_in_process(rounds, folder):
+    cases = in_process_cases(folder)
+    taken = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, (call, at_once) in cases.items():
+            taken[name] += time_calls(call, at_once)
+    presend = [
+        record.conclusion.presend_us
+        for record in read_records(folder / "journalled.db")
+        if record.conclusion is not None
+    ]
+    figures = {name: statistics.median(values) / 1000 for name, values in taken.items()}
+    figures["added before the send, journal on"] = statistics.median(presend)
+    return figures
+
+
+def measure_loopback(rounds, folder):
+    """A genuine client's exit order over loopback HTTP, to an exchange in a process of its own."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "exit_shim", "exchange"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        url = server.stdout.readline().split()[2].rstrip(",")
+        with pointed_at(url, lambda key, secret: None):
+            client = Client(LOCAL_KEY, LOCAL_SECRET)
+            client.futures_create_order(**ENTRY)
+            wrapped = exit_shim.ExitShim(journal=folder / "loopback.db").wrap(client)
+            taken = {"without": [], "with": []}
+            for _ in range(rounds * LOOPBACK_ORDERS_A_ROUND):
+                for name, own in (("without", client), ("with", wrapped)):
+                    start = time.perf_counter_ns()
+                    placed = own.futures_create_order(**EXIT)
+                    taken[name].append(time.perf_counter_ns() - start)
+                    client.futures_cancel_algo_order(algoId=placed["algoId"])
+    finally:
+        server.terminate()
+        server.wait()
+    return {
+        f"order over loopback, {name} the shim": statistics.median(values) / 1000
+        for name, values in taken.items()
+    }
+
+
+def ratios(figures):
+    """The budgets: what is measured, against what, and at most how much."""
+    span = figures["OpenTelemetry span, 8 attributes"] - figures["bare exit call"]
+    added = figures["shim, exit order, journal and log"] - figures["bare exit call"]
+    rows = [
+        (
+            "a method or attribute that is no door / the same through wrapt.ObjectProxy",
+            figures["shim, attribute that is no door"] / figures["wrapt.ObjectProxy, attribute"],
+            1.1,
+        ),
+        (
+            "an order that is not an exit / the same call through wrapt.ObjectProxy",
+            figures["shim, entry order"] / figures["wrapt.ObjectProxy, call"],
+            2.5,
+        ),
+        (
+            "added before the send, exit order, journal on / one OpenTelemetry span",
+            figures["added before the send, journal on"] / span,
+            1.0,
+        ),
+        ("added in all, exit order, journal and log on / that span", added / span, 2.5),
+    ]
+    if "order over loopback, with the shim" in figures:
+        rows.append(
+            (
+                "a real client's order over loopback HTTP, with the shim / without",
+                figures["order over loopback, with the shim"]
+                / figures["order over loopback, without the shim"],
+                1.03,
+            )
+        )
+    return [{"what": what, "ratio": round(ratio, 3), "budget": budget} for what, ratio, budget in rows]
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--json", action="store_true")
+    options.add_argument("--rounds", type=int, default=15)
+    chosen = options.parse_args()
+    own = logging.getLogger("exit_shim")
+    own.setLevel(logging.INFO)
+    own.propagate = False
+    with tempfile.TemporaryDirectory() as name, Path(os.devnull).open("w") as nowhere:
+        own.addHandler(logging.StreamHandler(nowhere))
+        folder = Path(name)
+        figures = measure_in_process(chosen.rounds, folder) | measure_loopback(chosen.rounds, folder)
+    found = {
+        "microseconds": {name: round(value, 2) for name, value in figures.items()},
+        "ratios": ratios(figures),
+    }
+    if chosen.json:
+        print(json.dumps(found, indent=2))
+        return
+    for name, value in found["microseconds"].items():
+        print(f"{value:10.2f} µs  {name}")
+    print()
+    for row in found["ratios"]:
+        print(f"{row['ratio']:8.3f}  budget {row['budget']:<5} {row['what']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The documents tell the truth: their tables against the code, their examples executed."""
+
+import re
+import textwrap
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import exit_shim
+from exit_shim import policy
+from exit_shim.attribution import Attribution, Evidence
+from exit_shim.orders import KINDS, ExitOrder
+from exit_shim.records import Outcome, Record, Submission
+
+DOCS = Path(__file__).parent.parent / "docs"
+README = Path(__file__).parent.parent / "README.md"
+
+
+def codes(heading):
+    """The names in the first column of the table under a heading of the reference."""
+    section = (DOCS / "reference.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    cells = re.findall(r"^\| (`[^|]+`) \|", section, re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def blocks(path):
+    """The Python examples of a page."""
+    return re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+
+
+def test_every_field_of_a_record_is_in_the_reference():
+    """The reference lists exactly the fields that a record prints, in their order."""
+    record = Record(
+        "run",
+        1,
+        Submission(
+            ts=1,
+            door="futures_create_order",
+            intent="place",
+            order=ExitOrder(kind="sl"),
+            attribution=Attribution(module="m", evidence="stack"),
+            mode="LEGACY",
+        ),
+    )
+    assert sorted(codes("Fields")) == sorted(record.flat())
+
+
+@pytest.mark.parametrize(
+    ("heading", "values"),
+    [
+        ("Kinds", KINDS),
+        ("Evidence", get_args(Evidence)),
+        ("Verdicts", get_args(policy.Action)),
+        ("Outcomes", get_args(Outcome)),
+    ],
+)
+def test_every_value_is_in_the_reference(heading, values):
+    """The reference lists exactly the values that the code can record."""
+    assert sorted(codes(heading)) == sorted(values)
+
+
+def test_every_reason_is_in_the_reference():
+    """Each reason code of the policy has its row: what it means and what to do."""
+    assert sorted(codes("Reasons")) == sorted(policy.REASONS)
+
+
+@pytest.mark.parametrize("example", blocks(DOCS / "limits.md"))
+def test_the_known_limits_are_as_described(example):
+    """Each snippet of the page of known limits runs and shows what it says."""
+    exec(compile(example, "limits.md", "exec"), {})
+
+
+def test_the_readmes_examples_run(tmp_path, monkeypatch):
+    """The README's Python examples run as they stand, one after the other."""
+
+    class Client:
+        def futures_create_order(self, **params):
+            return {}
+
+    monkeypatch.chdir(tmp_path)
+    names = {"client": Client()}
+    for example in blocks(README):
+        exec(compile(textwrap.dedent(example), "README.md", "exec"), names)
+    assert exit_shim.unwrap(names["client"]).__class__ is Client
+    names["shim"].close()

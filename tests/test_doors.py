@@ -1,0 +1,101 @@
+"""The door table against the genuine clients."""
+
+import random
+
+import pytest
+from binance.async_client import AsyncClient
+from binance.client import Client
+from binance.exceptions import BinanceAPIException
+
+import exit_shim
+from exit_shim.doors import DOORS
+from exit_shim.proxy import ClientProxy
+
+STOP = {
+    "symbol": "BTCUSDT",
+    "side": "SELL",
+    "type": "STOP_MARKET",
+    "closePosition": "true",
+    "stopPrice": "50000",
+}
+CLOSE = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": "0.01", "reduceOnly": "true"}
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.method)
+def test_every_door_is_a_method_of_both_clients(door):
+    """A row of the table names a method that the installed python-binance has, sync and async."""
+    assert callable(getattr(Client, door.method))
+    assert callable(getattr(AsyncClient, door.method))
+    assert door.method in vars(ClientProxy)
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if not door.batch], ids=lambda door: door.method)
+def test_every_door_sends_what_it_implies(door, client, exchange):
+    """The fields that a row says its method sets itself are the ones that arrive at the exchange."""
+    with pytest.raises(BinanceAPIException):
+        getattr(client, door.method)(symbol="NOSUCH")
+    sent = exchange.requests[-1].params
+    assert dict(door.implies).items() <= sent.items()
+
+
+def test_the_id_on_the_wire_is_the_id_in_the_record(client, exchange, recorded):
+    """The client order id is known before the send: what arrives is what the journal has."""
+    wrapped = exit_shim.wrap(client)
+    wrapped.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.01")
+    wrapped.futures_create_order(**STOP)
+    wrapped.futures_place_batch_order(batchOrders=[dict(CLOSE)])
+    arrived = [request.params for request in exchange.order_requests][1:]
+    stop, batch = (record.submission.order.client_order_id for record in recorded())
+    assert arrived[0]["clientAlgoId"] == stop
+    assert batch is not None
+    assert batch in arrived[1]["batchOrders"]
+    assert stop.startswith(client.CONTRACT_ORDER_PREFIX)
+
+
+def test_the_generator_is_the_clients_own(client, exchange):
+    """Seeded alike, a bot gets the same ids with the shim as without it: one draw an order, no more."""
+    ids = []
+    for own in (client, exit_shim.wrap(client)):
+        random.seed(7)
+        for _ in range(2):
+            own.futures_create_order(**{**CLOSE, "side": "BUY", "reduceOnly": "false"})
+            with pytest.raises(BinanceAPIException, match="-1"):
+                own.futures_create_order(**{**STOP, "stopPrice": "x"})
+        sent = [request.params for request in exchange.order_requests[-4:]]
+        ids.append([params.get("clientAlgoId") or params["newClientOrderId"] for params in sent])
+    assert ids[0] == ids[1]
+
+
+def test_the_bots_own_id_is_left_alone(client, exchange, recorded):
+    """An id that the bot chose goes out and is recorded as it is."""
+    wrapped = exit_shim.wrap(client)
+    with pytest.raises(BinanceAPIException, match="-4509"):
+        wrapped.futures_create_order(**{**STOP, "clientAlgoId": "mine-1"})
+    assert exchange.requests[-1].params["clientAlgoId"] == "mine-1"
+    assert recorded()[0].submission.order.client_order_id == "mine-1"
+
+
+def test_a_fake_gets_no_id():
+    """A fake or adapter is called with exactly what the bot gave."""
+    seen = []
+
+    class Fake:
+        def futures_create_order(self, **params):
+            seen.append(params)
+            return {}
+
+    exit_shim.wrap(Fake()).futures_create_order(**STOP)
+    assert seen == [STOP]
+
+
+@pytest.mark.parametrize("orders", [None, "not a list", [None], ["text"], [[]], 7])
+def test_a_batch_of_anything_reaches_the_client(orders):
+    """What is no list of orders is the client's to judge, not ours."""
+    seen = []
+
+    class Fake:
+        def futures_place_batch_order(self, **params):
+            seen.append(params)
+
+    exit_shim.wrap(Fake()).futures_place_batch_order(batchOrders=orders)
+    assert seen == [{"batchOrders": orders}]

@@ -1,0 +1,109 @@
+"""EXIT_MODE and the soft ownership guard."""
+
+import pytest
+import structlog
+
+import exit_shim
+from exit_shim.attribution import Attribution
+from exit_shim.modes import resolve_mode
+from exit_shim.orders import ExitOrder
+from exit_shim.policy import Roles, judge
+
+SL = ExitOrder(kind="sl", symbol="BTCUSDT")
+
+
+def by(module, dotted=None):
+    return Attribution(module=module, dotted_module=dotted, evidence="stack")
+
+
+@pytest.mark.parametrize(
+    ("written", "mode"),
+    [
+        (None, "LEGACY"),
+        ("", "LEGACY"),
+        ("LEGACY", "LEGACY"),
+        ("EXIT_BRAIN_V3", "EXIT_BRAIN_V3"),
+        (" exit_brain_v3 ", "EXIT_BRAIN_V3"),
+    ],
+)
+def test_a_mode_is_read_without_complaint(written, mode):
+    """LEGACY is the default; case and blanks do not matter."""
+    assert resolve_mode(written, None) == (mode, ())
+
+
+def test_an_unknown_mode_is_legacy_and_said_so():
+    """Anything else is LEGACY, and the warning names value, rule and way out."""
+    mode, (problem,) = resolve_mode("BRAIN", None)
+    assert mode == "LEGACY"
+    assert "EXIT_MODE='BRAIN'" in problem
+    assert "LEGACY, EXIT_BRAIN_V3" in problem
+
+
+@pytest.mark.parametrize(
+    ("mode", "flag", "mismatch"),
+    [
+        (None, "true", True),
+        ("LEGACY", "1", True),
+        ("EXIT_BRAIN_V3", "false", True),
+        ("EXIT_BRAIN_V3", "true", False),
+        ("LEGACY", "false", False),
+        ("LEGACY", None, False),
+    ],
+)
+def test_mode_and_flag_are_held_against_each_other(mode, flag, mismatch):
+    """A disagreement of EXIT_MODE and EXIT_BRAIN_V3_ENABLED is a problem; EXIT_MODE decides."""
+    found = resolve_mode(mode, flag)
+    assert found.mode == (mode or "LEGACY")
+    assert bool(found.problems) is mismatch
+
+
+def test_the_mode_is_read_at_each_order_and_warned_of_once(monkeypatch):
+    """EXIT_MODE may change while the bot runs; the same wrong value is not warned of at every order."""
+    with structlog.testing.capture_logs() as lines:
+        monkeypatch.setenv("EXIT_MODE", "nonsense")
+        assert exit_shim.get_exit_mode() == "LEGACY"
+        assert exit_shim.is_legacy_exit_mode()
+        monkeypatch.setenv("EXIT_MODE", "EXIT_BRAIN_V3")
+        assert exit_shim.is_exit_brain_mode()
+        monkeypatch.setenv("EXIT_MODE", "nonsense")
+        assert exit_shim.get_exit_mode() == "LEGACY"
+    assert [line["log_level"] for line in lines] == ["warning"]
+    assert lines[0]["event"].startswith("[EXIT_MODE]")
+
+
+def test_an_explicit_mode_must_be_one():
+    """A mode given in code is configuration, and wrong configuration is an error that names the way out."""
+    with pytest.raises(ValueError, match=r"mode='BRAIN' is no mode; it must be one of LEGACY, EXIT_BRAIN_V3"):
+        exit_shim.ExitShim(mode="BRAIN", journal=False)
+
+
+def test_a_legacy_module_in_brain_mode_is_a_conflict():
+    """The guard warns, with a stable code and its facts; it never denies."""
+    verdict = judge(SL, by("position_monitor"), "EXIT_BRAIN_V3", Roles())
+    assert verdict.action == "warn"
+    assert verdict.reasons == ("OWNERSHIP_CONFLICT module=position_monitor mode=EXIT_BRAIN_V3 role=legacy",)
+
+
+@pytest.mark.parametrize("module", sorted(Roles().owners | Roles().executors | {"somebody_else"}))
+def test_owners_and_strangers_are_no_conflict(module):
+    """Only modules declared legacy conflict."""
+    assert judge(SL, by(module), "EXIT_BRAIN_V3", Roles()).action == "allow"
+
+
+def test_no_conflicts_in_legacy_mode():
+    """In LEGACY the legacy modules are at home."""
+    assert judge(SL, by("position_monitor"), "LEGACY", Roles()).action == "allow"
+
+
+def test_roles_are_configuration():
+    """Roles given to a shim replace the defaults, by short or dotted name."""
+    roles = Roles(legacy=frozenset({"bot.stops", "trailer"}))
+    assert judge(SL, by("stops", "bot.stops"), "EXIT_BRAIN_V3", roles).action == "warn"
+    assert judge(SL, by("trailer"), "EXIT_BRAIN_V3", roles).action == "warn"
+    assert judge(SL, by("position_monitor"), "EXIT_BRAIN_V3", roles).action == "allow"
+
+
+def test_a_conditional_order_that_may_open_is_not_judged():
+    """A breakout entry of a legacy module is no exit, so no conflict."""
+    order = ExitOrder(kind="conditional", symbol="BTCUSDT")
+    assert judge(order, by("position_monitor"), "EXIT_BRAIN_V3", Roles()).action == "allow"

@@ -1,0 +1,84 @@
+"""The architecture, held by the imports themselves."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import exit_shim
+
+ROOT = Path(exit_shim.__file__).parent
+
+MAY_IMPORT = {
+    "orders": set(),
+    "attribution": set(),
+    "modes": set(),
+    "errors": set(),
+    "logs": set(),
+    "scrubbing": set(),
+    "doors": {"orders"},
+    "policy": {"attribution", "modes", "orders"},
+    "records": {"attribution", "doors", "orders", "policy"},
+    "outcomes": {"records", "scrubbing"},
+    "journal": {"records", "scrubbing"},
+    "troubles": {"logs", "scrubbing"},
+    "sinks": {"logs", "policy", "records"},
+    "gateway": {
+        "attribution",
+        "doors",
+        "journal",
+        "orders",
+        "outcomes",
+        "policy",
+        "records",
+        "sinks",
+        "troubles",
+    },
+    "testing": set(),
+}
+"""Each room and the rooms below it that it may know; rooms above these are free to know all."""
+
+
+def imported_rooms(path):
+    """The rooms of exit_shim that a file imports when it is loaded."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.level == 0
+            and (node.module or "").startswith("exit_shim")
+        ):
+            names.add((node.module or "").split(".")[1] if "." in (node.module or "") else "")
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("exit_shim.")}
+    return names
+
+
+def test_imports_run_downward_only():
+    """A room imports only the rooms that it may know."""
+    wrong = {}
+    for room, allowed in MAY_IMPORT.items():
+        package = ROOT / room
+        files = package.rglob("*.py") if package.is_dir() else [ROOT / f"{room}.py"]
+        for file in files:
+            found = imported_rooms(file) - allowed - {room}
+            if found:
+                wrong[str(file.relative_to(ROOT))] = found
+    assert wrong == {}
+
+
+def test_the_core_imports_no_exchange_library_and_no_extra():
+    """`import exit_shim` loads neither python-binance nor anything that only an extra brings."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import exit_shim, sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert {"binance", "aiohttp", "requests", "click", "pytest"}.isdisjoint(loaded)
+
+
+def test_the_public_names_are_sorted_and_there():
+    """`__all__` is sorted, and every name in it can be had."""
+    assert exit_shim.__all__ == sorted(exit_shim.__all__)
+    assert all(hasattr(exit_shim, name) for name in exit_shim.__all__)

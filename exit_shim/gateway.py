@@ -14,18 +14,35 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final, cast
 
-from exit_shim.attribution import Declared, Frame, Site, SiteFinder, attribute, declared
+from exit_shim.attribution import (
+    UNKNOWN_MODULE,
+    Attribution,
+    Declared,
+    Frame,
+    Site,
+    SiteFinder,
+    attribute,
+    declared,
+)
 from exit_shim.doors import Door, fix_client_order_ids, is_coroutine_method
 from exit_shim.journal import Journal
-from exit_shim.orders import KINDS, Kind
+from exit_shim.orders import KINDS, ExitOrder, Kind
 from exit_shim.outcomes import Answer, read_answer, read_failure
-from exit_shim.policy import Roles, judge
+from exit_shim.policy import ALLOWED, Roles, judge
 from exit_shim.records import Conclusion, Record, Submission
+from exit_shim.scrubbing import secrets_of
 from exit_shim.sinks import Sink
 from exit_shim.troubles import Troubles
 
 MAX_EXPLANATION: Final = 300
 """Characters kept of an explanation."""
+
+
+UNREADABLE: Final[list[tuple[int | None, ExitOrder]]] = [(None, ExitOrder(kind="other_exit"))]
+OTHER: Final[Kind | None] = "other_exit"
+NO_SECRETS: Final[tuple[str, ...]] = ()
+NOBODY: Final = Attribution(module=UNKNOWN_MODULE, evidence="unknown")
+UNANSWERED: Final = Answer("unknown", error_message="the answer is shorter than the batch")
 
 
 class Passage:
@@ -35,11 +52,14 @@ class Passage:
     its making and its first step.
     """
 
-    __slots__ = ("client", "presend", "seqs", "started", "submissions")
+    __slots__ = ("client", "params", "presend", "seqs", "started", "submissions")
 
-    def __init__(self, submissions: Sequence[Submission], client: object, started: int) -> None:
+    def __init__(
+        self, submissions: Sequence[Submission], client: object, params: Mapping[str, Any], started: int
+    ) -> None:
         self.submissions = submissions
         self.client = client
+        self.params = params
         self.started = started
         self.presend = 0
         self.seqs: list[int] = [0] * len(submissions)
@@ -55,15 +75,6 @@ class Passage:
     def total(self) -> int:
         """Nanoseconds since the call was entered."""
         return time.perf_counter_ns() - self.started
-
-    def secrets(self) -> tuple[str, ...]:
-        """The client's credentials, to be kept out of every error text."""
-        own = getattr(self.client, "__dict__", {})
-        return tuple(
-            secret
-            for name in ("API_KEY", "API_SECRET")
-            if isinstance(secret := own.get(name), str) and secret
-        )
 
 
 class Gateway:
@@ -95,6 +106,7 @@ class Gateway:
         self._sinks = tuple(sinks)
         self._account = account
         self._troubles = troubles
+        self._or = troubles.otherwise
         self._entries = (
             itertools.count()
         )  # next() is atomic; a lock here would be the dearest part of an entry
@@ -157,15 +169,16 @@ class Gateway:
     ) -> Passage | None:
         """Steps 1 to 3: what the orders are, who asked, what the policy says. None: no exit among them."""
         started = time.perf_counter_ns()
-        said = declared.get()
-        fix_client_order_ids(door, method, params)
-        orders = door.read(params, declared_kind(said))
+        kind = self._or(OTHER, "read a declared kind", declared_kind, declared.get())
+        self._or(None, "fix a client order id", fix_client_order_ids, door, method, params)
+        orders = self._or(UNREADABLE, "read an order", door.read, params, kind)
         if not orders:
             next(self._entries)
             return None
-        who, mode, now = attribute(self.finder, frame, bound_at), self._current_mode(), time.time_ns()
+        who = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
+        mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()
         client = getattr(method, "__self__", None)
-        account = self._account or account_label(client)
+        account = self._account or self._or(None, "name the account", account_label, client)
         passage = Passage(
             [
                 Submission(
@@ -175,13 +188,14 @@ class Gateway:
                     order=order,
                     attribution=who,
                     mode=mode,
-                    verdict=judge(order, who, mode, self._roles),
+                    verdict=self._or(ALLOWED, "judge an order", judge, order, who, mode, self._roles),
                     account=account,
                     batch_index=place,
                 )
                 for place, order in orders
             ],
             client,
+            params,
             started,
         )
         passage.pause()
@@ -189,12 +203,9 @@ class Gateway:
 
     def _intend(self, passage: Passage) -> None:
         """Step 4: into the journal, before anything leaves."""
-        try:
-            if self._journal is not None:
-                for place, submission in enumerate(passage.submissions):
-                    passage.seqs[place] = self._journal.intend(submission)
-        except Exception as error:  # noqa: BLE001
-            self._troubles.note("journal an intent", error)
+        if self._journal is not None:
+            for place, submission in enumerate(passage.submissions):
+                passage.seqs[place] = self._or(0, "journal an intent", self._journal.intend, submission)
         passage.pause()
 
     def _send(
@@ -204,14 +215,14 @@ class Gateway:
         try:
             result = method(*args, **kwargs)
         except BaseException as error:
-            self._conclude(passage, [read_failure(error, passage.secrets())] * len(passage.submissions))
+            self._conclude_failure(passage, error)
             raise
-        if isinstance(result, CoroutineType):  # a plain function around an async client
+        if type(result) is CoroutineType:  # a plain function around an async client
             return self._named(self._follow(passage, result), method)
-        if isinstance(result, asyncio.Future):
+        if issubclass(type(result), asyncio.Future):  # not isinstance: a lazy object's `__class__` acts
             result.add_done_callback(functools.partial(self._conclude_future, passage))
             return result
-        self._conclude(passage, answers(passage.submissions, result))
+        self._conclude_result(passage, result)
         return result
 
     async def _send_async(
@@ -223,25 +234,41 @@ class Gateway:
     ) -> Any:
         passage.restart()
         self._intend(passage)
-        return await self._follow(passage, method(*args, **kwargs))
+        try:
+            sending = method(*args, **kwargs)
+        except BaseException as error:
+            self._conclude_failure(passage, error)
+            raise
+        return await self._follow(passage, sending)
 
     async def _follow(self, passage: Passage, sending: Coroutine[Any, Any, Any]) -> Any:
         try:
             result = await sending
         except BaseException as error:
-            self._conclude(passage, [read_failure(error, passage.secrets())] * len(passage.submissions))
+            self._conclude_failure(passage, error)
             raise
-        self._conclude(passage, answers(passage.submissions, result))
+        self._conclude_result(passage, result)
         return result
 
     def _conclude_future(self, passage: Passage, future: "asyncio.Future[Any]") -> None:
         if future.cancelled():
-            found = [Answer("unknown", error_message="CancelledError")] * len(passage.submissions)
+            self._conclude_failure(passage, asyncio.CancelledError())
         elif (error := future.exception()) is not None:
-            found = [read_failure(error, passage.secrets())] * len(passage.submissions)
+            self._conclude_failure(passage, error)
         else:
-            found = answers(passage.submissions, future.result())
-        self._conclude(passage, found)
+            self._conclude_result(passage, future.result())
+
+    def _conclude_failure(self, passage: Passage, error: BaseException) -> None:
+        secrets = self._or(
+            NO_SECRETS, "find the secrets of a call", secrets_of, passage.client, passage.params
+        )
+        unreadable = Answer("unknown", error_message=type(error).__name__)
+        answer = self._or(unreadable, "read an error", read_failure, error, secrets)
+        self._conclude(passage, [answer] * len(passage.submissions))
+
+    def _conclude_result(self, passage: Passage, result: Any) -> None:
+        unreadable = [Answer("accepted")] * len(passage.submissions)
+        self._conclude(passage, self._or(unreadable, "read an answer", answers, passage.submissions, result))
 
     def _conclude(self, passage: Passage, found: Sequence[Answer]) -> None:
         """Step 6: the journal first, then whoever else wants to know."""
@@ -251,7 +278,7 @@ class Gateway:
             for seq, submission, answer in zip(passage.seqs, passage.submissions, found, strict=True):
                 conclusion = Conclusion(*answer, presend_us=presend, total_us=total)
                 if journal is not None and seq:
-                    journal.conclude(seq, conclusion)
+                    self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
                 self._emit(Record(journal.run_id if journal else "", seq, submission, conclusion))
         except Exception as error:  # noqa: BLE001
             self._troubles.note("conclude an order", error)
@@ -263,12 +290,14 @@ class Gateway:
             except Exception as error:  # noqa: BLE001, PERF203 - one sink's failure is not another's
                 self._troubles.note(f"sink {type(sink).__name__}", error)
 
-    @staticmethod
-    def _named(coroutine: Coroutine[Any, Any, Any], method: Callable[..., Any]) -> Coroutine[Any, Any, Any]:
+    def _named(
+        self, coroutine: Coroutine[Any, Any, Any], method: Callable[..., Any]
+    ) -> Coroutine[Any, Any, Any]:
         """Give the coroutine the client's own names, which warnings and task dumps show."""
         own = cast("Any", coroutine)
         for name in ("__name__", "__qualname__"):
-            if isinstance(given := getattr(method, name, None), str):
+            given = self._or(None, "name a coroutine", getattr, method, name, None)
+            if isinstance(given, str):
                 setattr(own, name, given)
         return coroutine
 
@@ -277,7 +306,7 @@ def answers(submissions: Sequence[Submission], result: Any) -> list[Answer]:
     """What a returned value says of each submission: a batch answers with a list, in the batch's order."""
     if isinstance(result, list):
         return [
-            read_answer(result[place] if (place := submission.batch_index or 0) < len(result) else None)
+            read_answer(result[place]) if (place := submission.batch_index or 0) < len(result) else UNANSWERED
             for submission in submissions
         ]
     return [read_answer(result)] * len(submissions)

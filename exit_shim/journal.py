@@ -9,10 +9,12 @@ import contextlib
 import itertools
 import json
 import os
+import queue
 import secrets
 import socket
 import sqlite3
 import sys
+import tempfile
 import threading
 import time
 import weakref
@@ -21,18 +23,23 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from exit_shim.records import Conclusion, Record, Submission
+from exit_shim.scrubbing import text_of
 
 SCHEMA_VERSION: Final = 1
 APPLICATION_ID: Final = 0x45584954
 """Marks the file as ours: "EXIT" in SQLite's header."""
 
 BUSY_TIMEOUT_S: Final = 0.05
-"""The longest that one append waits for another process's lock: the bound on what an order can lose to it."""
+"""The longest that one statement waits for another process's lock."""
+
+LOCK_S: Final = 0.1
+"""The longest that one append waits for this process's other threads, or for itself: a signal handler
+that places an order may have interrupted an append."""
 
 RETRY_S: Final = 1.0
 """After a failed append, events go straight to memory for this long before the file is tried again."""
@@ -45,6 +52,9 @@ ROWS_AT_ONCE: Final = 64
 
 GATHER_S: Final = 0.005
 """How long the journal's thread lets outcomes gather."""
+
+CLOSE_S: Final = 1.0
+"""The longest that closing waits for another process's lock; no order waits for it."""
 
 CHECKPOINT_BYTES: Final = 4_000_000
 """The size from which on the WAL is moved into the file."""
@@ -74,7 +84,8 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE UNIQUE INDEX IF NOT EXISTS conclusions ON events (concludes) WHERE concludes IS NOT NULL;
 """
 
-INSERT: Final = "INSERT INTO events (id, ts, event, concludes, body) VALUES (?, ?, ?, ?, ?)"
+INSERT: Final = "INSERT OR IGNORE INTO events (id, ts, event, concludes, body) VALUES (?, ?, ?, ?, ?)"
+"""An event that is in the file already, by a write that seemed to fail, must not hold up those behind it."""
 
 SELECT: Final = """
 SELECT runs.run_id, intent.seq, intent.body, outcome.body
@@ -113,8 +124,8 @@ class Journal:
 
     An intent is in the file when `intend` returns. An outcome follows from a thread of the journal's own,
     within milliseconds: a process that dies in between leaves the order in doubt, which is the truth
-    that a reader can rely on. What the file does not take waits in memory, bounded, and is retried;
-    nothing here raises.
+    that a reader can rely on. What the file does not take at once (broken, or locked for longer than an
+    order may wait) waits in memory, bounded, and is retried; nothing here raises.
 
     Args:
         path: The file; it and its folder are created, readable by their owner alone.
@@ -124,9 +135,8 @@ class Journal:
     def __init__(
         self, path: str | os.PathLike[str], on_trouble: Callable[[Exception], None] | None = None
     ) -> None:
-        self.path = Path(path)
+        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - Path's own raises where the folder is gone
         self._on_trouble = on_trouble or (lambda _: None)
-        self._encode = msgspec.json.Encoder().encode
         self._begin_run()
         _journals.add(self)
 
@@ -134,9 +144,11 @@ class Journal:
         """A fresh run: at the start, and in a child after `fork`, where nothing of the parent's is usable."""
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._inode: tuple[int, int] | None = None
         self._base = 0
         self._seqs = itertools.count(1)
         self._waiting: deque[_Event] = deque()
+        self._dropping = threading.RLock()
         self._dropped = 0
         self._last_error: str | None = None
         self._retry_at = 0.0
@@ -145,39 +157,25 @@ class Journal:
 
     def open(self) -> None:
         """Open the file now, not at the first order; a failure is told to `on_trouble` and retried later."""
-        try:
-            with self._lock:
-                self._connected()
-        except FAILURES as error:
-            self._failed(error)
+        self._within(LOCK_S, self._connected)
 
     def intend(self, submission: Submission) -> int:
         """Write down an order about to leave; returns its `seq` in this run."""
-        event = _Event(next(self._seqs), submission.ts, "intent", None, self._encode(submission).decode())
-        if self._retry_at > time.monotonic():
+        event = _Event(next(self._seqs), submission.ts, "intent", None, encode(submission))
+        if not (self.is_due() and self._within(LOCK_S, self._append, event)):
             self._wait(event)
-            return event.seq
-        try:
-            with self._lock:
-                self._connected().execute(INSERT, self._row(event))
-        except FAILURES as error:
-            self._wait(event)
-            self._failed(error)
         return event.seq
 
     def conclude(self, seq: int, conclusion: Conclusion) -> None:
         """Write down, soon, what came of the order that `intend` numbered `seq`."""
-        body = self._encode(conclusion).decode()
-        self._wait(_Event(next(self._seqs), time.time_ns(), "outcome", seq, body))
+        self._wait(_Event(next(self._seqs), time.time_ns(), "outcome", seq, encode(conclusion)))
 
     def flush(self) -> bool:
         """Write all that waits, now; False where the file would not take it."""
-        try:
-            while self._waiting:
-                self._write_some()
-        except FAILURES as error:
-            self._failed(error)
-        return not self._waiting
+        while self._waiting:
+            if not self._within(CLOSE_S, self._append_some):
+                return False
+        return True
 
     def health(self) -> Health:
         """What is waiting and what was lost, for summaries."""
@@ -188,36 +186,86 @@ class Journal:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.stop()
-        self.flush()
-        with self._lock:
-            self._disconnect()
+        deadline = time.monotonic() + CLOSE_S
+        while not self.flush() and "locked" in (self._last_error or "") and time.monotonic() < deadline:
+            time.sleep(BUSY_TIMEOUT_S)
+        self._within(CLOSE_S, self._disconnect)
 
     def is_due(self) -> bool:
         """Whether a failing file is due for another try."""
         return self._retry_at <= time.monotonic()
 
+    def tend(self) -> bool:
+        """What the journal's thread does between orders: write what waits, notice a file that is gone."""
+        if not self.is_due():
+            return False
+        try:
+            written = self.flush()
+            if self._inode is not None and self._inode != identity(self.path):
+                self._within(CLOSE_S, self._disconnect)
+        except Exception as error:  # noqa: BLE001 - this thread must outlive whatever it meets
+            self._retry_at = time.monotonic() + RETRY_S
+            self._on_trouble(error)
+            return False
+        return written
+
     def _wait(self, event: _Event) -> None:
         if len(self._waiting) >= MAX_WAITING:
-            with contextlib.suppress(IndexError):
-                self._waiting.popleft()
-                self._dropped += 1
+            with self._dropping:
+                self._dropped += len(self._take(1))
         self._waiting.append(event)
-        if self._writer is None:
-            self._writer = _Writer(self)
-        self._writer.wake()
+        writer = self._writer
+        if writer is None and (writer := self._hire()) is None:
+            self.flush()
+        else:
+            writer.wake(self)
 
-    def _write_some(self) -> None:
+    def _hire(self) -> "_Writer | None":
+        """A writer, or None where no thread can be had: none left, or the interpreter is on its way out."""
+        if _exiting.is_set():
+            return None
+        try:
+            writer = self._writer = _Writer(self)
+        except RuntimeError:
+            return None
+        return writer
+
+    def _take(self, count: int) -> list[_Event]:
+        taken: list[_Event] = []
+        with contextlib.suppress(IndexError):  # another thread may empty it meanwhile
+            while len(taken) < count:
+                taken.append(self._waiting.popleft())
+        return taken
+
+    def _within(self, patience: float, act: Callable[..., object], *args: object) -> bool:
+        """Do something to the file with the lock held; False where the lock or the file cannot be had."""
+        if not self._lock.acquire(timeout=patience):
+            return False
+        try:
+            act(*args)
+        except FAILURES as error:
+            failure = self._give_up(error)
+        else:
+            return True
+        finally:
+            self._lock.release()
+        self._on_trouble(failure)
+        return False
+
+    def _append(self, event: _Event) -> None:
+        self._connected().execute(INSERT, self._row(event))
+
+    def _append_some(self) -> None:
         """One transaction of a bounded number of events, so that an intent never waits long for the lock."""
-        with self._lock:
-            taken = [self._waiting.popleft() for _ in range(min(ROWS_AT_ONCE, len(self._waiting)))]
-            try:
-                connection = self._connected()
-                with connection:
-                    connection.execute("BEGIN IMMEDIATE")
-                    connection.executemany(INSERT, map(self._row, taken))
-            except BaseException:
-                self._waiting.extendleft(reversed(taken))
-                raise
+        taken = self._take(ROWS_AT_ONCE)
+        try:
+            connection = self._connected()
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(INSERT, map(self._row, taken))
+        except BaseException:
+            self._waiting.extendleft(reversed(taken))
+            raise
 
     def _row(self, event: _Event) -> tuple[int, int, str, int | None, str]:
         concludes = None if event.concludes is None else self._base + event.concludes
@@ -233,21 +281,29 @@ class Journal:
             except BaseException:
                 connection.close()
                 raise
+            self._inode = identity(self.path)
             self._connection, self._retry_at, self._last_error = connection, 0.0, None
         return self._connection
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection, self._inode = self._connection, None, None
+        if connection is not None:
+            connection.close()
 
-    def _failed(self, error: Exception) -> None:
-        """Let go of the file for a while, so that not every order pays for finding out that it is broken."""
+    def _give_up(self, error: Exception) -> JournalError:
+        """Leave the file alone for a while, so that not every order pays for finding it broken."""
         self._retry_at = time.monotonic() + RETRY_S
         self._last_error = str(error)
-        with self._lock:
-            self._disconnect()
-        self._on_trouble(error)
+        if not is_busy(error):  # a lock passes; a broken file may be another one when it is opened again
+            with contextlib.suppress(sqlite3.Error):
+                self._disconnect()
+        if isinstance(error, JournalError):
+            return error
+        return JournalError(
+            f"the journal {self.path} cannot be written now ({error}); orders go out, their events wait in "
+            f"memory ({MAX_WAITING} at most) and are retried; if this lasts, free the file or set "
+            "EXIT_SHIM_JOURNAL to another path"
+        )
 
     def _abandon(self) -> None:
         """In a child after `fork`: leave the parent's connection untouched; closing it corrupts its locks."""
@@ -259,45 +315,91 @@ class Journal:
 class _Writer:
     """The journal's own thread: writes what waits, and moves the WAL into the file.
 
-    Both would stall an order if they were done on the caller's thread.
+    Both would stall an order if they were done on the caller's thread. It is woken through a
+    `SimpleQueue`, the one means of threading that a signal handler may use amid its own use.
     """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = weakref.ref(journal)
-        self._wal = journal.path.with_name(f"{journal.path.name}-wal")
-        self._event = threading.Event()
-        self._stopped = False
+        self._bells: queue.SimpleQueue[Journal | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="exit-shim-journal", daemon=True)
         self._thread.start()
+        close_at_exit_of_a_child()
 
-    def wake(self) -> None:
-        if not self._event.is_set():
-            self._event.set()
+    def wake(self, journal: Journal) -> None:
+        """Say that something waits; the bell keeps the journal alive until it is written."""
+        if self._bells.empty():
+            self._bells.put(journal)
 
     def stop(self) -> None:
-        self._stopped = True
-        self._event.set()
+        self._bells.put(None)
         if self._thread is not threading.current_thread():
-            self._thread.join(timeout=1.0)
+            self._thread.join(timeout=CLOSE_S)
 
     def _run(self) -> None:
         pause: float | None = None
         while True:
-            self._event.wait(pause)
+            journal: Journal | None = None
+            with contextlib.suppress(queue.Empty):
+                if (journal := self._bells.get(timeout=pause)) is None:
+                    return
             time.sleep(GATHER_S)  # outcomes come in bursts, and the caller is busy right now
-            self._event.clear()
-            journal = self._journal()
-            if journal is None or self._stopped:
+            journal = journal or self._journal()
+            if journal is None or not self._hear_out():
                 return
-            pause = None if journal.is_due() and journal.flush() else RETRY_S
+            pause = None if journal.tend() else RETRY_S
             self._checkpoint(journal.path)
             del journal  # this thread must not be what keeps it alive
 
+    def _hear_out(self) -> bool:
+        """Empty the bells; False where one of them says stop."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if self._bells.get_nowait() is None:
+                    return False
+        return True
+
     def _checkpoint(self, path: Path) -> None:
-        with contextlib.suppress(sqlite3.Error, OSError):
-            if self._wal.stat().st_size > CHECKPOINT_BYTES:
+        wal = path.with_name(f"{path.name}-wal")
+        with contextlib.suppress(sqlite3.Error, OSError), _checkpointing:
+            if wal.stat().st_size > CHECKPOINT_BYTES:
                 with contextlib.closing(connect(path, read_only=False)) as own:
                     own.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def encode(event: Submission | Conclusion) -> str:
+    """An event as JSON; what JSON or UTF-8 cannot carry of it is carried as text."""
+    try:
+        return _encode(event).decode()
+    except Exception:  # noqa: BLE001 - a bot's odd values cost their own exactness, not the record
+        return _encode(_plain(event)).decode()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if value is None or type(value) in (bool, int, float):
+        return value
+    return text_of(value)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file is at `path` now; None for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether another process has the file, which passes."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)  # its code is Python 3.11
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -313,6 +415,9 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     if not read_only:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute(
+            "PRAGMA journal_size_limit=0"
+        )  # a WAL that stays big asks for ever more checkpoints
     return connection
 
 
@@ -348,8 +453,7 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> int:
     application, found = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
     )
-    empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    if not empty and application != APPLICATION_ID:
+    if not is_bare(connection) and application != APPLICATION_ID:
         raise JournalError(
             f"{path} is a database of something else; set EXIT_SHIM_JOURNAL to another path for the journal"
         )
@@ -359,6 +463,11 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> int:
             "upgrade exit_shim or set EXIT_SHIM_JOURNAL to another path"
         )
     return int(found)
+
+
+def is_bare(connection: sqlite3.Connection) -> bool:
+    """Whether the file is empty as yet: made, and its maker not come to the schema, or dead."""
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,))
 
 
 def create_private(path: Path) -> None:
@@ -415,13 +524,18 @@ def read_records(
             values.append(value)
     where.append("ORDER BY intent.ts, intent.id")
     with contextlib.closing(open_reader(Path(path))) as connection:
-        for run, seq, intent, outcome in connection.execute(" ".join(where), values):
-            yield Record(
-                run_id=run,
-                seq=seq,
-                submission=_submission(intent),
-                conclusion=None if outcome is None else _conclusion(outcome),
-            )
+        if is_bare(connection):
+            return
+        try:
+            for run, seq, intent, outcome in connection.execute(" ".join(where), values):
+                yield Record(
+                    run_id=run,
+                    seq=seq,
+                    submission=_read(Submission, intent),
+                    conclusion=None if outcome is None else _read(Conclusion, outcome),
+                )
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal {path} cannot be read on ({error}); is it damaged?") from error
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -430,19 +544,26 @@ def open_reader(path: Path) -> sqlite3.Connection:
         raise JournalError(
             f"there is no journal at {path}; it appears with the first exit order, or set EXIT_SHIM_JOURNAL"
         )
-    try:
-        connection = connect(path, read_only=True)
-        check_schema(connection, path)
-    except sqlite3.Error as error:
-        raise JournalError(
-            f"the journal {path} cannot be read ({error}); is it another program's file?"
-        ) from error
+    with contextlib.ExitStack() as undo:
+        try:
+            connection = connect(path, read_only=True)
+            undo.callback(connection.close)
+            check_schema(connection, path)
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"the journal {path} cannot be read ({error}); is it another program's file?"
+            ) from error
+        undo.pop_all()
     return connection
 
 
 def default_path() -> Path:
-    """`journal.db` in the platform's state folder for exit_shim."""
-    return state_folder() / "journal.db"
+    """`journal.db` in the platform's state folder for exit_shim, or the temporary one of the homeless."""
+    try:
+        return state_folder() / "journal.db"
+    except RuntimeError:
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        return Path(tempfile.gettempdir()) / f"exit_shim-{user}" / "journal.db"
 
 
 def state_folder() -> Path:
@@ -454,16 +575,79 @@ def state_folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "exit_shim"
 
 
-_submission = msgspec.json.Decoder(Submission).decode
-_conclusion = msgspec.json.Decoder(Conclusion).decode
+S = TypeVar("S", bound=msgspec.Struct)
+
+_PLACEHOLDERS: Final[dict[str, Any]] = {
+    "ts": 0,
+    "door": "unknown",
+    "intent": "place",
+    "kind": "other_exit",
+    "module": "unknown",
+    "evidence": "unknown",
+    "mode": "unknown",
+    "outcome": "unknown",
+}
+"""What stands for a required field that a row lacks or has in words that this release does not know."""
+
+
+def _read(struct: type[S], body: str) -> S:
+    """A row's body; one that another release or an odd value has made is read as far as it can be."""
+    try:
+        return msgspec.json.decode(body, type=struct)
+    except msgspec.DecodeError:
+        with contextlib.suppress(ValueError):
+            return _as_far_as_possible(struct, json.loads(body))
+        return _as_far_as_possible(struct, {})
+
+
+def _as_far_as_possible(struct: type[S], raw: object) -> S:
+    kept: dict[str, Any] = {}
+    given = raw if isinstance(raw, dict) else {}
+    for field in msgspec.structs.fields(struct):
+        value = given.get(field.name)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            kept[field.name] = _as_far_as_possible(field.type, value)
+            continue
+        for candidate in (value, text_of(value)):
+            with contextlib.suppress(msgspec.ValidationError):
+                if value is not None:
+                    kept.setdefault(field.name, msgspec.convert(candidate, field.type))
+        if field.name not in kept and field.required:
+            kept[field.name] = _PLACEHOLDERS[field.name]
+    return struct(**kept)
+
 
 _journals: weakref.WeakSet[Journal] = weakref.WeakSet()
 _inherited: list[sqlite3.Connection] = []
+_checkpointing = threading.Lock()
+_exiting = threading.Event()
+_held: list[threading.Lock] = []
+_children: set[int] = set()
+
+
+def _before_fork() -> None:
+    """Let no thread of ours be inside SQLite while the process is copied: its mutexes would stay shut."""
+    locks = _checkpointing, *(journal._lock for journal in list(_journals))  # noqa: SLF001
+    _held.extend(lock for lock in locks if lock.acquire(timeout=CLOSE_S))
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().release()
 
 
 def _after_fork_in_child() -> None:
+    _after_fork_in_parent()
     for journal in list(_journals):
         journal._abandon()  # noqa: SLF001 - the module's own class
+
+
+def close_at_exit_of_a_child() -> None:
+    """Have journals closed where a child of `multiprocessing` ends: it skips `atexit`."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and os.getpid() not in _children:
+        _children.add(os.getpid())
+        util.Finalize(None, _close_all, exitpriority=0)
 
 
 def _close_all() -> None:
@@ -471,6 +655,14 @@ def _close_all() -> None:
         journal.close()
 
 
-atexit.register(_close_all)
+def _close_for_good() -> None:
+    """From here on no thread of ours is sure to run: outcomes are written where they are concluded."""
+    _exiting.set()
+    _close_all()
+
+
+atexit.register(_close_for_good)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )

@@ -5,6 +5,7 @@ from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
+from structlog.stdlib import render_to_log_kwargs
 
 GATEWAY: Final = "[EXIT_GATEWAY]"
 GUARD: Final = "[EXIT_GUARD]"
@@ -33,16 +34,23 @@ class _Handoff:
 
     def _hand_over(self, level: int, line: str, fields: dict[str, Any]) -> None:
         if self._logger.isEnabledFor(level):
-            record = logging.LogRecord("exit_shim", level, __file__, 0, line, (), None)
+            make = logging.getLogRecordFactory()  # the app's own, where its formatters need what that adds
+            record = make("exit_shim", level, __file__, 0, line, (), None)
             record.exit_shim = fields
             self._logger.handle(record)
+
+
+_ESCAPES: Final = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
 def render(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> tuple[Any, ...]:
     """`text key=value …` for people, and the fields as `record.exit_shim` for formatters."""
     said = event.pop("event")
     words = [f"{key}={value}" for key, value in event.items() if value is not None]
-    return (f"{said} {' '.join(words)}", event), {}
+    line = f"{said} {' '.join(words)}"
+    if not line.isprintable():  # an error page's line breaks must not read as lines of ours
+        line = line.translate(_ESCAPES)
+    return (line, event), {}
 
 
 _app = structlog.get_logger("exit_shim")
@@ -55,5 +63,12 @@ _private = structlog.wrap_logger(
 
 
 def logger() -> Any:
-    """The logger of this moment: a library configures nobody's logging, so it follows what the app did."""
-    return _app if structlog.is_configured() else _private
+    """The logger of this moment: a library configures nobody's logging, so it follows what the app did.
+
+    An app that renders to the stdlib's `extra` cannot take a field named `module`, which the stdlib keeps
+    for itself; it gets the private chain's line, with the fields as `record.exit_shim`.
+    """
+    if not structlog.is_configured():
+        return _private
+    processors = structlog.get_config()["processors"]
+    return _private if processors and processors[-1] is render_to_log_kwargs else _app

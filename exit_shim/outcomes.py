@@ -4,16 +4,13 @@ Facts: Binance's general info and error pages for USDⓈ-M futures (HTTP 503 and
 -1007), and what python-binance 1.0.37 lets through of its transports, measured.
 """
 
-import re
 import sys
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from exit_shim.records import Outcome
-
-MAX_MESSAGE: Final = 300
-"""Characters kept of an error's text."""
+from exit_shim.scrubbing import describe, scrub
 
 
 class Answer(NamedTuple):
@@ -30,22 +27,33 @@ class Answer(NamedTuple):
 UNKNOWN_CODES: Final = frozenset({-1000, -1006, -1007})
 """Sent, and whether executed is not known: unknown error, unexpected response, backend timeout."""
 
+UNKNOWN_TEXTS: Final = ("unknown error", "status unknown")
+"""The same in words, for answers whose code is missing or another: "Unknown error, please check…"."""
+
 SURE_FAILURE_CODES: Final = frozenset({-1001, -1008})
 """HTTP 503 that is nevertheless a sure failure: internal error, throttled by system protection."""
 
 SURE_FAILURE_TEXTS: Final = ("service unavailable", "request throttled")
 
-HTTP_CLIENT_ERROR, HTTP_TIMEOUT, HTTP_SERVER_ERROR = 400, 408, 500
+HTTP_CLIENT_ERROR, HTTP_TIMEOUT, HTTP_SERVER_ERROR, HTTP_UNAVAILABLE = 400, 408, 500, 503
 
 NOT_CONNECTED: Final = (
     ("requests.exceptions", "ConnectTimeout"),
+    ("requests.exceptions", "InvalidHeader"),
+    ("requests.exceptions", "InvalidSchema"),
+    ("requests.exceptions", "InvalidURL"),
+    ("requests.exceptions", "MissingSchema"),
     ("aiohttp.client_exceptions", "ClientConnectorError"),
+    ("aiohttp.client_exceptions", "InvalidURL"),
     ("urllib3.exceptions", "NewConnectionError"),
     ("builtins", "ConnectionRefusedError"),
 )
 """Errors that prove that no connection was made, so nothing left."""
 
 TRANSPORTS: Final = ("requests", "urllib3", "aiohttp", "websockets", "http", "ssl", "socket", "httpx")
+
+REQUEST, BEFORE_REQUEST = "_request", "_get_request_kwargs"
+"""python-binance's method that sends and reads the answer, and the one that it calls before it sends."""
 
 
 def read_answer(result: Any) -> Answer:
@@ -54,19 +62,17 @@ def read_answer(result: Any) -> Answer:
         return Answer("accepted")
     code = result.get("code")
     if isinstance(code, int) and code < 0:  # an element of a batch's answer
+        said = result.get("msg")
         return Answer(
-            _outcome_of(code, HTTP_CLIENT_ERROR, result.get("msg")),
-            None,
-            None,
-            None,
-            code,
-            scrub(result.get("msg")),
+            _outcome_of(code, HTTP_CLIENT_ERROR, said),
+            error_code=_integer(code),
+            error_message=None if said is None else scrub(said),
         )
     return Answer(
         "accepted",
         order_id=_integer(result.get("orderId")),
         algo_id=_integer(result.get("algoId")),
-        client_order_id=_string(result.get("clientOrderId") or result.get("clientAlgoId")),
+        client_order_id=_string(result.get("clientOrderId")) or _string(result.get("clientAlgoId")),
     )
 
 
@@ -78,27 +84,32 @@ def read_failure(error: BaseException, secrets: Iterable[str] = ()) -> Answer:
         return Answer(
             _outcome_of(code, status, message),
             error_code=_integer(code),
-            error_message=scrub(message, secrets),
+            error_message=None if message is None else scrub(message, secrets),
         )
-    said = scrub(f"{type(error).__name__}: {error}", secrets)
+    said = describe(error, secrets)
     if _never_connected(error) or _never_sent(error):
         return Answer("not_sent", error_message=said)
     return Answer("unknown", error_message=said)
 
 
 def _outcome_of(code: object, status: object, message: object) -> Outcome:
-    if code in UNKNOWN_CODES or status == HTTP_TIMEOUT:
+    code = _integer(code)
+    said = str(message or "").lower()
+    if code in UNKNOWN_CODES or status == HTTP_TIMEOUT or any(words in said for words in UNKNOWN_TEXTS):
         return "unknown"
     if isinstance(status, int) and HTTP_CLIENT_ERROR <= status < HTTP_SERVER_ERROR:
         return "rejected"
-    said = str(message or "").lower()
-    if code in SURE_FAILURE_CODES or said.startswith(SURE_FAILURE_TEXTS):
+    if code in SURE_FAILURE_CODES or (status == HTTP_UNAVAILABLE and said.startswith(SURE_FAILURE_TEXTS)):
         return "rejected"
     return "unknown"
 
 
 def _never_connected(error: BaseException) -> bool:
-    """Walk the causes: requests wraps urllib3's NewConnectionError in MaxRetryError, aiohttp an OSError."""
+    """Walk the causes: requests wraps urllib3's NewConnectionError in MaxRetryError, aiohttp an OSError.
+
+    A session that retries proves nothing by its last attempt: an earlier one may have been sent.
+    """
+    refused = attempts = 0
     seen: set[int] = set()
     pending: list[object] = [error]
     while pending:
@@ -106,36 +117,41 @@ def _never_connected(error: BaseException) -> bool:
         if not isinstance(cause, BaseException) or id(cause) in seen:
             continue
         seen.add(id(cause))
-        if any(_is(cause, module, name) for module, name in NOT_CONNECTED):
-            return True
+        refused += any(_is(cause, module, name) for module, name in NOT_CONNECTED)
+        attempts = max(attempts, sum(step == ("urllib3", "urlopen") for step in _steps(cause)))
         pending += [cause.__cause__, getattr(cause, "reason", None), *cause.args]
-    return False
+    return bool(refused) and attempts <= 1
 
 
 def _never_sent(error: BaseException) -> bool:
     """True where a genuine client raised before it reached its transport, as for parameters it cannot read.
 
-    The traceback tells: it ends inside `binance.*` without having entered an HTTP or socket library, or
-    the reading of an answer. A method that was not even entered (a TypeError of the call) counts too.
+    The traceback tells: it lies in `binance.*` and has not come to the method that sends, or is still in
+    what that one calls before it sends. A method that was not even entered (a TypeError of the call)
+    counts too.
     """
     if not isinstance(error, Exception):
         return False
-    modules = [
-        (frame.f_globals.get("__name__") or "", frame.f_code.co_name)
-        for frame in _frames(error.__traceback__)
-    ]
-    beyond = [(module, name) for module, name in modules if not module.startswith("exit_shim.")]
-    if not beyond:
+    steps = [step for step in _steps(error) if step[0] != "exit_shim"]
+    if not steps:
         return isinstance(error, TypeError)
-    return beyond[0][0].startswith("binance.") and not any(
-        module.partition(".")[0] in TRANSPORTS or name == "_handle_response" for module, name in beyond
+    names = [name for _, name in steps]
+    return (
+        steps[0][0] == "binance"
+        and not any(package in TRANSPORTS for package, _ in steps)
+        and (REQUEST not in names or BEFORE_REQUEST in names)
     )
 
 
-def _frames(trace: TracebackType | None) -> Iterable[Any]:
+def _steps(error: BaseException) -> list[tuple[str, str]]:
+    """The top-level package and the function of each frame that the error came through, outermost first."""
+    found = []
+    trace: TracebackType | None = error.__traceback__
     while trace is not None:
-        yield trace.tb_frame
+        module = trace.tb_frame.f_globals.get("__name__")
+        found.append((str(module).partition(".")[0], trace.tb_frame.f_code.co_name))
         trace = trace.tb_next
+    return found
 
 
 def _is(error: BaseException, module: str, name: str) -> bool:
@@ -150,18 +166,3 @@ def _integer(value: object) -> int | None:
 
 def _string(value: object) -> str | None:
     return value[:64] if isinstance(value, str) else None
-
-
-_SIGNED: Final = re.compile(
-    r"(?i)(signature|x-mbx-apikey|apikey|api[_-]?secret|listenkey)([\"']?\s*[=:]\s*[\"']?)[^&\s\"',;)]+"
-)
-
-
-def scrub(message: object, secrets: Iterable[str] = ()) -> str | None:
-    """An error's text, cut short, without signatures, keys or any of `secrets`."""
-    if message is None:
-        return None
-    clean = _SIGNED.sub(r"\1\2***", str(message))
-    for secret in secrets:
-        clean = clean.replace(secret, "***")
-    return clean[:MAX_MESSAGE]

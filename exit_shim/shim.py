@@ -109,7 +109,7 @@ class ExitShim:
             known, problems = resolve_mode(written, os.environ.get(BRAIN_FLAG_VARIABLE))
             self._modes[written] = known
             for problem in problems:
-                logger().warning(f"{MODE} {problem}")
+                self._warn(f"{MODE} {problem}")
         return known
 
     async def submit(
@@ -152,7 +152,8 @@ class ExitShim:
 
     def log_summary(self) -> None:
         """One log line with the counts."""
-        logger().info(f"{METRICS} exit orders so far", **self.summary())
+        with self._unhurt("log the counts"):
+            logger().info(f"{METRICS} exit orders so far", **self.summary())
 
     def close(self) -> None:
         """Flush and let go of the journal; a later order opens it again."""
@@ -160,13 +161,24 @@ class ExitShim:
             self.journal.close()
 
     def _hold_against(self, symbol: str, order_params: Mapping[str, Any]) -> None:
-        with contextlib.suppress(AttributeError, TypeError):
-            sent = order_params.get("symbol")
+        with self._unhurt("compare the symbols of a submission"):
+            sent = order_params.get("symbol") if isinstance(order_params, Mapping) else symbol
             if sent != symbol:
-                logger().warning(
+                self._warn(
                     f"{GATEWAY} submit_exit_order was told symbol={symbol} but the order says {sent}; "
                     "it is sent as the order says"
                 )
+
+    def _warn(self, text: str) -> None:
+        with self._unhurt("log a warning"):
+            logger().warning(text)
+
+    @contextlib.contextmanager
+    def _unhurt(self, step: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - a log that fails must not keep an order from going out
+            self.troubles.note(step, error)
 
     def _journal_trouble(self, error: Exception) -> None:
         self.troubles.note("write the journal", error)

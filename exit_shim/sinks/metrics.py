@@ -1,18 +1,18 @@
 """Counts of exit orders, in memory, under the keys that the first exit gateways had and a few more."""
 
-import threading
 from collections import Counter
 from typing import Any
 
+from exit_shim.locks import Locked
 from exit_shim.policy import OWNERSHIP_CONFLICT
 from exit_shim.records import Record
 
 
-class ExitOrderMetrics:
+class ExitOrderMetrics(Locked):
     """Thread-safe counts since the start of the process or the last `reset`."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        super().__init__()
         self.reset()
 
     def reset(self) -> None:

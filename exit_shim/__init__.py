@@ -1,23 +1,46 @@
 """One line around a python-binance client, and every exit order of a legacy futures bot has a name."""
 
-from typing import TYPE_CHECKING, Any
-
-from exit_shim.attribution import attributed
-from exit_shim.explicit import (
-    get_exit_mode,
-    get_exit_order_metrics,
-    is_exit_brain_mode,
-    is_legacy_exit_mode,
-    log_exit_metrics_summary,
-    submit_exit_order,
-)
-from exit_shim.policy import Roles
-from exit_shim.proxy import unwrap
-from exit_shim.shim import ExitShim, wrap
-from exit_shim.sinks import Sink
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from exit_shim.attribution import attributed
     from exit_shim.errors import ExitOrderDenied
+    from exit_shim.explicit import (
+        get_exit_mode,
+        get_exit_order_metrics,
+        is_exit_brain_mode,
+        is_legacy_exit_mode,
+        log_exit_metrics_summary,
+        submit_exit_order,
+    )
+    from exit_shim.policy import Roles
+    from exit_shim.proxy import unwrap
+    from exit_shim.shim import ExitShim, wrap
+    from exit_shim.sinks import Sink
+else:
+    # On first use: pytest loads this package at every start for its plugin, and python-binance,
+    # which ExitOrderDenied rests on, is not for everybody to wait for.
+    from exit_shim._lazy import on_first_use
+
+    __getattr__ = on_first_use(
+        __name__,
+        {
+            "attribution": ("attributed",),
+            "errors": ("ExitOrderDenied",),
+            "explicit": (
+                "get_exit_mode",
+                "get_exit_order_metrics",
+                "is_exit_brain_mode",
+                "is_legacy_exit_mode",
+                "log_exit_metrics_summary",
+                "submit_exit_order",
+            ),
+            "policy": ("Roles",),
+            "proxy": ("unwrap",),
+            "shim": ("ExitShim", "wrap"),
+            "sinks": ("Sink",),
+        },
+    )
 
 __all__ = [
     "ExitOrderDenied",
@@ -34,12 +57,3 @@ __all__ = [
     "unwrap",
     "wrap",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """ExitOrderDenied on first use: it rests on python-binance, which nothing here imports otherwise."""
-    if name == "ExitOrderDenied":
-        from exit_shim.errors import ExitOrderDenied  # noqa: PLC0415
-
-        return ExitOrderDenied
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,17 +1,41 @@
-"""The local exchange: Binance USDⓈ-M futures on loopback, for tests and `--local` runs."""
+"""The local exchange: Binance USDⓈ-M futures on loopback or in-process, for tests and `--local` runs."""
 
-from .exchange import (
-    DEFAULT_SYMBOLS,
-    Exchange,
-    ExchangeError,
-    Market,
-    Quote,
-    StaticMarket,
-    Symbol,
-    WalkingMarket,
-)
-from .records import RequestRecord
-from .server import LocalExchange
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .exchange import (
+        DEFAULT_SYMBOLS,
+        Exchange,
+        ExchangeError,
+        Market,
+        Quote,
+        StaticMarket,
+        Symbol,
+        WalkingMarket,
+    )
+    from .records import RequestRecord
+    from .server import LocalExchange
+else:
+    # On first use: the pytest plugin lives in this package, and must not bring a web server with it.
+    from exit_shim._lazy import on_first_use
+
+    __getattr__ = on_first_use(
+        __name__,
+        {
+            "exchange": (
+                "DEFAULT_SYMBOLS",
+                "Exchange",
+                "ExchangeError",
+                "Market",
+                "Quote",
+                "StaticMarket",
+                "Symbol",
+                "WalkingMarket",
+            ),
+            "records": ("RequestRecord",),
+            "server": ("LocalExchange",),
+        },
+    )
 
 __all__ = [
     "DEFAULT_SYMBOLS",

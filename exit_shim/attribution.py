@@ -1,12 +1,13 @@
 """Which module asked for an order, and what that answer rests on."""
 
+import asyncio
 import functools
 import inspect
 import os
 import site
 import sysconfig
 from collections.abc import Callable
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
@@ -37,6 +38,10 @@ class Frame(Protocol):
         """The module's names; `__name__` is read."""
 
     @property
+    def f_locals(self) -> Any:
+        """Read of an event loop's own frame only: the future that it runs until."""
+
+    @property
     def f_back(self) -> "Frame | None":
         """The caller."""
 
@@ -60,11 +65,12 @@ class Attribution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 
 
 class Declared(NamedTuple):
-    """What `attributed` says of the orders placed inside it."""
+    """What `attributed` says of the orders placed inside it; `outer` is what held before."""
 
     module: str
     kind: str | None
     explanation: str | None
+    outer: "Declared | None" = None
 
 
 declared: ContextVar[Declared | None] = ContextVar("exit_shim_attributed", default=None)
@@ -84,36 +90,37 @@ class attributed:  # noqa: N801 - reads as a word where it is used
         explanation: Why, for the person who reads the record.
     """
 
-    __slots__ = ("_declared", "_tokens")
+    __slots__ = ("_declared",)
 
     def __init__(self, module: str, *, kind: str | None = None, explanation: str | None = None) -> None:
-        self._declared = Declared(module, kind, explanation)
-        self._tokens: list[Token[Declared | None]] = []
+        self._declared = Declared(
+            plain_text(module),
+            None if kind is None else plain_text(kind),
+            None if explanation is None else plain_text(explanation),
+        )
 
     def __enter__(self) -> "attributed":  # noqa: PYI034 - Self is not in Python 3.10's typing
-        self._tokens.append(declared.set(self._declared))
+        # The way back lies in the context, not in this object: two tasks may be inside the same one.
+        declared.set(self._declared._replace(outer=declared.get()))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        declared.reset(self._tokens.pop())
+        said = declared.get()
+        declared.set(said.outer if said else None)
 
     def __call__(self, function: F) -> F:
         """Wrap a function or coroutine function so that its body runs inside this attribution."""
 
         @functools.wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
-            with attributed(
-                self._declared.module, kind=self._declared.kind, explanation=self._declared.explanation
-            ):
+            with self:
                 return function(*args, **kwargs)
 
         @functools.wraps(function)
         async def inside_async(*args: Any, **kwargs: Any) -> Any:
-            with attributed(
-                self._declared.module, kind=self._declared.kind, explanation=self._declared.explanation
-            ):
+            with self:
                 return await function(*args, **kwargs)
 
         return inside_async if inspect.iscoroutinefunction(function) else inside  # type: ignore[return-value]
@@ -139,6 +146,9 @@ class SiteFinder:
     modules declared executors, by short or dotted name. What a file is stays the same for the life of
     the process, so it is decided once per file name (never per code object: identical functions in two
     files compare equal, and one would be taken for the other).
+
+    The walk ends at an event loop, whose runner asked for nothing but the task that it waits for: behind a
+    callback or a task that somebody else made there is only whoever started the bot.
     """
 
     def __init__(self, executors: frozenset[str]) -> None:
@@ -158,22 +168,42 @@ class SiteFinder:
             if own is not None:
                 name, is_executor = own
                 if not is_executor:
-                    dotted = frame.f_globals.get("__name__") or name
+                    dotted = frame.f_globals.get("__name__")
+                    dotted = dotted if type(dotted) is str else name
                     return _new_site(Site, (name, dotted, code, frame.f_lineno, via))
-                if name not in via:
+                if own is _EVENT_LOOP:
+                    if not waits_for_this_task(frame):
+                        break
+                elif name not in via:
                     via = (*via, name)
             frame = frame.f_back
         return _new_site(Site, (None, "", None, 0, via))
 
     def _decide(self, filename: str, frame: Frame) -> tuple[str, bool] | None:
         own = None
-        if not is_foreign(filename):
-            dotted = str(frame.f_globals.get("__name__", "__main__"))
-            name = short_name(dotted, filename)
+        said = frame.f_globals.get("__name__")
+        if is_foreign(filename):
+            own = _EVENT_LOOP if said == _EVENT_LOOP[0] else None
+        elif isinstance(said, str) or not filename.startswith("<"):  # generated and nameless is no place
+            dotted = said if isinstance(said, str) else "__main__"
+            name = plain_text(short_name(dotted, filename))
             own = name, not self._executors.isdisjoint((name, dotted))
         if not filename.startswith("<"):  # "<string>" names many different texts
             self._known[filename] = own
         return own
+
+
+_EVENT_LOOP: Final = ("asyncio.base_events", True)
+"""What is known of the file that runs event loops."""
+
+
+def waits_for_this_task(frame: Frame | None) -> bool:
+    """Whether an event loop's frames belong to a `run_until_complete` of the very task that runs now."""
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("asyncio."):
+        if frame.f_code.co_name == "run_until_complete":
+            return frame.f_locals.get("future") is asyncio.current_task()
+        frame = frame.f_back
+    return False
 
 
 _new_site = tuple.__new__
@@ -198,16 +228,23 @@ def attribute(finder: SiteFinder, frame: Frame | None, bound_at: Site | None) ->
         if said is None:
             evidence = "unknown"
         return Attribution(module=module, evidence=evidence, via=via, explanation=explanation)
+    function = getattr(found.code, "co_qualname", found.code.co_name)  # co_qualname: Python 3.11
     return Attribution(
         module=module,
         evidence=evidence,
-        dotted_module=found.dotted,
-        function=getattr(found.code, "co_qualname", found.code.co_name),  # co_qualname: Python 3.11
-        file=found.code.co_filename,
+        dotted_module=plain_text(found.dotted),
+        function=plain_text(function),
+        file=plain_text(found.code.co_filename),
         line=found.line,
         via=via,
         explanation=explanation,
     )
+
+
+def plain_text(value: object) -> str:
+    """The text of `value` as UTF-8 can hold it: a file name may carry bytes that are none."""
+    text = str.__str__(value) if isinstance(value, str) else str(value)
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def short_name(dotted: str, filename: str) -> str:

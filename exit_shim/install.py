@@ -19,14 +19,20 @@ class InstalledDoor(_Base):  # type: ignore[misc]
         self._self_gateway = gateway
 
     def __get__(self, client: Any, owner: type | None = None) -> Any:
-        method = self.__wrapped__.__get__(client, owner)
         if client is None:
-            return method
+            return self
+        method = self.__wrapped__.__get__(client, owner)
         gateway = self._self_gateway
-        return bound_door(method, self._self_door, gateway, gateway.site(sys._getframe(1)))  # noqa: SLF001
+        return bound_door(method, self._self_door, gateway, gateway.site(sys._getframe()))  # noqa: SLF001
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the client's own docstring shows
-        return self.__wrapped__(*args, **kwargs)
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """`Client.futures_create_order(client, ...)`, as subclasses write it."""
+        if not args:
+            return self.__wrapped__(**kwargs)
+        return self.__get__(args[0], type(args[0]))(*args[1:], **kwargs)
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 import copy
 import sys
+from collections.abc import Callable
+from types import MethodType
 from typing import Any, TypeVar
 
 import wrapt
@@ -17,13 +19,20 @@ C = TypeVar("C")
 
 
 class BoundDoor(_Base):  # type: ignore[misc]
-    """A door's bound method: to every eye the client's own, but called it goes through the gateway."""
+    """A door's bound method: to every eye the client's own, but called it goes through the gateway.
+
+    The walk for who asked begins at this very frame, which is skipped: a call from C, such as a thread's
+    target or an atexit callback, has no other.
+    """
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the client's own docstring shows
         door, gateway, bound_at = self._self_way
         if gateway.is_entry(door, kwargs):
             return self.__wrapped__(*args, **kwargs)
-        return gateway.call(door, self.__wrapped__, args, kwargs, sys._getframe(1), bound_at)  # noqa: SLF001
+        return gateway.call(door, self.__wrapped__, args, kwargs, sys._getframe(), bound_at)  # noqa: SLF001
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
 
     def __copy__(self) -> "BoundDoor":
         return self
@@ -39,6 +48,8 @@ def bound_door(method: Any, door: Door, gateway: Gateway, bound_at: Site | None)
     """Hand out `method` as the door's; one that another layer handed out is taken over, not doubled."""
     if type(method) is BoundDoor:
         method = method.__wrapped__
+    if not callable(method):
+        return method
     bound = BoundDoor(method)
     bound._self_way = (door, gateway, bound_at)  # noqa: SLF001 - wrapt's own prefix for a proxy's attributes
     return bound
@@ -58,7 +69,7 @@ class DoorAttribute:
         door = self._door
         method = getattr(proxy.__wrapped__, door.method)
         gateway = proxy._self_gateway  # noqa: SLF001
-        return bound_door(method, door, gateway, gateway.site(sys._getframe(1)))  # noqa: SLF001
+        return bound_door(method, door, gateway, gateway.site(sys._getframe()))  # noqa: SLF001
 
     def __set__(self, proxy: Any, value: Any) -> None:
         setattr(proxy.__wrapped__, self._door.method, value)
@@ -74,16 +85,6 @@ class ClientProxy(_Base):  # type: ignore[misc]
         super().__init__(client)
         self._self_gateway = gateway
 
-    def __enter__(self) -> Any:
-        return self._own(self.__wrapped__.__enter__())
-
-    async def __aenter__(self) -> Any:
-        return self._own(await self.__wrapped__.__aenter__())
-
-    def _own(self, entered: Any) -> Any:
-        """Entering a context hands back the proxy, not the client inside it."""
-        return self if entered is self.__wrapped__ else entered
-
     def __copy__(self) -> "ClientProxy":
         return ClientProxy(copy.copy(self.__wrapped__), self._self_gateway)
 
@@ -96,6 +97,51 @@ class ClientProxy(_Base):  # type: ignore[misc]
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
 
+
+class NoContextError(AttributeError, TypeError):
+    """What `with` raises for what is no context manager: TypeError, but AttributeError in Python 3.10."""
+
+
+class ContextAttribute:
+    """`__enter__` or one of its kin, as an attribute of the proxy class; absent where the client has none."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __get__(self, proxy: Any, owner: type | None = None) -> Any:
+        if proxy is None:
+            return self._function  # contextlib's stacks ask the class
+        client, name = proxy.__wrapped__, self._function.__name__
+        if not hasattr(client, name):
+            raise NoContextError(f"{type(client).__name__!r} object is no context manager: it has no {name}")
+        return MethodType(self._function, proxy)
+
+
+def __enter__(proxy: Any) -> Any:  # noqa: N807 - its name is what is looked up
+    return _entered(proxy, proxy.__wrapped__.__enter__())
+
+
+def __exit__(proxy: Any, *error: Any) -> Any:  # noqa: N807
+    return proxy.__wrapped__.__exit__(*error)
+
+
+async def __aenter__(proxy: Any) -> Any:  # noqa: N807
+    return _entered(proxy, await proxy.__wrapped__.__aenter__())
+
+
+async def __aexit__(proxy: Any, *error: Any) -> Any:  # noqa: N807
+    return await proxy.__wrapped__.__aexit__(*error)
+
+
+def _entered(proxy: Any, entered: Any) -> Any:
+    """Entering a context hands back the proxy, not the client inside it."""
+    return proxy if entered is proxy.__wrapped__ else entered
+
+
+for _function in (__enter__, __exit__, __aenter__, __aexit__):
+    setattr(ClientProxy, _function.__name__, ContextAttribute(_function))
 
 for _door in DOORS:
     setattr(ClientProxy, _door.method, DoorAttribute(_door))

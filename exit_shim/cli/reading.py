@@ -1,5 +1,6 @@
 """`exit-shim summary`, `records` and `tail`: what the journal holds."""
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from exit_shim.shim import journal_path
 
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
+LATEST_NS: Final = 2**63 - 1
+"""The last moment that SQLite can hold."""
+
 POLL_S: Final = 0.25
 PATIENCE_NS: Final = 15 * NANOSECONDS
 """How long `tail` waits for an order's outcome before it shows the order as in doubt."""
@@ -30,16 +34,18 @@ class Since(click.ParamType):  # type: ignore[type-arg] # generic since click 8.
         """Nanoseconds since the epoch."""
         if isinstance(value, int):
             return value
-        if ago := re.fullmatch(r"(\d+)([smhd])", value):
-            moment = datetime.now(timezone.utc) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
-        else:
-            try:
-                moment = datetime.fromisoformat(value)
-            except ValueError:
-                self.fail(f"{value!r} is no time; write 90s, 15m, 2h, 7d or 2026-11-23T09:30", param, ctx)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
-        return int(moment.timestamp() * NANOSECONDS)
+        try:
+            return min(max(int(moment_of(value).timestamp() * NANOSECONDS), 0), LATEST_NS)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time; write 90s, 15m, 2h, 7d or 2026-11-23T09:30", param, ctx)
+
+
+def moment_of(value: str) -> datetime:
+    """The moment that `value` names; ValueError or OverflowError where it names none."""
+    if ago := re.fullmatch(r"(\d+)([smhd])", value, re.ASCII):
+        return datetime.now(timezone.utc) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+    moment = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", value))  # Python 3.10 does not know Z
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
@@ -92,6 +98,12 @@ def records(*, as_json: bool, since: int | None, module: str | None, symbol: str
 @as_json
 def tail(*, as_json: bool) -> None:
     """Show exit orders as they are recorded, until Ctrl-C."""
+    with contextlib.suppress(KeyboardInterrupt):
+        follow(as_json=as_json)
+
+
+def follow(*, as_json: bool) -> None:
+    """Poll the journal for good; an order is shown once its outcome is known, or late."""
     shown: dict[tuple[str, int], int] = {}
     start = time.time_ns()
     while True:

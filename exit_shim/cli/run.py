@@ -1,13 +1,16 @@
 """`exit-shim run`: an unmodified bot, in this process, with the shim around every client that it makes."""
 
+import atexit
+import builtins
 import contextlib
+import importlib.util
 import os
-import runpy
 import sys
-import threading
-import traceback
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType, ModuleType, TracebackType
+from typing import Any, TextIO
 
 import click
 
@@ -24,7 +27,22 @@ INTERRUPTED = 130
 """The exit status of a process that Ctrl-C ended."""
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+class BotCommand(click.Command):
+    """A command whose options end where the bot's begin: at the script, or after `-m MODULE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put a `--` behind `-m MODULE`, as if the user had."""
+        place, takes_value = 0, {"--mode", "--allow-port", "-m"}
+        while place < len(args) and args[place].startswith("-") and args[place] != "--":
+            word = args[place]
+            place += 2 if word in takes_value else 1
+            if word.startswith("-m"):
+                args = [*args[:place], "--", *args[place:]]
+                break
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=BotCommand, context_settings={"allow_interspersed_args": False})
 @click.option("--local", is_flag=True, help="Against a local exchange; no order can leave this machine.")
 @click.option("--allow-port", type=int, multiple=True, help="With --local: a loopback port the bot needs.")
 @click.option("--mode", type=click.Choice(MODES), help="EXIT_MODE for this run.")
@@ -43,20 +61,26 @@ def run(
     """Run a bot under the shim, and say at its end who placed what."""
     if module is None and not (arguments and Path(arguments[0]).is_file()):
         raise click.UsageError(f"{arguments[0]} is no file" if arguments else "name a SCRIPT.py or -m MODULE")
+    if module is not None:
+        begin(str(Path.cwd()), ["-m", *arguments])
+        if importlib.util.find_spec(module.partition(".")[0]) is None:
+            raise click.UsageError(
+                f"there is no module named {module} in {Path.cwd()} or among the installed"
+            )
     if mode is not None:
         os.environ[MODE_VARIABLE] = mode
     if local:
         os.environ.setdefault(JOURNAL_VARIABLE, str(state_folder() / "local.db"))
-    shim = default_shim()
-    with contextlib.ExitStack() as around:
-        if local:
-            around.enter_context(on_local_exchange(allow_port))
-        if not is_disabled():
-            around.enter_context(shim.installed())
-        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-            status = run_bot(module, arguments)
-    report(shim, as_json=as_json)
-    sys.exit(status)
+    printed_to = aside_stdout() if as_json else None
+    shim, around = default_shim(), contextlib.ExitStack()
+    if local:
+        around.enter_context(on_local_exchange(allow_port))
+    if not is_disabled():
+        around.enter_context(shim.installed())
+    # Registered before the bot registers anything, so it comes last: python waits for the bot's threads and
+    # pools and calls its atexit functions first, which may place orders too.
+    atexit.register(finish, os.getpid(), shim, around, printed_to)
+    run_bot(module, arguments)
 
 
 @contextlib.contextmanager
@@ -68,43 +92,98 @@ def on_local_exchange(allow_ports: tuple[int, ...]) -> Iterator[None]:
         yield
 
 
-def run_bot(module: str | None, arguments: tuple[str, ...]) -> int:
-    """Run it as `python` would; returns the exit status. Threads that it leaves running are waited for."""
+def aside_stdout() -> TextIO:
+    """Turn file descriptor 1 into stderr, for the bot and what it starts; returns what stdout was."""
+    sys.stdout.flush()
+    kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return kept
+
+
+def run_bot(module: str | None, arguments: tuple[str, ...]) -> None:
+    """Run it as `python` would, its own SystemExit included; its failures are shown as python shows them."""
     try:
-        if module is not None:
-            sys.path[0] = str(Path.cwd())
-            sys.argv = [module, *arguments]
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        if module is None:
+            run_script(*arguments)
         else:
-            script = Path(arguments[0]).resolve()
-            sys.path[0] = str(script.parent)
-            sys.argv = [arguments[0], *arguments[1:]]
-            runpy.run_path(str(script), run_name="__main__")
-        for thread in threading.enumerate():
-            if not thread.daemon and thread is not threading.current_thread():
-                thread.join()
+            run_module(module)
+    except SystemExit:
+        raise
     except KeyboardInterrupt:
-        return INTERRUPTED
-    except SystemExit as end:
-        return exit_status(end.code)
-    except Exception:  # noqa: BLE001 - the bot's own failure, shown as python shows it
-        traceback.print_exc()
-        return 1
-    return 0
+        sys.exit(INTERRUPTED)
+    except BaseException as error:  # noqa: BLE001 - the bot's own, and the last stop
+        error.__traceback__ = bot_part(error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
+        sys.exit(1)
 
 
-def exit_status(code: object) -> int:
-    """What `sys.exit(code)` ends a process with; a text goes to stderr, as python does it."""
-    if code is None:
-        return 0
-    if isinstance(code, int):
-        return code
-    click.echo(code, err=True)
-    return 1
+def run_script(script: str, *arguments: str) -> None:
+    """`python SCRIPT.py ARGS`."""
+    path = str(Path(script).absolute())
+    begin(str(Path(path).resolve().parent), [script, *arguments])
+    loader = SourceFileLoader("__main__", path)
+    code = loader.source_to_code(loader.get_data(path), path)
+    run_as_main(code, __file__=path, __loader__=loader, __package__=None, __spec__=None, __cached__=None)
 
 
-def report(shim: ExitShim, *, as_json: bool) -> None:
-    """Print what this run recorded."""
+def run_module(module: str) -> None:
+    """`python -m MODULE ARGS`; a package is run by its `__main__`."""
+    spec = importlib.util.find_spec(module)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = importlib.util.find_spec(f"{module}.__main__")
+    loader: Any = None if spec is None else spec.loader
+    code = None if loader is None or spec is None else loader.get_code(spec.name)
+    if spec is None or code is None:
+        sys.exit(f"exit-shim: there is no code to run in {module}")
+    sys.argv[0] = spec.origin or module
+    run_as_main(
+        code,
+        __file__=spec.origin,
+        __loader__=loader,
+        __package__=spec.parent,
+        __spec__=spec,
+        __cached__=spec.cached,
+    )
+
+
+def begin(folder: str, argv: list[str]) -> None:
+    """What the bot finds in `sys`."""
+    sys.argv = argv
+    if not getattr(sys.flags, "safe_path", False):  # Python 3.11's -P: no folder is put in front
+        sys.path[0] = folder
+
+
+def run_as_main(code: CodeType, **names: Any) -> None:
+    """Execute as `__main__`, and leave it there: threads and pickles look it up after the last line too."""
+    main = ModuleType("__main__")
+    vars(main).update(names, __builtins__=builtins)
+    sys.modules["__main__"] = main
+    exec(code, vars(main))  # noqa: S102 - running a program is what this command is for
+
+
+def bot_part(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the bot's first frame on."""
+    while trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith(
+        ("exit_shim.cli", "importlib", "runpy")
+    ):
+        trace = trace.tb_next
+    return trace
+
+
+def finish(pid: int, shim: ExitShim, around: contextlib.ExitStack, printed_to: TextIO | None) -> None:
+    """Report, and close what was opened; not in a child that the bot forked."""
+    if os.getpid() != pid:
+        return
+    try:
+        with around:
+            report(shim, printed_to)
+            (printed_to or sys.stdout).flush()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (printed_to or sys.stdout).fileno())
+
+
+def report(shim: ExitShim, printed_to: TextIO | None) -> None:
+    """Print what this run recorded: JSON lines where a place for them was kept, else a table."""
     if is_disabled() or shim.journal is None:
         click.echo("EXIT_SHIM_DISABLED is set: nothing was recorded", err=True)
         return
@@ -114,9 +193,9 @@ def report(shim: ExitShim, *, as_json: bool) -> None:
     except JournalError as error:
         click.echo(f"{error}; what is known without it: {shim.summary()}", err=True)
         return
-    if as_json:
+    if printed_to is not None:
         for record in records:
-            click.echo(json_line(record))
+            click.echo(json_line(record), file=printed_to)
         return
     Report(records).show()
     click.echo(f"{shim.gateway.entry_orders()} entry orders passed; journal: {shim.journal.path}")

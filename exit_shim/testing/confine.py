@@ -5,17 +5,69 @@ own. Code that makes system calls past Python (ctypes, a C library with its own 
 the common ones of those are refused at import.
 """
 
+import errno
 import ipaddress
 import os
+import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
 from typing import Any, Final
 
 PROXY_VARIABLES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS_PROXY")
 
-OWN_SOCKETS: Final = frozenset({"curl_cffi", "grpc", "pycares", "pycurl", "uvloop", "winloop"})
+OWN_SOCKETS: Final = frozenset(
+    {
+        "MySQLdb",
+        "confluent_kafka",
+        "curl_cffi",
+        "grpc",
+        "nautilus_trader",
+        "primp",
+        "psycopg",
+        "psycopg2",
+        "psycopg_binary",
+        "psycopg_c",
+        "pycares",
+        "pycurl",
+        "rnet",
+        "tls_client",
+        "uvloop",
+        "winloop",
+        "zmq",
+    }
+)
 """Packages that open connections past Python's `socket`, so that nobody could see where to."""
+
+OWN_INTERPRETERS: Final = frozenset({"_interpreters", "_xxsubinterpreters"})
+"""Modules that make interpreters in which no audit hook of this one runs."""
+
+FAMILIES: Final = frozenset({-1, socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", socket.AF_INET)})
+"""Address families a socket may have. -1: as its file descriptor has it."""
+
+SYSLOG: Final = ("/dev/log", "/var/run/syslog")
+"""Unix sockets that only take log lines."""
+
+
+NAME_EVENTS: Final = (
+    "socket.getaddrinfo",
+    "socket.gethostbyaddr",
+    "socket.gethostbyname",
+    "socket.getnameinfo",
+)
+
+CHILD_EVENTS: Final = (
+    "_winapi.CreateProcess",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.startfile",
+    "os.system",
+    "pty.spawn",
+    "subprocess.Popen",
+)
+"""Events of processes that the audit hook does not follow; the child of `os.fork` has it too."""
 
 
 class RealHostRefusedError(ConnectionRefusedError):
@@ -38,10 +90,12 @@ def confine(ports: Iterable[int]) -> None:
     for name in PROXY_VARIABLES:
         os.environ.pop(name, None)
         os.environ.pop(name.lower(), None)
-    refused = [name for name in OWN_SOCKETS if name in sys.modules]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # for those that the bot sets later on
+    _look_up_in_python()
+    refused = [name for name in OWN_SOCKETS if name in sys.modules and name not in DISARMED]
     if refused:
         raise ChildRefusedError(f"{', '.join(refused)} opens sockets past Python and is already imported")
-    checks = _checks(frozenset(ports))
+    checks = _Watch(frozenset(ports)).checks()
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
         check = checks.get(event)
@@ -49,52 +103,74 @@ def confine(ports: Iterable[int]) -> None:
             check(args)
 
     _refuse_fork_exec()
+    _watch_proactor(checks["socket.connect"])
     sys.addaudithook(watch)
 
 
-def _checks(ports: frozenset[int]) -> Mapping[str, Callable[[tuple[Any, ...]], None]]:
-    rule = f"this run may connect to 127.0.0.1 at {', '.join(map(str, sorted(ports)))} and to nothing else"
+class _Watch:
+    """What is refused, by audit event; each check is given the event's arguments."""
 
-    def address(args: tuple[Any, ...]) -> None:
+    def __init__(self, ports: frozenset[int]) -> None:
+        self._ports = ports
+        self._temporary = os.path.normpath(tempfile.gettempdir()) + os.sep  # multiprocessing's sockets
+        allowed = ", ".join(map(str, sorted(ports)))
+        self._rule = f"this run may connect to 127.0.0.1 at {allowed} and to nothing else"
+
+    def address(self, args: tuple[Any, ...]) -> None:
         target = args[1]
-        if isinstance(target, tuple) and target and isinstance(target[0], str):  # AF_INET, AF_INET6
-            host, port = target[0], target[1]
-            if not (is_loopback(host) and (port in ports or _is_own_pair())):
-                raise RealHostRefusedError(f"refused to connect to {host} at {port}: {rule}")
+        if target is None:  # a message on a connection that was looked at when it was made
+            return
+        if not isinstance(target, tuple):
+            self._unix(os.fsdecode(target))
+            return
+        host, port = text(target[0]), target[1]
+        if not (is_loopback(host) and (port in self._ports or _is_own_pair())):
+            raise self._refusal(errno.ECONNREFUSED, f"refused to connect to {host} at {port}")
 
-    def name(args: tuple[Any, ...]) -> None:
-        host = args[0].decode() if isinstance(args[0], bytes) else args[0]
-        if host and not is_loopback(host):
-            raise RealHostRefusedError(f"refused to look up {host!r}: {rule}")
+    def _unix(self, path: str) -> None:
+        if path not in SYSLOG and not os.path.normpath(path).startswith(self._temporary):
+            raise self._refusal(
+                errno.ECONNREFUSED,
+                f"refused to connect to the unix socket {path!r}, whose listener may reach the world",
+            )
 
-    def child(args: tuple[Any, ...]) -> None:
+    def family(self, args: tuple[Any, ...]) -> None:
+        if args[1] not in FAMILIES:
+            raise self._refusal(errno.EACCES, f"refused a socket of family {args[1]!r}")
+
+    def name(self, args: tuple[Any, ...]) -> None:
+        host = args[0][0] if isinstance(args[0], tuple) else args[0]
+        if host and not is_loopback(text(host)):
+            raise self._refusal(errno.ECONNREFUSED, f"refused to look up {text(host)!r}")
+
+    def child(self, args: tuple[Any, ...]) -> None:
         raise ChildRefusedError(
-            f"refused to start a child process ({args[0] if args else '?'!r}): what it connects to "
-            f"could not be watched, and {rule}"
+            errno.EPERM,
+            f"refused to start a child process ({args[0] if args else '?'!r}): what it connects to could "
+            f"not be watched, and {self._rule}",
         )
 
-    def package(args: tuple[Any, ...]) -> None:
-        if args[0].partition(".")[0] in OWN_SOCKETS:
-            raise ImportError(f"{args[0]} opens sockets past Python, where they cannot be watched; {rule}")
+    def package(self, args: tuple[Any, ...]) -> None:
+        top = args[0].partition(".")[0]
+        if top in OWN_SOCKETS or top in OWN_INTERPRETERS:
+            raise ImportError(f"{args[0]} can connect past Python, where nobody could watch it; {self._rule}")
 
-    return {
-        **dict.fromkeys(("socket.connect", "socket.sendto", "socket.sendmsg"), address),
-        **dict.fromkeys(("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"), name),
-        **dict.fromkeys(
-            (
-                "subprocess.Popen",
-                "os.exec",
-                "os.posix_spawn",
-                "os.spawn",
-                "os.startfile",
-                "os.system",
-                "pty.spawn",
-                "cpython.PyInterpreterState_New",
-            ),
-            child,
-        ),
-        "import": package,
-    }
+    def _refusal(self, number: int, what: str) -> RealHostRefusedError:
+        return RealHostRefusedError(number, f"{what}: {self._rule}")
+
+    def checks(self) -> Mapping[str, Callable[[tuple[Any, ...]], None]]:
+        return {
+            **dict.fromkeys(("socket.connect", "socket.sendto", "socket.sendmsg"), self.address),
+            **dict.fromkeys(NAME_EVENTS, self.name),
+            **dict.fromkeys(CHILD_EVENTS, self.child),
+            "socket.__new__": self.family,
+            "import": self.package,
+        }
+
+
+def text(host: object) -> str:
+    """A host as text; sockets take it as bytes too."""
+    return bytes(host).decode(errors="replace") if isinstance(host, bytes | bytearray) else str(host)
 
 
 def is_loopback(host: str) -> bool:
@@ -102,7 +178,7 @@ def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
 
 
 def _is_own_pair() -> bool:
@@ -124,8 +200,48 @@ def _refuse_fork_exec() -> None:
 
     def refuse(*args: object) -> int:
         raise ChildRefusedError(
+            errno.EPERM,
             f"refused to start a child process ({args[0] if args else '?'!r}): what it connects to "
-            "could not be watched; start the bot with multiprocessing's fork method, or without --local"
+            "could not be watched; start the bot with multiprocessing's fork method, or without --local",
         )
 
     _posixsubprocess.fork_exec = refuse
+
+
+DISARMED: Final = frozenset({"pycares"})
+"""What `_look_up_in_python` takes care of where it is imported already."""
+
+
+def _look_up_in_python() -> None:
+    """Have aiohttp look names up through `socket`: with aiodns installed it asks name servers itself."""
+    resolver = sys.modules.get("aiohttp.resolver")
+    for user in (resolver, sys.modules.get("aiohttp.connector")):
+        if user is not None and resolver is not None:
+            vars(user)["DefaultResolver"] = resolver.ThreadedResolver
+    pycares = sys.modules.get("pycares")
+    if pycares is not None:
+        vars(pycares)["Channel"] = _refuse_channel
+
+
+def _refuse_channel(*_args: object, **_kwargs: object) -> None:
+    raise RealHostRefusedError(
+        errno.ECONNREFUSED, "refused to look up names past Python, where nobody could watch it"
+    )
+
+
+def _watch_proactor(check: Callable[[tuple[Any, ...]], None]) -> None:
+    """Windows: asyncio's default event loop connects past `socket`, so its two ways out are asked here."""
+    if sys.platform == "win32":
+        from asyncio.windows_events import IocpProactor  # noqa: PLC0415
+
+        connect, sendto = IocpProactor.connect, IocpProactor.sendto
+
+        def watched_connect(self: Any, conn: Any, address: Any) -> Any:
+            check((conn, address))
+            return connect(self, conn, address)
+
+        def watched_sendto(self: Any, conn: Any, buf: Any, flags: int = 0, addr: Any = None) -> Any:
+            check((conn, addr))
+            return sendto(self, conn, buf, flags, addr)
+
+        IocpProactor.connect, IocpProactor.sendto = watched_connect, watched_sendto

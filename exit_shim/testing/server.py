@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from aiohttp import web
 from .exchange.engine import Exchange, system_clock
 from .exchange.market import Market, Number
 from .exchange.state import Clock
+from .exchange.symbols import DEFAULT_SYMBOLS, Symbol
 from .exchange.views import account as account_views
 from .exchange.views import algo as algo_views
 from .exchange.views import orders as order_views
@@ -46,23 +47,27 @@ class LocalExchange:
         port: the port to listen on; 0 lets the system choose one.
         credentials: API keys and their secrets; `local-key` and `local-secret` by default. All keys
             belong to one account.
+        symbols: the contracts that trade.
         market: where prices come from; by default they change only by `set_mark`.
         hedge_mode: whether the account starts in hedge mode.
         clock: returns the time in milliseconds; the system's by default.
         wallet: the opening balance in USDT.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name, each with a default
         self,
         *,
         port: int = 0,
         credentials: Mapping[str, str] | None = None,
+        symbols: Sequence[Symbol] = DEFAULT_SYMBOLS,
         market: Market | None = None,
         hedge_mode: bool = False,
         clock: Clock = system_clock,
         wallet: Number = 10_000,
     ) -> None:
-        self.engine = Exchange(clock=clock, market=market, hedge_mode=hedge_mode, wallet=wallet)
+        self.engine = Exchange(
+            clock=clock, symbols=symbols, market=market, hedge_mode=hedge_mode, wallet=wallet
+        )
         self.lock = threading.RLock()
         self._credentials = dict(DEFAULT_CREDENTIALS if credentials is None else credentials)
         self._gate = Gate(self.engine, self._credentials)
@@ -175,6 +180,11 @@ class LocalExchange:
             found = self.engine.open_algos(symbol)
             return [algo_views.opened(algo, symbols[algo.symbol]) for algo in found]
 
+    def orders(self, symbol: str | None = None) -> list[dict[str, object]]:
+        """Return what rests: the open orders, then the waiting conditional ones, each in its own form."""
+        with self.lock:
+            return [*self.open_orders(symbol), *self.open_algo_orders(symbol)]
+
     @property
     def requests(self) -> list[RequestRecord]:
         """Every request that arrived so far, in order; a copy."""
@@ -192,6 +202,14 @@ class LocalExchange:
         with self.lock:
             return list(self._gate.faults)
 
+    def answer(self, request: RawRequest) -> Answer:
+        """Answer a request as the HTTP face does, and remember it; no socket is needed for that."""
+        with self.lock:
+            received = self.engine.now()
+            answer = self._gate.answer(request)
+            self._records.append(_record(request, received, answer))
+            return answer
+
     # The thread
 
     def _serve(self, ready: threading.Event, failures: list[BaseException]) -> None:
@@ -204,7 +222,7 @@ class LocalExchange:
 
     async def _listen(self, ready: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        runner = web.AppRunner(make_app(self._answer), access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(make_app(self.answer), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
             await web.TCPSite(runner, HOST, self._wanted_port).start()
@@ -213,13 +231,6 @@ class LocalExchange:
             await self._stopping.wait()
         finally:
             await runner.cleanup()
-
-    def _answer(self, request: RawRequest) -> Answer:
-        with self.lock:
-            received = self.engine.now()
-            answer = self._gate.answer(request)
-            self._records.append(_record(request, received, answer))
-            return answer
 
 
 def _record(request: RawRequest, received: int, answer: Answer) -> RequestRecord:

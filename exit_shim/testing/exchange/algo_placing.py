@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from . import announcing
 from .algo import LIMIT_CHILD_TYPES, TRAILING, AlgoOrder, AlgoRef, NewAlgo, reached
 from .errors import (
     CLOSE_POSITION_EXISTS,
@@ -56,6 +57,7 @@ def place_algo(state: State, request: NewAlgo) -> AlgoOrder:
         raise MAX_STOP_ORDERS.error()
     algo = _draft(state, request, quote)
     state.algos.add(algo)
+    announcing.algo(state, algo)
     return algo
 
 
@@ -85,6 +87,7 @@ def cancel_all_algos(state: State, symbol: str) -> None:
 def _cancel(state: State, algo: AlgoOrder) -> None:
     algo.status, algo.update_time = "CANCELED", state.now
     state.algos.settle(algo)
+    announcing.algo(state, algo)
 
 
 def _check_close_position(request: NewAlgo) -> None:

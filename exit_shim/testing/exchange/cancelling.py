@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from . import announcing
 from .errors import NO_SUCH_ORDER, NOT_REDUCE_ONLY, NOTHING_TO_MODIFY, UNKNOWN_ORDER, ExchangeError
 from .filling import change_status
 from .filters import check_notional, check_percent_price, check_price, check_quantity
@@ -55,7 +56,9 @@ def amend(state: State, request: Amendment) -> Order:
     if order.remaining <= 0 or (order.time_in_force == "GTX" and order.crosses(quote.bid, quote.ask)):
         change_status(state, order, "CANCELED")
     else:
+        announcing.arrival(state, order, "AMENDMENT")
         match_arrival(state, order)
+        announcing.settled(state)
     return order
 
 

@@ -6,10 +6,11 @@ import time
 from collections.abc import Sequence
 from decimal import Decimal
 
-from . import algo_placing, cancelling, placing, prices, settings, timers
+from . import algo_placing, announcing, cancelling, placing, prices, settings, timers
 from .account import Account
 from .algo import AlgoOrder, AlgoRef, NewAlgo
 from .errors import NO_SUCH_ORDER
+from .events import Feed
 from .listen_keys import ListenKeys
 from .market import Market, Number, Quote, StaticMarket, price_of, quote_at
 from .orders import Amendment, NewOrder, Order, OrderRef, Trade
@@ -67,6 +68,8 @@ class Exchange:
     def run_due(self) -> None:
         """Do what has come due by the clock; moving a price and every HTTP request begin with it."""
         timers.run_due(self._at_now())
+        for key in self.listen_keys.take_expired(self.state.now):
+            announcing.listen_key(self.state, key, expired=True)
 
     def quote(self, symbol: str) -> Quote:
         """Return the prices of a symbol as they stand."""
@@ -92,6 +95,19 @@ class Exchange:
         """Change any of `mark`, `last`, `bid` and `ask` of a symbol and leave the others."""
         self.run_due()
         prices.change(self.state, symbol, **{name: price_of(price) for name, price in changes.items()})
+
+    # Events
+
+    @property
+    def feed(self) -> Feed:
+        """Where everything that happens is told, as it happens: append a listener to `feed.listeners`."""
+        return self.state.feed
+
+    def close_listen_key(self, api_key: str) -> None:
+        """End the user data stream of an API key; does nothing when it has none."""
+        key = self.listen_keys.close(api_key)
+        if key is not None:
+            announcing.listen_key(self._at_now(), key, expired=False)
 
     # Orders
 

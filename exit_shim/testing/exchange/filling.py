@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from . import announcing
 from .account import MAKER_RATE, TAKER_RATE
 from .numbers import money
 from .orders import Order, Trade
@@ -19,38 +20,44 @@ def fill(state: State, order: Order, quantity: Decimal, price: Decimal, *, maker
     position = state.position_to_change(order.symbol, order.position_side)
     realised = position.apply(quantity * order.sign, price)
     commission = money(quantity * price * (MAKER_RATE if maker else TAKER_RATE))
+    position.realised += realised
     position.update_time = state.account.update_time = now
     state.account.wallet += realised - commission
-    state.trades.append(
-        Trade(
-            trade_id=state.ids.next_trade(),
-            order_id=order.order_id,
-            symbol=order.symbol,
-            side=order.side,
-            position_side=order.position_side,
-            price=price,
-            quantity=quantity,
-            commission=commission,
-            realised=realised,
-            maker=maker,
-            time=now,
-        )
+    trade = Trade(
+        trade_id=state.ids.next_trade(),
+        order_id=order.order_id,
+        symbol=order.symbol,
+        side=order.side,
+        position_side=order.position_side,
+        price=price,
+        quantity=quantity,
+        commission=commission,
+        realised=realised,
+        maker=maker,
+        time=now,
     )
-    change_status(state, order, "PARTIALLY_FILLED" if order.remaining else "FILLED")
+    state.trades.append(trade)
+    change_status(state, order, "PARTIALLY_FILLED" if order.remaining else "FILLED", trade)
     expire_orphans(state, position)
 
 
-def change_status(state: State, order: Order, status: str) -> None:
+def change_status(state: State, order: Order, status: str, trade: Trade | None = None) -> None:
     """Move an order to another status; one that closes takes its conditional order with it."""
     order.status = status
     order.update_time = state.now
+    if not order.is_open:
+        state.orders.settle(order)
+    if trade is not None:
+        announcing.fill(state, order, trade)
+    else:
+        announcing.order_closed(state, order)
     if order.is_open:
         return
-    state.orders.settle(order)
     if order.algo_id is not None:
         # FINISHED covers filled and cancelled alike (Algo Service documentation, algoStatus).
         algo = state.algos.by_id(order.algo_id)
         algo.status, algo.update_time = "FINISHED", order.update_time
+        announcing.algo(state, algo)
 
 
 def expire_orphans(state: State, position: Position) -> None:
@@ -63,6 +70,7 @@ def expire_orphans(state: State, position: Position) -> None:
         ):
             algo.status, algo.update_time = "EXPIRED", state.now
             state.algos.settle(algo)
+            announcing.algo(state, algo)
     for order in state.orders.open_of(position.symbol):
         mine = order.position_side == position.side and order.remaining > 0
         if mine and order.only_reduces and not position.closable_by(order.side):

@@ -34,9 +34,18 @@ class ListenKeys:
         self._keys[api_key] = (key, now)
         return key
 
-    def close(self, api_key: str) -> None:
-        """Forget the key of an API key."""
-        self._keys.pop(api_key, None)
+    def close(self, api_key: str) -> str | None:
+        """Forget the key of an API key and return it."""
+        return self._keys.pop(api_key, (None, 0))[0]
+
+    def is_live(self, key: str, now: int) -> bool:
+        """Tell whether a listen key is anybody's and has not expired."""
+        return any(held == key and now - seen < LIFETIME for held, seen in self._keys.values())
+
+    def take_expired(self, now: int) -> list[str]:
+        """Forget the keys that have expired and return them."""
+        dead = [owner for owner, (_, seen) in self._keys.items() if now - seen >= LIFETIME]
+        return [self._keys.pop(owner)[0] for owner in dead]
 
     def _live(self, api_key: str, now: int) -> str | None:
         key, seen = self._keys.get(api_key, ("", 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from . import announcing
 from .algo import AlgoOrder
 from .errors import CLOSE_POSITION_TYPE, MAX_OPEN_ORDERS, REDUCE_ONLY_REJECTED
 from .filters import check_notional, check_percent_price, check_price, check_quantity
@@ -60,7 +61,7 @@ def place_child(state: State, algo: AlgoOrder, quantity: Decimal) -> Order:
     _require_room(state, order, symbol)
     # The link must stand before the fill that may finish both.
     algo.child_id, algo.status = order.order_id, "TRIGGERED"
-    return _accept(state, order)
+    return _accept(state, order, algo)
 
 
 def _as_request(algo: AlgoOrder, quantity: Decimal) -> NewOrder:
@@ -144,8 +145,12 @@ def _cap_to_position(state: State, order: Order) -> None:
     order.quantity = min(order.quantity, closable)
 
 
-def _accept(state: State, order: Order) -> Order:
+def _accept(state: State, order: Order, algo: AlgoOrder | None = None) -> Order:
     state.ids.next_order()
     state.orders.add(order)
+    if algo is not None:
+        announcing.algo(state, algo)
+    announcing.arrival(state, order)
     match_arrival(state, order)
+    announcing.settled(state)
     return order

@@ -21,6 +21,8 @@ class Position(msgspec.Struct):
     amount: Decimal = ZERO
     cost: Decimal = ZERO
     update_time: int = 0
+    #: Everything realised here so far, before commission.
+    realised: Decimal = ZERO
 
     @property
     def entry(self) -> Decimal:

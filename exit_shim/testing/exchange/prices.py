@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
+from . import announcing
 from .market import Quote, quote_at
 from .matching import match_resting
 from .state import State
@@ -26,6 +27,7 @@ def change(state: State, symbol: str, **prices: Decimal) -> None:
 def set_quote(state: State, symbol: str, quote: Quote) -> None:
     """Take new prices: first the resting orders trade, then conditional orders fire."""
     state.quotes[symbol] = quote
+    announcing.quote(state, symbol)
     match_resting(state, symbol)
     fire_reached(state, symbol)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from . import announcing
 from .errors import (
     INVALID_LEVERAGE,
     LEVERAGE_TOO_SMALL,
@@ -37,6 +38,7 @@ def set_leverage(state: State, symbol: str, leverage: int) -> Decimal:
     if held / leverage > state.account.wallet + unrealised(state):
         raise LEVERAGE_TOO_SMALL.error()
     state.account.of(symbol).leverage = leverage
+    announcing.leverage(state, symbol)
     return limit
 
 
@@ -55,6 +57,9 @@ def set_margin_type(state: State, symbol: str, margin_type: str) -> None:
     if any(position.symbol == symbol for position in state.open_positions()):
         raise MARGIN_TYPE_HAS_POSITION.error()
     settings.margin_type = margin_type
+    sides = ("LONG", "SHORT") if state.account.hedge_mode else ("BOTH",)
+    flat = [state.position(symbol, side) for side in sides]
+    announcing.account(state, "MARGIN_TYPE_CHANGE", None, *flat)
 
 
 def set_hedge_mode(state: State, hedge_mode: bool) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from .account import Account
 from .algo import AlgoStore
 from .errors import INVALID_SYMBOL
+from .events import Feed
 from .market import Market, Quote
 from .orders import OrderStore, Trade
 from .positions import Position
@@ -25,6 +26,7 @@ class Ids:
     algo: int = 4_000_001_910_058_351
     trade: int = 1_190_331_610
     generated: int = 0
+    update: int = 11_671_659_685_961
 
     def next_order(self) -> int:
         """Take an orderId."""
@@ -64,6 +66,7 @@ class State:
     ids: Ids = field(default_factory=Ids)
     #: When the open orders of a symbol are to be cancelled (countdownCancelAll), in milliseconds.
     countdowns: dict[str, int] = field(default_factory=dict)
+    feed: Feed = field(default_factory=Feed)
 
     def symbol(self, name: str) -> Symbol:
         """Return a symbol by name.

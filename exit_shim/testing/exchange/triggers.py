@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from . import announcing
 from .algo import AlgoOrder
 from .errors import REDUCE_ONLY_REJECTED, ExchangeError
 from .market import Quote
@@ -15,11 +16,19 @@ from .symbols import Symbol
 def fire_reached(state: State, symbol: str) -> None:
     """Fire, oldest first, every conditional order of a symbol that its price has reached."""
     quote = state.quotes[symbol]
-    fired = [algo for algo in state.algos.open(symbol) if algo.watch(quote)]
+    fired = [algo for algo in state.algos.open(symbol) if _watch(state, algo, quote)]
     for algo in fired:
         # The fill of an earlier one may have expired this one.
         if algo.is_open and not _is_protected(algo, state.symbols[symbol], quote):
             _fire(state, algo)
+
+
+def _watch(state: State, algo: AlgoOrder, quote: Quote) -> bool:
+    waited = not algo.activated
+    fires = algo.watch(quote)
+    if waited and algo.activated:
+        announcing.algo(state, algo)
+    return fires
 
 
 def _is_protected(algo: AlgoOrder, symbol: Symbol, quote: Quote) -> bool:
@@ -31,11 +40,13 @@ def _fire(state: State, algo: AlgoOrder) -> None:
     state.algos.settle(algo)
     algo.trigger_time = algo.update_time = state.now
     algo.status = "TRIGGERING"
+    announcing.algo(state, algo)
     try:
         place_child(state, algo, _quantity(state, algo))
     except ExchangeError as refused:
         algo.status = "REJECTED"
         algo.reject_reason = reject_reason(refused)
+        announcing.algo(state, algo)
 
 
 def _quantity(state: State, algo: AlgoOrder) -> Decimal:

@@ -88,7 +88,7 @@ def keep_stream(call: Call) -> Json:
 
 def close_stream(call: Call) -> Json:
     """DELETE /fapi/v1/listenKey."""
-    call.engine.listen_keys.close(call.api_key)
+    call.engine.close_listen_key(call.api_key)
     return {}
 
 

@@ -48,7 +48,7 @@ def exchange() -> Iterator[LocalExchange]:
     """A local exchange; python-binance is pointed at it, so no client of a test can reach anything else."""
     with LocalExchange() as local, pointed_at(local.url, local.register):
         yield local
-        assert local.faults == []
+        assert local.internal_errors == []
 
 
 @pytest.fixture

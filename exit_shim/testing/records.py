@@ -21,8 +21,10 @@ class RequestRecord:
         path: the path, such as /fapi/v1/order.
         params: parameters of query and body as decoded text, timestamp and signature included.
         received_ms: when it arrived, by the exchange's clock.
-        http_status: the status of the answer.
-        error_code: the code of the error it was answered with, None for success.
+        http_status: the status of the answer that left, 0 when a fault let none leave.
+        error_code: the code of the error that left, None for success and for errors without a code.
+        executed: whether the exchange did what was asked, whatever the client was told.
+        fault: the name of the injected fault that hit it, if any.
     """
 
     method: str
@@ -31,6 +33,8 @@ class RequestRecord:
     received_ms: int
     http_status: int
     error_code: int | None
+    executed: bool = True
+    fault: str | None = None
 
     @property
     def changes_orders(self) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Any
 
 from .exchange.engine import Exchange, system_clock
 from .exchange.market import Market, Number
@@ -17,16 +16,19 @@ from .exchange.symbols import DEFAULT_SYMBOLS, Symbol
 from .exchange.views import account as account_views
 from .exchange.views import algo as algo_views
 from .exchange.views import orders as order_views
+from .faults.plan import FaultPlan
 from .http.app import make_app
-from .http.gate import Answer, Gate
+from .http.auth import ApiKey, Credentials
+from .http.gate import Answer
+from .http.listener import HOST, Listener
 from .http.request import RawRequest
+from .http.service import REMEMBERED_REQUESTS, Service
 from .records import RequestRecord
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 DEFAULT_CREDENTIALS: Mapping[str, str] = MappingProxyType({"local-key": "local-secret"})
-HOST = "127.0.0.1"
 #: Seconds that a stop waits for the thread; it needs milliseconds.
 PATIENCE = 10
 
@@ -52,31 +54,49 @@ class LocalExchange:
         hedge_mode: whether the account starts in hedge mode.
         clock: returns the time in milliseconds; the system's by default.
         wallet: the opening balance in USDT.
+        rate_limits: whether request weight and order counts are limited, as on the real exchange.
+        seed: what chance in `faults` is drawn from.
+        remembered_requests: how many requests are kept in `requests`, the newest.
+
+    Attributes:
+        engine: the exchange without any face.
+        faults: what goes wrong between clients and the exchange; see `exit_shim.testing.faults`.
+        lock: held while a request is served.
     """
 
     def __init__(  # noqa: PLR0913 - all by name, each with a default
         self,
         *,
         port: int = 0,
-        credentials: Mapping[str, str] | None = None,
+        credentials: Mapping[str, str | ApiKey] | None = None,
         symbols: Sequence[Symbol] = DEFAULT_SYMBOLS,
         market: Market | None = None,
         hedge_mode: bool = False,
         clock: Clock = system_clock,
         wallet: Number = 10_000,
+        rate_limits: bool = True,
+        seed: int = 0,
+        remembered_requests: int = REMEMBERED_REQUESTS,
     ) -> None:
         self.engine = Exchange(
             clock=clock, symbols=symbols, market=market, hedge_mode=hedge_mode, wallet=wallet
         )
-        self.lock = threading.RLock()
-        self._credentials = dict(DEFAULT_CREDENTIALS if credentials is None else credentials)
-        self._gate = Gate(self.engine, self._credentials)
-        self._records: list[RequestRecord] = []
+        self.faults = FaultPlan(seed)
+        self._credentials: Credentials = dict(DEFAULT_CREDENTIALS if credentials is None else credentials)
+        self.service = Service(
+            self.engine,
+            self._credentials,
+            self.faults,
+            rate_limits=rate_limits,
+            remembered=remembered_requests,
+        )
+        self.lock = self.service.lock
         self._wanted_port = port
         self._port: int | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
+        self._listener: Listener | None = None
 
     # Life
 
@@ -109,7 +129,7 @@ class LocalExchange:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
         thread.join(PATIENCE)
-        self._port = None
+        self._port = self._listener = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -140,10 +160,24 @@ class LocalExchange:
         """The base of every URL, such as http://127.0.0.1:40001."""
         return f"http://{HOST}:{self.port}"
 
-    def register(self, api_key: str, api_secret: str) -> None:
-        """Accept this key pair from now on, for the same account as all others."""
+    def register(self, api_key: str, api_secret: str | ApiKey) -> None:
+        """Accept this key pair from now on, for the same account as all others.
+
+        Args:
+            api_key: what clients send.
+            api_secret: its secret, or an `ApiKey` that also says what it may do.
+        """
         with self.lock:
             self._credentials[api_key] = api_secret
+
+    @contextlib.contextmanager
+    def refusing_connections(self) -> Iterator[None]:
+        """Inside, connections are refused and those there were are dropped; afterwards the port is back."""
+        self._in_loop(self._listener_now().pause())
+        try:
+            yield
+        finally:
+            self._in_loop(self._listener_now().accept())
 
     # Driving it and looking at it
 
@@ -189,7 +223,7 @@ class LocalExchange:
     def requests(self) -> list[RequestRecord]:
         """Every request that arrived so far, in order; a copy."""
         with self.lock:
-            return list(self._records)
+            return list(self.service.records)
 
     @property
     def order_requests(self) -> list[RequestRecord]:
@@ -197,20 +231,29 @@ class LocalExchange:
         return [record for record in self.requests if record.changes_orders]
 
     @property
-    def faults(self) -> list[Exception]:
+    def internal_errors(self) -> list[Exception]:
         """Errors of the exchange itself, each answered with -1000; a test may demand that there are none."""
         with self.lock:
-            return list(self._gate.faults)
+            return list(self.service.gate.internal_errors)
 
     def answer(self, request: RawRequest) -> Answer:
-        """Answer a request as the HTTP face does, and remember it; no socket is needed for that."""
-        with self.lock:
-            received = self.engine.now()
-            answer = self._gate.answer(request)
-            self._records.append(_record(request, received, answer))
-            return answer
+        """Answer a request as the HTTP face does, and remember it; no socket is needed for that.
+
+        Raises:
+            ConnectionResetError: when an injected fault lets no answer leave.
+        """
+        return self.service.answer(request)
 
     # The thread
+
+    def _listener_now(self) -> Listener:
+        if self._listener is None:
+            raise RuntimeError("the local exchange does not run: call start(), or use it in a with block")
+        return self._listener
+
+    def _in_loop(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._loop is not None  # noqa: S101 - there is a listener, so there is a loop
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     def _serve(self, ready: threading.Event, failures: list[BaseException]) -> None:
         try:
@@ -222,23 +265,11 @@ class LocalExchange:
 
     async def _listen(self, ready: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        runner = web.AppRunner(make_app(self.answer), access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
+        listener = Listener(lambda refuse: make_app(self.service, refuse), self._wanted_port)
         try:
-            await web.TCPSite(runner, HOST, self._wanted_port).start()
-            self._port = int(runner.addresses[0][1])
+            await listener.open()
+            self._port, self._listener = listener.port, listener
             ready.set()
             await self._stopping.wait()
         finally:
-            await runner.cleanup()
-
-
-def _record(request: RawRequest, received: int, answer: Answer) -> RequestRecord:
-    return RequestRecord(
-        method=request.method,
-        path=request.path,
-        params=MappingProxyType(request.params),
-        received_ms=received,
-        http_status=answer.status,
-        error_code=answer.code,
-    )
+            await listener.close()

@@ -109,7 +109,7 @@ def refused():
 def exchange():
     with LocalExchange() as running:
         yield running
-        assert running.faults == []
+        assert running.internal_errors == []
 
 
 def _at(base, kind):

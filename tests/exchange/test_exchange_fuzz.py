@@ -86,7 +86,7 @@ def check(gate, sent):
     before = seen(gate.engine)
     answer = gate.answer(sent)
     found = json.loads(answer.body)
-    assert gate.faults == []
+    assert gate.internal_errors == []
     if answer.status != 200:
         assert set(found) == {"code", "msg"}
         assert found["code"] == answer.code < 0

@@ -265,11 +265,11 @@ class BrokenMarket(StaticMarket):
         raise ZeroDivisionError
 
 
-def test_a_bug_of_the_exchange_is_an_answer_and_a_fault(caplog):
-    """An unexpected error is -1000 with HTTP 500, is kept in `faults`, and the server goes on."""
+def test_a_bug_of_the_exchange_is_an_answer_and_an_internal_error(caplog):
+    """An unexpected error is -1000 with HTTP 500, is kept in `internal_errors`, and the server goes on."""
     with LocalExchange(market=BrokenMarket()) as exchange:
         status, answer = send(exchange, "GET", "/fapi/v1/premiumIndex?symbol=BTCUSDT")
         assert (status, answer["code"]) == (500, -1000)
-        assert [type(fault) for fault in exchange.faults] == [ZeroDivisionError]
+        assert [type(error) for error in exchange.internal_errors] == [ZeroDivisionError]
         assert send(exchange, "GET", "/fapi/v1/ping") == (200, {})
     assert "premiumIndex" in caplog.text

@@ -44,10 +44,23 @@ class Refusal:
 
 
 UNKNOWN = Refusal(-1000, "An unknown error occurred while processing the request.", 500)
+TOO_MANY_REQUESTS = Refusal(
+    -1003,
+    "Too many requests; current limit is %s requests per minute. "
+    "Please use the websocket for live updates to avoid polling the API.",
+    429,
+)
+BANNED = Refusal(
+    -1003,
+    "Way too many requests; IP(%s) banned until %s. Please use the websocket for live updates to avoid bans.",
+    418,
+)
+TOO_MANY_ORDERS = Refusal(-1015, "Too many new orders; current limit is %s orders per %s.", 429)
 INVALID_TIMESTAMP = Refusal(-1021, "Timestamp for this request is outside of the recvWindow.")
 TIMESTAMP_AHEAD = Refusal(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
 INVALID_SIGNATURE = Refusal(-1022, "Signature for this request is not valid.")
 ILLEGAL_CHARACTERS = Refusal(-1100, "Illegal characters found in parameter '%s'; legal range is '%s'.")
+ILLEGAL_REQUEST = Refusal(-1100, "Illegal characters found in a parameter.")
 MANDATORY = Refusal(-1102, "Mandatory parameter '%s' was not sent, was empty/null, or malformed.")
 EITHER = Refusal(-1102, "Param '%s' or '%s' must be sent, but both were empty/null!")
 NOT_REQUIRED = Refusal(-1106, "Parameter '%s' sent when not required.")
@@ -65,6 +78,7 @@ UNKNOWN_ORDER = Refusal(-2011, "Unknown order sent.")
 NO_SUCH_ORDER = Refusal(-2013, "Order does not exist.")
 BAD_API_KEY_FORMAT = Refusal(-2014, "API-key format invalid.", 401)
 REJECTED_API_KEY = Refusal(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+REJECTED_ADDRESS = Refusal(-2015, "Invalid API-key, IP, or permissions for action, request ip: %s", 401)
 MARGIN_INSUFFICIENT = Refusal(-2019, "Margin is insufficient.")
 WOULD_TRIGGER = Refusal(-2021, "Order would immediately trigger.")
 REDUCE_ONLY_REJECTED = Refusal(-2022, "ReduceOnly Order is rejected.")
@@ -124,4 +138,5 @@ POST_ONLY_REJECTED = Refusal(
     "The order will not be recorded in the order history",
 )
 NOTHING_TO_MODIFY = Refusal(-5027, "No need to modify the order.")
+OUTSIDE_ENGINE_WINDOW = Refusal(-5028, "Timestamp for this request is outside of the ME recvWindow.")
 NOT_REDUCE_ONLY = Refusal(-5047, "The original order is not a reduce-only order")

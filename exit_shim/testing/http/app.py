@@ -1,32 +1,92 @@
-"""The gate behind aiohttp."""
+"""The service behind aiohttp: every path goes to it, and faults happen to the connection here."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import socket
+import struct
 from collections.abc import Callable
 
+import msgspec
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from exit_shim.testing.exchange.errors import ILLEGAL_REQUEST
 
 from .gate import Answer
 from .request import RawRequest
+from .service import Service
 
-Serve = Callable[[RawRequest], Answer]
+log = logging.getLogger(__name__)
+#: The largest body that is read, in bytes.
+LARGEST_BODY = 4 * 1024 * 1024
 
 
-def make_app(serve: Serve) -> web.Application:
-    """Return a web application that hands every request to `serve`, whatever its path and method."""
+def make_app(service: Service, refuse: Callable[[float], None]) -> web.Application:
+    """Return a web application that hands every request to `service`, whatever its path and method.
 
-    async def handle(request: web.Request) -> web.Response:
-        answer = serve(await read(request))
+    Args:
+        service: who answers.
+        refuse: makes the server refuse connections for so many seconds.
+    """
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        arrival = service.receive(await read(request))
+        fault = arrival.fault
+        if fault.delay:
+            await asyncio.sleep(fault.delay)
+        answer = service.act(arrival)
+        if fault.answer_delay:
+            await asyncio.sleep(fault.answer_delay)
+        if fault.refuse_for:
+            refuse(fault.refuse_for)
+        if answer is None:
+            reset(request.transport)
+            return web.Response(status=500)
+        if fault.trickle:
+            return await _trickled(request, answer, fault.trickle)
         return web.Response(
             status=answer.status,
             body=answer.body,
             headers=answer.headers,
-            content_type="application/json",
+            content_type=answer.content_type,
         )
 
-    app = web.Application(client_max_size=4 * 1024 * 1024)
+    app = web.Application(client_max_size=LARGEST_BODY)
     app.router.add_route("*", "/{path:.*}", handle)
     return app
+
+
+class PoliteHandler(RequestHandler):
+    """Answers what is no HTTP in the exchange's own form, and keeps it out of the log."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it is about the web server, not the exchange
+    ) -> web.StreamResponse:
+        """Return an error and close the connection."""
+        if status >= 500:  # noqa: PLR2004 - the server's own
+            log.error("the local exchange failed on a connection of %s", request.remote, exc_info=exc)
+        body = msgspec.json.encode(ILLEGAL_REQUEST.error().payload())
+        answer = web.Response(status=status, body=body, content_type="application/json")
+        answer.force_close()
+        return answer
+
+
+def reset(transport: asyncio.Transport | None) -> None:
+    """Drop a connection so that its other end sees a reset, and not an orderly end."""
+    if transport is None:
+        return
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 async def read(request: web.Request) -> RawRequest:
@@ -43,7 +103,20 @@ async def read(request: web.Request) -> RawRequest:
         query=_printable(query),
         body=body,
         headers={name.lower(): value for name, value in request.headers.items()},
+        address=request.remote or "",
     )
+
+
+async def _trickled(request: web.Request, answer: Answer, pause: float) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    response.content_type = answer.content_type
+    response.content_length = len(answer.body)
+    await response.prepare(request)
+    for byte in answer.body:
+        await response.write(bytes([byte]))
+        await asyncio.sleep(pause)
+    await response.write_eof()
+    return response
 
 
 def _printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""API key, timestamp and signature of a request."""
+"""API key, permissions, timestamp and signature of a request."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import hmac
 import re
 from collections.abc import Mapping
 
+import msgspec
+
 from exit_shim.testing.exchange.errors import (
     BAD_API_KEY_FORMAT,
     INVALID_PARAMETER,
     INVALID_SIGNATURE,
     INVALID_TIMESTAMP,
+    REJECTED_ADDRESS,
     REJECTED_API_KEY,
     TIMESTAMP_AHEAD,
 )
@@ -26,35 +29,69 @@ AHEAD = 1000
 _KEY = re.compile(r"[!-~]{1,128}")
 
 
-def check_key(request: RawRequest, credentials: Mapping[str, str]) -> str:
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key's secret and what it may do.
+
+    Attributes:
+        secret: what it signs with.
+        can_read: whether it may ask about the account.
+        can_trade: whether it may do anything else ("Enable Futures").
+        addresses: the addresses it may be used from, None for any.
+    """
+
+    secret: str
+    can_read: bool = True
+    can_trade: bool = True
+    addresses: frozenset[str] | None = None
+
+
+#: API keys by name; a bare secret stands for a key that may do everything.
+Credentials = dict[str, "str | ApiKey"]
+
+
+def check_key(request: RawRequest, credentials: Mapping[str, str | ApiKey]) -> str:
     """Return the API key of a request.
 
     Raises:
-        ExchangeError: -2014 without one, -2015 for one that nobody registered; both HTTP 401.
+        ExchangeError: -2014 without one, -2015 for one that nobody registered, that lacks the
+            permission, or that comes from elsewhere; all HTTP 401.
     """
-    key = request.headers.get("x-mbx-apikey", "")
-    if not _KEY.fullmatch(key):
+    name = request.headers.get("x-mbx-apikey", "")
+    if not _KEY.fullmatch(name):
         raise BAD_API_KEY_FORMAT.error()
-    if key not in credentials:
+    if name not in credentials:
         raise REJECTED_API_KEY.error()
-    return key
+    key = key_of(credentials[name])
+    if key.addresses is not None and request.address not in key.addresses:
+        raise REJECTED_ADDRESS.error(request.address)
+    reads = request.method == "GET" or request.path.endswith("/listenKey")
+    if not (key.can_read if reads else key.can_trade):
+        raise REJECTED_API_KEY.error()
+    return name
 
 
-def check_time(request: RawRequest, now: int) -> None:
-    """Refuse a request that is from the future or too old.
+def key_of(credential: str | ApiKey) -> ApiKey:
+    """Return a credential as a key."""
+    return credential if isinstance(credential, ApiKey) else ApiKey(secret=credential)
+
+
+def check_time(request: RawRequest, now: int) -> int:
+    """Refuse a request that is from the future or too old; returns the time at which it is too old.
 
     Raises:
         ExchangeError: -1102 without a timestamp, -1021 outside `now - recvWindow` to `now + 1000`.
     """
     params = Params(request.params)
     timestamp = params.required_integer("timestamp")
-    window = params.integer("recvWindow")
-    if window is not None and window > LONGEST_WINDOW:
+    sent = params.integer("recvWindow")
+    if sent is not None and sent > LONGEST_WINDOW:
         raise INVALID_PARAMETER.error("recvwindow")
+    window = DEFAULT_WINDOW if sent is None else sent
     if timestamp >= now + AHEAD:
         raise TIMESTAMP_AHEAD.error()
-    if now - timestamp > (DEFAULT_WINDOW if window is None else window):
+    if now - timestamp > window:
         raise INVALID_TIMESTAMP.error()
+    return timestamp + window
 
 
 def check_signature(request: RawRequest, secret: str) -> None:

@@ -13,11 +13,15 @@ Json = dict[str, object] | list[dict[str, object]]
 
 @dataclass(frozen=True)
 class Call:
-    """A request that has passed the gate: the engine, its parameters and whose key it came with."""
+    """A request that has passed the gate: the engine, its parameters and whose key it came with.
+
+    `skew` is how many milliseconds the clock is off that the client is shown.
+    """
 
     engine: Exchange
     params: Params
     api_key: str = ""
+    skew: int = 0
 
 
 Handler = Callable[[Call], Json]

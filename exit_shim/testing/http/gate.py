@@ -1,4 +1,4 @@
-"""The way of a request: route, key, time, signature, handler, answer. Knows no web server."""
+"""The way of a request: limits, route, key, time, signature, handler, answer. Knows no web server."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 import msgspec
 
 from exit_shim.testing.exchange.engine import Exchange
-from exit_shim.testing.exchange.errors import INVALID_PATH, UNKNOWN, ExchangeError
+from exit_shim.testing.exchange.errors import INVALID_PATH, OUTSIDE_ENGINE_WINDOW, UNKNOWN, ExchangeError
 from exit_shim.testing.exchange.params import Params
 
-from .auth import check_key, check_signature, check_time
+from .auth import Credentials, check_key, check_signature, check_time, key_of
 from .call import Call, Json
 from .limits import Limits
 from .request import RawRequest
-from .routes import ROUTES, Route, Security
+from .routes import Route, Security, route_of
+
+__all__ = ["Answer", "Credentials", "Gate"]
 
 log = logging.getLogger(__name__)
+_LIMITED = frozenset({418, 429})
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Answer:
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
     code: int | None = None
+    content_type: str = "application/json"
 
 
 class Gate:
@@ -36,56 +40,71 @@ class Gate:
     Args:
         engine: the exchange behind it.
         credentials: API keys and their secrets; may grow while the gate is in use.
+        rate_limits: whether limits are enforced; they are counted and reported anyway.
     """
 
-    def __init__(self, engine: Exchange, credentials: dict[str, str]) -> None:
+    def __init__(self, engine: Exchange, credentials: Credentials, *, rate_limits: bool = True) -> None:
         self.engine = engine
         self.credentials = credentials
+        self.limits = Limits(enforced=rate_limits)
         #: Errors that are the exchange's own fault; a test that finds one here has found a bug.
-        self.faults: list[Exception] = []
-        self._limits = Limits()
+        self.internal_errors: list[Exception] = []
 
-    def answer(self, request: RawRequest) -> Answer:
-        """Answer any request; whatever is wrong with it comes back as an error of the exchange's form."""
+    def answer(self, request: RawRequest, received: int | None = None, skew: int = 0) -> Answer:
+        """Answer any request; whatever is wrong with it comes back as an error of the exchange's form.
+
+        Args:
+            request: what arrived.
+            received: when it arrived, if that was not now; its timestamp is held against that time.
+            skew: how many milliseconds the clock is off that its timestamp is held against.
+        """
         now = self.engine.now()
-        headers = self._limits.weight(_weight(request), now)
+        used, headers = self.limits.weight(_weight(request, self.engine), now)
         try:
-            result = self._run(request)
+            self.limits.require_weight(used, now, request.address)
+            result = self._run(request, now if received is None else received, skew, headers)
         except ExchangeError as refused:
+            if refused.http_status in _LIMITED:
+                headers |= self.limits.retry_after(now)
             return _refuse(refused, headers)
         except Exception as fault:  # a bug here must not take the server down
             log.exception("the local exchange failed on %s %s", request.method, request.path)
-            self.faults.append(fault)
+            self.internal_errors.append(fault)
             return _refuse(UNKNOWN.error(), headers)
-        if ROUTES[request.method, request.path].counts_as_order:
-            headers |= self._limits.orders(now)
         return Answer(200, msgspec.json.encode(result), headers)
 
-    def _run(self, request: RawRequest) -> Json:
+    def _run(self, request: RawRequest, received: int, skew: int, headers: dict[str, str]) -> Json:
         self.engine.run_due()
-        route = _route(request)
-        api_key = self._admit(route, request)
-        return route.handler(Call(self.engine, Params(request.params), api_key))
+        route = _route(request, self.engine)
+        api_key = self._admit(route, request, received, skew)
+        counts = {}
+        if route.counts_as_order:
+            counts = self.limits.orders(route.ten_seconds, self.engine.now())
+        result = route.handler(Call(self.engine, Params(request.params), api_key, skew))
+        headers |= counts
+        return result
 
-    def _admit(self, route: Route, request: RawRequest) -> str:
+    def _admit(self, route: Route, request: RawRequest, received: int, skew: int) -> str:
         if route.security is Security.NONE:
             return ""
-        key = check_key(request, self.credentials)
+        name = check_key(request, self.credentials)
         if route.security is Security.SIGNED:
-            check_time(request, self.engine.now())
-            check_signature(request, self.credentials[key])
-        return key
+            too_late = check_time(request, received + skew)
+            check_signature(request, key_of(self.credentials[name]).secret)
+            if route.reaches_matching and self.engine.now() + skew > too_late:
+                raise OUTSIDE_ENGINE_WINDOW.error()
+        return name
 
 
-def _route(request: RawRequest) -> Route:
-    route = ROUTES.get((request.method, request.path))
+def _route(request: RawRequest, engine: Exchange) -> Route:
+    route = route_of(request.method, request.path, engine)
     if route is None:
         raise INVALID_PATH.error(request.path, request.method)
     return route
 
 
-def _weight(request: RawRequest) -> int:
-    route = ROUTES.get((request.method, request.path))
+def _weight(request: RawRequest, engine: Exchange) -> int:
+    route = route_of(request.method, request.path, engine)
     return route.weigh(Params(request.params)) if route else 1
 
 

@@ -20,7 +20,7 @@ def ping(call: Call) -> Json:  # noqa: ARG001 - every handler takes the call
 
 def server_time(call: Call) -> Json:
     """GET /fapi/v1/time and /api/v3/time."""
-    return {"serverTime": call.engine.now()}
+    return {"serverTime": call.engine.now() + call.skew}
 
 
 def exchange_info(call: Call) -> Json:

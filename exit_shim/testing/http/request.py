@@ -19,6 +19,7 @@ class RawRequest:
     query: str
     body: str
     headers: Mapping[str, str]
+    address: str = "127.0.0.1"
 
     @cached_property
     def params(self) -> dict[str, str]:

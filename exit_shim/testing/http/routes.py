@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from exit_shim.testing.exchange.engine import Exchange
 from exit_shim.testing.exchange.params import Params
 
 from . import account, algo, market, orders
@@ -28,12 +29,19 @@ class Route:
     weight: int = 1
     weight_of_all: int | None = None
     counts_as_order: bool = False
+    #: What it weighs on the order limit of ten seconds.
+    ten_seconds: int = 1
 
     def weigh(self, params: Params) -> int:
         """Return the weight of a request with these parameters."""
         if self.weight_of_all is not None and params.text("symbol") is None:
             return self.weight_of_all
         return self.weight
+
+    @property
+    def reaches_matching(self) -> bool:
+        """Whether the matching engine looks at its timestamp a second time."""
+        return self.counts_as_order
 
 
 _PUBLIC, _KEY = Security.NONE, Security.KEY
@@ -59,7 +67,9 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/fapi/v1/allOrders"): Route(orders.list_all, weight=5),
     ("GET", "/fapi/v1/userTrades"): Route(orders.list_trades, weight=5),
     ("DELETE", "/fapi/v1/allOpenOrders"): Route(orders.cancel_all),
-    ("POST", "/fapi/v1/batchOrders"): Route(orders.place_batch, weight=5, counts_as_order=True),
+    ("POST", "/fapi/v1/batchOrders"): Route(
+        orders.place_batch, weight=5, counts_as_order=True, ten_seconds=5
+    ),
     ("DELETE", "/fapi/v1/batchOrders"): Route(orders.cancel_batch),
     ("POST", "/fapi/v1/countdownCancelAll"): Route(orders.countdown, weight=10),
     ("POST", "/fapi/v1/algoOrder"): Route(algo.place, weight=0, counts_as_order=True),
@@ -84,3 +94,8 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("PUT", "/fapi/v1/listenKey"): Route(account.keep_stream, _KEY),
     ("DELETE", "/fapi/v1/listenKey"): Route(account.close_stream, _KEY),
 }
+
+
+def route_of(method: str, path: str, engine: Exchange) -> Route | None:  # noqa: ARG001 - see the rules
+    """Return the endpoint of a request, None when there is none."""
+    return ROUTES.get((method, path))

@@ -169,7 +169,7 @@ class SiteFinder:
                 name, is_executor = own
                 if not is_executor:
                     dotted = frame.f_globals.get("__name__")
-                    dotted = dotted if type(dotted) is str else name
+                    dotted = dotted if dotted and type(dotted) is str else name
                     return _new_site(Site, (name, dotted, code, frame.f_lineno, via))
                 if own is _EVENT_LOOP:
                     if not waits_for_this_task(frame):
@@ -181,7 +181,7 @@ class SiteFinder:
 
     def _decide(self, filename: str, frame: Frame) -> tuple[str, bool] | None:
         own = None
-        said = frame.f_globals.get("__name__")
+        said = frame.f_globals.get("__name__") or None
         if is_foreign(filename):
             own = _EVENT_LOOP if said == _EVENT_LOOP[0] else None
         elif isinstance(said, str) or not filename.startswith("<"):  # generated and nameless is no place

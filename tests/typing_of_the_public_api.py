@@ -1,0 +1,98 @@
+"""What type checkers see of the public API; checked by mypy, never run."""
+
+from collections.abc import Awaitable, Callable
+
+from typing_extensions import assert_type
+
+import exit_shim
+
+
+class Adapter:
+    """Somebody's own client."""
+
+    def futures_create_order(self, symbol: str, **params: object) -> dict[str, int]:
+        """Place an order."""
+        raise NotImplementedError
+
+
+def wrapping_keeps_the_type(adapter: Adapter, shim: exit_shim.ExitShim) -> None:
+    """A wrapped client is, to a checker, the client: its methods and their answers."""
+    assert_type(exit_shim.wrap(adapter), Adapter)
+    assert_type(exit_shim.wrap(adapter, shim=shim), Adapter)
+    assert_type(shim.wrap(adapter), Adapter)
+    assert_type(exit_shim.unwrap(adapter), Adapter)
+    assert_type(exit_shim.wrap(adapter).futures_create_order("BTCUSDT"), dict[str, int])
+    exit_shim.wrap(adapter).futures_create_order(5)  # type: ignore[arg-type]
+    exit_shim.wrap(adapter).futures_missing()  # type: ignore[attr-defined]
+    exit_shim.wrap(adapter, shim="name")  # type: ignore[arg-type]
+
+
+@exit_shim.attributed("position_monitor", kind="sl", explanation="why")
+def place(symbol: str, price: float) -> int:
+    """Sync and decorated."""
+    return len(symbol) + int(price)
+
+
+@exit_shim.attributed("position_monitor")
+async def place_async(symbol: str) -> int:
+    """Async and decorated."""
+    return len(symbol)
+
+
+def decorating_keeps_the_signature() -> None:
+    """A decorated function takes and gives what it did, a coroutine function too."""
+    assert_type(place("BTCUSDT", 1.0), int)
+    place("BTCUSDT", "1")  # type: ignore[arg-type]
+    exact: Callable[[str, float], int] = place
+    later: Callable[[str], Awaitable[int]] = place_async
+    exit_shim.attributed(5)  # type: ignore[arg-type]
+    assert exact("BTCUSDT", 1.0)
+    assert later
+
+
+async def awaiting() -> None:
+    """What a decorated coroutine function yields, and `attributed` as a context manager."""
+    assert_type(await place_async("BTCUSDT"), int)
+    with exit_shim.attributed("position_monitor") as inside:
+        assert_type(inside, exit_shim.attributed)
+    await exit_shim.submit_exit_order("position_monitor", "BTCUSDT", {"type": "STOP"}, "sl", Adapter())
+    await exit_shim.submit_exit_order(
+        module_name="m",
+        symbol="S",
+        order_params={},
+        order_kind="sl",
+        client=Adapter(),
+        explanation=None,
+    )
+
+
+def no_path_through_a_with_block_is_swallowed() -> int:
+    """`attributed` swallows no exception, so a checker sees that a return inside always returns."""
+    with exit_shim.attributed("position_monitor"):
+        return 1
+
+
+def the_names_of_a_legacy_gateway() -> None:
+    """Modes and metrics have plain types."""
+    assert_type(exit_shim.get_exit_mode(), str)
+    assert_type(exit_shim.is_exit_brain_mode(), bool)
+    assert_type(exit_shim.is_legacy_exit_mode(), bool)
+    exit_shim.log_exit_metrics_summary()
+    assert exit_shim.get_exit_order_metrics().get_summary()["total_orders"] >= 0
+
+
+def configuring() -> None:
+    """An ExitShim takes paths, False for no journal, roles and sinks; and is a place to install."""
+    exit_shim.ExitShim(journal=False, mode="LEGACY", roles=exit_shim.Roles(), sinks=[], account="main")
+    exit_shim.ExitShim(journal=True)  # type: ignore[arg-type]
+    exit_shim.Roles(legacy=["a"])  # type: ignore[arg-type]
+    with exit_shim.ExitShim().installed():
+        pass
+
+
+def a_denied_order() -> None:
+    """The exception has reasons; it is caught as python-binance's own."""
+    try:
+        place("BTCUSDT", 1.0)
+    except exit_shim.ExitOrderDenied as denied:
+        assert_type(denied.reasons, tuple[str, ...])

@@ -13,9 +13,10 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from exit_shim.testing.exchange.errors import ILLEGAL_REQUEST
+from exit_shim.testing.ws.sockets import Sockets
 
 from .gate import Answer
-from .request import RawRequest
+from .request import RawRequest, printable
 from .service import Service
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,11 @@ def make_app(service: Service, refuse: Callable[[float], None]) -> web.Applicati
         service: who answers.
         refuse: makes the server refuse connections for so many seconds.
     """
+    sockets = Sockets(service, drop=reset, refuse=refuse)
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        if sockets.takes(request):
+            return await sockets.serve(request)
         arrival = service.receive(await read(request))
         fault = arrival.fault
         if fault.delay:
@@ -55,6 +59,7 @@ def make_app(service: Service, refuse: Callable[[float], None]) -> web.Applicati
 
     app = web.Application(client_max_size=LARGEST_BODY)
     app.router.add_route("*", "/{path:.*}", handle)
+    app.on_shutdown.append(sockets.close)
     return app
 
 
@@ -98,9 +103,9 @@ async def read(request: web.Request) -> RawRequest:
     # Not `rel_url`: it re-quotes, and a signature covers the very characters sent.
     query = request.raw_path.partition("?")[2]
     return RawRequest(
-        method=_printable(request.method),
-        path=_printable(request.path),
-        query=_printable(query),
+        method=printable(request.method),
+        path=printable(request.path),
+        query=printable(query),
         body=body,
         headers={name.lower(): value for name, value in request.headers.items()},
         address=request.remote or "",
@@ -117,8 +122,3 @@ async def _trickled(request: web.Request, answer: Answer, pause: float) -> web.S
         await asyncio.sleep(pause)
     await response.write_eof()
     return response
-
-
-def _printable(text: str) -> str:
-    # The server hands bytes that are no UTF-8 on as lone surrogates, which JSON cannot carry back.
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

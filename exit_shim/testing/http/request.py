@@ -37,6 +37,14 @@ class RawRequest:
         return raw, unquote(raw), unquote_plus(raw)
 
 
+def printable(text: str) -> str:
+    """Return text of the web server without lone surrogates, which JSON cannot carry back.
+
+    It hands on bytes that are no UTF-8 in that form.
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _pairs(text: str) -> dict[str, str]:
     return dict(parse_qsl(text, keep_blank_values=True, errors="replace"))
 

@@ -1,0 +1,244 @@
+"""The JSON of stream events, key by key in the order that production captures have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from exit_shim.testing.exchange.algo import TRAILING
+from exit_shim.testing.exchange.events import (
+    AccountEvent,
+    AlgoEvent,
+    LeverageEvent,
+    ListenKeyEvent,
+    OrderEvent,
+    PositionRow,
+    TradeEvent,
+    UserEvent,
+)
+from exit_shim.testing.exchange.market import Quote
+from exit_shim.testing.exchange.numbers import fixed, plain
+from exit_shim.testing.exchange.symbols import Symbol
+
+from . import market
+from .account import break_even
+from .orders import average_places
+
+Json = dict[str, object]
+
+#: What `st` says of a USDⓈ-M contract, since both futures markets share their streams.
+USD_MARGINED = 1
+
+
+def user_event(event: UserEvent, symbols: Mapping[str, Symbol]) -> Json:
+    """An event of the user data stream."""
+    if isinstance(event, OrderEvent):
+        return order_trade_update(event, symbols[event.order.symbol])
+    if isinstance(event, TradeEvent):
+        return trade_lite(event, symbols[event.order.symbol])
+    if isinstance(event, AlgoEvent):
+        return algo_update(event, symbols[event.algo.symbol])
+    if isinstance(event, AccountEvent):
+        return account_update(event)
+    if isinstance(event, LeverageEvent):
+        return account_config_update(event)
+    return listen_key_expired(event)
+
+
+def order_trade_update(event: OrderEvent, symbol: Symbol) -> Json:
+    """ORDER_TRADE_UPDATE: numbers without trailing zeros; `M` only in an AMENDMENT that came with one."""
+    order, trade = event.order, event.trade
+    body: Json = {
+        "s": order.symbol,
+        "c": order.client_id,
+        "S": order.side,
+        "o": order.type,
+        "f": order.time_in_force,
+        "q": plain(order.quantity),
+        "p": plain(order.price),
+        "ap": plain(_rounded(order.average_price, average_places(symbol))),
+        "sp": "0",
+        "x": event.execution,
+        "X": order.status if event.execution != "NEW" else "NEW",
+        "i": order.order_id,
+        "l": plain(trade.quantity) if trade else "0",
+        "z": plain(order.executed),
+        "L": plain(trade.price) if trade else "0",
+        "n": plain(trade.commission) if trade else "0",
+        "N": "USDT",
+        "T": event.time,
+        "t": trade.trade_id if trade else 0,
+        "b": plain(event.bids),
+        "a": plain(event.asks),
+        "m": trade.maker if trade else False,
+        "R": order.reduce_only,
+        "wt": "CONTRACT_PRICE",
+        "ot": order.type,
+        "ps": order.position_side,
+        "cp": order.close_position,
+        "rp": plain(trade.realised) if trade else "0",
+        "pP": False,
+        "si": 0,
+        "ss": 0,
+        "V": order.self_trade_prevention,
+        "pm": order.price_match,
+        "gtd": order.good_till_date,
+        "er": event.expiry,
+    }
+    if event.execution == "AMENDMENT" and order.modify_id is not None:
+        body["M"] = order.modify_id
+    return {"e": "ORDER_TRADE_UPDATE", "T": event.time, "E": event.time, "o": body}
+
+
+def trade_lite(event: TradeEvent, symbol: Symbol) -> Json:
+    """TRADE_LITE: flat, and with all decimals of the symbol."""
+    order, trade = event.order, event.trade
+    return {
+        "e": "TRADE_LITE",
+        "E": event.time,
+        "T": event.time,
+        "s": order.symbol,
+        "q": fixed(order.quantity, symbol.quantity_precision),
+        "p": fixed(order.price, symbol.price_precision),
+        "m": trade.maker,
+        "c": order.client_id,
+        "S": order.side,
+        "L": fixed(trade.price, symbol.price_precision),
+        "l": fixed(trade.quantity, symbol.quantity_precision),
+        "t": trade.trade_id,
+        "i": order.order_id,
+    }
+
+
+def algo_update(event: AlgoEvent, symbol: Symbol) -> Json:
+    """ALGO_UPDATE: `ap`, `aq` and `act` only once there is a child order, `rm` only when it was denied."""
+    algo = event.algo
+    body: Json = {
+        "caid": algo.client_id,
+        "aid": algo.algo_id,
+        "at": "CONDITIONAL",
+        "o": algo.type,
+        "s": algo.symbol,
+        "S": algo.side,
+        "ps": algo.position_side,
+        "f": algo.time_in_force,
+        "q": plain(algo.quantity),
+        "X": algo.status,
+        **_child(event, symbol),
+        "tp": plain(algo.trigger_price),
+        "p": plain(algo.price),
+        "V": algo.self_trade_prevention,
+        "wt": algo.working_type,
+        "pm": algo.price_match,
+        "cp": algo.close_position,
+        "pP": algo.price_protect,
+        "R": algo.reduce_only,
+        "tt": algo.trigger_time,
+        "gtd": algo.good_till_date,
+    }
+    if algo.reject_reason:
+        body["rm"] = algo.reject_reason
+    body["ia"] = algo.activated
+    if algo.type == TRAILING:
+        body["cr"] = plain(algo.callback_rate)
+    return {"e": "ALGO_UPDATE", "T": event.time, "E": event.time, "o": body}
+
+
+def account_update(event: AccountEvent) -> Json:
+    """ACCOUNT_UPDATE: only the positions that changed."""
+    return {
+        "e": "ACCOUNT_UPDATE",
+        "T": event.time,
+        "E": event.time,
+        "a": {
+            "B": [] if event.wallet is None else [_balance(event.wallet)],
+            "P": [_position(row) for row in event.positions],
+            "m": event.reason,
+        },
+    }
+
+
+def account_config_update(event: LeverageEvent) -> Json:
+    """ACCOUNT_CONFIG_UPDATE of a changed leverage."""
+    return {
+        "e": "ACCOUNT_CONFIG_UPDATE",
+        "T": event.time,
+        "E": event.time,
+        "ac": {"s": event.symbol, "l": event.leverage},
+    }
+
+
+def listen_key_expired(event: ListenKeyEvent) -> Json:
+    """The last event on a listen key."""
+    return {"e": "listenKeyExpired", "E": event.time, "listenKey": event.listen_key}
+
+
+def mark_price(symbol: Symbol, quote: Quote, now: int) -> Json:
+    """Event of `<symbol>@markPrice`, and element of `!markPrice@arr`."""
+    shown = market.premium_index(symbol, quote, now)
+    return {
+        "e": "markPriceUpdate",
+        "E": now,
+        "s": symbol.name,
+        "p": shown["markPrice"],
+        "ap": shown["markPrice"],
+        "P": shown["estimatedSettlePrice"],
+        "i": shown["indexPrice"],
+        "r": shown["lastFundingRate"],
+        "T": shown["nextFundingTime"],
+        "st": USD_MARGINED,
+    }
+
+
+def book_ticker(symbol: Symbol, quote: Quote, now: int, update_id: int) -> Json:
+    """Event of `<symbol>@bookTicker` and `!bookTicker`."""
+    shown = market.book_ticker(symbol, quote, now)
+    return {
+        "e": "bookTicker",
+        "u": update_id,
+        "s": symbol.name,
+        "ps": symbol.name,
+        "b": shown["bidPrice"],
+        "B": shown["bidQty"],
+        "a": shown["askPrice"],
+        "A": shown["askQty"],
+        "T": now,
+        "E": now,
+        "st": USD_MARGINED,
+    }
+
+
+def _rounded(value: Decimal, places: int) -> Decimal:
+    return Decimal(fixed(value, places))
+
+
+def _child(event: AlgoEvent, symbol: Symbol) -> Json:
+    child = event.child
+    if child is None:
+        return {"ai": ""}
+    return {
+        "ai": str(child.order_id),
+        "ap": plain(_rounded(child.average_price, average_places(symbol))),
+        "aq": plain(child.executed),
+        "act": child.type,
+    }
+
+
+def _balance(wallet: Decimal) -> Json:
+    return {"a": "USDT", "wb": plain(wallet), "cw": plain(wallet), "bc": "0"}
+
+
+def _position(row: PositionRow) -> Json:
+    position = row.position
+    return {
+        "s": position.symbol,
+        "pa": plain(position.amount),
+        "ep": plain(_rounded(position.entry, 12)),
+        "cr": plain(position.realised),
+        "up": plain(row.unrealised),
+        "mt": "cross" if row.margin_type == "CROSSED" else "isolated",
+        "iw": plain(row.isolated_wallet),
+        "ps": position.side,
+        "ma": "USDT",
+        "bep": plain(_rounded(break_even(position), 12)),
+    }

@@ -1,0 +1,1 @@
+"""The WebSocket faces of the local exchange: user data stream, market streams and WebSocket API."""

@@ -1,0 +1,52 @@
+"""Where a client connects, and what it asks for by that: route, mode, streams and listen keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote
+
+API_PATH = "/ws-fapi/v1"
+ROUTES = frozenset({"public", "market", "private"})
+
+
+@dataclass(frozen=True)
+class Address:
+    """A stream address.
+
+    Attributes:
+        route: public, market, private, or "" for the legacy addresses without a route.
+        combined: whether events come as {"stream": ..., "data": ...}.
+        names: what was asked for: streams, or on /private listen keys, with their events as `key@EVENT`.
+    """
+
+    route: str
+    combined: bool
+    names: tuple[str, ...]
+
+
+def read_address(path: str, query: str) -> Address | None:
+    """Read a stream address (Binance documentation, WebSocket base URL split), None for any other path."""
+    parts = path.strip("/").split("/")
+    route = parts.pop(0) if parts[0] in ROUTES else ""
+    if not parts or parts[0] not in {"ws", "stream"}:
+        return None
+    mode, *tail = parts
+    pairs = parse_qsl(query, errors="replace")
+    asked = [name for key, value in pairs if key == "streams" for name in value.split("/")]
+    named = [unquote(name) for name in tail] + asked + _listen_keys(pairs)
+    return Address(route, mode == "stream", tuple(dict.fromkeys(name for name in named if name)))
+
+
+def _listen_keys(pairs: list[tuple[str, str]]) -> list[str]:
+    """Return `key` or `key@EVENT` for every listenKey; `events` belongs to the listenKey before it."""
+    found: dict[str, list[str]] = {}
+    key = ""
+    for name, value in pairs:
+        if name == "listenKey":
+            key = value
+            found.setdefault(key, [])
+        elif name == "events" and key:
+            found[key] += [event for event in value.split("/") if event]
+    return [
+        name for key, events in found.items() for name in ([f"{key}@{event}" for event in events] or [key])
+    ]

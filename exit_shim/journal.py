@@ -6,6 +6,7 @@ WAL with `synchronous=NORMAL`: what was appended survives the death of the proce
 
 import atexit
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -38,8 +39,7 @@ BUSY_TIMEOUT_S: Final = 0.05
 """The longest that one statement waits for another process's lock."""
 
 LOCK_S: Final = 0.1
-"""The longest that one append waits for this process's other threads, or for itself: a signal handler
-that places an order may have interrupted an append."""
+"""The longest that one append waits for this process's other threads."""
 
 RETRY_S: Final = 1.0
 """After a failed append, events go straight to memory for this long before the file is tried again."""
@@ -140,9 +140,14 @@ class Journal:
         self._begin_run()
         _journals.add(self)
 
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # also where the constructor failed, or the interpreter is going
+            self._disconnect()
+
     def _begin_run(self) -> None:
         """A fresh run: at the start, and in a child after `fork`, where nothing of the parent's is usable."""
         self._lock = threading.Lock()
+        self._holder: int | None = None
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
         self._base = 0
@@ -203,6 +208,12 @@ class Journal:
             written = self.flush()
             if self._inode is not None and self._inode != identity(self.path):
                 self._within(CLOSE_S, self._disconnect)
+                self._on_trouble(
+                    JournalError(
+                        f"the journal {self.path} was removed or replaced while in use: what was written to "
+                        "it since is gone with it; a new one begins. Stop the bot before moving its journal"
+                    )
+                )
         except Exception as error:  # noqa: BLE001 - this thread must outlive whatever it meets
             self._retry_at = time.monotonic() + RETRY_S
             self._on_trouble(error)
@@ -239,8 +250,12 @@ class Journal:
 
     def _within(self, patience: float, act: Callable[..., object], *args: object) -> bool:
         """Do something to the file with the lock held; False where the lock or the file cannot be had."""
+        me = threading.get_ident()
+        if self._holder == me:  # a signal handler places an order: it would wait for what it has interrupted
+            return False
         if not self._lock.acquire(timeout=patience):
             return False
+        self._holder = me
         try:
             act(*args)
         except FAILURES as error:
@@ -248,6 +263,7 @@ class Journal:
         else:
             return True
         finally:
+            self._holder = None
             self._lock.release()
         self._on_trouble(failure)
         return False
@@ -304,6 +320,17 @@ class Journal:
             f"memory ({MAX_WAITING} at most) and are retried; if this lasts, free the file or set "
             "EXIT_SHIM_JOURNAL to another path"
         )
+
+    def _let_go_for_fork(self, held: list[threading.Lock]) -> None:
+        """Close the file, and keep it closed until after the fork.
+
+        A child that inherits an open connection inherits SQLite's belief that this process has its locks,
+        which it has not: its parent could then take away the WAL that the child writes.
+        """
+        if self._lock.acquire(timeout=CLOSE_S):
+            held.append(self._lock)
+            with contextlib.suppress(sqlite3.Error):
+                self._disconnect()
 
     def _abandon(self) -> None:
         """In a child after `fork`: leave the parent's connection untouched; closing it corrupts its locks."""
@@ -412,12 +439,15 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
-    if not read_only:
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA wal_autocheckpoint=0")
-        connection.execute(
-            "PRAGMA journal_size_limit=0"
-        )  # a WAL that stays big asks for ever more checkpoints
+    try:
+        if not read_only:
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA wal_autocheckpoint=0")
+            # A WAL that stays as big as it once was would ask for a checkpoint after each order.
+            connection.execute("PRAGMA journal_size_limit=0")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -471,10 +501,19 @@ def is_bare(connection: sqlite3.Connection) -> bool:
 
 
 def create_private(path: Path) -> None:
-    """Create the folder (0700) and the file (0600) where they are missing, before SQLite would, wider."""
+    """Create the folder (0700) and the file (0600) where they are missing, before SQLite would, wider.
+
+    A file that exists is not opened: closing it again would drop the locks of every connection that this
+    process has to it (POSIX), and another process would take the WAL for unused and remove it.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise JournalError(
             f"the journal {path} cannot be opened for writing ({error.strerror}); "
@@ -627,8 +666,10 @@ _children: set[int] = set()
 
 def _before_fork() -> None:
     """Let no thread of ours be inside SQLite while the process is copied: its mutexes would stay shut."""
-    locks = _checkpointing, *(journal._lock for journal in list(_journals))  # noqa: SLF001
-    _held.extend(lock for lock in locks if lock.acquire(timeout=CLOSE_S))
+    for journal in list(_journals):
+        journal._let_go_for_fork(_held)  # noqa: SLF001 - the module's own class
+    if _checkpointing.acquire(timeout=CLOSE_S):
+        _held.append(_checkpointing)
 
 
 def _after_fork_in_parent() -> None:

@@ -162,7 +162,7 @@ class ExitShim:
 
     def _hold_against(self, symbol: str, order_params: Mapping[str, Any]) -> None:
         with self._unhurt("compare the symbols of a submission"):
-            sent = order_params.get("symbol") if isinstance(order_params, Mapping) else symbol
+            sent = getattr(order_params, "get", {"symbol": symbol}.get)("symbol")
             if sent != symbol:
                 self._warn(
                     f"{GATEWAY} submit_exit_order was told symbol={symbol} but the order says {sent}; "

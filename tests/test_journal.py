@@ -1,0 +1,755 @@
+"""Written down first: what the journal holds after locks, forks, kills, full disks and odd files."""
+
+import concurrent.futures
+import contextlib
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import msgspec
+import pytest
+from odd_server import OddServer, answer, async_client_on, sync_client
+
+import exit_shim
+from exit_shim.attribution import Attribution
+from exit_shim.journal import MAX_WAITING, Journal, JournalError, default_path, read_records
+from exit_shim.orders import ExitOrder
+from exit_shim.records import Conclusion, Submission
+
+STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "reduceOnly": True}
+
+PREAMBLE = """
+import os, signal, sys, threading, time
+{before}
+import exit_shim
+class Client:
+    orders = 0
+    def futures_create_order(self, **params):
+        Client.orders += 1
+        return {{"orderId": Client.orders}}
+STOP = dict(symbol="BTCUSDT", side="SELL", type="STOP_MARKET", stopPrice=50000, reduceOnly=True)
+shim = exit_shim.ExitShim(journal=sys.argv[1])
+client = exit_shim.wrap(Client(), shim=shim)
+"""
+
+
+class FakeClient:
+    """A bot's own stand-in for the client."""
+
+    def __init__(self):
+        self.seen = []
+
+    def futures_create_order(self, **params):
+        self.seen.append(params)
+        return {"orderId": len(self.seen)}
+
+
+def start(script, path, *args, before=""):
+    """Start a bot of its own in another process."""
+    text = PREAMBLE.format(before=before) + textwrap.dedent(script)
+    return subprocess.Popen(
+        [sys.executable, "-c", text, str(path), *map(str, args)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(script, path, *args, before=""):
+    """Run a bot of its own in another process to its end; what it prints."""
+    with start(script, path, *args, before=before) as bot:
+        try:
+            said, complaints = bot.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            bot.kill()
+            raise
+    assert bot.returncode == 0, complaints
+    return said
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Another process holds the file's write lock."""
+    script = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('BEGIN EXCLUSIVE'); print('locked', flush=True); sys.stdin.readline(); c.execute('COMMIT')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "locked\n"
+        yield
+        holder.communicate("\n", timeout=10)
+
+
+def until(condition, patience=5.0):
+    """Wait for something that another thread is about to do."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.005)
+
+
+def rows(path):
+    """The events in the file, by a second connection."""
+    with contextlib.closing(sqlite3.connect(path)) as own:
+        return own.execute("SELECT event, body FROM events ORDER BY id").fetchall()
+
+
+def submission(**changed):
+    """An order about to leave, made by hand."""
+    fields = {
+        "ts": 1,
+        "door": "futures_create_order",
+        "intent": "place",
+        "order": ExitOrder(kind="sl", symbol="BTCUSDT"),
+        "attribution": Attribution(module="position_monitor", evidence="stack"),
+        "mode": "LEGACY",
+    }
+    return Submission(**{**fields, **changed})
+
+
+def looking(path, found):
+    """Behaviour: look into the journal before answering."""
+
+    def behave(connection, request):
+        found.append(rows(path))
+        answer(200, {"algoId": 1})(connection, request)
+
+    return behave
+
+
+def test_the_intent_is_in_the_file_when_the_request_arrives(recorded, tmp_path):
+    """At the moment the exchange receives the order, a second connection finds its intent in the file."""
+    found = []
+    with OddServer(looking(tmp_path / "journal.db", found)) as server, sync_client(server.url) as client:
+        client.futures_create_order(**STOP)
+    (((event, body),),) = found
+    assert event == "intent"
+    (record,) = recorded()
+    assert record.conclusion.algo_id == 1
+    assert record.submission.order.client_order_id in body
+    assert record.submission.order.client_order_id in server.requests[0]
+
+
+async def test_the_intent_of_an_async_client_is_in_the_file_too(tmp_path):
+    """The same through AsyncClient."""
+    found = []
+    with OddServer(looking(tmp_path / "journal.db", found)) as server:
+        async with async_client_on(server.url) as client:
+            await client.futures_create_order(**STOP)
+    assert [[event for event, _ in seen] for seen in found] == [["intent"]]
+
+
+def test_nobody_else_can_read_it(tmp_path):
+    """The folder is 0700; the file, its WAL and its index are 0600, whatever the umask."""
+    before = os.umask(0)
+    try:
+        journal = Journal(tmp_path / "state" / "journal.db")
+        journal.intend(submission())
+    finally:
+        os.umask(before)
+    modes = {
+        found.name: stat.S_IMODE(found.stat().st_mode)
+        for found in (tmp_path / "state", *(tmp_path / "state").iterdir())
+    }
+    journal.close()
+    assert modes == {"state": 0o700, "journal.db": 0o600, "journal.db-wal": 0o600, "journal.db-shm": 0o600}
+
+
+def spoil(path, how):
+    """Put something at `path` that cannot be the journal; what the complaint says of it."""
+    if how == "newer":
+        Journal(path).open()
+        with contextlib.closing(sqlite3.connect(path)) as own:
+            own.execute("PRAGMA user_version=99")
+        return "newer exit_shim"
+    if how == "another database":
+        with contextlib.closing(sqlite3.connect(path)) as own:
+            own.execute("CREATE TABLE other (x)")
+        return "something else"
+    if how == "no database":
+        path.write_bytes(b"not a database, by any means. " * 100)
+        return "not a database"
+    if how == "directory":
+        path.mkdir()
+        return "directory"
+    if how == "below a file":
+        path.parent.write_text("")
+        return "cannot be opened"
+    path.parent.chmod(0o500)
+    return "Permission denied"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "newer",
+        "another database",
+        "no database",
+        "directory",
+        "below a file",
+        pytest.param("read-only", marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may write")),
+    ],
+)
+def test_a_path_that_cannot_be_the_journal(tmp_path, monkeypatch, caplog, client, exchange, how):
+    """Orders go out and wait in memory; the log says once which path, what is wrong and the way out."""
+    path = tmp_path / ("file/journal.db" if how == "below a file" else "bad.db")
+    complaint = spoil(path, how)
+    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    shim = exit_shim.ExitShim(journal=path)
+    wrapped = exit_shim.wrap(client, shim=shim)
+    for _ in range(3):
+        wrapped.futures_create_order(**{**STOP, "quantity": 0.01})
+    assert len(exchange.order_requests) == 3
+    (said,) = {record.getMessage() for record in caplog.records if "internal error" in record.getMessage()}
+    assert str(path) in said
+    assert "EXIT_SHIM_JOURNAL" in said
+    assert complaint in said
+    health = shim.summary()["journal"]
+    assert health["waiting"] == 6
+    assert complaint in health["last_error"]
+    with pytest.raises(JournalError, match=path.name):
+        list(read_records(path))
+
+
+def test_a_lock_of_another_process_delays_an_order_by_a_bound(
+    exchange, client, recorded, monkeypatch, tmp_path
+):
+    """An order goes out well within a second though the file is locked; later it is in the file."""
+    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    wrapped = exit_shim.wrap(client)
+    with locked(tmp_path / "journal.db"):
+        begun = time.monotonic()
+        wrapped.futures_create_order(**{**STOP, "quantity": 0.01})
+        assert time.monotonic() - begun < 1.0
+        assert rows(tmp_path / "journal.db") == []
+    (record,) = recorded()
+    assert record.conclusion.outcome == "accepted"
+    assert exit_shim.shim.default_shim().troubles.count >= 1
+
+
+def test_a_lock_costs_many_threads_no_more_than_one(monkeypatch, tmp_path):
+    """Twenty threads that meet a locked file at once do not wait for each other's waiting."""
+    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    shim = exit_shim.ExitShim(journal=tmp_path / "journal.db", sinks=[])
+    wrapped = exit_shim.wrap(FakeClient(), shim=shim)
+    took, ready = [], threading.Barrier(20)
+
+    def order():
+        ready.wait()
+        begun = time.monotonic()
+        wrapped.futures_create_order(**STOP)
+        took.append(time.monotonic() - begun)
+
+    with locked(tmp_path / "journal.db"):
+        threads = [threading.Thread(target=order) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    shim.close()
+    assert len(took) == 20
+    assert max(took) < 0.5
+    assert len(list(read_records(tmp_path / "journal.db"))) == 20
+
+
+def test_the_journals_own_thread_catches_up_after_a_lock(monkeypatch, tmp_path):
+    """Nobody needs to flush: soon after the lock is gone what waited is in the file."""
+    monkeypatch.setattr(exit_shim.journal, "RETRY_S", 0.05)
+    journal = Journal(tmp_path / "journal.db")
+    journal.open()
+    with locked(journal.path):
+        journal.intend(submission())
+        assert journal.health().waiting == 1
+    until(lambda: journal.health().waiting == 0)
+    assert [event for event, _ in rows(journal.path)] == ["intent"]
+    journal.close()
+
+
+def test_memory_is_bounded_and_losses_are_counted(tmp_path):
+    """Where the file cannot be written, a bounded number of events waits; each one beyond it is counted."""
+    (tmp_path / "journal.db").mkdir()
+    journal = Journal(tmp_path / "journal.db")
+    journal.open()
+    event = submission()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: journal.intend(event), range(MAX_WAITING + 500)))
+    health = journal.health()
+    assert MAX_WAITING - 64 <= health.waiting <= MAX_WAITING + 64
+    assert health.waiting + health.dropped == MAX_WAITING + 500
+    (tmp_path / "journal.db").rmdir()
+    journal.close()
+    assert len(list(read_records(journal.path))) == health.waiting
+
+
+def test_a_full_disk(tmp_path):
+    """Orders go out while the disk takes nothing more, and are in the file once it does."""
+    said = run(
+        """
+        import resource
+        for _ in range(3):
+            client.futures_create_order(**STOP)
+        shim.journal.flush()
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (os.stat(sys.argv[1] + "-wal").st_size, hard))
+        for _ in range(50):
+            client.futures_create_order(**STOP)
+        print(shim.summary()["journal"]["waiting"] > 0, Client.orders)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        """,
+        tmp_path / "journal.db",
+    )
+    assert said.split() == ["True", "53"]
+    records = list(read_records(tmp_path / "journal.db"))
+    assert [record.conclusion.order_id for record in records] == list(range(1, 54))
+
+
+def test_processes_and_threads_share_one_file(tmp_path):
+    """Two processes of eight threads each write one file: nothing is lost, each event has its own number."""
+    script = """
+        def bot():
+            for _ in range(25):
+                client.futures_create_order(**STOP)
+        threads = [threading.Thread(target=bot) for _ in range(8)]
+        print("ready", flush=True)
+        sys.stdin.readline()
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+    """
+    path = tmp_path / "journal.db"
+    with start(script, path) as one, start(script, path) as other:
+        for bot in (one, other):
+            assert bot.stdout.readline() == "ready\n"
+        for bot in (one, other):
+            bot.stdin.write("\n")
+            bot.stdin.flush()
+        for bot in (one, other):
+            bot.communicate(timeout=20)
+            assert bot.returncode == 0
+    records = list(read_records(path))
+    assert len(records) == 400
+    assert len({(record.run_id, record.seq) for record in records}) == 400
+    assert len({record.run_id for record in records}) == 2
+    assert {record.conclusion.outcome for record in records} == {"accepted"}
+
+
+def test_many_processes_may_make_the_file_at_once(tmp_path):
+    """Six bots that start together on a new journal all write to it from their first order on."""
+    script = """
+        client.futures_create_order(**STOP)
+        print(shim.summary()["journal"]["dropped"], flush=True)
+    """
+    bots = [start(script, tmp_path / "journal.db") for _ in range(6)]
+    for bot in bots:
+        with bot:
+            assert bot.communicate(timeout=20)[0] == "0\n"
+    assert len({record.run_id for record in read_records(tmp_path / "journal.db")}) == 6
+
+
+def test_a_child_of_fork_has_its_own_run(tmp_path):
+    """After a fork, parent and child both write, the child under a run of its own."""
+    run(
+        """
+        client.futures_create_order(**{**STOP, "symbol": "BEFORE"})
+        child = os.fork()
+        client.futures_create_order(**{**STOP, "symbol": "PARENT" if child else "CHILD"})
+        shim.close()
+        if not child:
+            os._exit(0)
+        sys.exit(os.waitpid(child, 0)[1])
+        """,
+        tmp_path / "journal.db",
+    )
+    runs = {record.submission.order.symbol: record.run_id for record in read_records(tmp_path / "journal.db")}
+    assert runs["BEFORE"] == runs["PARENT"] != runs["CHILD"]
+
+
+def test_a_child_outlives_its_parents_journal(tmp_path):
+    """A parent that closes the journal does not take away the file that its child goes on to write."""
+    run(
+        """
+        client.futures_create_order(**{**STOP, "symbol": "BEFORE"})
+        shim.journal.flush()
+        hear, say = os.pipe()
+        child = os.fork()
+        if not child:
+            client.futures_create_order(**{**STOP, "symbol": "CHILD"})
+            os.read(hear, 1)
+            client.futures_create_order(**{**STOP, "symbol": "CHILD"})
+            shim.close()
+            os._exit(0)
+        client.futures_create_order(**{**STOP, "symbol": "PARENT"})
+        time.sleep(0.05)
+        shim.close()
+        os.write(say, b"!")
+        sys.exit(os.waitpid(child, 0)[1])
+        """,
+        tmp_path / "journal.db",
+    )
+    records = list(read_records(tmp_path / "journal.db"))
+    symbols = sorted(record.submission.order.symbol for record in records)
+    assert symbols == ["BEFORE", "CHILD", "CHILD", "PARENT"]
+    assert all(record.conclusion for record in records)
+
+
+def test_two_journals_of_one_process_do_not_undo_each_others_locks(tmp_path):
+    """Opening the file a second time does not let another process take it for unused and clear it away."""
+    path = tmp_path / "journal.db"
+    first = Journal(path)
+    first.open()
+    second = Journal(path)
+    second.open()
+    run("client.futures_create_order(**STOP)", path)
+    first.intend(submission())
+    second.intend(submission())
+    counted = run(
+        "print(len(list(exit_shim.journal.read_records(sys.argv[1]))))",
+        path,
+        before="import exit_shim.journal",
+    )
+    first.close()
+    second.close()
+    assert counted.strip() == "3"
+
+
+def test_a_fork_amid_the_writing_of_other_threads(tmp_path):
+    """A child that is forked while other threads write can place its orders; no lock stays shut in it."""
+    run(
+        """
+        stop = threading.Event()
+        def bot():
+            while not stop.is_set():
+                client.futures_create_order(**STOP)
+        threads = [threading.Thread(target=bot) for _ in range(4)]
+        [thread.start() for thread in threads]
+        failed = 0
+        for _ in range(12):
+            child = os.fork()
+            if not child:
+                signal.alarm(5)
+                client.futures_create_order(**{**STOP, "symbol": "CHILD"})
+                shim.close()
+                os._exit(0)
+            failed += os.waitpid(child, 0)[1] != 0
+        stop.set()
+        [thread.join() for thread in threads]
+        sys.exit(failed)
+        """,
+        tmp_path / "journal.db",
+        before="import warnings; warnings.simplefilter('ignore')",
+    )
+    children = list(read_records(tmp_path / "journal.db", symbol="CHILD"))
+    assert len({record.run_id for record in children}) == 12
+    assert all(record.conclusion for record in children)
+
+
+def test_a_child_of_multiprocessing_leaves_its_outcomes(tmp_path):
+    """A forked worker of multiprocessing, which skips atexit, has its last outcome in the file."""
+    run(
+        """
+        worker = multiprocessing.get_context("fork").Process(
+            target=lambda: client.futures_create_order(**STOP)
+        )
+        worker.start()
+        worker.join()
+        """,
+        tmp_path / "journal.db",
+        before="import multiprocessing",
+    )
+    (record,) = read_records(tmp_path / "journal.db")
+    assert record.conclusion is not None
+
+
+def test_an_order_after_close_opens_it_again(exchange, client, recorded):
+    """`close()` is no end: another order is recorded as ever."""
+    wrapped = exit_shim.wrap(client)
+    wrapped.futures_create_order(**{**STOP, "quantity": 0.01})
+    exit_shim.shim.default_shim().close()
+    wrapped.futures_create_order(**{**STOP, "quantity": 0.02})
+    first, second = recorded()
+    assert (first.run_id, first.seq) < (second.run_id, second.seq)
+    assert first.run_id == second.run_id
+    assert None not in (first.conclusion, second.conclusion)
+
+
+def test_an_exit_right_after_an_order_loses_nothing(tmp_path):
+    """The outcome of an order placed in the process's last instant is in the file."""
+    run("client.futures_create_order(**STOP)", tmp_path / "journal.db")
+    (record,) = read_records(tmp_path / "journal.db")
+    assert record.conclusion.order_id == 1
+
+
+def test_an_order_placed_while_the_process_exits(tmp_path):
+    """A bot that flattens its positions in an atexit handler older than ours has the outcomes in the file."""
+    run(
+        "",
+        tmp_path / "journal.db",
+        before="import atexit; atexit.register(lambda: client.futures_create_order(**STOP))",
+    )
+    (record,) = read_records(tmp_path / "journal.db")
+    assert record.conclusion.order_id == 1
+
+
+def test_a_shim_dropped_right_after_an_order(tmp_path):
+    """A shim that nobody holds any more still writes the outcome of its last order."""
+    exit_shim.ExitShim(journal=tmp_path / "journal.db").wrap(FakeClient()).futures_create_order(**STOP)
+    until(lambda: len(rows(tmp_path / "journal.db")) == 2)
+
+
+def test_a_signal_handler_may_place_orders(tmp_path):
+    """Orders placed by a handler that interrupts an order's own recording neither hang nor get lost."""
+    run(
+        """
+        placed = []
+        def flatten(*_):
+            begun = time.monotonic()
+            client.futures_create_order(**{**STOP, "symbol": "HANDLER"})
+            placed.append(time.monotonic() - begun)
+            signal.setitimer(signal.ITIMER_REAL, 0.0007)
+        signal.signal(signal.SIGALRM, flatten)
+        signal.setitimer(signal.ITIMER_REAL, 0.0007)
+        while len(placed) < 200:
+            client.futures_create_order(**STOP)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert max(placed) < 1, max(placed)
+        shim.close()
+        print(Client.orders, shim.metrics.get_summary()["total_orders"], shim.troubles.count)
+        """,
+        tmp_path / "journal.db",
+        before="import logging; logging.disable()",
+    )
+    assert len(list(read_records(tmp_path / "journal.db", symbol="HANDLER"))) >= 200
+    assert all(record.conclusion for record in read_records(tmp_path / "journal.db"))
+
+
+KILLED = """
+import asyncio, os, random, signal, sys, time
+from binance.async_client import AsyncClient
+from binance.client import Client
+import exit_shim
+BASE, KEY, SECRET = sys.argv[2:5]
+Client.FUTURES_URL = AsyncClient.FUTURES_URL = BASE + "/fapi"
+EXIT = dict(symbol="BTCUSDT", side="SELL", type="MARKET", quantity="0.001", reduceOnly="true")
+
+def say_ready():
+    os.write(ready, b"!")
+
+def bot():
+    client = exit_shim.wrap(Client(KEY, SECRET, ping=False))
+    say_ready()
+    while True:
+        try:
+            client.futures_create_order(**EXIT)
+        except Exception:
+            pass
+
+async def async_bot():
+    client = exit_shim.wrap(AsyncClient(KEY, SECRET))
+    async def one():
+        while True:
+            try:
+                await client.futures_create_order(**EXIT)
+            except Exception:
+                pass
+    say_ready()
+    await asyncio.gather(one(), one(), one())
+
+random.seed(7)
+hear, ready = os.pipe()
+for _ in range(15):
+    child = os.fork()
+    if not child:
+        bot() if sys.argv[1] == "sync" else asyncio.run(async_bot())
+    os.read(hear, 1)
+    time.sleep(random.uniform(0, 0.06))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_after_kill_9_every_order_that_left_is_in_the_journal(exchange, tmp_path, kind):
+    """Fifteen bots die at random instants: each order that arrived is recorded, the rest is in doubt."""
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED, kind, exchange.url, "local-key", "local-secret"],
+        check=True,
+        timeout=30,
+    )
+    seen = {request.params["newClientOrderId"] for request in exchange.order_requests}
+    records = list(read_records(tmp_path / "journal.db"))
+    written = {record.submission.order.client_order_id: record for record in records}
+    assert len(seen) > 30
+    assert seen <= written.keys()
+    assert len(written) == len(records)
+    runs = {record.run_id for record in records}
+    doubtful = [record for record in records if record.conclusion is None]
+    assert len(runs) > 5
+    assert all(record.flat()["outcome"] is None for record in doubtful)
+    never_arrived = written.keys() - seen
+    assert {written[name].conclusion for name in never_arrived} <= {None}
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as own:
+        assert own.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_readers_do_not_disturb_a_writer(tmp_path):
+    """While one thread writes, another reads: it always sees whole records, and no append waits for it."""
+    shim = exit_shim.ExitShim(journal=tmp_path / "journal.db", sinks=[])
+    wrapped = exit_shim.wrap(FakeClient(), shim=shim)
+    wrapped.futures_create_order(**STOP)
+    done, counts = threading.Event(), []
+
+    def read():
+        while not done.is_set():
+            counts.append(len(list(read_records(tmp_path / "journal.db"))))
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        for _ in range(300):
+            wrapped.futures_create_order(**STOP)
+        done.set()
+        reading.result(timeout=5)
+    shim.close()
+    assert counts == sorted(counts)
+    assert len(list(read_records(tmp_path / "journal.db"))) == 301
+    assert shim.troubles.count == 0
+
+
+def test_the_wal_is_moved_into_the_file_and_shrinks(tmp_path, monkeypatch):
+    """The WAL does not stay as big as it once was: else each order from then on would cost a checkpoint."""
+    monkeypatch.setattr(exit_shim.journal, "CHECKPOINT_BYTES", 100_000)
+    journal = Journal(tmp_path / "journal.db")
+    wal = tmp_path / "journal.db-wal"
+    event = submission()
+    for _ in range(300):
+        journal.conclude(journal.intend(event), Conclusion("accepted"))
+    until(lambda: journal.health().waiting == 0)
+    for _ in range(20):  # the writer may be amid its checkpoint; an append after it starts the WAL anew
+        journal.conclude(journal.intend(event), Conclusion("accepted"))
+        until(lambda: journal.health().waiting == 0)
+        time.sleep(0.01)
+        if wal.stat().st_size < 100_000:
+            break
+    assert wal.stat().st_size < 100_000
+    journal.close()
+
+
+def test_a_journal_removed_in_use_begins_anew(tmp_path):
+    """Someone removes the file under a running bot: the log says so, and later orders are in a new file."""
+    told = []
+    journal = Journal(tmp_path / "journal.db", told.append)
+    journal.conclude(journal.intend(submission()), Conclusion("accepted"))
+    assert journal.flush()
+    for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
+        (tmp_path / name).unlink()
+    journal.conclude(journal.intend(submission()), Conclusion("accepted"))
+    until(lambda: told)
+    assert "was removed or replaced" in str(told[0])
+    journal.intend(submission())
+    journal.close()
+    assert len(list(read_records(tmp_path / "journal.db"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "kept"),
+    [
+        ({"order": ExitOrder(kind="sl", symbol="BTC\ud800")}, "symbol", "BTC\\ud800"),
+        ({"attribution": Attribution(module=7, evidence="stack")}, "module", "7"),
+        (
+            {"attribution": Attribution(module="m", evidence="stack", explanation={"a": 1})},
+            "explanation",
+            "{'a': 1}",
+        ),
+        ({"attribution": Attribution(module="m", evidence="stack", dotted_module=FakeClient)}, "module", "m"),
+        ({"mode": object}, "mode", "<class 'object'>"),
+        ({"account": b"\xff"}, "account", "/w=="),
+    ],
+)
+def test_odd_values_cost_their_exactness_not_the_record(tmp_path, changed, field, kept):
+    """What JSON cannot carry, or today's types do not allow, is written and read back as text."""
+    journal = Journal(tmp_path / "journal.db")
+    journal.intend(submission(**changed))
+    journal.intend(submission())
+    journal.close()
+    odd, plain = read_records(journal.path)
+    assert odd.flat()[field] == kept
+    assert plain.submission == submission()
+
+
+def test_rows_of_another_release_are_read_as_far_as_they_can_be(tmp_path):
+    """A kind or an outcome that this release has no word for does not hide the rest of the journal."""
+    journal = Journal(tmp_path / "journal.db")
+    seq = journal.intend(submission())
+    journal.conclude(seq, Conclusion("accepted", order_id=5))
+    journal.close()
+    with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
+        own.execute('UPDATE events SET body = replace(body, \'"kind":"sl"\', \'"kind":"iceberg"\')')
+        own.execute("UPDATE events SET body = replace(body, 'accepted', 'teleported')")
+    (record,) = read_records(journal.path)
+    assert (record.submission.order.kind, record.submission.order.symbol) == ("other_exit", "BTCUSDT")
+    assert (record.conclusion.outcome, record.conclusion.order_id) == ("unknown", 5)
+    msgspec.json.encode(record.flat())
+
+
+def test_the_first_outcome_stands_and_nothing_is_held_up(tmp_path):
+    """A second outcome of an order is passed over; what follows it is written."""
+    journal = Journal(tmp_path / "journal.db")
+    seq = journal.intend(submission())
+    journal.conclude(seq, Conclusion("accepted"))
+    journal.conclude(seq, Conclusion("unknown"))
+    other = journal.intend(submission())
+    journal.conclude(other, Conclusion("rejected"))
+    assert journal.flush()
+    assert [record.conclusion.outcome for record in read_records(journal.path)] == ["accepted", "rejected"]
+    journal.close()
+
+
+def test_a_file_whose_maker_died_at_once_is_an_empty_journal(tmp_path):
+    """A process killed between making the file and its tables leaves an empty journal, not an error."""
+    (tmp_path / "journal.db").touch()
+    assert list(read_records(tmp_path / "journal.db")) == []
+    journal = Journal(tmp_path / "journal.db")
+    journal.intend(submission())
+    journal.close()
+    assert len(list(read_records(tmp_path / "journal.db"))) == 1
+
+
+def test_a_relative_path_stays_where_it_was(tmp_path, monkeypatch):
+    """A bot that changes its folder after the start, as a daemon does, goes on writing the same file."""
+    monkeypatch.chdir(tmp_path)
+    journal = Journal("journal.db")
+    monkeypatch.chdir("/")
+    journal.intend(submission())
+    journal.close()
+    assert len(list(read_records(tmp_path / "journal.db"))) == 1
+
+
+def test_a_user_without_a_home_has_a_journal(monkeypatch):
+    """Where no home folder can be found the default path is in the temporary folder, and nothing raises."""
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    assert default_path().name == "journal.db"
+
+
+def test_no_thread_to_be_had_means_writing_at_once(tmp_path, monkeypatch):
+    """Where the process can start no thread the outcome is written by the order's own."""
+
+    def none_left(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", none_left)
+    journal = Journal(tmp_path / "journal.db")
+    journal.conclude(journal.intend(submission()), Conclusion("accepted"))
+    assert [event for event, _ in rows(journal.path)] == ["intent", "outcome"]
+    monkeypatch.undo()
+    journal.close()

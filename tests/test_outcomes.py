@@ -1,0 +1,423 @@
+"""Honest about what it does not know: what each answer, and each silence, of an exchange is recorded as."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+
+import aiohttp
+import pytest
+import requests
+from binance.exceptions import BinanceAPIException, BinanceRequestException
+from odd_server import OddServer, answer, async_client_on, cut_short, hang, hang_up, reset, sync_client
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+import exit_shim
+from exit_shim.outcomes import read_answer, read_failure
+
+STOP = {
+    "symbol": "BTCUSDT",
+    "side": "SELL",
+    "type": "STOP_MARKET",
+    "stopPrice": 50_000,
+    "closePosition": True,
+}
+CLOSE = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": 1, "reduceOnly": True}
+UNKNOWN_503 = "Unknown error, please check your request or try again later."
+HTML = "<html><body><h1>503 Service Unavailable</h1></body></html>"
+
+
+def refused_port():
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def only(records):
+    """The one line of the record."""
+    (record,) = records
+    return record.flat()
+
+
+def place(client, error):
+    """Place an order that ends in `error`."""
+    with pytest.raises(error):
+        client.futures_create_order(**CLOSE)
+
+
+ANSWERS = {
+    "rejected": (answer(400, {"code": -2021, "msg": "Order would immediately trigger."}), "rejected", -2021),
+    "bad key": (
+        answer(401, {"code": -2015, "msg": "Invalid API-key, IP, or permissions"}),
+        "rejected",
+        -2015,
+    ),
+    "banned": (answer(418, {"code": -1003, "msg": "Way too many requests; banned"}), "rejected", -1003),
+    "firewall page": (answer(403, "<html>WAF</html>", "text/html"), "rejected", 0),
+    "503 unknown, no code": (answer(503, {"timestamp": 1, "msg": UNKNOWN_503}), "unknown", None),
+    "503 unknown, -1000": (answer(503, {"code": -1000, "msg": UNKNOWN_503}), "unknown", -1000),
+    "503 unknown, -1003": (answer(503, {"code": -1003, "msg": UNKNOWN_503}), "unknown", -1003),
+    "503 service unavailable": (answer(503, {"msg": "Service Unavailable."}), "rejected", None),
+    "503 -1001": (
+        answer(503, {"code": -1001, "msg": "Internal error; unable to process"}),
+        "rejected",
+        -1001,
+    ),
+    "503 -1008": (answer(503, {"code": -1008, "msg": "Request throttled by system"}), "rejected", -1008),
+    "503 page": (answer(503, HTML, "text/html"), "unknown", 0),
+    "502 page": (answer(502, "<html>Bad Gateway</html>", "text/html"), "unknown", 0),
+    "504 service unavailable": (answer(504, {"msg": "Service Unavailable."}), "unknown", None),
+    "500 without code": (answer(500, {"msg": "Request occur unknown error."}), "unknown", None),
+    "408 -1007": (answer(408, {"code": -1007, "msg": "Timeout waiting for response"}), "unknown", -1007),
+    "408 page": (answer(408, "timeout", "text/plain"), "unknown", 0),
+    "400 -1006": (answer(400, {"code": -1006, "msg": "Execution status unknown."}), "unknown", -1006),
+    "code of an odd type": (answer(400, {"code": [1], "msg": {"a": 1}}), "rejected", None),
+    "code as text": (answer(503, {"code": "-1008", "msg": None}), "unknown", None),
+    "no text in it": (answer(400, {}), "rejected", None),
+    "odd characters": (answer(400, '{"code": -1, "msg": "\\ud800 \\u0000"}'), "rejected", -1),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_what_an_error_answer_proves(recorded, case):
+    """Each error answer of the exchange is recorded as what it proves, and raised as without the shim."""
+    behave, outcome, code = ANSWERS[case]
+    with OddServer(behave) as server, sync_client(server.url) as client:
+        with pytest.raises(BinanceAPIException) as bare:
+            exit_shim.unwrap(client).futures_create_order(**CLOSE)
+        with pytest.raises(BinanceAPIException) as raised:
+            client.futures_create_order(**CLOSE)
+    assert len(server.requests) == 2
+    assert vars(raised.value).keys() == vars(bare.value).keys()
+    assert (str(raised.value), raised.value.status_code) == (str(bare.value), bare.value.status_code)
+    line = only(recorded())
+    assert (line["outcome"], line["error_code"]) == (outcome, code)
+
+
+async def test_what_an_error_answer_proves_async(recorded):
+    """The same for AsyncClient, one order for each answer."""
+    for behave, _, _ in ANSWERS.values():
+        with OddServer(behave) as server:
+            async with async_client_on(server.url) as client:
+                with pytest.raises(BinanceAPIException):
+                    await client.futures_create_order(**CLOSE)
+    lines = [record.flat() for record in recorded()]
+    found = {case: (line["outcome"], line["error_code"]) for case, line in zip(ANSWERS, lines, strict=True)}
+    assert found == {case: (outcome, code) for case, (_, outcome, code) in ANSWERS.items()}
+
+
+SILENCES = {
+    "list as error body": (answer(400, ["no"]), AttributeError, AttributeError),
+    "text with status 200": (
+        answer(200, "OK", "application/json"),
+        BinanceRequestException,
+        BinanceRequestException,
+    ),
+    "page with status 200": (
+        answer(200, HTML, "text/html"),
+        BinanceRequestException,
+        aiohttp.ContentTypeError,
+    ),
+    "reset": (reset, requests.ConnectionError, aiohttp.ClientError),
+    "hang up": (hang_up, requests.ConnectionError, aiohttp.ServerDisconnectedError),
+    "cut short": (cut_short, requests.exceptions.RequestException, aiohttp.ClientPayloadError),
+    "timeout": (hang, requests.ReadTimeout, asyncio.TimeoutError),
+}
+
+
+@pytest.mark.parametrize("case", SILENCES)
+def test_silence_is_unknown(recorded, case):
+    """A request that may have arrived and was not answered in full is unknown, never rejected or not sent."""
+    behave, error, _ = SILENCES[case]
+    with OddServer(behave) as server, sync_client(server.url, requests_params={"timeout": 0.3}) as client:
+        place(client, error)
+    assert len(server.requests) == 1
+    line = only(recorded())
+    assert line["outcome"] == "unknown"
+    assert line["client_order_id"] in server.requests[0]
+
+
+@pytest.mark.parametrize("case", SILENCES)
+async def test_silence_is_unknown_async(recorded, case):
+    """The same for AsyncClient."""
+    behave, _, error = SILENCES[case]
+    with OddServer(behave) as server:
+        async with async_client_on(server.url, requests_params={"timeout": 0.3}) as client:
+            with pytest.raises(error):
+                await client.futures_create_order(**CLOSE)
+    assert len(server.requests) == 1
+    line = only(recorded())
+    assert line["outcome"] == "unknown"
+    assert line["client_order_id"] in server.requests[0]
+
+
+async def test_a_refused_connection_is_not_sent(recorded):
+    """Where no connection was made nothing left, and the record says so, for both clients."""
+    url = refused_port()
+    async with async_client_on(url) as client:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await client.futures_create_order(**CLOSE)
+    await asyncio.to_thread(order_refused, url)
+    assert [record.flat()["outcome"] for record in recorded()] == ["not_sent", "not_sent"]
+
+
+def order_refused(url):
+    with sync_client(url) as client, pytest.raises(requests.ConnectionError):
+        client.futures_create_order(**CLOSE)
+
+
+def test_a_session_that_retries_proves_nothing_by_its_last_attempt(recorded):
+    """The first attempt was read by the exchange, the second refused: the order may rest there."""
+
+    def answer_and_close_shop(connection, request):
+        server.__exit__()
+        answer(503, {"msg": UNKNOWN_503})(connection, request)
+
+    with OddServer(answer_and_close_shop) as server, sync_client(server.url) as client:
+        retry = Retry(total=2, allowed_methods=None, status_forcelist=[503], backoff_factor=0)
+        client.session.mount("http://", HTTPAdapter(max_retries=retry))
+        with pytest.raises(requests.ConnectionError):
+            client.futures_create_order(**CLOSE)
+    assert len(server.requests) == 1
+    assert only(recorded())["outcome"] == "unknown"
+
+
+def test_an_error_after_the_answer_is_not_called_unsent(recorded):
+    """A log handler that fails inside the client, after the request was answered, proves nothing."""
+
+    class Failing(logging.Handler):
+        def emit(self, record):
+            raise LookupError("no log today")
+
+    handler = Failing()
+    with OddServer(answer(200, {"orderId": 1})) as server, sync_client(server.url, verbose=True) as client:
+        client.logger.addHandler(handler)
+        try:
+            with pytest.raises(LookupError):
+                client.futures_create_order(**CLOSE)
+        finally:
+            client.logger.removeHandler(handler)
+            client.logger.setLevel(logging.NOTSET)
+    assert len(server.requests) == 1
+    assert only(recorded())["outcome"] == "unknown"
+
+
+def test_a_header_that_cannot_be_sent(recorded):
+    """A key that was read from a file with its newline never leaves: not sent, and not in the record."""
+    with OddServer(hang_up) as server, sync_client(server.url) as client:
+        client.API_KEY = "planted-key\n"
+        client.session.headers["X-MBX-APIKEY"] = "planted-key\n"
+        with pytest.raises(requests.exceptions.InvalidHeader):
+            client.futures_create_order(**CLOSE)
+    assert server.requests == []
+    line = only(recorded())
+    assert line["outcome"] == "not_sent"
+    assert "planted" not in json.dumps(line)
+
+
+def test_what_the_client_cannot_read_is_not_sent(exchange, client, recorded):
+    """`type=None` fails inside the client before anything leaves; it fails so with the shim too."""
+    wrapped = exit_shim.wrap(client)
+    with pytest.raises(AttributeError, match="upper"):
+        wrapped.futures_create_order(**{**STOP, "type": None})
+    assert exchange.order_requests == []
+    assert only(recorded())["outcome"] == "not_sent"
+
+
+def test_what_cannot_be_signed_is_not_sent(exchange, client, recorded):
+    """Parameters that fail while the client signs them have not left."""
+
+    class Unspeakable:
+        def __str__(self):
+            raise LookupError("no text")
+
+        __repr__ = __str__
+
+    wrapped = exit_shim.wrap(client)
+    with pytest.raises(LookupError):
+        wrapped.futures_create_order(**{**CLOSE, "quantity": Unspeakable()})
+    assert exchange.order_requests == []
+    line = only(recorded())
+    assert (line["outcome"], line["quantity"]) == ("not_sent", "<Unspeakable>")
+
+
+def test_missing_fields_go_to_the_exchange(exchange, client, recorded):
+    """An order without a symbol reaches the exchange as it is, and fails there."""
+    with pytest.raises(BinanceAPIException) as refused:
+        exit_shim.wrap(client).futures_create_order(side="SELL", type="STOP_MARKET", closePosition=True)
+    assert refused.value.code == -1102
+    assert "symbol" not in exchange.order_requests[0].params
+    line = only(recorded())
+    assert (line["outcome"], line["symbol"]) == ("rejected", None)
+
+
+def test_positional_misuse_is_not_sent(exchange, client, recorded):
+    """A call that the method does not take raises its own TypeError; the record says that nothing left."""
+    with pytest.raises(TypeError) as bare:
+        client.futures_create_order("BTCUSDT", closePosition=True)
+    with pytest.raises(TypeError) as wrapped:
+        exit_shim.wrap(client).futures_create_order("BTCUSDT", closePosition=True)
+    assert str(wrapped.value) == str(bare.value)
+    assert only(recorded())["outcome"] == "not_sent"
+
+
+async def test_positional_misuse_of_an_async_client_is_not_sent(exchange, async_client, recorded):
+    """The same through AsyncClient: concluded, not left in doubt."""
+    with pytest.raises(TypeError, match="positional"):
+        await exit_shim.wrap(async_client).futures_create_order("BTCUSDT", closePosition=True)
+    assert only(recorded())["outcome"] == "not_sent"
+
+
+async def test_a_cancelled_send_is_unknown(recorded):
+    """Cancelling a task amid the send raises CancelledError in it, and the order may have arrived."""
+    arrived = threading.Event()
+
+    def hold(connection, request):
+        arrived.set()
+        hang(connection, request)
+
+    with OddServer(hold) as server:
+        async with async_client_on(server.url) as client:
+            task = asyncio.create_task(client.futures_create_order(**CLOSE))
+            await asyncio.to_thread(arrived.wait, 5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert task.cancelled()
+    assert only(recorded())["outcome"] == "unknown"
+
+
+async def test_a_task_cancelled_before_its_first_step_has_sent_nothing(exchange, async_client, recorded):
+    """An order whose task never ran leaves no record: there was no intent."""
+    task = asyncio.create_task(exit_shim.wrap(async_client).futures_create_order(**CLOSE))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (exchange.order_requests, recorded()) == ([], [])
+
+
+def test_ctrl_c_amid_the_send_is_unknown(recorded):
+    """KeyboardInterrupt passes to the bot, and the order it interrupted may have arrived."""
+
+    def interrupt(connection, request):
+        os.kill(os.getpid(), signal.SIGINT)
+        hang(connection, request)
+
+    with OddServer(interrupt) as server, sync_client(server.url) as client:
+        place(client, KeyboardInterrupt)
+    assert only(recorded())["outcome"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()]
+)
+def test_the_very_exception_passes(recorded, error):
+    """What the client raises is what the bot gets: the same object, with nothing chained to it."""
+
+    class Fake:
+        def futures_create_order(self, **params):
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        exit_shim.wrap(Fake()).futures_create_order(**STOP)
+    assert raised.value is error
+    assert (error.__context__, error.__cause__) == (None, None)
+    assert only(recorded())["outcome"] == "unknown"
+
+
+async def test_the_very_exception_passes_through_await(recorded):
+    """The same for a coroutine."""
+    error = ValueError("the bot's own")
+
+    class Fake:
+        async def futures_create_order(self, **params):
+            raise error
+
+    with pytest.raises(ValueError, match="own") as raised:
+        await exit_shim.wrap(Fake()).futures_create_order(**STOP)
+    assert raised.value is error
+    assert (error.__context__, error.__cause__) == (None, None)
+    assert only(recorded())["outcome"] == "unknown"
+
+
+async def test_a_future_is_concluded_when_it_is_done(recorded):
+    """An adapter that hands out futures gets its futures back; they are concluded by what becomes of them."""
+    loop = asyncio.get_running_loop()
+    futures = [loop.create_future() for _ in range(3)]
+    given = iter(futures)
+
+    class Adapter:
+        def futures_create_order(self, **params):
+            return next(given)
+
+    wrapped = exit_shim.wrap(Adapter())
+    assert [wrapped.futures_create_order(**STOP) for _ in futures] == futures
+    futures[0].set_result({"orderId": 1})
+    futures[1].set_exception(ValueError("odd"))
+    futures[2].cancel()
+    await asyncio.sleep(0)
+    assert [record.flat()["outcome"] for record in recorded()] == ["accepted", "unknown", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("element", "outcome"),
+    [
+        ({"orderId": 1, "clientOrderId": "x"}, "accepted"),
+        ({"code": -2021, "msg": "Order would immediately trigger."}, "rejected"),
+        ({"code": -1007, "msg": "Timeout"}, "unknown"),
+        ({"code": -1003, "msg": UNKNOWN_503}, "unknown"),
+        ({"code": -1, "msg": "\ud800"}, "rejected"),
+        ({"orderId": "5", "clientOrderId": 7}, "accepted"),
+        ({"code": [1]}, "accepted"),
+        (None, "accepted"),
+    ],
+)
+def test_each_answer_within_a_batch(element, outcome):
+    """An element of a batch's answer is read by its code and its words."""
+    assert read_answer(element).outcome == outcome
+
+
+def test_a_batch_answered_short(recorded):
+    """An order that the answer of its batch does not mention is unknown."""
+
+    class Fake:
+        def futures_place_batch_order(self, **params):
+            return [{"orderId": 1}]
+
+    exit_shim.wrap(Fake()).futures_place_batch_order(batchOrders=[CLOSE, CLOSE])
+    assert [record.flat()["outcome"] for record in recorded()] == ["accepted", "unknown"]
+
+
+def test_an_error_that_cannot_be_read_is_unknown(recorded, monkeypatch):
+    """An exception whose very text raises reaches the bot, and the order it ended is unknown."""
+    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+
+    class HostileError(Exception):
+        def __str__(self):
+            raise LookupError("no text")
+
+        @property
+        def reason(self):
+            raise LookupError("no reason")
+
+    error = HostileError()
+
+    class Fake:
+        def futures_create_order(self, **params):
+            raise error
+
+    with pytest.raises(HostileError) as raised:
+        exit_shim.wrap(Fake()).futures_create_order(**STOP)
+    assert raised.value is error
+    assert only(recorded())["outcome"] == "unknown"
+
+
+def test_an_error_of_a_fake_is_unknown():
+    """What a bot's own stand-in raises proves nothing about an exchange."""
+    with pytest.raises(AttributeError) as raised:
+        _ = object().upper
+    assert read_failure(raised.value).outcome == "unknown"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Symbol,
         WalkingMarket,
     )
+    from .fake import FakeAsyncClient, FakeClient
     from .records import RequestRecord
     from .server import LocalExchange
 else:
@@ -32,6 +33,7 @@ else:
                 "Symbol",
                 "WalkingMarket",
             ),
+            "fake": ("FakeAsyncClient", "FakeClient"),
             "records": ("RequestRecord",),
             "server": ("LocalExchange",),
         },
@@ -41,6 +43,8 @@ __all__ = [
     "DEFAULT_SYMBOLS",
     "Exchange",
     "ExchangeError",
+    "FakeAsyncClient",
+    "FakeClient",
     "LocalExchange",
     "Market",
     "Quote",

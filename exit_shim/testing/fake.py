@@ -1,0 +1,129 @@
+"""python-binance's own clients on a local exchange in the same process: no sockets, no server, no wait.
+
+All but the transport is the genuine client: routing of conditional orders, signing, parsing, exceptions.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from binance.async_client import AsyncClient
+from binance.client import Client
+from binance.exceptions import BinanceWebsocketUnableToConnect
+
+from .exchange.engine import Exchange
+from .exchange.market import Number
+from .inprocess import InProcessAsyncSession, InProcessSession
+from .loopless import no_loop_made
+from .pointing import LOCAL_KEY, LOCAL_SECRET
+from .server import LocalExchange
+
+_CAN_SKIP_PING = "ping" in inspect.signature(Client.__init__).parameters
+
+
+class _OnExchange:
+    """What both fakes have besides the client's own methods."""
+
+    #: Where the requests go: its engine, orders, positions, requests so far.
+    exchange: LocalExchange
+
+    @property
+    def engine(self) -> Exchange:
+        """The engine behind the exchange."""
+        return self.exchange.engine
+
+    def set_mark(self, symbol: str, price: Number) -> None:
+        """Put mark price, last price and book at `price`; what rests there trades or fires at once."""
+        self.exchange.set_mark(symbol, price)
+
+    def _take(self, exchange: LocalExchange | None, api_key: str | None, api_secret: str | None) -> Any:
+        self.exchange = exchange or LocalExchange()
+        key, secret = api_key or LOCAL_KEY, api_secret or LOCAL_SECRET
+        self.exchange.register(key, secret)
+        return key, secret
+
+    def _take_sockets(self) -> None:
+        for name in ("ws_api", "ws_future"):
+            if hasattr(self, name):  # python-binance has them since 1.0.20
+                setattr(self, name, _NoSocket())
+
+
+class FakeClient(_OnExchange, Client):  # type: ignore[misc]
+    """The genuine sync client, answered by a local exchange in this process.
+
+        client = FakeClient()
+        client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+        client.set_mark("BTCUSDT", 61_000)
+
+    Needs no event loop, opens no socket, sends no ping.
+
+    Args:
+        api_key: any; a local one by default.
+        api_secret: any; a local one by default.
+        args: what else the genuine client takes.
+        exchange: the exchange to be on, running or not; one of its own by default.
+        options: what else the genuine client takes, by name.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        *args: Any,
+        exchange: LocalExchange | None = None,
+        **options: Any,
+    ) -> None:
+        keys = self._take(exchange, api_key, api_secret)
+        if _CAN_SKIP_PING:
+            options.setdefault("ping", False)
+        with no_loop_made():
+            super().__init__(*keys, *args, **options)
+        self._take_sockets()
+
+    def _init_session(self) -> InProcessSession:
+        session = InProcessSession(self.exchange)
+        session.headers.update(self._get_headers())
+        return session
+
+
+class FakeAsyncClient(_OnExchange, AsyncClient):  # type: ignore[misc]
+    """The genuine async client, answered by a local exchange in this process.
+
+    May be made with or without a running loop, by `FakeAsyncClient()` or, as bots do, by
+    `await FakeAsyncClient.create()`. Every request lets other tasks run before and after it, so tasks
+    interleave as they do over a network.
+
+    Args:
+        api_key: any; a local one by default.
+        api_secret: any; a local one by default.
+        args: what else the genuine client takes.
+        exchange: the exchange to be on, running or not; one of its own by default.
+        options: what else the genuine client takes, by name.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        *args: Any,
+        exchange: LocalExchange | None = None,
+        **options: Any,
+    ) -> None:
+        keys = self._take(exchange, api_key, api_secret)
+        with no_loop_made():
+            super().__init__(*keys, *args, **options)
+        self._take_sockets()
+
+    def _init_session(self) -> InProcessAsyncSession:
+        return InProcessAsyncSession(self.exchange, self._get_headers())
+
+
+class _NoSocket:
+    """Where the clients keep their WebSocket APIs."""
+
+    async def request(self, id: str, payload: dict[str, Any]) -> Any:  # noqa: A002, ARG002 - the client's names
+        raise BinanceWebsocketUnableToConnect("this client is in-process and has no WebSocket API")
+
+    async def close(self) -> None:
+        return

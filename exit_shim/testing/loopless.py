@@ -1,0 +1,28 @@
+"""Making python-binance's clients without an event loop: none is made, none is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class NoLoop(asyncio.AbstractEventLoop):
+    """Stands where a client keeps the loop that it found; whatever is asked of it is NotImplementedError."""
+
+
+@contextmanager
+def no_loop_made() -> Iterator[None]:
+    """Inside, code that asks for an event loop and would make one gets a `NoLoop` instead.
+
+    python-binance makes a loop in the constructor of every client, the sync one included, and closes it
+    never. Where a loop runs, it is the one that is found, as ever.
+    """
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001 - asyncio's own words for loop implementers
+        yield
+        return
+    asyncio._set_running_loop(NoLoop())  # type: ignore[abstract]  # noqa: SLF001
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(None)  # noqa: SLF001

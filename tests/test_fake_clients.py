@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import requests
 from binance import AsyncClient, Client
-from binance.exceptions import BinanceAPIException
+from binance.exceptions import BinanceAPIException, BinanceWebsocketUnableToConnect
 from requests.adapters import HTTPAdapter
 
 import exit_shim
@@ -205,3 +205,31 @@ async def test_a_refused_connection_of_the_async_fake():
         await client.futures_create_order(**OPEN)
     with pytest.raises(aiohttp.ClientConnectorError, match=r"fapi\.binance\.com"):
         await client.futures_create_order(**OPEN)
+
+
+def test_the_websocket_api_of_a_fake():
+    """ws_futures_* place, read and cancel on the same exchange, without a loop or a socket."""
+    client = FakeClient()
+    stop = {**STOP, "closePosition": "true"}  # python-binance signs True and sends true: -1022
+    assert client.ws_futures_create_order(**OPEN)["symbol"] == "BTCUSDT"
+    placed = client.ws_futures_create_order(**stop)
+    assert client.exchange.orders()[0]["algoId"] == placed["algoId"]
+    with pytest.raises(BinanceAPIException) as refused:
+        client.ws_futures_create_order(**stop)
+    assert (refused.value.code, refused.value.status_code) == (-4130, 400)
+    client.ws_futures_cancel_order(symbol="BTCUSDT", algoId=placed["algoId"])
+    assert client.exchange.orders() == []
+
+
+async def test_the_websocket_api_of_the_async_fake():
+    """The same for the async client; what there is not on a futures exchange says so."""
+    client = FakeAsyncClient()
+    await client.ws_futures_create_order(**OPEN)
+    assert (await client.ws_futures_v2_account_position(symbol="BTCUSDT"))[0]["positionAmt"] == "0.010"
+    with pytest.raises(BinanceWebsocketUnableToConnect, match="no spot"):
+        await client.ws_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=1)
+    client.exchange.faults.inject(faults.reset_after_execution())
+    with pytest.raises(BinanceWebsocketUnableToConnect, match="Request timed out"):
+        await client.ws_futures_create_order(**OPEN)
+    assert client.exchange.positions()[0]["positionAmt"] == "0.020"
+    await client.close_connection()

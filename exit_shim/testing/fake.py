@@ -5,16 +5,19 @@ All but the transport is the genuine client: routing of conditional orders, sign
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import time
+from collections.abc import Coroutine
 from typing import Any
 
 from binance.async_client import AsyncClient
 from binance.client import Client
-from binance.exceptions import BinanceWebsocketUnableToConnect
 
 from .exchange.engine import Exchange
 from .exchange.market import Number
 from .inprocess import InProcessAsyncSession, InProcessSession
+from .inprocess_api import InProcessApi, NoApi, Sleep
 from .loopless import no_loop_made
 from .pointing import LOCAL_KEY, LOCAL_SECRET
 from .server import LocalExchange
@@ -43,10 +46,11 @@ class _OnExchange:
         self.exchange.register(key, secret)
         return key, secret
 
-    def _take_sockets(self) -> None:
-        for name in ("ws_api", "ws_future"):
-            if hasattr(self, name):  # python-binance has them since 1.0.20
-                setattr(self, name, _NoSocket())
+    def _take_sockets(self, sleep: Sleep) -> None:
+        if hasattr(self, "ws_api"):  # younger than the oldest python-binance that we work with
+            self.ws_api: Any = NoApi()
+        if hasattr(self, "ws_future"):
+            self.ws_future: Any = InProcessApi(self.exchange, sleep)
 
 
 class FakeClient(_OnExchange, Client):  # type: ignore[misc]
@@ -79,12 +83,18 @@ class FakeClient(_OnExchange, Client):  # type: ignore[misc]
             options.setdefault("ping", False)
         with no_loop_made():
             super().__init__(*keys, *args, **options)
-        self._take_sockets()
+        self._take_sockets(_block)
 
     def _init_session(self) -> InProcessSession:
         session = InProcessSession(self.exchange)
         session.headers.update(self._get_headers())
         return session
+
+    def _ws_futures_api_request_sync(self, method: str, signed: bool, params: dict[str, Any]) -> Any:
+        return _driven(self._ws_futures_api_request(method, signed, params))
+
+    def _ws_api_request_sync(self, method: str, signed: bool, params: dict[str, Any]) -> Any:
+        return _driven(self._ws_api_request(method, signed, params))
 
 
 class FakeAsyncClient(_OnExchange, AsyncClient):  # type: ignore[misc]
@@ -113,17 +123,21 @@ class FakeAsyncClient(_OnExchange, AsyncClient):  # type: ignore[misc]
         keys = self._take(exchange, api_key, api_secret)
         with no_loop_made():
             super().__init__(*keys, *args, **options)
-        self._take_sockets()
+        self._take_sockets(asyncio.sleep)
 
     def _init_session(self) -> InProcessAsyncSession:
         return InProcessAsyncSession(self.exchange, self._get_headers())
 
 
-class _NoSocket:
-    """Where the clients keep their WebSocket APIs."""
+async def _block(seconds: float) -> None:
+    time.sleep(seconds)  # noqa: ASYNC251 - runs in no loop
 
-    async def request(self, id: str, payload: dict[str, Any]) -> Any:  # noqa: A002, ARG002 - the client's names
-        raise BinanceWebsocketUnableToConnect("this client is in-process and has no WebSocket API")
 
-    async def close(self) -> None:
-        return
+def _driven(request: Coroutine[Any, Any, Any]) -> Any:
+    """Run to its end, without a loop, a coroutine that waits for nothing that a loop would have to do."""
+    try:
+        request.send(None)
+    except StopIteration as done:
+        return done.value
+    request.close()
+    raise RuntimeError(f"{request!r} waits for an event loop")

@@ -243,7 +243,10 @@ def attribute(finder: SiteFinder, frame: Frame | None, bound_at: Site | None) ->
 
 def plain_text(value: object) -> str:
     """The text of `value` as UTF-8 can hold it: a file name may carry bytes that are none."""
-    text = str.__str__(value) if isinstance(value, str) else str(value)
+    try:
+        text = str.__str__(value) if isinstance(value, str) else str(value)
+    except Exception:  # noqa: BLE001 - a name that cannot be told is told by its type
+        text = f"<{type(value).__name__}>"
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 

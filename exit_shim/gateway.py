@@ -177,7 +177,7 @@ class Gateway:
             return None
         who = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
         mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()
-        client = getattr(method, "__self__", None)
+        client = self._or(None, "find the client", getattr, method, "__self__", None)
         account = self._account or self._or(None, "name the account", account_label, client)
         passage = Passage(
             [

@@ -23,7 +23,7 @@ _PATTERNS: Final = (
         r"[\"']?\s{0,8}[=:]\s{0,8}[\"']?)[^&\s\"',;)]+"
     ),
     re.compile(r"(?i)(\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"),
-    re.compile(r"(://)[^/\s@]+@"),
+    re.compile(r"(://)[^/\s@]+(?=@)"),
 )
 
 

@@ -348,7 +348,7 @@ def test_names_of_the_client_win_over_names_of_the_proxy():
 
 
 def test_attributes_set_and_deleted_through_the_proxy_are_the_clients():
-    """What setattr and delattr do, they do to the client, doors or not; what is set beside the proxy shows."""
+    """What setattr and delattr do, they do to the client, doors or not; what is set beside it shows."""
     bare = FakeClient()
     used = exit_shim.wrap(bare)
     used.color = "red"

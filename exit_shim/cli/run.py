@@ -36,7 +36,7 @@ class BotCommand(click.Command):
         while place < len(args) and args[place].startswith("-") and args[place] != "--":
             word = args[place]
             place += 2 if word in takes_value else 1
-            if word.startswith("-m"):
+            if word.startswith("-m") and place <= len(args):
                 args = [*args[:place], "--", *args[place:]]
                 break
         return super().parse_args(ctx, args)

@@ -6,6 +6,7 @@ the common ones of those are refused at import.
 """
 
 import errno
+import functools
 import ipaddress
 import os
 import socket
@@ -103,6 +104,7 @@ def confine(ports: Iterable[int]) -> None:
             check(args)
 
     _refuse_fork_exec()
+    _look_before_socket(checks["socket.connect"])
     _watch_proactor(checks["socket.connect"])
     sys.addaudithook(watch)
 
@@ -227,6 +229,23 @@ def _refuse_channel(*_args: object, **_kwargs: object) -> None:
     raise RealHostRefusedError(
         errno.ECONNREFUSED, "refused to look up names past Python, where nobody could watch it"
     )
+
+
+def _look_before_socket(check: Callable[[tuple[Any, ...]], None]) -> None:
+    """See an address before `socket` does, which looks a name up first and raises its audit event then."""
+
+    def looked_at(send: Callable[..., Any], place: int) -> Callable[..., Any]:
+        @functools.wraps(send)
+        def method(self: socket.socket, *args: Any) -> Any:
+            if len(args) > max(place, 0):
+                check((self, args[place]))
+            return send(self, *args)
+
+        return method
+
+    for name, place in (("connect", 0), ("connect_ex", 0), ("sendto", -1), ("sendmsg", 3)):
+        if hasattr(socket.socket, name):  # Windows has no sendmsg
+            setattr(socket.socket, name, looked_at(getattr(socket.socket, name), place))
 
 
 def _watch_proactor(check: Callable[[tuple[Any, ...]], None]) -> None:

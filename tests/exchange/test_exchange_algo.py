@@ -289,7 +289,7 @@ WRONG = {
     "trailing with a trigger": ({**TRAILING, "triggerPrice": "59000"}, -2021, IMMEDIATE),
     "activation already passed": ({**TRAILING, "activatePrice": "59000"}, -2021, IMMEDIATE),
     "bad workingType": (
-        {"workingType": "INDEX"}, -1130, "Data sent for parameter 'workingType' is not valid.",
+        {"workingType": "INDEX"}, -4031, "Invalid parameter working type: INDEX",
     ),
     "position side of hedge mode": (
         {"positionSide": "LONG"}, -4061, "Order's position side does not match user's setting.",

@@ -85,8 +85,8 @@ ORDERS = {
     ),
     "priceMatch that was withdrawn": (
         {**LIMIT, "price": None, "priceMatch": "OPPONENT_10"},
-        -1130,
-        "Data sent for parameter 'priceMatch' is not valid.",
+        -5037,
+        "Invalid price match",
     ),
     "good till no date": ({**LIMIT, "timeInForce": "GTD"}, -1102, missing("goodtilldate")),
 }  # fmt: skip

@@ -23,6 +23,9 @@ class Account(msgspec.Struct):
     wallet: Decimal
     hedge_mode: bool = False
     update_time: int = 0
+    #: Why the exchange lets it open nothing: one of RESTRICTIONS, or nothing.
+    restriction: str = ""
+    multi_assets: bool = False
     settings: dict[str, SymbolSettings] = msgspec.field(default_factory=dict)
 
     def of(self, symbol: str) -> SymbolSettings:

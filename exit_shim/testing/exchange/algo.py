@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
+from .aging import KEPT, Aging
 from .errors import DUPLICATE_CLIENT_ID, NO_SUCH_ORDER
 from .market import Quote
 from .numbers import ZERO
@@ -14,6 +15,7 @@ STOP_TYPES = frozenset({"STOP", "STOP_MARKET"})
 TAKE_PROFIT_TYPES = frozenset({"TAKE_PROFIT", "TAKE_PROFIT_MARKET"})
 TRAILING = "TRAILING_STOP_MARKET"
 CONDITIONAL_TYPES = STOP_TYPES | TAKE_PROFIT_TYPES | {TRAILING}
+FINAL_STATUSES = frozenset({"CANCELED", "EXPIRED", "FINISHED", "REJECTED"})
 LIMIT_CHILD_TYPES = frozenset({"STOP", "TAKE_PROFIT"})
 
 
@@ -129,10 +131,15 @@ def reached(order_type: str, side: str, price: Decimal, trigger: Decimal) -> boo
 
 
 class AlgoStore:
-    """All conditional orders, with the open ones at hand."""
+    """All conditional orders, with the open ones at hand; closed ones are forgotten in time.
 
-    def __init__(self) -> None:
+    Args:
+        kept: how many closed ones are kept at most.
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
         self._by_id: dict[int, AlgoOrder] = {}
+        self._aging = Aging(self._forget, kept)
         self._latest_client: dict[str, AlgoOrder] = {}
         self._open: dict[int, AlgoOrder] = {}
 
@@ -145,6 +152,28 @@ class AlgoStore:
     def settle(self, algo: AlgoOrder) -> None:
         """Take one that no longer waits from the open ones."""
         self._open.pop(algo.algo_id, None)
+
+    def close(self, algo: AlgoOrder) -> None:
+        """Take one in that will not change any more; it is remembered for a while."""
+        self.settle(algo)
+        self._aging.close(algo.create_time, algo.algo_id, filled=algo.status not in {"CANCELED", "EXPIRED"})
+
+    def restore(self, algo: AlgoOrder) -> None:
+        """Take a conditional order of a saved exchange in, waiting or not."""
+        self.add(algo)
+        if not algo.is_open:
+            self.settle(algo)
+        if algo.status in FINAL_STATUSES:
+            self.close(algo)
+
+    def forget_old(self, now: int) -> None:
+        """Forget the closed ones that the exchange would no longer show at `now` (ms)."""
+        self._aging.run(now)
+
+    def _forget(self, algo_id: int) -> None:
+        algo = self._by_id.pop(algo_id)
+        if self._latest_client.get(algo.client_id) is algo:
+            del self._latest_client[algo.client_id]
 
     def require_free_client_id(self, client_id: str) -> None:
         """Refuse an id that an open conditional order has.
@@ -183,6 +212,6 @@ class AlgoStore:
         """Return those that wait for their trigger, oldest first."""
         return [algo for algo in self._open.values() if symbol is None or algo.symbol == symbol]
 
-    def all_of(self, symbol: str) -> list[AlgoOrder]:
-        """Return every conditional order of a symbol, oldest first."""
-        return [algo for algo in self._by_id.values() if algo.symbol == symbol]
+    def all_of(self, symbol: str | None) -> list[AlgoOrder]:
+        """Return every conditional order of a symbol, or of all, oldest first."""
+        return [algo for algo in self._by_id.values() if symbol in {None, algo.symbol}]

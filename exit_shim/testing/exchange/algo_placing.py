@@ -14,28 +14,36 @@ from .errors import (
     CLOSE_POSITION_QUANTITY,
     CLOSE_POSITION_REDUCE_ONLY,
     CLOSE_POSITION_TYPE,
+    INVALID_ACTIVATION_PRICE,
     INVALID_CALLBACK_RATE,
     MANDATORY,
     MAX_STOP_ORDERS,
     NO_POSITION_FOR_GTE,
+    NO_POSITION_OR_ORDER_FOR_GTE,
     NOT_REQUIRED,
     POSITION_SIDE_MISMATCH,
+    STOP_IS_TRIGGERING,
     UNKNOWN_ORDER,
     WOULD_TRIGGER,
     ExchangeError,
 )
-from .filters import check_notional, check_price, check_quantity
+from .filling import change_algo_status
+from .filters import check_notional, check_price, check_quantity, check_stop_price
 from .market import Quote
 from .modes import check_sides
 from .numbers import ZERO
+from .permissions import check_permission
 from .state import State
 from .symbols import Symbol
 
 #: Open conditional orders over all symbols (Binance change log 2025-12-29).
 MAX_OPEN_ALGOS = 200
+CLOSING_SIDES = frozenset({("LONG", "SELL"), ("SHORT", "BUY")})
 CLOSE_POSITION_TYPES = frozenset({"STOP_MARKET", "TAKE_PROFIT_MARKET"})
-#: Percent; the upper bound was 10 until 2026-10-23.
-LOWEST_CALLBACK, HIGHEST_CALLBACK = Decimal("0.1"), Decimal(20)
+#: Open conditional orders of one symbol, before the Algo Service.
+MAX_OPEN_STOPS = 10
+#: Percent.
+LOWEST_CALLBACK = Decimal("0.1")
 
 
 def place_algo(state: State, request: NewAlgo) -> AlgoOrder:
@@ -49,12 +57,12 @@ def place_algo(state: State, request: NewAlgo) -> AlgoOrder:
     check_sides(state.account, request.position_side, request.reduce_only)
     if request.close_position:
         _check_close_position(request)
-    _check_numbers(request, symbol, quote)
+    check_permission(state.account, symbol, only_reduces=_only_reduces(request))
+    _check_numbers(state, request, symbol)
     _check_trigger(request, quote)
     _check_position(state, request)
     state.algos.require_free_client_id(request.client_id)
-    if state.algos.open_count >= MAX_OPEN_ALGOS:
-        raise MAX_STOP_ORDERS.error()
+    _require_room(state, request)
     algo = _draft(state, request, quote)
     state.algos.add(algo)
     announcing.algo(state, algo)
@@ -65,15 +73,17 @@ def cancel_algo(state: State, ref: AlgoRef) -> AlgoOrder:
     """Cancel a conditional order that waits for its trigger.
 
     Raises:
-        ExchangeError: -2011 for one that has triggered, is closed or unknown.
+        ExchangeError: -2011 for one that has triggered, is closed or unknown, -4117 for one that triggers.
     """
     try:
         algo = state.algos.find(ref)
     except ExchangeError:
         raise UNKNOWN_ORDER.error() from None
+    if algo.status == "TRIGGERING":
+        raise STOP_IS_TRIGGERING.error()
     if not algo.is_open:
         raise UNKNOWN_ORDER.error()
-    _cancel(state, algo)
+    change_algo_status(state, algo, "CANCELED")
     return algo
 
 
@@ -81,13 +91,21 @@ def cancel_all_algos(state: State, symbol: str) -> None:
     """Cancel the waiting conditional orders of a symbol."""
     state.symbol(symbol)
     for algo in state.algos.open(symbol):
-        _cancel(state, algo)
+        change_algo_status(state, algo, "CANCELED")
 
 
-def _cancel(state: State, algo: AlgoOrder) -> None:
-    algo.status, algo.update_time = "CANCELED", state.now
-    state.algos.settle(algo)
-    announcing.algo(state, algo)
+def _require_room(state: State, request: NewAlgo) -> None:
+    if state.rules.algo_service:
+        full = state.algos.open_count >= MAX_OPEN_ALGOS
+    else:
+        full = len(state.algos.open(request.symbol)) >= MAX_OPEN_STOPS
+    if full:
+        raise MAX_STOP_ORDERS.error()
+
+
+def _only_reduces(request: NewAlgo) -> bool:
+    sides = request.position_side, request.side
+    return bool(request.reduce_only or request.close_position) or sides in CLOSING_SIDES
 
 
 def _check_close_position(request: NewAlgo) -> None:
@@ -103,27 +121,29 @@ def _check_close_position(request: NewAlgo) -> None:
         raise POSITION_SIDE_MISMATCH.error()
 
 
-def _check_numbers(request: NewAlgo, symbol: Symbol, quote: Quote) -> None:
+def _check_numbers(state: State, request: NewAlgo, symbol: Symbol) -> None:
     if request.type == TRAILING:
-        _check_trailing(request, symbol)
+        _check_trailing(state, request, symbol)
     elif request.trigger_price is None:
-        raise MANDATORY.error("triggerprice")
+        raise MANDATORY.error("triggerprice" if state.rules.algo_service else "stopprice")
     else:
-        check_price(symbol, request.trigger_price)
+        check_stop_price(symbol, request.trigger_price)
     if request.type in LIMIT_CHILD_TYPES and request.price_match == "NONE":
         if request.price is None:
             raise MANDATORY.error("price")
         check_price(symbol, request.price)
     if not request.close_position:
-        _check_quantity(request, symbol, quote)
+        _check_quantity(request, symbol, state.quotes[symbol.name])
 
 
-def _check_trailing(request: NewAlgo, symbol: Symbol) -> None:
+def _check_trailing(state: State, request: NewAlgo, symbol: Symbol) -> None:
     if request.callback_rate is None:
         raise MANDATORY.error("callbackrate")
-    if not LOWEST_CALLBACK <= request.callback_rate <= HIGHEST_CALLBACK:
+    if not LOWEST_CALLBACK <= request.callback_rate <= state.rules.highest_callback:
         raise INVALID_CALLBACK_RATE.error()
     if request.activate_price is not None:
+        if request.activate_price <= 0:
+            raise INVALID_ACTIVATION_PRICE.error()
         check_price(symbol, request.activate_price)
 
 
@@ -131,11 +151,7 @@ def _check_quantity(request: NewAlgo, symbol: Symbol, quote: Quote) -> None:
     if request.quantity is None:
         raise MANDATORY.error("quantity")
     check_quantity(symbol, request.quantity, at_market=request.type not in LIMIT_CHILD_TYPES)
-    closes = request.reduce_only or (request.position_side, request.side) in {
-        ("LONG", "SELL"),
-        ("SHORT", "BUY"),
-    }
-    if not closes:
+    if not _only_reduces(request):
         price = request.price or request.trigger_price or request.activate_price or quote.last
         check_notional(symbol, request.quantity * price)
 
@@ -160,12 +176,26 @@ def _check_trigger(request: NewAlgo, quote: Quote) -> None:
 def _check_position(state: State, request: NewAlgo) -> None:
     if not request.close_position and request.time_in_force != "GTE_GTC":
         return
-    if not state.position(request.symbol, request.position_side).closable_by(request.side):
-        raise NO_POSITION_FOR_GTE.error()
+    _require_position(state, request)
     if request.close_position and any(
         _is_same_close(request, algo) for algo in state.algos.open(request.symbol)
     ):
         raise CLOSE_POSITION_EXISTS.error()
+
+
+def _require_position(state: State, request: NewAlgo) -> None:
+    """GTE needs something to close; before the Algo Service an opposite open order was enough."""
+    if state.position(request.symbol, request.position_side).closable_by(request.side):
+        return
+    if state.rules.algo_service:
+        raise NO_POSITION_FOR_GTE.error()
+    opening = (
+        order
+        for order in state.orders.open_of(request.symbol)
+        if order.position_side == request.position_side and order.side != request.side
+    )
+    if not any(opening):
+        raise NO_POSITION_OR_ORDER_FOR_GTE.error()
 
 
 def _is_same_close(request: NewAlgo, algo: AlgoOrder) -> bool:
@@ -179,7 +209,7 @@ def _draft(state: State, request: NewAlgo, quote: Quote) -> AlgoOrder:
     trailing = request.type == TRAILING
     price = quote.working(request.working_type)
     return AlgoOrder(
-        algo_id=state.ids.next_algo(),
+        algo_id=state.ids.next_algo() if state.rules.algo_service else state.ids.next_order(),
         client_id=request.client_id,
         symbol=request.symbol,
         side=request.side,

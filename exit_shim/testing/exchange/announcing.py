@@ -17,7 +17,7 @@ from .events import (
     QuoteEvent,
     TradeEvent,
 )
-from .margin import exposure, margins, unrealised_of
+from .margin import exposure, unrealised_of
 from .numbers import ZERO
 from .orders import Order, Trade
 from .positions import Position
@@ -119,5 +119,5 @@ def _row(state: State, position: Position) -> PositionRow:
         position=copied(position),
         unrealised=unrealised_of(state, position),
         margin_type=margin_type,
-        isolated_wallet=margins(state, position).position if isolated else ZERO,
+        isolated_wallet=position.isolated if isolated else ZERO,
     )

@@ -5,13 +5,24 @@ from __future__ import annotations
 import msgspec
 
 from . import announcing
-from .errors import NO_SUCH_ORDER, NOT_REDUCE_ONLY, NOTHING_TO_MODIFY, UNKNOWN_ORDER, ExchangeError
+from .errors import (
+    NO_SUCH_ORDER,
+    NOT_REDUCE_ONLY,
+    NOT_TRADING_TO_MODIFY,
+    NOTHING_TO_MODIFY,
+    TOO_MANY_EDITS,
+    UNKNOWN_ORDER,
+    ExchangeError,
+)
 from .filling import change_status
 from .filters import check_notional, check_percent_price, check_price, check_quantity
 from .margin import require_margin
-from .matching import match_arrival
+from .matching import match_arrival, would_take
 from .orders import Amendment, Order, OrderRef
 from .state import State
+
+#: How often one order may be amended (Modify Order documentation).
+MOST_EDITS = 10_000
 
 
 def cancel(state: State, symbol: str, ref: OrderRef) -> Order:
@@ -39,7 +50,7 @@ def amend(state: State, request: Amendment) -> Order:
     would trade at once (Modify Order documentation).
 
     Raises:
-        ExchangeError: -2013, -5027, -5047 or any filter.
+        ExchangeError: -2013, -5024, -5026, -5027, -5047 or any filter.
     """
     order = _order_to_amend(state, request)
     symbol = state.symbols[order.symbol]
@@ -51,9 +62,10 @@ def amend(state: State, request: Amendment) -> Order:
         check_notional(symbol, request.quantity * request.price)
     _require_margin_for_change(state, order, request)
     order.price, order.quantity, order.modify_id = request.price, request.quantity, request.modify_id
+    order.edits += 1
     order.priority = state.ids.next_order()
     order.update_time = state.now
-    if order.remaining <= 0 or (order.time_in_force == "GTX" and order.crosses(quote.bid, quote.ask)):
+    if order.remaining <= 0 or (order.time_in_force == "GTX" and would_take(state, order)):
         change_status(state, order, "CANCELED")
     else:
         announcing.arrival(state, order, "AMENDMENT")
@@ -63,10 +75,14 @@ def amend(state: State, request: Amendment) -> Order:
 
 
 def _order_to_amend(state: State, request: Amendment) -> Order:
-    state.symbol(request.symbol)
+    symbol = state.symbol(request.symbol)
     order = state.orders.find(request.symbol, request.ref)
     if not order.is_open or order.side != request.side:
         raise NO_SUCH_ORDER.error()
+    if symbol.status != "TRADING":
+        raise NOT_TRADING_TO_MODIFY.error()
+    if order.edits >= MOST_EDITS:
+        raise TOO_MANY_EDITS.error()
     if request.reduce_only and not order.reduce_only:
         raise NOT_REDUCE_ONLY.error()
     if (order.price, order.quantity) == (request.price, request.quantity):

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 
-from . import algo_placing, announcing, cancelling, placing, prices, settings, timers
+import msgspec
+
+from . import algo_placing, announcing, cancelling, isolating, placing, prices, settings, timers
 from .account import Account
-from .algo import AlgoOrder, AlgoRef, NewAlgo
+from .aging import KEPT
+from .algo import AlgoOrder, AlgoRef, AlgoStore, NewAlgo
+from .book import book_of
 from .errors import NO_SUCH_ORDER
 from .events import Feed
 from .listen_keys import ListenKeys
 from .market import Market, Number, Quote, StaticMarket, price_of, quote_at
-from .orders import Amendment, NewOrder, Order, OrderRef, Trade
-from .positions import Position
+from .orders import Amendment, NewOrder, Order, OrderRef, OrderStore, Trade
+from .permissions import RESTRICTIONS, STATUSES
+from .positions import MarginMove, Position
+from .rules import rules_of
 from .state import Clock, State
 from .symbols import DEFAULT_SYMBOLS, Symbol
 
@@ -33,9 +41,14 @@ class Exchange:
         market: where prices come from; they stand still by default.
         hedge_mode: whether the account starts in hedge mode.
         wallet: the opening balance in USDT.
+        rules: the day whose rules hold, such as "2025-12-08" for those before the Algo Service; those of
+            now by default.
+        trigger_delay: milliseconds that a conditional order stays TRIGGERING before it becomes an order.
+        kept: how many closed orders, conditional orders and trades are kept of each; on top of the days
+            after which the exchange forgets them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name, each with a default
         self,
         *,
         clock: Clock = system_clock,
@@ -43,6 +56,9 @@ class Exchange:
         market: Market | None = None,
         hedge_mode: bool = False,
         wallet: Number = 10_000,
+        rules: str | date | None = None,
+        trigger_delay: int = 0,
+        kept: int = KEPT,
     ) -> None:
         source = market or StaticMarket()
         self._clock = clock
@@ -51,12 +67,18 @@ class Exchange:
             symbols={symbol.name: symbol for symbol in symbols},
             account=Account(wallet=Decimal(wallet), hedge_mode=hedge_mode),
             quotes={symbol.name: quote_at(symbol, source.opening(symbol)) for symbol in symbols},
+            orders=OrderStore(kept),
+            algos=AlgoStore(kept),
+            trades=deque(maxlen=kept),
+            trigger_delay=trigger_delay,
+            rules=rules_of(rules),
         )
         self.listen_keys = ListenKeys()
 
     def _at_now(self) -> State:
         # Time stands still within one operation: a fill has one time wherever it shows.
         self.state.now = self._clock()
+        self.state.forget_old()
         return self.state
 
     # Time and prices
@@ -68,6 +90,7 @@ class Exchange:
     def run_due(self) -> None:
         """Do what has come due by the clock; moving a price and every HTTP request begin with it."""
         timers.run_due(self._at_now())
+        prices.follow_trades(self.state)
         for key in self.listen_keys.take_expired(self.state.now):
             announcing.listen_key(self.state, key, expired=True)
 
@@ -96,6 +119,46 @@ class Exchange:
         self.run_due()
         prices.change(self.state, symbol, **{name: price_of(price) for name, price in changes.items()})
 
+    def set_book(
+        self, symbol: str, bids: Iterable[tuple[Number, Number]], asks: Iterable[tuple[Number, Number]]
+    ) -> None:
+        """Give a symbol a book of (price, quantity) levels, which orders take from until nothing is left.
+
+        Resting orders within its reach trade at once, whole or in part. Best prices follow the book, and
+        the last price follows what is traded from it. The book stays until bid, ask or all prices are set.
+
+        Raises:
+            ExchangeError: -1121.
+            ValueError: for a price or quantity that is not above zero, or bids that reach the asks.
+        """
+        book = book_of(bids, asks)
+        self.run_due()
+        prices.set_book(self.state, symbol, book)
+
+    def trade(self, symbol: str, price: Number, quantity: Number) -> None:
+        """Let others trade `quantity` at `price`: resting orders that good are filled first, up to it.
+
+        The last price becomes `price`, with all that it fires; the best prices stay.
+
+        Raises:
+            ExchangeError: -1121.
+            ValueError: when either is not above zero.
+        """
+        at, size = price_of(price), price_of(quantity)
+        self.run_due()
+        prices.trade(self.state, symbol, at, size)
+
+    def walk(self, symbol: str, path: Iterable[Number | Mapping[str, Number]]) -> None:
+        """Take the prices of a symbol along a path, one step after the other.
+
+        Each step is a price for `set_mark`, or a mapping of any of mark, last, bid and ask.
+        """
+        for step in path:
+            if isinstance(step, Mapping):
+                self.set_prices(symbol, **step)
+            else:
+                self.set_mark(symbol, step)
+
     # Events
 
     @property
@@ -113,7 +176,9 @@ class Exchange:
 
     def place_order(self, request: NewOrder) -> Order:
         """Accept an order and trade it as far as it goes."""
-        return placing.place(self._at_now(), request)
+        order = placing.place(self._at_now(), request)
+        prices.follow_trades(self.state)
+        return order
 
     def check_order(self, request: NewOrder) -> Order:
         """Judge an order as `place_order` would and return it, changing nothing."""
@@ -121,7 +186,9 @@ class Exchange:
 
     def amend_order(self, request: Amendment) -> Order:
         """Change price and quantity of a resting order."""
-        return cancelling.amend(self._at_now(), request)
+        order = cancelling.amend(self._at_now(), request)
+        prices.follow_trades(self.state)
+        return order
 
     def cancel_order(self, symbol: str, ref: OrderRef) -> Order:
         """Cancel an open order."""
@@ -190,14 +257,15 @@ class Exchange:
             self.state.symbol(symbol)
         return self.state.algos.open(symbol)
 
-    def all_algos(self, symbol: str) -> list[AlgoOrder]:
-        """Return every conditional order of a symbol, oldest first."""
-        self.state.symbol(symbol)
+    def all_algos(self, symbol: str | None = None) -> list[AlgoOrder]:
+        """Return every conditional order of a symbol, or of all, oldest first."""
+        if symbol is not None:
+            self.state.symbol(symbol)
         return self.state.algos.all_of(symbol)
 
     def child_of(self, algo: AlgoOrder) -> Order | None:
-        """Return the order that a conditional order became, None before its trigger."""
-        return self.state.orders.by_id(algo.child_id) if algo.child_id is not None else None
+        """Return the order that a conditional order became, None before its trigger or when forgotten."""
+        return self.state.orders.get(algo.child_id) if algo.child_id is not None else None
 
     # The account
 
@@ -227,3 +295,38 @@ class Exchange:
     def set_hedge_mode(self, hedge_mode: bool) -> None:
         """Change the account between one-way and hedge mode."""
         settings.set_hedge_mode(self._at_now(), hedge_mode)
+
+    def set_multi_assets(self, multi_assets: bool) -> None:
+        """Change the account between Single-Asset and Multi-Assets mode."""
+        settings.set_multi_assets(self._at_now(), multi_assets)
+
+    def move_margin(self, symbol: str, side: str, amount: Decimal, *, adds: bool) -> MarginMove:
+        """Add USDT to the margin of an isolated position, or take it out."""
+        return isolating.move_margin(self._at_now(), symbol, side, amount, adds=adds)
+
+    # What the exchange itself decides
+
+    def restrict(self, restriction: str = "") -> None:
+        """Restrict the account, as risk control does; nothing lifts the restriction.
+
+        Args:
+            restriction: reduce_only (-4087), no_orders (-4088), cooling_off (-4192),
+                quantitative_rules (-4400) or large_position (-4401).
+
+        Raises:
+            ValueError: for any other word.
+        """
+        if restriction and restriction not in RESTRICTIONS:
+            raise ValueError(f"no restriction is called {restriction!r}: use one of {sorted(RESTRICTIONS)}")
+        self.state.account.restriction = restriction
+
+    def set_status(self, symbol: str, status: str) -> None:
+        """Change what may be done with a symbol: TRADING, CLOSE (nothing), or a status between (close only).
+
+        Raises:
+            ExchangeError: -1121.
+            ValueError: for any other word.
+        """
+        if status not in STATUSES:
+            raise ValueError(f"no status is called {status!r}: use one of {STATUSES}")
+        self.state.symbols[symbol] = msgspec.structs.replace(self.state.symbol(symbol), status=status)

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from . import announcing
 from .account import MAKER_RATE, TAKER_RATE
+from .algo import FINAL_STATUSES, AlgoOrder
 from .numbers import money
 from .orders import Order, Trade
 from .positions import Position
@@ -18,7 +19,11 @@ def fill(state: State, order: Order, quantity: Decimal, price: Decimal, *, maker
     order.executed += quantity
     order.quote += quantity * price
     position = state.position_to_change(order.symbol, order.position_side)
+    before = position.amount
     realised = position.apply(quantity * order.sign, price)
+    settings = state.account.of(order.symbol)
+    if settings.margin_type == "ISOLATED":
+        position.isolate(before, price, settings.leverage)
     commission = money(quantity * price * (MAKER_RATE if maker else TAKER_RATE))
     position.realised += realised
     position.update_time = state.account.update_time = now
@@ -37,6 +42,7 @@ def fill(state: State, order: Order, quantity: Decimal, price: Decimal, *, maker
         time=now,
     )
     state.trades.append(trade)
+    state.candles.traded(order.symbol, price, quantity, now)
     change_status(state, order, "PARTIALLY_FILLED" if order.remaining else "FILLED", trade)
     expire_orphans(state, position)
 
@@ -55,9 +61,17 @@ def change_status(state: State, order: Order, status: str, trade: Trade | None =
         return
     if order.algo_id is not None:
         # FINISHED covers filled and cancelled alike (Algo Service documentation, algoStatus).
-        algo = state.algos.by_id(order.algo_id)
-        algo.status, algo.update_time = "FINISHED", order.update_time
-        announcing.algo(state, algo)
+        change_algo_status(state, state.algos.by_id(order.algo_id), "FINISHED")
+
+
+def change_algo_status(state: State, algo: AlgoOrder, status: str) -> None:
+    """Move a conditional order to another status, and tell."""
+    algo.status, algo.update_time = status, state.now
+    if status in FINAL_STATUSES:
+        state.algos.close(algo)
+    elif status != "NEW":
+        state.algos.settle(algo)
+    announcing.algo(state, algo)
 
 
 def expire_orphans(state: State, position: Position) -> None:
@@ -68,9 +82,7 @@ def expire_orphans(state: State, position: Position) -> None:
             and algo.position_side == position.side
             and not position.closable_by(algo.side)
         ):
-            algo.status, algo.update_time = "EXPIRED", state.now
-            state.algos.settle(algo)
-            announcing.algo(state, algo)
+            change_algo_status(state, algo, "EXPIRED")
     for order in state.orders.open_of(position.symbol):
         mine = order.position_side == position.side and order.remaining > 0
         if mine and order.only_reduces and not position.closable_by(order.side):

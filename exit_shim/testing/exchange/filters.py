@@ -17,6 +17,8 @@ from .errors import (
     QUANTITY_OFF_STEP,
     QUANTITY_TOO_LARGE,
     QUANTITY_TOO_SMALL,
+    STOP_PRICE_NEGATIVE,
+    STOP_PRICE_TOO_HIGH,
 )
 from .numbers import decimals, is_multiple, short
 from .symbols import Symbol
@@ -38,6 +40,19 @@ def check_price(symbol: Symbol, price: Decimal) -> None:
         raise PRICE_TOO_LOW.error()
     if not is_multiple(price - symbol.min_price, symbol.tick):
         raise PRICE_OFF_TICK.error()
+
+
+def check_stop_price(symbol: Symbol, price: Decimal) -> None:
+    """Apply PRICE_FILTER to a trigger price.
+
+    Raises:
+        ExchangeError: -4006, -4007, -1111, -4013 or -4014.
+    """
+    if price <= 0:
+        raise STOP_PRICE_NEGATIVE.error()
+    if price > symbol.max_price:
+        raise STOP_PRICE_TOO_HIGH.error()
+    check_price(symbol, price)
 
 
 def check_quantity(symbol: Symbol, quantity: Decimal, *, at_market: bool) -> None:
@@ -64,10 +79,13 @@ def check_percent_price(symbol: Symbol, side: str, price: Decimal, mark: Decimal
     Raises:
         ExchangeError: -4016 or -4024.
     """
-    if side == "BUY" and price > mark * symbol.multiplier_up:
-        raise PRICE_OVER_CAP.error()
-    if side == "SELL" and price < mark * symbol.multiplier_down:
-        raise PRICE_UNDER_FLOOR.error()
+    if not is_within_percent(symbol, side, price, mark):
+        raise (PRICE_OVER_CAP if side == "BUY" else PRICE_UNDER_FLOOR).error()
+
+
+def is_within_percent(symbol: Symbol, side: str, price: Decimal, mark: Decimal) -> bool:
+    """Tell whether PERCENT_PRICE lets an order of `side` trade at `price`."""
+    return price <= mark * symbol.multiplier_up if side == "BUY" else price >= mark * symbol.multiplier_down
 
 
 def check_notional(symbol: Symbol, notional: Decimal) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from .errors import MARGIN_INSUFFICIENT, MAX_POSITION
+from .errors import BALANCE_INSUFFICIENT, MARGIN_INSUFFICIENT, MAX_POSITION
 from .numbers import ZERO, money
 from .orders import Order
 from .positions import Position
@@ -76,15 +76,39 @@ def unrealised_of(state: State, position: Position) -> Decimal:
 
 def available(state: State) -> Decimal:
     """Return what is left to open positions with, never below zero."""
-    bound = sum((margins(state, position).initial for position in active_positions(state)), ZERO)
-    return max(ZERO, state.account.wallet + unrealised(state) - bound)
+    bound = profit = ZERO
+    for position in active_positions(state):
+        found = margins(state, position)
+        if is_isolated(state, position.symbol):
+            bound += found.orders
+        else:
+            bound += found.initial
+            profit += unrealised_of(state, position)
+    return max(ZERO, cross_wallet(state) + profit - bound)
+
+
+def is_isolated(state: State, symbol: str) -> bool:
+    """Tell whether the positions of a symbol have wallets of their own."""
+    return state.account.of(symbol).margin_type == "ISOLATED"
+
+
+def cross_wallet(state: State) -> Decimal:
+    """Return the wallet without what isolated positions hold of it."""
+    return state.account.wallet - sum((position.isolated for position in state.open_positions()), ZERO)
+
+
+def cross_unrealised(state: State) -> Decimal:
+    """Return the unrealised profit of the positions that share the wallet."""
+    shared = (row for row in state.open_positions() if not is_isolated(state, row.symbol))
+    return sum((unrealised_of(state, position) for position in shared), ZERO)
 
 
 def require_margin(state: State, order: Order, price: Decimal) -> None:
     """Refuse an order that opens more than the account can carry.
 
     Raises:
-        ExchangeError: -2019 without the margin, -2027 over what the leverage permits.
+        ExchangeError: -2018 without a balance, -2019 without the margin, -2027 over what the leverage
+            permits.
     """
     if order.only_reduces:
         return
@@ -95,6 +119,8 @@ def require_margin(state: State, order: Order, price: Decimal) -> None:
     after = Exposure(before.position, before.bids + value * buys, before.asks + value * (not buys))
     if after.worst <= before.worst:
         return
+    if state.account.wallet <= 0:
+        raise BALANCE_INSUFFICIENT.error()
     if money((after.worst - before.worst) / settings.leverage) > available(state):
         raise MARGIN_INSUFFICIENT.error()
     if after.worst > state.symbols[order.symbol].max_notional(settings.leverage):

@@ -1,14 +1,12 @@
-"""Orders against the book: on arrival, and when the price comes to those that rest.
-
-The book is as deep as an order needs at its best price.
-"""
+"""Orders against the book: on arrival, and when the price comes to those that rest."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from .errors import FILL_OR_KILL_REJECTED, POST_ONLY_REJECTED
+from .errors import FILL_OR_KILL_REJECTED, MARKET_REJECTED, POST_ONLY_REJECTED
 from .filling import change_status, fill
+from .filters import is_within_percent
 from .market import Quote
 from .orders import Order
 from .state import State
@@ -19,43 +17,148 @@ def taker_price(order: Order, quote: Quote) -> Decimal:
     return quote.ask if order.side == "BUY" else quote.bid
 
 
-def require_time_in_force(order: Order, quote: Quote) -> None:
-    """Refuse a FOK that cannot fill and a GTX that would take.
+def require_time_in_force(state: State, order: Order) -> None:
+    """Refuse a FOK that cannot fill, a GTX that would take, and a MARKET order that finds too bad a price.
 
     Raises:
-        ExchangeError: -5021 or -5022; such an order is not recorded (Binance change log 2023-03-08).
+        ExchangeError: -5021, -5022 or -4131; such an order is not recorded (Binance change log 2023-03-08).
     """
-    crosses = order.crosses(quote.bid, quote.ask)
-    if order.time_in_force == "FOK" and not crosses:
+    if order.time_in_force == "FOK" and not _can_fill(state, order):
         raise FILL_OR_KILL_REJECTED.error()
-    if order.time_in_force == "GTX" and crosses:
+    if order.time_in_force == "GTX" and would_take(state, order):
         raise POST_ONLY_REJECTED.error()
+    if order.type == "MARKET":
+        best = _best(state, order)
+        if best is not None and not _is_bearable(state, order, best[0]):
+            raise MARKET_REJECTED.error()
+
+
+def would_take(state: State, order: Order) -> bool:
+    """Tell whether the order would trade at once, with others or with the account's own orders."""
+    best, own = _best(state, order), _own_ahead(state, order)
+    return own is not None or (best is not None and _reaches(order, best[0]))
 
 
 def match_arrival(state: State, order: Order) -> None:
-    """Trade a new order as taker, or let it rest; an IOC that cannot trade expires."""
-    quote = state.quotes[order.symbol]
-    if order.crosses(quote.bid, quote.ask):
-        _fill_what_it_may(state, order, taker_price(order, quote), maker=False)
-    elif order.time_in_force == "IOC":
+    """Trade a new order as taker as far as it goes; the rest waits, or expires if it may not."""
+    _take(state, order)
+    if order.is_open and (order.type == "MARKET" or order.time_in_force in {"IOC", "FOK"}):
         change_status(state, order, "EXPIRED")
 
 
 def match_resting(state: State, symbol: str) -> None:
     """Trade the resting orders that the book has come to, at their own prices, best price first."""
-    quote = state.quotes[symbol]
-    reachable = [order for order in state.orders.open_of(symbol) if order.crosses(quote.bid, quote.ask)]
-    for order in sorted(reachable, key=lambda order: (-order.sign * order.price, order.priority)):
-        if order.is_open:
-            _fill_what_it_may(state, order, order.price, maker=True)
+    for order in _by_priority(state.orders.open_of(symbol)):
+        while order.is_open:
+            best = _best(state, order)
+            if best is None or not _reaches(order, best[0]):
+                break
+            _trade(state, order, best[1], order.price, maker=True)
 
 
-def _fill_what_it_may(state: State, order: Order, price: Decimal, *, maker: bool) -> None:
-    quantity = order.remaining
+def match_trade(state: State, symbol: str, price: Decimal, quantity: Decimal) -> None:
+    """Trade resting orders against what others trade: `quantity` at `price`, best price first."""
+    left = quantity
+    for order in _by_priority(state.orders.open_of(symbol)):
+        if left > 0 and order.is_open and _reaches(order, price):
+            before = order.executed
+            _trade(state, order, left, order.price, maker=True, from_book=False)
+            left -= order.executed - before
+
+
+def _by_priority(orders: list[Order]) -> list[Order]:
+    return sorted(orders, key=lambda order: (-order.sign * order.price, order.priority))
+
+
+def _take(state: State, order: Order) -> None:
+    while order.is_open:
+        best, own = _best(state, order), _own_ahead(state, order)
+        if own is not None:
+            _prevent_self_trade(state, order, own)
+        elif best is None or not _reaches(order, best[0]) or not _is_bearable(state, order, best[0]):
+            return
+        else:
+            _trade(state, order, best[1], best[0], maker=False)
+
+
+def _best(state: State, order: Order) -> tuple[Decimal, Decimal | None] | None:
+    """Return price and quantity of the best level against an order; no quantity means no end of it."""
+    book = state.books.get(order.symbol)
+    if book is None:
+        return taker_price(order, state.quotes[order.symbol]), None
+    levels = book.against(order.side)
+    return (levels[0].price, levels[0].quantity) if levels else None
+
+
+def _reaches(order: Order, price: Decimal) -> bool:
+    if order.type == "MARKET":
+        return True
+    return order.price >= price if order.side == "BUY" else order.price <= price
+
+
+def _is_bearable(state: State, order: Order, price: Decimal) -> bool:
+    if order.type != "MARKET":
+        return True
+    return is_within_percent(state.symbols[order.symbol], order.side, price, state.quotes[order.symbol].mark)
+
+
+def _can_fill(state: State, order: Order) -> bool:
+    book = state.books.get(order.symbol)
+    if book is None:
+        return _reaches(order, taker_price(order, state.quotes[order.symbol]))
+    return book.fillable(order.side, order.price) >= order.quantity
+
+
+def _trade(
+    state: State,
+    order: Order,
+    available: Decimal | None,
+    price: Decimal,
+    *,
+    maker: bool,
+    from_book: bool = True,
+) -> None:
+    """Fill an order as far as one level and its position go; what may only reduce and cannot expires."""
+    quantity = order.remaining if available is None else min(order.remaining, available)
     if order.only_reduces:
         position = state.position(order.symbol, order.position_side)
         quantity = min(quantity, position.closable_by(order.side))
-    if quantity:
-        fill(state, order, quantity, price, maker=maker)
-    if order.is_open:
-        change_status(state, order, "EXPIRED")
+        if not quantity:
+            change_status(state, order, "EXPIRED")
+            return
+    book = state.books.get(order.symbol)
+    if book is not None and from_book:
+        traded_at = book.against(order.side)[0].price
+        book.take(order.side, quantity)
+        state.note_trade(order.symbol, traded_at)
+    fill(state, order, quantity, price, maker=maker)
+
+
+# Self-trade prevention
+
+
+def _own_ahead(state: State, order: Order) -> Order | None:
+    """Return the own resting order that this one would meet before the best level of the book."""
+    best = _best(state, order)
+    ahead = [
+        own
+        for own in state.orders.open_of(order.symbol)
+        if own.side != order.side
+        and _reaches(order, own.price)
+        and (best is None or order.sign * own.price < order.sign * best[0])
+    ]
+    return min(ahead, key=lambda own: (order.sign * own.price, own.priority)) if ahead else None
+
+
+def _prevent_self_trade(state: State, order: Order, own: Order) -> None:
+    mode = order.self_trade_prevention
+    if mode == "NONE":
+        quantity = min(order.remaining, own.remaining)
+        price = own.price
+        _trade(state, own, quantity, price, maker=True, from_book=False)
+        _trade(state, order, quantity, price, maker=False, from_book=False)
+        return
+    if mode in {"EXPIRE_MAKER", "EXPIRE_BOTH"}:
+        change_status(state, own, "EXPIRED_IN_MATCH")
+    if mode in {"EXPIRE_TAKER", "EXPIRE_BOTH"}:
+        change_status(state, order, "EXPIRED_IN_MATCH")

@@ -7,9 +7,12 @@ from decimal import Decimal
 
 import msgspec
 
+from .aging import KEPT, Aging
 from .errors import DUPLICATE_CLIENT_ID, NO_SUCH_ORDER
 from .numbers import ZERO
 
+#: How long an order without a date lives (New Order documentation, GTC).
+YEAR = 365 * 24 * 60 * 60 * 1000
 OPEN_STATUSES = frozenset({"NEW", "PARTIALLY_FILLED"})
 
 
@@ -78,11 +81,24 @@ class Order(msgspec.Struct, kw_only=True):
     #: Grows with each change that loses the place in the queue.
     priority: int = 0
     modify_id: int | None = None
+    #: How often it was amended.
+    edits: int = 0
+    #: What it was placed as, and its trigger, when it became what it is by triggering (rules before the
+    #: Algo Service).
+    placed_type: str = ""
+    stop_price: Decimal = ZERO
+    working_type: str = "CONTRACT_PRICE"
+    price_protect: bool = False
 
     @property
     def is_open(self) -> bool:
         """Whether it can still be filled or cancelled."""
         return self.status in OPEN_STATUSES
+
+    @property
+    def due(self) -> int:
+        """When it expires, in milliseconds: at its date, or a year after it was made."""
+        return self.good_till_date if self.time_in_force == "GTD" else self.time + YEAR
 
     @property
     def remaining(self) -> Decimal:
@@ -104,11 +120,10 @@ class Order(msgspec.Struct, kw_only=True):
         """Whether it may close but never open: by flag, or in hedge mode by its sides."""
         return self.reduce_only or (self.position_side, self.side) in {("LONG", "SELL"), ("SHORT", "BUY")}
 
-    def crosses(self, bid: Decimal, ask: Decimal) -> bool:
-        """Tell whether it would trade against this book now."""
-        if self.type == "MARKET":
-            return True
-        return self.price >= ask if self.side == "BUY" else self.price <= bid
+    @property
+    def original_type(self) -> str:
+        """What it was placed as."""
+        return self.placed_type or self.type
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,24 +143,41 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderStore:
-    """All orders by id and by client id, with the open ones at hand."""
+    """All orders by id and by client id, with the open ones at hand; closed ones are forgotten in time.
 
-    def __init__(self) -> None:
+    Args:
+        kept: how many closed orders are kept at most.
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
         self._by_id: dict[int, Order] = {}
-        self._by_symbol: dict[str, list[Order]] = {}
+        self._by_symbol: dict[str, dict[int, Order]] = {}
         self._latest_client: dict[tuple[str, str], Order] = {}
         self._open: dict[str, dict[int, Order]] = {}
+        self._aging = Aging(self._forget, kept)
 
     def add(self, order: Order) -> None:
         """Take an accepted order in."""
         self._by_id[order.order_id] = order
-        self._by_symbol.setdefault(order.symbol, []).append(order)
+        self._by_symbol.setdefault(order.symbol, {})[order.order_id] = order
         self._latest_client[order.symbol, order.client_id] = order
         self._open.setdefault(order.symbol, {})[order.order_id] = order
 
     def settle(self, order: Order) -> None:
-        """Take an order that is no longer open from the open ones."""
+        """Take an order that is no longer open from the open ones; it is remembered for a while."""
         self._open.get(order.symbol, {}).pop(order.order_id, None)
+        self._aging.close(order.time, order.order_id, filled=bool(order.executed))
+
+    def forget_old(self, now: int) -> None:
+        """Forget the closed orders that the exchange would no longer show at `now` (ms)."""
+        self._aging.run(now)
+
+    def _forget(self, order_id: int) -> None:
+        order = self._by_id.pop(order_id)
+        del self._by_symbol[order.symbol][order_id]
+        name = order.symbol, order.client_id
+        if self._latest_client.get(name) is order:
+            del self._latest_client[name]
 
     def require_free_client_id(self, symbol: str, client_id: str) -> None:
         """Refuse an id that an open order of the symbol has.
@@ -172,8 +204,18 @@ class OrderStore:
         return order
 
     def by_id(self, order_id: int) -> Order:
-        """Return the order with this id; it must exist."""
+        """Return the order with this id; it must be remembered."""
         return self._by_id[order_id]
+
+    def get(self, order_id: int) -> Order | None:
+        """Return the order with this id, None when it is forgotten."""
+        return self._by_id.get(order_id)
+
+    def restore(self, order: Order) -> None:
+        """Take an order of a saved exchange in, open or closed."""
+        self.add(order)
+        if not order.is_open:
+            self.settle(order)
 
     def open_of(self, symbol: str) -> list[Order]:
         """Return the open orders of a symbol, oldest first; a copy, safe to change orders under."""
@@ -186,4 +228,4 @@ class OrderStore:
 
     def all_of(self, symbol: str | None) -> list[Order]:
         """Return every order of a symbol, or of all, oldest first."""
-        return list(self._by_symbol.get(symbol, ())) if symbol else list(self._by_id.values())
+        return list((self._by_symbol.get(symbol, {}) if symbol else self._by_id).values())

@@ -6,16 +6,27 @@ from decimal import Decimal
 
 from . import announcing
 from .algo import AlgoOrder
-from .errors import CLOSE_POSITION_TYPE, MAX_OPEN_ORDERS, REDUCE_ONLY_REJECTED
+from .errors import (
+    BAD_GOOD_TILL_DATE,
+    CLOSE_POSITION_TYPE,
+    MAX_OPEN_ORDERS,
+    REDUCE_ONLY_FAILED,
+    REDUCE_ONLY_REJECTED,
+)
 from .filters import check_notional, check_percent_price, check_price, check_quantity
 from .margin import require_margin
-from .market import Quote
-from .matching import match_arrival, require_time_in_force, taker_price
+from .matching import match_arrival, require_time_in_force, taker_price, would_take
 from .modes import check_sides
 from .numbers import ZERO
 from .orders import NewOrder, Order
+from .permissions import check_permission
+from .price_match import matched_price
 from .state import State
 from .symbols import Symbol
+
+#: A GTD order may not expire within ten minutes, nor after the year 9999; in milliseconds.
+EARLIEST_DATE = 600_000
+LATEST_DATE = 253_402_300_799_000
 
 
 def place(state: State, request: NewOrder) -> Order:
@@ -38,8 +49,11 @@ def judge(state: State, request: NewOrder) -> Order:
     check_sides(state.account, request.position_side, request.reduce_only)
     if request.close_position:
         raise CLOSE_POSITION_TYPE.error(request.type)
+    if request.time_in_force == "GTD" and not is_good_date(request.good_till_date, state.now):
+        raise BAD_GOOD_TILL_DATE.error()
     state.orders.require_free_client_id(symbol.name, request.client_id)
     order = _draft(state, request, symbol)
+    check_permission(state.account, symbol, only_reduces=order.only_reduces)
     _check_filters(state, order, symbol)
     _require_room(state, order, symbol)
     return order
@@ -56,12 +70,26 @@ def place_child(state: State, algo: AlgoOrder, quantity: Decimal) -> Order:
     order = _draft(state, _as_request(algo, quantity), symbol)
     order.close_position = algo.close_position
     order.algo_id = algo.algo_id
+    if not state.rules.algo_service:
+        _keep_identity(order, algo)
     if order.type == "LIMIT":
         check_percent_price(symbol, order.side, order.price, state.quotes[algo.symbol].mark)
     _require_room(state, order, symbol)
     # The link must stand before the fill that may finish both.
     algo.child_id, algo.status = order.order_id, "TRIGGERED"
     return _accept(state, order, algo)
+
+
+def _keep_identity(order: Order, algo: AlgoOrder) -> None:
+    """Before the Algo Service a stop stayed the same order when it triggered."""
+    order.order_id, order.time = algo.algo_id, algo.create_time
+    order.placed_type, order.stop_price = algo.type, algo.trigger_price
+    order.working_type, order.price_protect = algo.working_type, algo.price_protect
+
+
+def is_good_date(date: int, now: int) -> bool:
+    """Tell whether a GTD order may live until `date` (New Order documentation); both in milliseconds."""
+    return now + EARLIEST_DATE < date < LATEST_DATE
 
 
 def _as_request(algo: AlgoOrder, quantity: Decimal) -> NewOrder:
@@ -93,7 +121,7 @@ def _draft(state: State, request: NewOrder, symbol: Symbol) -> Order:
         type=request.type,
         time_in_force=request.time_in_force,
         quantity=request.quantity,
-        price=_price_of(request, state.quotes[symbol.name]),
+        price=_price_of(state, request),
         reduce_only=bool(request.reduce_only),
         close_position=False,
         price_match=request.price_match,
@@ -105,14 +133,12 @@ def _draft(state: State, request: NewOrder, symbol: Symbol) -> Order:
     )
 
 
-def _price_of(request: NewOrder, quote: Quote) -> Decimal:
+def _price_of(state: State, request: NewOrder) -> Decimal:
     if request.type == "MARKET":
         return ZERO
     if request.price_match == "NONE":
         return request.price
-    opposite = request.price_match.startswith("OPPONENT")
-    # The book has one level, so the fifth best price is the best.
-    return quote.ask if opposite == (request.side == "BUY") else quote.bid
+    return matched_price(state, request.symbol, request.side, request.price_match)
 
 
 def _check_filters(state: State, order: Order, symbol: Symbol) -> None:
@@ -128,13 +154,12 @@ def _check_filters(state: State, order: Order, symbol: Symbol) -> None:
 
 def _require_room(state: State, order: Order, symbol: Symbol) -> None:
     """Refuse what position, margin or time in force do not allow; cap what may only reduce."""
-    quote = state.quotes[symbol.name]
     if order.only_reduces:
         _cap_to_position(state, order)
     if len(state.orders.open_of(symbol.name)) >= symbol.max_orders:
         raise MAX_OPEN_ORDERS.error()
-    require_time_in_force(order, quote)
-    require_margin(state, order, order.price or taker_price(order, quote))
+    require_time_in_force(state, order)
+    require_margin(state, order, order.price or taker_price(order, state.quotes[symbol.name]))
 
 
 def _cap_to_position(state: State, order: Order) -> None:
@@ -143,11 +168,31 @@ def _cap_to_position(state: State, order: Order) -> None:
     if not closable or (not order.reduce_only and order.quantity > closable):
         raise REDUCE_ONLY_REJECTED.error()
     order.quantity = min(order.quantity, closable)
+    if order.reduce_only and order.type == "LIMIT" and not would_take(state, order):
+        _require_no_flip(state, order, closable)
+
+
+def _require_no_flip(state: State, order: Order, closable: Decimal) -> None:
+    """Refuse to rest beside orders that, filled as well, would turn the position."""
+    others = sum(
+        (
+            other.remaining
+            for other in state.orders.open_of(order.symbol)
+            if (other.side, other.position_side) == (order.side, order.position_side)
+            and not other.only_reduces
+        ),
+        ZERO,
+    )
+    if others and others + order.quantity > closable:
+        raise REDUCE_ONLY_FAILED.error()
 
 
 def _accept(state: State, order: Order, algo: AlgoOrder | None = None) -> Order:
-    state.ids.next_order()
+    if order.order_id > state.ids.order:
+        state.ids.next_order()
     state.orders.add(order)
+    if order.type == "LIMIT":
+        state.note_date(order.due)
     if algo is not None:
         announcing.algo(state, algo)
     announcing.arrival(state, order)

@@ -23,6 +23,8 @@ class Position(msgspec.Struct):
     update_time: int = 0
     #: Everything realised here so far, before commission.
     realised: Decimal = ZERO
+    #: The wallet of its own in USDT, under isolated margin.
+    isolated: Decimal = ZERO
 
     @property
     def entry(self) -> Decimal:
@@ -50,6 +52,20 @@ class Position(msgspec.Struct):
         self.cost += opening * price
         return realised
 
+    def isolate(self, before: Decimal, price: Decimal, leverage: int) -> None:
+        """Move the margin of what a fill opened into the own wallet, and release that of what it closed.
+
+        Args:
+            before: the amount before the fill.
+            price: the price of the fill.
+            leverage: the leverage of the symbol.
+        """
+        same_way = before * self.amount > 0
+        kept = min(abs(self.amount), abs(before)) if same_way else ZERO
+        if before:
+            self.isolated = money(self.isolated * kept / abs(before))
+        self.isolated += money((abs(self.amount) - kept) * price / leverage)
+
     def _closed_by(self, quantity: Decimal) -> Decimal:
         # Signed like the position: +2 closes two of a long.
         if self.amount * quantity >= 0:
@@ -65,3 +81,13 @@ class Position(msgspec.Struct):
         # to the last digit what it would have realised at once.
         self.cost = self.cost - (proceeds - realised) if self.amount else ZERO
         return realised
+
+
+class MarginMove(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of an isolated wallet, in USDT."""
+
+    symbol: str
+    side: str
+    amount: Decimal
+    adds: bool
+    time: int

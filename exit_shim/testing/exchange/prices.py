@@ -7,29 +7,66 @@ from decimal import Decimal
 import msgspec
 
 from . import announcing
+from .book import Book
 from .market import Quote, quote_at
-from .matching import match_resting
+from .matching import match_resting, match_trade
 from .state import State
 from .triggers import fire_reached
 
 
 def move(state: State, symbol: str, price: Decimal) -> None:
     """Put mark, last and book of a symbol at `price`; what rests there trades or fires."""
-    set_quote(state, symbol, quote_at(state.symbol(symbol), price))
+    quote = quote_at(state.symbol(symbol), price)
+    state.books.pop(symbol, None)
+    set_quote(state, symbol, quote)
 
 
 def change(state: State, symbol: str, **prices: Decimal) -> None:
-    """Change some of mark, last, bid and ask of a symbol; what rests there trades or fires."""
+    """Change some of mark, last, bid and ask of a symbol; what rests there trades or fires.
+
+    A book of levels stays as long as neither bid nor ask is given.
+    """
     state.symbol(symbol)
-    set_quote(state, symbol, msgspec.structs.replace(state.quotes[symbol], **prices))
+    quote = msgspec.structs.replace(state.quotes[symbol], **prices)
+    if {"bid", "ask"} & set(prices):
+        state.books.pop(symbol, None)
+    set_quote(state, symbol, quote)
+
+
+def set_book(state: State, symbol: str, book: Book) -> None:
+    """Give a symbol a book of levels; what rests within its reach trades as far as it goes."""
+    state.symbol(symbol)
+    state.books[symbol] = book
+    set_quote(state, symbol, _at_best(state.quotes[symbol], book))
+
+
+def trade(state: State, symbol: str, price: Decimal, quantity: Decimal) -> None:
+    """Let others trade `quantity` at `price`: resting orders share in it, and the last price follows."""
+    state.symbol(symbol)
+    match_trade(state, symbol, price, quantity)
+    set_quote(state, symbol, msgspec.structs.replace(state.quotes[symbol], last=price))
 
 
 def set_quote(state: State, symbol: str, quote: Quote) -> None:
     """Take new prices: first the resting orders trade, then conditional orders fire."""
     state.quotes[symbol] = quote
+    state.candles.add(symbol, quote.last, state.now)
     announcing.quote(state, symbol)
     match_resting(state, symbol)
     fire_reached(state, symbol)
+    follow_trades(state)
+
+
+def follow_trades(state: State) -> None:
+    """Let the price of each symbol whose levels were traded follow, and fire what that reaches."""
+    while state.traded:
+        symbol, last = state.traded.popitem()
+        book = state.books.get(symbol)
+        quote = msgspec.structs.replace(state.quotes[symbol], last=last)
+        state.quotes[symbol] = quote if book is None else _at_best(quote, book)
+        state.candles.add(symbol, last, state.now)
+        announcing.quote(state, symbol)
+        fire_reached(state, symbol)
 
 
 def ask(state: State, symbol: str) -> Quote:
@@ -38,3 +75,10 @@ def ask(state: State, symbol: str) -> Quote:
     if price is not None:
         move(state, symbol, price)
     return state.quotes[symbol]
+
+
+def _at_best(quote: Quote, book: Book) -> Quote:
+    # An empty side keeps the price it was last seen at.
+    bid = book.bids[0].price if book.bids else quote.bid
+    ask = book.asks[0].price if book.asks else quote.ask
+    return msgspec.structs.replace(quote, bid=bid, ask=ask)

@@ -11,12 +11,16 @@ from .errors import (
     INVALID_ORDER_TYPE,
     INVALID_PARAMETER,
     INVALID_POSITION_SIDE,
+    INVALID_PRICE_MATCH,
     INVALID_REDUCE_ONLY,
     INVALID_RESPONSE_TYPE,
+    INVALID_SELF_TRADE_PREVENTION,
     INVALID_SIDE,
     INVALID_TIME_IN_FORCE,
+    INVALID_WORKING_TYPE,
     MANDATORY,
     NOT_REQUIRED,
+    PRICE_MATCH_TYPE,
     USE_ALGO_SERVICE,
 )
 from .numbers import ZERO
@@ -132,6 +136,8 @@ def _check_mandatory(params: Params, market: bool) -> None:
         for name in ("timeInForce", "price"):
             if params.text(name) is not None:
                 raise NOT_REQUIRED.error(name.lower())
+        if _price_match(params) != "NONE":
+            raise PRICE_MATCH_TYPE.error()
         return
     params.required("timeInForce")
     if _price_match(params) == "NONE":
@@ -161,11 +167,14 @@ def _position_side(params: Params) -> str:
 
 def _working_type(params: Params) -> str:
     allowed = ("MARK_PRICE", "CONTRACT_PRICE")
-    return params.choice("workingType", allowed, INVALID_PARAMETER) or "CONTRACT_PRICE"
+    value = params.text("workingType") or "CONTRACT_PRICE"
+    if value not in allowed:
+        raise INVALID_WORKING_TYPE.error(value)
+    return value
 
 
 def _price_match(params: Params) -> str:
-    value = params.choice("priceMatch", PRICE_MATCHES, INVALID_PARAMETER) or "NONE"
+    value = params.choice("priceMatch", PRICE_MATCHES, INVALID_PRICE_MATCH) or "NONE"
     if value != "NONE" and params.text("price") is not None:
         raise BAD_COMBINATION.error()
     return value
@@ -173,7 +182,7 @@ def _price_match(params: Params) -> str:
 
 def _self_trade_prevention(params: Params) -> str:
     name = "selfTradePreventionMode"
-    return params.choice(name, SELF_TRADE_PREVENTIONS, INVALID_PARAMETER) or "EXPIRE_MAKER"
+    return params.choice(name, SELF_TRADE_PREVENTIONS, INVALID_SELF_TRADE_PREVENTION) or "EXPIRE_MAKER"
 
 
 def _good_till_date(params: Params) -> int:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from .account import Account
+from .aging import KEPT, LONGEST
 from .algo import AlgoStore
+from .book import Book
+from .candles import Candles
 from .errors import INVALID_SYMBOL
 from .events import Feed
 from .market import Market, Quote
 from .orders import OrderStore, Trade
-from .positions import Position
+from .positions import MarginMove, Position
+from .rules import Rules
 from .symbols import Symbol
 
 #: Milliseconds since 1970.
@@ -62,7 +68,21 @@ class State:
     orders: OrderStore = field(default_factory=OrderStore)
     algos: AlgoStore = field(default_factory=AlgoStore)
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
-    trades: list[Trade] = field(default_factory=list)
+    trades: deque[Trade] = field(default_factory=lambda: deque(maxlen=KEPT))
+    #: Books of levels; a symbol without one trades without end at its best prices.
+    books: dict[str, Book] = field(default_factory=dict)
+    candles: Candles = field(default_factory=Candles)
+    #: The last prices at which levels were traded in the running operation, by symbol.
+    traded: dict[str, Decimal] = field(default_factory=dict)
+    #: When the next open order comes to its date; None when none has one.
+    next_date: int | None = None
+    #: Conditional orders that have been reached and wait to be placed: when they will be, and which.
+    triggering: list[tuple[int, int]] = field(default_factory=list)
+    #: Milliseconds between the reach of a trigger and the order that it becomes.
+    trigger_delay: int = 0
+    #: What was moved into and out of isolated positions.
+    margin_moves: deque[MarginMove] = field(default_factory=lambda: deque(maxlen=KEPT))
+    rules: Rules = field(default_factory=Rules)
     ids: Ids = field(default_factory=Ids)
     #: When the open orders of a symbol are to be cancelled (countdownCancelAll), in milliseconds.
     countdowns: dict[str, int] = field(default_factory=dict)
@@ -77,6 +97,21 @@ class State:
         if name not in self.symbols:
             raise INVALID_SYMBOL.error()
         return self.symbols[name]
+
+    def note_trade(self, symbol: str, price: Decimal) -> None:
+        """Remember that levels of a symbol were traded: its prices follow at the end of the operation."""
+        self.traded[symbol] = price
+
+    def note_date(self, due: int) -> None:
+        """Remember that an open order comes to its date at `due` (ms)."""
+        self.next_date = due if self.next_date is None else min(self.next_date, due)
+
+    def forget_old(self) -> None:
+        """Forget what the exchange would no longer show."""
+        self.orders.forget_old(self.now)
+        self.algos.forget_old(self.now)
+        while self.trades and self.trades[0].time < self.now - LONGEST:
+            self.trades.popleft()
 
     def position(self, symbol: str, side: str) -> Position:
         """Return a position, flat when nothing was ever traded there."""

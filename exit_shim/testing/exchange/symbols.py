@@ -45,6 +45,8 @@ class Symbol(msgspec.Struct, frozen=True, kw_only=True):
     max_leverage: int = 125
     max_orders: int = 200
     maintenance_rate: Decimal = Decimal("0.004")
+    #: TRADING; CLOSE takes no order, any other status none that opens.
+    status: str = "TRADING"
 
     @property
     def name(self) -> str:

@@ -5,16 +5,29 @@ from __future__ import annotations
 from .cancelling import cancel_all
 from .filling import change_status
 from .state import State
+from .triggers import place_triggered
 
 
 def run_due(state: State) -> None:
-    """Do what has come due since the last request: countdowns and good-till dates."""
+    """Do what has come due since the last request: countdowns, good-till dates, triggered orders."""
     now = state.now
     for symbol in [symbol for symbol, due in state.countdowns.items() if due <= now]:
         del state.countdowns[symbol]
         cancel_all(state, symbol)
-    for order in [order for order in state.orders.open() if 0 < order.good_till_date <= now]:
-        change_status(state, order, "EXPIRED")
+    if state.next_date is not None and state.next_date <= now:
+        _expire_dated(state)
+    if state.triggering and state.triggering[0][0] <= now:
+        place_triggered(state)
+
+
+def _expire_dated(state: State) -> None:
+    state.next_date = None
+    for order in list(state.orders.open()):
+        due = order.due
+        if due <= state.now:
+            change_status(state, order, "EXPIRED")
+        else:
+            state.note_date(due)
 
 
 def set_countdown(state: State, symbol: str, duration: int) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from . import announcing
 from .algo import AlgoOrder
 from .errors import REDUCE_ONLY_REJECTED, ExchangeError
+from .filling import change_algo_status
 from .market import Quote
 from .placing import place_child
 from .state import State
@@ -23,6 +24,14 @@ def fire_reached(state: State, symbol: str) -> None:
             _fire(state, algo)
 
 
+def place_triggered(state: State) -> None:
+    """Place the orders whose delay after the trigger has passed."""
+    due = [algo_id for at, algo_id in state.triggering if at <= state.now]
+    state.triggering = [row for row in state.triggering if row[0] > state.now]
+    for algo_id in due:
+        _place(state, state.algos.by_id(algo_id))
+
+
 def _watch(state: State, algo: AlgoOrder, quote: Quote) -> bool:
     waited = not algo.activated
     fires = algo.watch(quote)
@@ -37,16 +46,20 @@ def _is_protected(algo: AlgoOrder, symbol: Symbol, quote: Quote) -> bool:
 
 
 def _fire(state: State, algo: AlgoOrder) -> None:
-    state.algos.settle(algo)
-    algo.trigger_time = algo.update_time = state.now
-    algo.status = "TRIGGERING"
-    announcing.algo(state, algo)
+    algo.trigger_time = state.now
+    change_algo_status(state, algo, "TRIGGERING")
+    if state.trigger_delay:
+        state.triggering.append((state.now + state.trigger_delay, algo.algo_id))
+    else:
+        _place(state, algo)
+
+
+def _place(state: State, algo: AlgoOrder) -> None:
     try:
         place_child(state, algo, _quantity(state, algo))
     except ExchangeError as refused:
-        algo.status = "REJECTED"
         algo.reject_reason = reject_reason(refused)
-        announcing.algo(state, algo)
+        change_algo_status(state, algo, "REJECTED")
 
 
 def _quantity(state: State, algo: AlgoOrder) -> Decimal:

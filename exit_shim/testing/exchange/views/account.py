@@ -10,7 +10,10 @@ from exit_shim.testing.exchange.margin import (
     Margins,
     active_positions,
     available,
+    cross_unrealised,
+    cross_wallet,
     exposure,
+    is_isolated,
     margins,
     unrealised,
     unrealised_of,
@@ -48,8 +51,8 @@ def balance(state: State) -> list[Json]:
             "accountAlias": "SgsR",
             "asset": "USDT",
             "balance": _money(state.account.wallet),
-            "crossWalletBalance": _money(state.account.wallet),
-            "crossUnPnl": _money(unrealised(state)),
+            "crossWalletBalance": _money(cross_wallet(state)),
+            "crossUnPnl": _money(cross_unrealised(state)),
             "availableBalance": free,
             "maxWithdrawAmount": free,
             "marginAvailable": True,
@@ -68,7 +71,7 @@ def account_v2(state: State) -> Json:
         "canWithdraw": True,
         "tradeGroupId": -1,
         "updateTime": 0,
-        "multiAssetsMargin": False,
+        "multiAssetsMargin": state.account.multi_assets,
         **_totals(state),
         "assets": [_asset(state)],
         "positions": [_position_v2(state, row) for row in every_position(state, None)],
@@ -95,12 +98,13 @@ def break_even(position: Position) -> Decimal:
 
 
 def liquidation(state: State, position: Position) -> Decimal:
-    """Return the mark price at which this position alone would use the wallet up, zero for never."""
+    """Return the mark price at which this position alone would use its wallet up, zero for never."""
     rate = state.symbols[position.symbol].maintenance_rate
     side = 1 if position.amount > 0 else -1
     if not position.amount:
         return ZERO
-    price = (state.account.wallet - position.cost) / (abs(position.amount) * (rate - side))
+    wallet = position.isolated if is_isolated(state, position.symbol) else cross_wallet(state)
+    price = (wallet - position.cost) / (abs(position.amount) * (rate - side))
     return max(price, ZERO)
 
 
@@ -126,8 +130,8 @@ def _totals(state: State) -> Json:
         "totalMarginBalance": _money(state.account.wallet + profit),
         "totalPositionInitialMargin": _money(sum((row.position for row in bound), ZERO)),
         "totalOpenOrderInitialMargin": _money(sum((row.orders for row in bound), ZERO)),
-        "totalCrossWalletBalance": _money(state.account.wallet),
-        "totalCrossUnPnl": _money(profit),
+        "totalCrossWalletBalance": _money(cross_wallet(state)),
+        "totalCrossUnPnl": _money(cross_unrealised(state)),
         "availableBalance": free,
         "maxWithdrawAmount": free,
     }
@@ -161,10 +165,10 @@ def _price(value: Decimal) -> str:
     return short(value.quantize(Decimal("1e-12"))) if value else "0.0"
 
 
-def _isolated(state: State, position: Position, bound: Margins) -> tuple[str, str]:
-    if state.account.of(position.symbol).margin_type == "CROSSED" or not position.amount:
+def _isolated(state: State, position: Position) -> tuple[str, str]:
+    if not is_isolated(state, position.symbol) or not position.amount:
         return "0.00000000", "0.00000000"
-    return _money(bound.position + unrealised_of(state, position)), _money(bound.position)
+    return _money(position.isolated + unrealised_of(state, position)), _money(position.isolated)
 
 
 def _margin_fields(state: State, position: Position, bound: Margins) -> Json:
@@ -183,7 +187,7 @@ def _order_notionals(found: Exposure) -> Json:
 def position_risk_row(state: State, position: Position) -> Json:
     """Element of GET /fapi/v3/positionRisk."""
     bound, found = margins(state, position), exposure(state, position)
-    isolated_margin, isolated_wallet = _isolated(state, position, bound)
+    isolated_margin, isolated_wallet = _isolated(state, position)
     return {
         "symbol": position.symbol,
         "positionSide": position.side,
@@ -205,8 +209,7 @@ def position_risk_row(state: State, position: Position) -> Json:
 
 
 def _risk_v2(state: State, position: Position) -> Json:
-    bound = margins(state, position)
-    isolated_margin, isolated_wallet = _isolated(state, position, bound)
+    isolated_margin, isolated_wallet = _isolated(state, position)
     settings = state.account.of(position.symbol)
     mark = state.quotes[position.symbol].mark
     return {
@@ -247,7 +250,7 @@ def _position_v2(state: State, position: Position) -> Json:
         "positionSide": position.side,
         "positionAmt": _amount(state, position),
         "notional": _money(found.position),
-        "isolatedWallet": _isolated(state, position, bound)[1],
+        "isolatedWallet": _isolated(state, position)[1],
         "updateTime": position.update_time,
         **_order_notionals(found),
     }
@@ -255,7 +258,7 @@ def _position_v2(state: State, position: Position) -> Json:
 
 def _position_v3(state: State, position: Position) -> Json:
     bound = margins(state, position)
-    isolated_margin, isolated_wallet = _isolated(state, position, bound)
+    isolated_margin, isolated_wallet = _isolated(state, position)
     return {
         "symbol": position.symbol,
         "positionSide": position.side,

@@ -1,0 +1,39 @@
+"""What an account or a symbol may not do for the time being."""
+
+from __future__ import annotations
+
+from .account import Account
+from .errors import (
+    COOLING_OFF,
+    LARGE_POSITION,
+    NO_ORDER_PERMITTED,
+    NOT_FOR_OPENING,
+    ONLY_REDUCE_PERMITTED,
+    QUANTITATIVE_RULES,
+    SYMBOL_CLOSED,
+)
+from .symbols import Symbol
+
+#: Why an account may not open positions, and what it is answered with; "no_orders" forbids closing too.
+RESTRICTIONS = {
+    "reduce_only": ONLY_REDUCE_PERMITTED,
+    "no_orders": NO_ORDER_PERMITTED,
+    "cooling_off": COOLING_OFF,
+    "quantitative_rules": QUANTITATIVE_RULES,
+    "large_position": LARGE_POSITION,
+}
+STATUSES = ("TRADING", "PENDING_TRADING", "PRE_SETTLE", "SETTLING", "CLOSE")
+
+
+def check_permission(account: Account, symbol: Symbol, *, only_reduces: bool) -> None:
+    """Refuse what the symbol's status or a restriction of the account forbids.
+
+    Raises:
+        ExchangeError: -4141 or -4140 for the symbol, -4087, -4088, -4192, -4400 or -4401 for the account.
+    """
+    if symbol.status == "CLOSE":
+        raise SYMBOL_CLOSED.error()
+    if symbol.status != "TRADING" and not only_reduces:
+        raise NOT_FOR_OPENING.error()
+    if account.restriction and (account.restriction == "no_orders" or not only_reduces):
+        raise RESTRICTIONS[account.restriction].error()

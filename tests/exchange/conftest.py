@@ -1,16 +1,19 @@
 """A local exchange, genuine clients on it, and the same endpoints without a socket."""
 
+import asyncio
 from contextlib import contextmanager
 
+import aiohttp
 import pytest
 import pytest_asyncio
-from binance import AsyncClient, Client
+from binance import AsyncClient, BinanceSocketManager, Client
 from binance.exceptions import BinanceAPIException
 
 from exit_shim.testing import Exchange, ExchangeError, LocalExchange
 from exit_shim.testing.exchange.params import Params
 from exit_shim.testing.http.call import Call
 from exit_shim.testing.http.routes import ROUTES
+from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 START = 1_790_000_000_000
 
@@ -129,3 +132,100 @@ async def async_client(exchange):
     made = await _at(exchange.url, AsyncClient).create("local-key", "local-secret")
     yield made
     await made.close_connection()
+
+
+class Streams:
+    """Genuine asynchronous clients on a local exchange, and what their sockets hear."""
+
+    def __init__(self, exchange, clock):
+        self.exchange = exchange
+        self.clock = clock
+        self.client = None
+        self.manager = None
+        self._sockets = []
+
+    async def connect(self):
+        self.client = await AsyncClient.create(LOCAL_KEY, LOCAL_SECRET)
+        self.manager = BinanceSocketManager(self.client)
+        return self
+
+    async def open(self, socket):
+        """Connect a socket of python-binance; it is closed at the end of the test."""
+        await socket.connect()
+        self._sockets.append(socket)
+        return socket
+
+    async def user(self):
+        return await self.open(self.manager.futures_user_socket())
+
+    async def hear(self, socket, count):
+        return [await asyncio.wait_for(socket.recv(), 5) for _ in range(count)]
+
+    async def order(self, side, quantity, **more):
+        """A MARKET order on BTCUSDT, or what `more` makes of it."""
+        given = {"symbol": "BTCUSDT", "side": side, "type": "MARKET", "quantity": quantity}
+        return await self.client.futures_create_order(**{**given, **more})
+
+    async def limit(self, side, quantity, price, **more):
+        kind = {"type": "LIMIT", "timeInForce": "GTC", "price": price}
+        return await self.order(side, quantity, **{**kind, **more})
+
+    async def stop(self, side, **more):
+        """A conditional order on BTCUSDT."""
+        given = {"symbol": "BTCUSDT", "side": side, "type": "STOP_MARKET"}
+        return await self.client.futures_create_order(**{**given, **more})
+
+    def advance(self, milliseconds):
+        """Let time pass for the exchange and for the client's timestamps."""
+        self.clock.advance(milliseconds)
+        self.client.timestamp_offset += milliseconds
+
+    async def close(self):
+        if self.client.ws_future.ws is not None:
+            self._sockets.append(self.client.ws_future)
+        closing = [asyncio.create_task(socket.close()) for socket in self._sockets]
+        await asyncio.sleep(0)  # each now waits for its read loop, which may wait 10 s for a message
+        await asyncio.to_thread(self.exchange.stop)
+        await asyncio.gather(*closing)
+        await self.client.close_connection()
+
+
+@pytest_asyncio.fixture
+async def make_streams():
+    """Make a local exchange on a clock of its own, with clients pointed at it."""
+    made, pointers = [], []
+
+    async def make(**options):
+        clock = ManualClock()
+        exchange = LocalExchange(clock=clock, **options).start()
+        pointers.append(pointed_at(exchange.url, exchange.register))
+        pointers[-1].__enter__()
+        made.append(Streams(exchange, clock))
+        return await made[-1].connect()
+
+    yield make
+    for streams in made:
+        await streams.close()
+        assert streams.exchange.internal_errors == []
+    for pointer in reversed(pointers):
+        pointer.__exit__(None, None, None)
+
+
+@pytest_asyncio.fixture
+async def streams(make_streams):
+    return await make_streams()
+
+
+@pytest_asyncio.fixture
+async def connect(streams):
+    """Open a WebSocket at an address of `streams`, without python-binance."""
+    async with aiohttp.ClientSession() as session:
+        opened = []
+
+        async def open_at(address):
+            opened.append(await session.ws_connect(streams.exchange.url + address))
+            return opened[-1]
+
+        yield open_at
+        for socket in opened:
+            await socket.close()

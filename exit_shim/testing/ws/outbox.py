@@ -21,15 +21,11 @@ class Outbox:
     Args:
         loop: the event loop of the connection.
         drop: ends the connection at once; called in the loop when the queue overflows.
-        limit: how many messages may wait.
     """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, drop: Callable[[], object], limit: int = LARGEST_BACKLOG
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, drop: Callable[[], object]) -> None:
         self._loop = loop
         self._drop = drop
-        self._limit = limit
         self._messages: deque[str] = deque()
         self._news = asyncio.Event()
         self._woken = False
@@ -39,7 +35,7 @@ class Outbox:
         """Queue a message; after `close`, or once the queue has overflowed, it goes nowhere."""
         if self._closed:
             return
-        if len(self._messages) >= self._limit:
+        if len(self._messages) >= LARGEST_BACKLOG:
             self._closed = True
             self._messages.clear()
             self._loop.call_soon_threadsafe(self._drop)

@@ -5,17 +5,23 @@ import pytest
 DAY = 24 * 60 * 60 * 1000
 
 
+def ids(api):
+    return [row["orderId"] for row in api.get("allOrders", symbol="BTCUSDT", orderId=1)]
+
+
 def test_orders_without_a_fill_are_gone_after_three_days(api, refused):
     """A cancelled order is found for three days after it was made; a filled one stays."""
     cancelled = api.limit("BUY", "0.010", "59000")
     api.delete("order", symbol="BTCUSDT", orderId=cancelled["orderId"])
     filled = api.order("BUY", "0.010")
     api.clock.advance(3 * DAY)
-    assert len(api.get("allOrders", symbol="BTCUSDT")) == 2
+    assert len(api.get("allOrders", symbol="BTCUSDT", orderId=1)) == 2
     api.clock.advance(1)
     with refused(-2013):
         api.get("order", symbol="BTCUSDT", orderId=cancelled["orderId"])
-    assert [row["orderId"] for row in api.get("allOrders", symbol="BTCUSDT")] == [filled["orderId"]]
+    assert [row["orderId"] for row in api.get("allOrders", symbol="BTCUSDT", orderId=1)] == [
+        filled["orderId"]
+    ]
 
 
 def test_everything_closed_is_gone_after_ninety_days(api, refused):
@@ -25,8 +31,10 @@ def test_everything_closed_is_gone_after_ninety_days(api, refused):
     api.clock.advance(90 * DAY + 1)
     with refused(-2013):
         api.get("order", symbol="BTCUSDT", origClientOrderId="mine")
-    assert api.get("userTrades", symbol="BTCUSDT") == []
-    assert [row["orderId"] for row in api.get("allOrders", symbol="BTCUSDT")] == [resting["orderId"]]
+    assert api.get("userTrades", symbol="BTCUSDT", fromId=1) == []
+    assert [row["orderId"] for row in api.get("allOrders", symbol="BTCUSDT", orderId=1)] == [
+        resting["orderId"]
+    ]
 
 
 def test_an_order_without_a_date_lives_a_year(api):
@@ -47,7 +55,7 @@ def test_conditional_orders_age_alike(api, refused):
     api.engine.set_mark("BTCUSDT", "59000")
     waiting = api.algo("SELL", triggerPrice="50000", quantity="0.010")
     api.clock.advance(3 * DAY + 1)
-    rows = api.get("allAlgoOrders", symbol="BTCUSDT")
+    rows = api.get("allAlgoOrders", symbol="BTCUSDT", algoId=1)
     assert [row["algoId"] for row in rows] == [finished["algoId"], waiting["algoId"]]
     api.clock.advance(87 * DAY)
     with refused(-2013):
@@ -62,9 +70,9 @@ def test_only_so_many_closed_ones_are_kept(make_api, kept):
     resting = api.limit("BUY", "0.010", "59000")
     for number in range(10):
         api.order("BUY", "0.010", newClientOrderId=f"n{number}")
-    found = [row["clientOrderId"] for row in api.get("allOrders", symbol="BTCUSDT")]
+    found = [row["clientOrderId"] for row in api.get("allOrders", symbol="BTCUSDT", orderId=1)]
     assert found == [resting["clientOrderId"], *[f"n{number}" for number in range(10 - kept, 10)]]
-    assert len(api.get("userTrades", symbol="BTCUSDT")) == kept
+    assert len(api.get("userTrades", symbol="BTCUSDT", fromId=1)) == kept
 
 
 def test_a_finished_algo_outlives_its_child(make_api):
@@ -73,5 +81,5 @@ def test_a_finished_algo_outlives_its_child(make_api):
     api.algo("SELL", triggerPrice="59000", quantity="0.010")
     api.engine.set_mark("BTCUSDT", "59000")
     api.order("BUY", "0.010")
-    (row,) = api.get("allAlgoOrders", symbol="BTCUSDT")
+    (row,) = api.get("allAlgoOrders", symbol="BTCUSDT", algoId=1)
     assert (row["algoStatus"], row["actualOrderId"]) == ("FINISHED", "")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from exit_shim.testing.exchange.errors import INVALID_PARAMETER, MANDATORY
+from exit_shim.testing.exchange.errors import INVALID_PARAMETER, INVALID_POSITION_SIDE, MANDATORY
+from exit_shim.testing.exchange.reading import POSITION_SIDES
 from exit_shim.testing.exchange.views import account as views
+from exit_shim.testing.exchange.views import market_data as data_views
+from exit_shim.testing.exchange.views import money as money_views
 from exit_shim.testing.exchange.views.market import order_limits as order_limits_view
 
 from .call import Call, Json
+from .paging import limit_of, oldest, week_of, window_of, within
 
 SUCCESS: dict[str, object] = {"code": 200, "msg": "success"}
 
@@ -64,6 +68,67 @@ def set_position_mode(call: Call) -> Json:
 def position_mode(call: Call) -> Json:
     """GET /fapi/v1/positionSide/dual."""
     return {"dualSidePosition": call.engine.hedge_mode}
+
+
+def set_assets_mode(call: Call) -> Json:
+    """POST /fapi/v1/multiAssetsMargin."""
+    wanted = call.params.boolean("multiAssetsMargin")
+    if wanted is None:
+        raise MANDATORY.error("multiassetsmargin")
+    call.engine.set_multi_assets(wanted)
+    return dict(SUCCESS)
+
+
+def assets_mode(call: Call) -> Json:
+    """GET /fapi/v1/multiAssetsMargin."""
+    return {"multiAssetsMargin": call.engine.state.account.multi_assets}
+
+
+def move_margin(call: Call) -> Json:
+    """POST /fapi/v1/positionMargin: type 1 adds, 2 takes out."""
+    symbol, amount = call.params.required("symbol"), call.params.required_decimal("amount")
+    call.params.required("type")
+    kind = call.params.choice("type", ("1", "2"), INVALID_PARAMETER)
+    side = call.params.choice("positionSide", POSITION_SIDES, INVALID_POSITION_SIDE) or "BOTH"
+    move = call.engine.move_margin(symbol, side, amount, adds=kind == "1")
+    text = "Successfully modify position margin."
+    return {"amount": float(move.amount), "code": 200, "msg": text, "type": int(kind or 1)}
+
+
+def margin_moves(call: Call) -> Json:
+    """GET /fapi/v1/positionMargin/history."""
+    symbol, kind = call.params.required("symbol"), call.params.integer("type")
+    call.engine.state.symbol(symbol)
+    window = window_of(call.params, call.engine.now())
+    found = [
+        move
+        for move in call.engine.state.margin_moves
+        if move.symbol == symbol and kind in {None, 1 if move.adds else 2}
+    ]
+    timely = within(window, found, lambda move: move.time)
+    return [money_views.margin_move(move) for move in oldest(call.params, timely)]
+
+
+def income(call: Call) -> Json:
+    """GET /fapi/v1/income: of the last seven days unless times are sent, oldest first."""
+    symbol, kind = _symbol(call), call.params.text("incomeType")
+    window = week_of(call.params, call.engine.now(), from_id=False)
+    trades = within(window, call.engine.trades(symbol), lambda trade: trade.time)
+    rows = [row for row in money_views.income(trades) if kind in {None, row["incomeType"]}]
+    return rows[: limit_of(call.params, usual=100)]
+
+
+def commission_rate(call: Call) -> Json:
+    """GET /fapi/v1/commissionRate."""
+    return data_views.commission_rate(call.engine.state.symbol(call.params.required("symbol")))
+
+
+def leverage_brackets(call: Call) -> Json:
+    """GET /fapi/v1/leverageBracket."""
+    name = _symbol(call)
+    if name is not None:
+        return data_views.leverage_brackets(call.engine.state.symbols[name])
+    return [data_views.leverage_brackets(symbol) for symbol in call.engine.state.symbols.values()]
 
 
 def symbol_config(call: Call) -> Json:

@@ -7,7 +7,7 @@ from exit_shim.testing.exchange.views import algo as views
 
 from .call import Call, Json
 from .orders import DONE
-from .paging import newest, within
+from .paging import newest, week_of, within
 
 
 def place(call: Call) -> Json:
@@ -37,9 +37,10 @@ def list_open(call: Call) -> Json:
 
 def list_all(call: Call) -> Json:
     """GET /fapi/v1/allAlgoOrders: from `algoId` on, the newest `limit`, oldest first."""
-    symbol, first = call.params.required("symbol"), call.params.integer("algoId") or 0
-    found = [algo for algo in call.engine.all_algos(symbol) if algo.algo_id >= first]
-    timely = within(call.params, found, lambda algo: algo.create_time)
+    symbol, first = call.params.required("symbol"), call.params.integer("algoId")
+    window = week_of(call.params, call.engine.now(), from_id=first is not None)
+    found = [algo for algo in call.engine.all_algos(symbol) if algo.algo_id >= (first or 0)]
+    timely = within(window, found, lambda algo: algo.create_time)
     contract = call.engine.state.symbols[symbol]
     return [views.listed(algo, contract, call.engine.child_of(algo)) for algo in newest(call.params, timely)]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from exit_shim.testing.exchange.engine import Exchange
 from exit_shim.testing.exchange.params import Params
 
-Json = dict[str, object] | list[dict[str, object]]
+Json = dict[str, object] | list[dict[str, object]] | list[list[object]]
 
 
 @dataclass(frozen=True)

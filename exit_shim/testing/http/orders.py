@@ -11,6 +11,7 @@ from exit_shim.testing.exchange.errors import (
     EITHER,
     INVALID_BATCH_SIZE,
     INVALID_PARAMETER,
+    TOO_MANY_CANCELS,
     ExchangeError,
 )
 from exit_shim.testing.exchange.orders import Order, OrderRef
@@ -19,7 +20,7 @@ from exit_shim.testing.exchange.reading import read_amendment, read_order, read_
 from exit_shim.testing.exchange.views import orders as views
 
 from .call import Call, Json
-from .paging import newest, oldest, within
+from .paging import newest, oldest, week_of, within
 
 DONE: dict[str, object] = {"code": 200, "msg": "The operation of cancel all open order is done."}
 LARGEST_BATCH = 5
@@ -39,8 +40,7 @@ def test(call: Call) -> Json:
 
 def amend(call: Call) -> Json:
     """PUT /fapi/v1/order."""
-    order = call.engine.amend_order(read_amendment(call.params))
-    return views.amended(order, call.engine.state.symbols[order.symbol])
+    return _amend(call, call.params)
 
 
 def cancel(call: Call) -> Json:
@@ -65,9 +65,11 @@ def list_open(call: Call) -> Json:
 
 def list_all(call: Call) -> Json:
     """GET /fapi/v1/allOrders: the newest `limit`, oldest first."""
-    first = call.params.integer("orderId") or 0
-    found = [order for order in call.engine.all_orders(call.params.text("symbol")) if order.order_id >= first]
-    timely = within(call.params, found, lambda order: order.time)
+    first = call.params.integer("orderId")
+    window = week_of(call.params, call.engine.now(), from_id=first is not None)
+    orders = call.engine.all_orders(call.params.text("symbol"))
+    found = [order for order in orders if order.order_id >= (first or 0)]
+    timely = within(window, found, lambda order: order.time)
     return [
         views.listed(order, call.engine.state.symbols[order.symbol]) for order in newest(call.params, timely)
     ]
@@ -79,12 +81,13 @@ def list_trades(call: Call) -> Json:
     first, of_order = call.params.integer("fromId"), call.params.integer("orderId")
     if first is not None and (call.params.text("startTime") or call.params.text("endTime")):
         raise BAD_COMBINATION.error()
+    window = week_of(call.params, call.engine.now(), from_id=first is not None)
     found = [
         trade
         for trade in call.engine.trades(symbol)
         if trade.trade_id >= (first or 0) and of_order in {None, trade.order_id}
     ]
-    timely = within(call.params, found, lambda trade: trade.time)
+    timely = within(window, found, lambda trade: trade.time)
     return [
         views.trade(trade, call.engine.state.symbols[trade.symbol]) for trade in oldest(call.params, timely)
     ]
@@ -105,19 +108,22 @@ def countdown(call: Call) -> Json:
 
 def place_batch(call: Call) -> Json:
     """POST /fapi/v1/batchOrders: each element answers for itself, in an answer that is HTTP 200."""
-    items = _json_list(call.params.required("batchOrders"), "batchOrders")
-    if not 1 <= len(items) <= LARGEST_BATCH:
-        raise INVALID_BATCH_SIZE.error()
-    requests = [_element(item) for item in items]
-    return [_or_error(partial(_place, call, params)) for params in requests]
+    return [_or_error(partial(_place, call, params)) for params in _batch(call)]
+
+
+def amend_batch(call: Call) -> Json:
+    """PUT /fapi/v1/batchOrders: each element answers for itself."""
+    return [_or_error(partial(_amend, call, params)) for params in _batch(call)]
 
 
 def cancel_batch(call: Call) -> Json:
     """DELETE /fapi/v1/batchOrders; the lower-case names are those python-binance sends."""
     symbol = call.params.required("symbol")
     refs = _refs(call.params)
-    if not 1 <= len(refs) <= LARGEST_CANCEL:
+    if not refs:
         raise INVALID_BATCH_SIZE.error()
+    if len(refs) > LARGEST_CANCEL:
+        raise TOO_MANY_CANCELS.error()
     call.engine.open_orders(symbol)
     return [_or_error(partial(_cancel, call, symbol, ref)) for ref in refs]
 
@@ -125,6 +131,18 @@ def cancel_batch(call: Call) -> Json:
 def _place(call: Call, params: Params) -> dict[str, object]:
     request = read_order(params, call.engine.state.ids.next_client_id)
     return _placed(call, call.engine.place_order(request), acknowledged=not request.wants_result)
+
+
+def _amend(call: Call, params: Params) -> dict[str, object]:
+    order = call.engine.amend_order(read_amendment(params))
+    return views.amended(order, call.engine.state.symbols[order.symbol])
+
+
+def _batch(call: Call) -> list[Params]:
+    items = _json_list(call.params.required("batchOrders"), "batchOrders")
+    if not 1 <= len(items) <= LARGEST_BATCH:
+        raise INVALID_BATCH_SIZE.error()
+    return [_element(item) for item in items]
 
 
 def _cancel(call: Call, symbol: str, ref: OrderRef) -> dict[str, object]:

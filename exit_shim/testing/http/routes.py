@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
 from exit_shim.testing.exchange.engine import Exchange
 from exit_shim.testing.exchange.params import Params
 
-from . import account, algo, market, orders
+from . import account, algo, market, market_data, orders
 from .call import Handler
 
 
@@ -31,11 +32,17 @@ class Route:
     counts_as_order: bool = False
     #: What it weighs on the order limit of ten seconds.
     ten_seconds: int = 1
+    #: Rising (limit, weight) pairs: what it weighs up to each `limit`, where that decides.
+    by_limit: tuple[tuple[int, int], ...] = ()
 
     def weigh(self, params: Params) -> int:
         """Return the weight of a request with these parameters."""
         if self.weight_of_all is not None and params.text("symbol") is None:
             return self.weight_of_all
+        if self.by_limit:
+            limit = params.text("limit") or ""
+            asked = int(limit) if _COUNT.fullmatch(limit) else USUAL_LIMIT
+            return next((weight for most, weight in self.by_limit if asked <= most), self.by_limit[-1][1])
         return self.weight
 
     @property
@@ -44,6 +51,10 @@ class Route:
         return self.counts_as_order
 
 
+_COUNT = re.compile(r"[0-9]{1,5}")
+USUAL_LIMIT = 500
+KLINE_WEIGHTS = ((99, 1), (499, 2), (1000, 5), (1500, 10))
+DEPTH_WEIGHTS = ((50, 2), (100, 5), (500, 10), (1000, 20))
 _PUBLIC, _KEY = Security.NONE, Security.KEY
 
 ROUTES: dict[tuple[str, str], Route] = {
@@ -57,6 +68,9 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/fapi/v1/ticker/price"): Route(market.ticker_price, _PUBLIC, 1, 2),
     ("GET", "/fapi/v2/ticker/price"): Route(market.ticker_price, _PUBLIC, 1, 2),
     ("GET", "/fapi/v1/ticker/bookTicker"): Route(market.book_ticker, _PUBLIC, 2, 5),
+    ("GET", "/fapi/v1/ticker/24hr"): Route(market_data.ticker_24h, _PUBLIC, 1, 40),
+    ("GET", "/fapi/v1/klines"): Route(market_data.klines, _PUBLIC, by_limit=KLINE_WEIGHTS),
+    ("GET", "/fapi/v1/depth"): Route(market_data.depth, _PUBLIC, by_limit=DEPTH_WEIGHTS),
     ("POST", "/fapi/v1/order"): Route(orders.place, weight=0, counts_as_order=True),
     ("POST", "/fapi/v1/order/test"): Route(orders.test),
     ("PUT", "/fapi/v1/order"): Route(orders.amend, weight=0, counts_as_order=True),
@@ -70,6 +84,7 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/fapi/v1/batchOrders"): Route(
         orders.place_batch, weight=5, counts_as_order=True, ten_seconds=5
     ),
+    ("PUT", "/fapi/v1/batchOrders"): Route(orders.amend_batch, weight=5, counts_as_order=True, ten_seconds=5),
     ("DELETE", "/fapi/v1/batchOrders"): Route(orders.cancel_batch),
     ("POST", "/fapi/v1/countdownCancelAll"): Route(orders.countdown, weight=10),
     ("POST", "/fapi/v1/algoOrder"): Route(algo.place, weight=0, counts_as_order=True),
@@ -88,6 +103,13 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/fapi/v1/marginType"): Route(account.margin_type),
     ("POST", "/fapi/v1/positionSide/dual"): Route(account.set_position_mode),
     ("GET", "/fapi/v1/positionSide/dual"): Route(account.position_mode, weight=30),
+    ("POST", "/fapi/v1/multiAssetsMargin"): Route(account.set_assets_mode),
+    ("GET", "/fapi/v1/multiAssetsMargin"): Route(account.assets_mode, weight=30),
+    ("POST", "/fapi/v1/positionMargin"): Route(account.move_margin),
+    ("GET", "/fapi/v1/positionMargin/history"): Route(account.margin_moves),
+    ("GET", "/fapi/v1/income"): Route(account.income, weight=30),
+    ("GET", "/fapi/v1/commissionRate"): Route(account.commission_rate, weight=20),
+    ("GET", "/fapi/v1/leverageBracket"): Route(account.leverage_brackets),
     ("GET", "/fapi/v1/symbolConfig"): Route(account.symbol_config, weight=5),
     ("GET", "/fapi/v1/rateLimit/order"): Route(account.order_limits),
     ("POST", "/fapi/v1/listenKey"): Route(account.open_stream, _KEY),

@@ -229,9 +229,11 @@ def test_a_lock_of_another_process_delays_an_order_by_a_bound(
         begun = time.monotonic()
         wrapped.futures_create_order(**{**STOP, "quantity": 0.01})
         assert time.monotonic() - begun < 1.0
+        for _ in range(30):  # those that follow do not each find it out anew
+            wrapped.futures_create_order(**{**STOP, "quantity": 0.01})
+        assert time.monotonic() - begun < 1.4
         assert rows(tmp_path / "journal.db") == []
-    (record,) = recorded()
-    assert record.conclusion.outcome == "accepted"
+    assert [record.conclusion.outcome for record in recorded()] == ["accepted"] * 31
     assert exit_shim.shim.default_shim().troubles.count >= 1
 
 
@@ -501,6 +503,24 @@ def test_a_shim_dropped_right_after_an_order(tmp_path):
     """A shim that nobody holds any more still writes the outcome of its last order."""
     exit_shim.ExitShim(journal=tmp_path / "journal.db").wrap(FakeClient()).futures_create_order(**STOP)
     until(lambda: len(rows(tmp_path / "journal.db")) == 2)
+
+
+def test_an_append_within_an_append_does_not_wait(tmp_path, monkeypatch):
+    """An order that a signal handler places amid an append on its own thread is kept for later at once."""
+    monkeypatch.setattr(exit_shim.journal, "LOCK_S", 5.0)
+    journal, append, inner = Journal(tmp_path / "journal.db"), Journal._append, []
+
+    def interrupted(self, event):
+        monkeypatch.setattr(Journal, "_append", append)
+        inner.append(self.intend(submission(ts=2)))
+        append(self, event)
+
+    monkeypatch.setattr(Journal, "_append", interrupted)
+    begun = time.monotonic()
+    outer = journal.intend(submission(ts=1))
+    assert time.monotonic() - begun < 2.0
+    journal.close()
+    assert [record.seq for record in read_records(journal.path)] == [outer, *inner]
 
 
 def test_a_signal_handler_may_place_orders(tmp_path):

@@ -12,7 +12,8 @@ import structlog
 from odd_server import OddServer, answer, async_client_on, hang, reset, sync_client
 
 import exit_shim
-from exit_shim.scrubbing import scrub, secrets_of, text_of
+from exit_shim.journal import read_records
+from exit_shim.scrubbing import MAX_READ, scrub, secrets_of, text_of
 
 KEY = "PlAnTeD+Key/4711=="
 SECRET = "pLaNtEd&Secret%2F0815"
@@ -50,7 +51,7 @@ def traces(tmp_path, caplog, capfd):
     """Everything that the shim has left: journal bytes, log records, streams, summary, CLI output."""
     caplog.set_level(logging.DEBUG, "exit_shim")
 
-    def gather():
+    def gather(*commands):
         shim = exit_shim.shim.default_shim()
         assert shim.journal.flush()
         found = {file.name: file.read_bytes().decode("latin-1") for file in tmp_path.iterdir()}
@@ -61,12 +62,18 @@ def traces(tmp_path, caplog, capfd):
         found["streams"] = "".join(capfd.readouterr())
         found["summary"] = repr(shim.summary())
         found["objects"] = repr((shim, shim.gateway, shim.journal, exit_shim.get_exit_order_metrics()))
-        for command in (["records", "--json"], ["records"], ["summary", "--json"], ["summary"]):
+        found["records"] = "".join(
+            json.dumps(record.flat()) + "\n" for record in read_records(shim.journal.path)
+        )
+        for command in commands:
             done = subprocess.run(
-                [sys.executable, "-m", "exit_shim", *command], capture_output=True, text=True, check=False
+                [sys.executable, "-m", "exit_shim", *command.split()],
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert done.returncode == 0, done.stderr
-            found[" ".join(command)] = done.stdout + done.stderr
+            found[command] = done.stdout + done.stderr
         return found
 
     return gather
@@ -93,7 +100,7 @@ def test_nothing_planted_in_a_sync_client_is_left_anywhere(planted, traces):
             assert server.requests
             assert KEY in server.requests[0]
             assert HEADER in server.requests[0]
-    found = traces()
+    found = traces("records --json", "records", "summary --json", "summary")
     assert found["records --json"].count("\n") == len(BEHAVIOURS)
     assert_clean(found)
 
@@ -110,7 +117,7 @@ async def test_nothing_planted_in_an_async_client_is_left_anywhere(planted, trac
                 bare._requests_params = {"timeout": 0.3}
                 await asyncio.gather(client.futures_create_order(**ORDER), return_exceptions=True)
             assert server.requests
-    assert_clean(await asyncio.to_thread(traces))
+    assert_clean(await asyncio.to_thread(traces, "records --json"))
 
 
 def test_a_refused_proxy_does_not_tell_its_password(traces):
@@ -123,7 +130,7 @@ def test_a_refused_proxy_does_not_tell_its_password(traces):
     with pytest.raises(ConnectionError):
         exit_shim.wrap(Fake()).futures_create_order(**CLOSE)
     found = traces()
-    assert "http://***@10.0.0.1:3128" in found["records --json"]
+    assert "http://***@10.0.0.1:3128" in found["records"]
     assert_clean(found)
 
 
@@ -244,3 +251,4 @@ def test_any_value_has_a_text():
             raise LookupError
 
     assert [text_of(value) for value in (1, "\ud800", Hostile())] == ["1", "\\ud800", "<Hostile>"]
+    assert len(text_of("x" * 50_000)) == MAX_READ

@@ -39,19 +39,34 @@ FIELDS = set(
 )
 
 
+STARTED = []
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left():
+    """A test that fails half way leaves nothing running."""
+    yield
+    while STARTED:
+        with STARTED.pop() as process:
+            process.kill()
+
+
 def start(*arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "exit_shim", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
+    STARTED.append(
+        subprocess.Popen(
+            [sys.executable, "-m", "exit_shim", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
     )
+    return STARTED[-1]
 
 
 def finished(process):
     with process:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 

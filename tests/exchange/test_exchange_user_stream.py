@@ -13,8 +13,10 @@ from binance import BinanceSocketManager, ThreadedWebsocketManager
 from binance.exceptions import BinanceAPIException
 
 from exit_shim.testing import LocalExchange
+from exit_shim.testing.exchange.algo import AlgoRef, NewAlgo
 from exit_shim.testing.exchange.listen_keys import LIFETIME
 from exit_shim.testing.exchange.orders import NewOrder
+from exit_shim.testing.exchange.rules import rules_of
 from exit_shim.testing.faults import duplicated_event, lost_event, silent_stream
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
 from exit_shim.testing.ws import hub, outbox
@@ -275,6 +277,65 @@ async def test_an_isolated_position_shows_its_wallet(streams):
     await streams.order("BUY", "0.01")
     _, _, account, _ = await streams.hear(user, 4)
     assert [(row["mt"], row["iw"]) for row in account["a"]["P"]] == [("isolated", "30")]
+
+
+async def test_moved_margin_is_told(streams):
+    """Margin put into an isolated position leaves the wallet as it was and the cross wallet smaller."""
+    await streams.client.futures_change_margin_type(symbol="BTCUSDT", marginType="ISOLATED")
+    await streams.order("BUY", "0.01")
+    user = await streams.user()
+    await streams.client.futures_change_position_margin(symbol="BTCUSDT", amount="5", type=1)
+    (told,) = await streams.hear(user, 1)
+    assert told["a"]["m"] == "MARGIN_TRANSFER"
+    assert told["a"]["B"] == [{"a": "USDT", "wb": "9999.7", "cw": "9964.7", "bc": "0"}]
+    assert [row["iw"] for row in told["a"]["P"]] == ["35"]
+
+
+async def test_the_assets_mode_is_told(streams):
+    """Multi-Assets mode is `ai` of ACCOUNT_CONFIG_UPDATE."""
+    user = await streams.user()
+    await streams.client.futures_change_multi_assets_mode(multiAssetsMargin="true")
+    assert await streams.hear(user, 1) == [
+        {"e": "ACCOUNT_CONFIG_UPDATE", "T": START, "E": START, "ai": {"j": True}}
+    ]
+
+
+async def test_before_the_algo_service_a_stop_is_told_as_an_order(streams):
+    """Under the rules before 2025-12-09 it is NEW, expires on its trigger, and fills under the same id."""
+    engine = streams.exchange.engine
+    engine.state.rules = rules_of("2025-12-08")
+    user = await streams.user()
+    await streams.order("BUY", "0.01")
+    await streams.hear(user, 4)
+    with streams.exchange.lock:
+        for name, side, trigger in (
+            ("stop", "SELL", 59_000),
+            ("taken back", "BUY", 62_000),
+            ("denied", "BUY", 61_000),
+        ):
+            engine.place_algo(NewAlgo(
+                symbol="BTCUSDT", side=side, type="STOP_MARKET", client_id=name, quantity=Decimal("0.01"),
+                trigger_price=Decimal(trigger), reduce_only=name == "denied",
+            ))  # fmt: skip
+        engine.cancel_algo(AlgoRef(client_id="taken back"))
+        engine.set_mark("BTCUSDT", 61_000)
+        engine.set_mark("BTCUSDT", 58_000)
+    told = await streams.hear(user, 10)
+    assert kinds(told[:4]) == ["ORDER_TRADE_UPDATE NEW"] * 3 + ["ORDER_TRADE_UPDATE CANCELED"]
+    assert kinds(told[4:6]) == ["ORDER_TRADE_UPDATE EXPIRED", "CONDITIONAL_ORDER_TRIGGER_REJECT"]
+    assert kinds(told[6:]) == ["ORDER_TRADE_UPDATE EXPIRED", *FILL_ON_ARRIVAL[:3]]
+    new, expired, child = (event["o"] for event in (told[0], told[6], told[8]))
+    shown = [
+        (each["i"], each["c"], each["o"], each["ot"], each["sp"], each["er"])
+        for each in (new, expired, child)
+    ]
+    number = new["i"]
+    assert shown == [
+        (number, "stop", "STOP_MARKET", "STOP_MARKET", "59000", "0"),
+        (number, "stop", "STOP_MARKET", "STOP_MARKET", "59000", "8"),
+        (number, "stop", "MARKET", "STOP_MARKET", "59000", "0"),
+    ]
+    assert (told[5]["or"]["s"], told[5]["or"]["r"]) == ("BTCUSDT", "Reduce Only reject")
 
 
 async def test_every_listener_hears_the_same(streams, connect):

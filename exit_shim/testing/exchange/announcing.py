@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from msgspec.structs import replace as copied
 
 from .algo import AlgoOrder
 from .events import (
     AccountEvent,
     AlgoEvent,
+    AssetsModeEvent,
     LeverageEvent,
     ListenKeyEvent,
     OrderEvent,
@@ -17,7 +16,7 @@ from .events import (
     QuoteEvent,
     TradeEvent,
 )
-from .margin import exposure, unrealised_of
+from .margin import cross_wallet, exposure, unrealised_of
 from .numbers import ZERO
 from .orders import Order, Trade
 from .positions import Position
@@ -40,7 +39,7 @@ def fill(state: State, order: Order, trade: Trade) -> None:
     if not state.feed.active:
         return
     state.feed.emit(TradeEvent(time=state.now, order=copied(order), trade=trade))
-    account(state, "ORDER", state.account.wallet, state.position(order.symbol, order.position_side))
+    account(state, "ORDER", state.position(order.symbol, order.position_side))
     state.feed.emit(_order_event(state, order, "TRADE", trade))
 
 
@@ -55,15 +54,24 @@ def algo(state: State, changed: AlgoOrder) -> None:
     """A conditional order was placed, activated, triggered, finished, refused, cancelled or expired."""
     if state.feed.active:
         # TRIGGERING and REJECTED come from a conditional order that has become none.
-        child = None if changed.child_id is None else copied(state.orders.by_id(changed.child_id))
-        state.feed.emit(AlgoEvent(time=state.now, algo=copied(changed), child=child))
+        child = None if changed.child_id is None else state.orders.get(changed.child_id)
+        state.feed.emit(
+            AlgoEvent(time=state.now, algo=copied(changed), child=None if child is None else copied(child))
+        )
 
 
-def account(state: State, reason: str, wallet: Decimal | None, *positions: Position) -> None:
+def account(state: State, reason: str, *positions: Position, moves_wallet: bool = True) -> None:
     """Wallet or positions changed; `reason` is one of the words that ACCOUNT_UPDATE has for it."""
     if state.feed.active:
-        rows = tuple(_row(state, position) for position in positions)
-        state.feed.emit(AccountEvent(time=state.now, reason=reason, wallet=wallet, positions=rows))
+        state.feed.emit(
+            AccountEvent(
+                time=state.now,
+                reason=reason,
+                wallet=state.account.wallet if moves_wallet else None,
+                cross=cross_wallet(state),
+                positions=tuple(_row(state, position) for position in positions),
+            )
+        )
 
 
 def leverage(state: State, symbol: str) -> None:
@@ -71,6 +79,12 @@ def leverage(state: State, symbol: str) -> None:
     if state.feed.active:
         chosen = state.account.of(symbol).leverage
         state.feed.emit(LeverageEvent(time=state.now, symbol=symbol, leverage=chosen))
+
+
+def assets_mode(state: State) -> None:
+    """Multi-Assets mode was switched."""
+    if state.feed.active:
+        state.feed.emit(AssetsModeEvent(time=state.now, multi_assets=state.account.multi_assets))
 
 
 def listen_key(state: State, key: str, *, expired: bool) -> None:

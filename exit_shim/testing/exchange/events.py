@@ -64,11 +64,19 @@ class PositionRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Wallet or positions changed (ACCOUNT_UPDATE). `wallet` is None when it did not."""
+    """Wallet or positions changed (ACCOUNT_UPDATE).
+
+    Attributes:
+        reason: ORDER, MARGIN_TRANSFER or MARGIN_TYPE_CHANGE.
+        wallet: the wallet in USDT, None when it did not change.
+        cross: what of the wallet no isolated position holds.
+        positions: those that changed.
+    """
 
     time: int
     reason: str
     wallet: Decimal | None
+    cross: Decimal
     positions: tuple[PositionRow, ...]
 
 
@@ -78,6 +86,13 @@ class LeverageEvent(msgspec.Struct, frozen=True, kw_only=True):
     time: int
     symbol: str
     leverage: int
+
+
+class AssetsModeEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The account went into or out of Multi-Assets mode (ACCOUNT_CONFIG_UPDATE)."""
+
+    time: int
+    multi_assets: bool
 
 
 class ListenKeyEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +112,9 @@ class QuoteEvent(msgspec.Struct, frozen=True, kw_only=True):
     update_id: int
 
 
-UserEvent = OrderEvent | TradeEvent | AlgoEvent | AccountEvent | LeverageEvent | ListenKeyEvent
+UserEvent = (
+    OrderEvent | TradeEvent | AlgoEvent | AccountEvent | LeverageEvent | AssetsModeEvent | ListenKeyEvent
+)
 Event = UserEvent | QuoteEvent
 Listener = Callable[[Event], None]
 

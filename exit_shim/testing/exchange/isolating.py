@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from . import announcing
 from .errors import (
     AMOUNT_NOT_POSITIVE,
     CROSS_BALANCE_INSUFFICIENT,
@@ -43,4 +44,5 @@ def move_margin(state: State, symbol: str, side: str, amount: Decimal, *, adds: 
     position.isolated += amount if adds else -amount
     made = MarginMove(symbol=symbol, side=side, amount=amount, adds=adds, time=state.now)
     state.margin_moves.append(made)
+    announcing.account(state, "MARGIN_TRANSFER", position)
     return made

@@ -70,7 +70,7 @@ def set_margin_type(state: State, symbol: str, margin_type: str) -> None:
     settings.margin_type = margin_type
     sides = ("LONG", "SHORT") if state.account.hedge_mode else ("BOTH",)
     flat = [state.position(symbol, side) for side in sides]
-    announcing.account(state, "MARGIN_TYPE_CHANGE", None, *flat)
+    announcing.account(state, "MARGIN_TYPE_CHANGE", *flat, moves_wallet=False)
 
 
 def set_hedge_mode(state: State, hedge_mode: bool) -> None:
@@ -101,3 +101,4 @@ def set_multi_assets(state: State, multi_assets: bool) -> None:
     if next(state.orders.open(), None):
         raise MULTI_ASSETS_WITH_ORDERS.error()
     state.account.multi_assets = multi_assets
+    announcing.assets_mode(state)

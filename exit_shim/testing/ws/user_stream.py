@@ -8,7 +8,7 @@ import msgspec
 
 from exit_shim.testing.exchange.engine import Exchange
 from exit_shim.testing.exchange.events import ListenKeyEvent, UserEvent
-from exit_shim.testing.exchange.views.stream import user_event
+from exit_shim.testing.exchange.views.stream import listen_key_expired, user_event
 from exit_shim.testing.faults.plan import FaultPlan
 
 from .connection import Connection
@@ -24,7 +24,10 @@ def publish(engine: Exchange, faults: FaultPlan, connections: Iterable[Connectio
     if isinstance(event, ListenKeyEvent):
         _end(faults, connections, event)
         return
-    payload = user_event(event, engine.state.symbols)
+    state = engine.state
+    payload = user_event(event, state.symbols, algo_service=state.rules.algo_service)
+    if payload is None:
+        return
     text = msgspec.json.encode(payload).decode()
     now = event.time
     for connection in connections:
@@ -34,7 +37,7 @@ def publish(engine: Exchange, faults: FaultPlan, connections: Iterable[Connectio
 
 
 def _end(faults: FaultPlan, connections: Iterable[Connection], event: ListenKeyEvent) -> None:
-    payload = user_event(event, {})
+    payload = listen_key_expired(event)
     text = msgspec.json.encode(payload).decode()
     for connection in connections:
         if event.listen_key not in _keys(connection, ALWAYS_SENT):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from exit_shim.testing.exchange.algo import TRAILING
+from exit_shim.testing.exchange.algo import TRAILING, AlgoOrder
 from exit_shim.testing.exchange.events import (
     AccountEvent,
     AlgoEvent,
+    AssetsModeEvent,
     LeverageEvent,
     ListenKeyEvent,
     OrderEvent,
@@ -18,6 +19,7 @@ from exit_shim.testing.exchange.events import (
 )
 from exit_shim.testing.exchange.market import Quote
 from exit_shim.testing.exchange.numbers import fixed, plain
+from exit_shim.testing.exchange.orders import Order
 from exit_shim.testing.exchange.symbols import Symbol
 
 from . import market
@@ -28,19 +30,28 @@ Json = dict[str, object]
 
 #: What `st` says of a USDⓈ-M contract, since both futures markets share their streams.
 USD_MARGINED = 1
+#: What happened to a conditional order, as ORDER_TRADE_UPDATE said it before it had events of its own.
+_OLD_EXECUTIONS = {"NEW": "NEW", "CANCELED": "CANCELED", "EXPIRED": "EXPIRED", "TRIGGERING": "EXPIRED"}
 
 
-def user_event(event: UserEvent, symbols: Mapping[str, Symbol]) -> Json:
-    """An event of the user data stream."""
+def user_event(event: UserEvent, symbols: Mapping[str, Symbol], *, algo_service: bool = True) -> Json | None:
+    """An event of the user data stream, None for what it has no event for.
+
+    Args:
+        event: what happened.
+        symbols: the contracts by name.
+        algo_service: whether conditional orders have events of their own (since 2025-12-09).
+    """
     if isinstance(event, OrderEvent):
         return order_trade_update(event, symbols[event.order.symbol])
     if isinstance(event, TradeEvent):
         return trade_lite(event, symbols[event.order.symbol])
     if isinstance(event, AlgoEvent):
-        return algo_update(event, symbols[event.algo.symbol])
+        view = algo_update if algo_service else conditional_order_update
+        return view(event, symbols[event.algo.symbol])
     if isinstance(event, AccountEvent):
         return account_update(event)
-    if isinstance(event, LeverageEvent):
+    if isinstance(event, (LeverageEvent, AssetsModeEvent)):
         return account_config_update(event)
     return listen_key_expired(event)
 
@@ -57,7 +68,7 @@ def order_trade_update(event: OrderEvent, symbol: Symbol) -> Json:
         "q": plain(order.quantity),
         "p": plain(order.price),
         "ap": plain(_rounded(order.average_price, average_places(symbol))),
-        "sp": "0",
+        "sp": plain(order.stop_price),
         "x": event.execution,
         "X": order.status if event.execution != "NEW" else "NEW",
         "i": order.order_id,
@@ -72,12 +83,12 @@ def order_trade_update(event: OrderEvent, symbol: Symbol) -> Json:
         "a": plain(event.asks),
         "m": trade.maker if trade else False,
         "R": order.reduce_only,
-        "wt": "CONTRACT_PRICE",
-        "ot": order.type,
+        "wt": order.working_type,
+        "ot": order.original_type,
         "ps": order.position_side,
         "cp": order.close_position,
         "rp": plain(trade.realised) if trade else "0",
-        "pP": False,
+        "pP": order.price_protect,
         "si": 0,
         "ss": 0,
         "V": order.self_trade_prevention,
@@ -144,6 +155,49 @@ def algo_update(event: AlgoEvent, symbol: Symbol) -> Json:
     return {"e": "ALGO_UPDATE", "T": event.time, "E": event.time, "o": body}
 
 
+def conditional_order_update(event: AlgoEvent, symbol: Symbol) -> Json | None:
+    """What was told of a conditional order before the Algo Service, when it was an order like others.
+
+    On its trigger it expired (`er` 8), and the order that it became was told under the same id. A denied
+    one was told by CONDITIONAL_ORDER_TRIGGER_REJECT (deprecated on 2025-12-15).
+    """
+    algo, now = event.algo, event.time
+    if algo.status == "REJECTED":
+        body: Json = {"s": algo.symbol, "i": algo.algo_id, "r": algo.reject_reason}
+        return {"e": "CONDITIONAL_ORDER_TRIGGER_REJECT", "E": now, "T": now, "or": body}
+    execution = _OLD_EXECUTIONS.get(algo.status)
+    if execution is None:
+        return None
+    expiry = {"TRIGGERING": "8", "EXPIRED": "6"}.get(algo.status, "0")
+    order = _as_order(algo, execution)
+    return order_trade_update(OrderEvent(time=now, execution=execution, order=order, expiry=expiry), symbol)
+
+
+def _as_order(algo: AlgoOrder, status: str) -> Order:
+    return Order(
+        order_id=algo.algo_id,
+        client_id=algo.client_id,
+        symbol=algo.symbol,
+        side=algo.side,
+        position_side=algo.position_side,
+        type=algo.type,
+        time_in_force=algo.time_in_force,
+        quantity=algo.quantity,
+        price=algo.price,
+        reduce_only=algo.reduce_only,
+        close_position=algo.close_position,
+        price_match=algo.price_match,
+        self_trade_prevention=algo.self_trade_prevention,
+        good_till_date=algo.good_till_date,
+        time=algo.create_time,
+        update_time=algo.update_time,
+        status=status,
+        stop_price=algo.trigger_price,
+        working_type=algo.working_type,
+        price_protect=algo.price_protect,
+    )
+
+
 def account_update(event: AccountEvent) -> Json:
     """ACCOUNT_UPDATE: only the positions that changed."""
     return {
@@ -151,21 +205,19 @@ def account_update(event: AccountEvent) -> Json:
         "T": event.time,
         "E": event.time,
         "a": {
-            "B": [] if event.wallet is None else [_balance(event.wallet)],
+            "B": [] if event.wallet is None else [_balance(event.wallet, event.cross)],
             "P": [_position(row) for row in event.positions],
             "m": event.reason,
         },
     }
 
 
-def account_config_update(event: LeverageEvent) -> Json:
-    """ACCOUNT_CONFIG_UPDATE of a changed leverage."""
-    return {
-        "e": "ACCOUNT_CONFIG_UPDATE",
-        "T": event.time,
-        "E": event.time,
-        "ac": {"s": event.symbol, "l": event.leverage},
-    }
+def account_config_update(event: LeverageEvent | AssetsModeEvent) -> Json:
+    """ACCOUNT_CONFIG_UPDATE of a changed leverage or assets mode."""
+    head: Json = {"e": "ACCOUNT_CONFIG_UPDATE", "T": event.time, "E": event.time}
+    if isinstance(event, AssetsModeEvent):
+        return {**head, "ai": {"j": event.multi_assets}}
+    return {**head, "ac": {"s": event.symbol, "l": event.leverage}}
 
 
 def listen_key_expired(event: ListenKeyEvent) -> Json:
@@ -224,8 +276,8 @@ def _child(event: AlgoEvent, symbol: Symbol) -> Json:
     }
 
 
-def _balance(wallet: Decimal) -> Json:
-    return {"a": "USDT", "wb": plain(wallet), "cw": plain(wallet), "bc": "0"}
+def _balance(wallet: Decimal, cross: Decimal) -> Json:
+    return {"a": "USDT", "wb": plain(wallet), "cw": plain(cross), "bc": "0"}
 
 
 def _position(row: PositionRow) -> Json:

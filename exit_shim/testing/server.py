@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from datetime import date
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,9 @@ class LocalExchange:
         hedge_mode: whether the account starts in hedge mode.
         clock: returns the time in milliseconds; the system's by default.
         wallet: the opening balance in USDT.
+        rules: the day whose rules hold, such as "2025-12-08" for those before the Algo Service; those of
+            now by default.
+        trigger_delay: milliseconds that a conditional order stays TRIGGERING before it becomes an order.
         rate_limits: whether request weight and order counts are limited, as on the real exchange.
         seed: what chance in `faults` is drawn from.
         remembered_requests: how many requests are kept in `requests`, the newest.
@@ -74,12 +78,20 @@ class LocalExchange:
         hedge_mode: bool = False,
         clock: Clock = system_clock,
         wallet: Number = 10_000,
+        rules: str | date | None = None,
+        trigger_delay: int = 0,
         rate_limits: bool = True,
         seed: int = 0,
         remembered_requests: int = REMEMBERED_REQUESTS,
     ) -> None:
         self.engine = Exchange(
-            clock=clock, symbols=symbols, market=market, hedge_mode=hedge_mode, wallet=wallet
+            clock=clock,
+            symbols=symbols,
+            market=market,
+            hedge_mode=hedge_mode,
+            wallet=wallet,
+            rules=rules,
+            trigger_delay=trigger_delay,
         )
         self.faults = FaultPlan(seed)
         self._credentials: Credentials = dict(DEFAULT_CREDENTIALS if credentials is None else credentials)

@@ -28,6 +28,12 @@ class Params:
         """Return a value, or None when it was not sent or is empty."""
         return self._values.get(name) or None
 
+    def renamed(self, names: Mapping[str, str], **added: str) -> Params:
+        """Return these parameters with some names changed; what had one of the new names before is gone."""
+        taken = set(names.values())
+        kept = {names.get(name, name): value for name, value in self._values.items() if name not in taken}
+        return Params({**kept, **added})
+
     def required(self, name: str) -> str:
         """Return a value that must be there.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from exit_shim.testing.exchange.algo_placing import MAX_OPEN_STOPS
 from exit_shim.testing.exchange.market import Quote
 from exit_shim.testing.exchange.symbols import Symbol
 from exit_shim.testing.exchange.views import market as views
@@ -25,7 +26,9 @@ def server_time(call: Call) -> Json:
 
 def exchange_info(call: Call) -> Json:
     """GET /fapi/v1/exchangeInfo."""
-    return views.exchange_info(list(call.engine.state.symbols.values()), call.engine.now())
+    algo_limit = None if call.engine.state.rules.algo_service else MAX_OPEN_STOPS
+    symbols = list(call.engine.state.symbols.values())
+    return views.exchange_info(symbols, call.engine.now(), algo_limit=algo_limit)
 
 
 def premium_index(call: Call) -> Json:

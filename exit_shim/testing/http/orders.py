@@ -11,6 +11,7 @@ from exit_shim.testing.exchange.errors import (
     EITHER,
     INVALID_BATCH_SIZE,
     INVALID_PARAMETER,
+    NO_SUCH_ORDER,
     TOO_MANY_CANCELS,
     ExchangeError,
 )
@@ -19,6 +20,7 @@ from exit_shim.testing.exchange.params import Params
 from exit_shim.testing.exchange.reading import read_amendment, read_order, read_order_ref
 from exit_shim.testing.exchange.views import orders as views
 
+from . import stops
 from .call import Call, Json
 from .paging import newest, oldest, week_of, within
 
@@ -34,6 +36,8 @@ def place(call: Call) -> Json:
 
 def test(call: Call) -> Json:
     """POST /fapi/v1/order/test: judged like an order, and forgotten."""
+    if stops.takes(call, call.params):
+        return {}
     request = read_order(call.params, call.engine.state.ids.next_client_id)
     return {**_placed(call, call.engine.check_order(request), acknowledged=True), "orderId": 0}
 
@@ -50,24 +54,33 @@ def cancel(call: Call) -> Json:
 
 def query(call: Call) -> Json:
     """GET /fapi/v1/order."""
-    return _queried(call, call.engine.order(call.params.required("symbol"), read_order_ref(call.params)))
+    symbol, ref = call.params.required("symbol"), read_order_ref(call.params)
+    return _queried(call, _find(call, symbol, ref))
 
 
 def query_open(call: Call) -> Json:
     """GET /fapi/v1/openOrder: a closed order is -2013."""
-    return _queried(call, call.engine.open_order(call.params.required("symbol"), read_order_ref(call.params)))
+    symbol, ref = call.params.required("symbol"), read_order_ref(call.params)
+    order = _find(call, symbol, ref)
+    if not order.is_open:
+        raise NO_SUCH_ORDER.error()
+    return _queried(call, order)
 
 
 def list_open(call: Call) -> Json:
     """GET /fapi/v1/openOrders: no conditional orders among them."""
-    return [_queried(call, order) for order in call.engine.open_orders(call.params.text("symbol"))]
+    symbol = call.params.text("symbol")
+    found = [*call.engine.open_orders(symbol), *stops.waiting(call, symbol)]
+    return [_queried(call, order) for order in sorted(found, key=lambda order: order.order_id)]
 
 
 def list_all(call: Call) -> Json:
     """GET /fapi/v1/allOrders: the newest `limit`, oldest first."""
     first = call.params.integer("orderId")
     window = week_of(call.params, call.engine.now(), from_id=first is not None)
-    orders = call.engine.all_orders(call.params.text("symbol"))
+    symbol = call.params.text("symbol")
+    orders = [*call.engine.all_orders(symbol), *stops.untriggered(call, symbol)]
+    orders.sort(key=lambda order: order.order_id)
     found = [order for order in orders if order.order_id >= (first or 0)]
     timely = within(window, found, lambda order: order.time)
     return [
@@ -94,8 +107,11 @@ def list_trades(call: Call) -> Json:
 
 
 def cancel_all(call: Call) -> Json:
-    """DELETE /fapi/v1/allOpenOrders: conditional orders stay."""
-    call.engine.cancel_all_orders(call.params.required("symbol"))
+    """DELETE /fapi/v1/allOpenOrders: conditional orders stay, since they have a service of their own."""
+    symbol = call.params.required("symbol")
+    call.engine.cancel_all_orders(symbol)
+    if stops.are_orders(call):
+        call.engine.cancel_all_algos(symbol)
     return dict(DONE)
 
 
@@ -129,13 +145,17 @@ def cancel_batch(call: Call) -> Json:
 
 
 def _place(call: Call, params: Params) -> dict[str, object]:
+    if stops.takes(call, params):
+        return _placed(call, stops.place(call, params))
     request = read_order(params, call.engine.state.ids.next_client_id)
+    if stops.are_orders(call):
+        call.engine.state.algos.require_free_client_id(request.client_id)
     return _placed(call, call.engine.place_order(request), acknowledged=not request.wants_result)
 
 
 def _amend(call: Call, params: Params) -> dict[str, object]:
     order = call.engine.amend_order(read_amendment(params))
-    return views.amended(order, call.engine.state.symbols[order.symbol])
+    return views.amended(order, call.engine.state.symbols[order.symbol], with_average=_shows_average(call))
 
 
 def _batch(call: Call) -> list[Params]:
@@ -146,15 +166,33 @@ def _batch(call: Call) -> list[Params]:
 
 
 def _cancel(call: Call, symbol: str, ref: OrderRef) -> dict[str, object]:
-    return _placed(call, call.engine.cancel_order(symbol, ref))
+    try:
+        order = call.engine.cancel_order(symbol, ref)
+    except ExchangeError as unknown:
+        order = stops.cancel(call, symbol, ref, unknown)
+    return _placed(call, order)
+
+
+def _find(call: Call, symbol: str, ref: OrderRef) -> Order:
+    try:
+        return call.engine.order(symbol, ref)
+    except ExchangeError as unknown:
+        return stops.find(call, symbol, ref, unknown)
 
 
 def _placed(call: Call, order: Order, *, acknowledged: bool = False) -> dict[str, object]:
-    return views.placed(order, call.engine.state.symbols[order.symbol], acknowledged=acknowledged)
+    symbol = call.engine.state.symbols[order.symbol]
+    shown = views.placed(order, symbol, acknowledged=acknowledged, with_average=_shows_average(call))
+    return shown | stops.trailing_fields(call, order)
 
 
 def _queried(call: Call, order: Order) -> dict[str, object]:
-    return views.queried(order, call.engine.state.symbols[order.symbol])
+    shown = views.queried(order, call.engine.state.symbols[order.symbol])
+    return shown | stops.trailing_fields(call, order)
+
+
+def _shows_average(call: Call) -> bool:
+    return call.engine.state.rules.average_price_in_answers
 
 
 def _or_error(act: Callable[[], dict[str, object]]) -> dict[str, object]:

@@ -118,6 +118,13 @@ ROUTES: dict[tuple[str, str], Route] = {
 }
 
 
-def route_of(method: str, path: str, engine: Exchange) -> Route | None:  # noqa: ARG001 - see the rules
-    """Return the endpoint of a request, None when there is none."""
+ALGO_PATHS = frozenset(
+    f"/fapi/v1/{name}" for name in ("algoOrder", "openAlgoOrders", "allAlgoOrders", "algoOpenOrders")
+)
+
+
+def route_of(method: str, path: str, engine: Exchange) -> Route | None:
+    """Return the endpoint of a request, None when there is none under the exchange's rules."""
+    if path in ALGO_PATHS and not engine.state.rules.algo_service:
+        return None
     return ROUTES.get((method, path))

@@ -57,7 +57,7 @@ def book_ticker(symbol: Symbol, quote: Quote, now: int) -> Json:
     }
 
 
-def exchange_info(symbols: list[Symbol], now: int) -> Json:
+def exchange_info(symbols: list[Symbol], now: int, *, algo_limit: int | None = None) -> Json:
     """GET /fapi/v1/exchangeInfo; MAX_NUM_ALGO_ORDERS is gone from the filters since 2025-12-29."""
     return {
         "exchangeFilters": [],
@@ -72,7 +72,7 @@ def exchange_info(symbols: list[Symbol], now: int) -> Json:
         ],
         "serverTime": now,
         "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
-        "symbols": [_contract(symbol) for symbol in symbols],
+        "symbols": [_contract(symbol, algo_limit) for symbol in symbols],
         "timezone": "UTC",
         "futuresType": "U_MARGINED",
     }
@@ -91,7 +91,7 @@ def order_limits() -> list[Json]:
     ]
 
 
-def _contract(symbol: Symbol) -> Json:
+def _contract(symbol: Symbol, algo_limit: int | None) -> Json:
     return {
         "symbol": symbol.name,
         "pair": symbol.name,
@@ -115,13 +115,18 @@ def _contract(symbol: Symbol) -> Json:
         "liquidationFee": "0.010000",
         "marketTakeBound": "0.30",
         "maxMoveOrderLimit": 10000,
-        "filters": _filters(symbol),
+        "filters": _filters(symbol, algo_limit),
         "orderTypes": list(_ORDER_TYPES),
         "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
     }
 
 
-def _filters(symbol: Symbol) -> list[Json]:
+def _filters(symbol: Symbol, algo_limit: int | None) -> list[Json]:
+    algos = [] if algo_limit is None else [{"filterType": "MAX_NUM_ALGO_ORDERS", "limit": algo_limit}]
+    return [*_order_filters(symbol), *algos]
+
+
+def _order_filters(symbol: Symbol) -> list[Json]:
     return [
         {
             "filterType": "PRICE_FILTER",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from exit_shim.testing.exchange.numbers import ZERO, fixed
 from exit_shim.testing.exchange.orders import Order, Trade
 from exit_shim.testing.exchange.symbols import Symbol
@@ -16,11 +14,12 @@ def average_places(symbol: Symbol) -> int:
     return max(5, symbol.price_precision + 1)
 
 
-def placed(order: Order, symbol: Symbol, *, acknowledged: bool = False) -> Json:
+def placed(order: Order, symbol: Symbol, *, acknowledged: bool = False, with_average: bool = False) -> Json:
     """Answer to POST and DELETE /fapi/v1/order.
 
-    There is no avgPrice and no cumQuote in it since 2026-06-30. With `acknowledged` (ACK, the default of
-    newOrderRespType) it shows the order as it was taken in: NEW and unfilled, even if it has filled since.
+    There is no avgPrice and no cumQuote in it since 2026-06-30, unless `with_average`. With
+    `acknowledged` (ACK, the default of newOrderRespType) it shows the order as it was taken in: NEW and
+    unfilled, even if it has filled since.
     """
     executed = ZERO if acknowledged else order.executed
     done = fixed(executed, symbol.quantity_precision)
@@ -33,14 +32,21 @@ def placed(order: Order, symbol: Symbol, *, acknowledged: bool = False) -> Json:
         "origQty": fixed(order.quantity, symbol.quantity_precision),
         "executedQty": done,
         "cumQty": done,
+        **(_average(order, symbol, acknowledged=acknowledged) if with_average else {}),
         **_terms(order, symbol),
         "updateTime": order.update_time,
     }
 
 
-def amended(order: Order, symbol: Symbol) -> Json:
+def _average(order: Order, symbol: Symbol, *, acknowledged: bool) -> Json:
+    places = average_places(symbol)
+    price, quote = (ZERO, ZERO) if acknowledged else (order.average_price, order.quote)
+    return {"cumQuote": fixed(quote, places), "avgPrice": fixed(price, places)}
+
+
+def amended(order: Order, symbol: Symbol, *, with_average: bool = False) -> Json:
     """Answer to PUT /fapi/v1/order: as to placing, with `pair`, and `modifyId` when one was sent."""
-    answer = placed(order, symbol)
+    answer = placed(order, symbol, with_average=with_average)
     head = {name: answer.pop(name) for name in ("orderId", "symbol")}
     head["pair"] = order.symbol
     head |= {name: answer.pop(name) for name in ("status", "clientOrderId")}
@@ -81,10 +87,10 @@ def _terms(order: Order, symbol: Symbol) -> Json:
         "closePosition": order.close_position,
         "side": order.side,
         "positionSide": order.position_side,
-        "stopPrice": fixed(Decimal(0), symbol.price_precision),
-        "workingType": "CONTRACT_PRICE",
-        "priceProtect": False,
-        "origType": order.type,
+        "stopPrice": fixed(order.stop_price, symbol.price_precision),
+        "workingType": order.working_type,
+        "priceProtect": order.price_protect,
+        "origType": order.original_type,
         "priceMatch": order.price_match,
         "selfTradePreventionMode": order.self_trade_prevention,
         "goodTillDate": order.good_till_date,

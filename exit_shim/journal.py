@@ -444,7 +444,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA wal_autocheckpoint=0")
             # A WAL that stays as big as it once was would ask for a checkpoint after each order.
-            connection.execute("PRAGMA journal_size_limit=0")
+            connection.execute(f"PRAGMA journal_size_limit={CHECKPOINT_BYTES // 2}")
     except BaseException:
         connection.close()
         raise

@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,8 @@ class LocalExchange:
         rules: the day whose rules hold, such as "2025-12-08" for those before the Algo Service; those of
             now by default.
         trigger_delay: milliseconds that a conditional order stays TRIGGERING before it becomes an order.
+        state: a file to go on from when it exists, and to `save` to; what it holds goes before `symbols`,
+            `hedge_mode`, `wallet`, `rules` and `trigger_delay`.
         rate_limits: whether request weight and order counts are limited, as on the real exchange.
         seed: what chance in `faults` is drawn from.
         remembered_requests: how many requests are kept in `requests`, the newest.
@@ -80,11 +83,13 @@ class LocalExchange:
         wallet: Number = 10_000,
         rules: str | date | None = None,
         trigger_delay: int = 0,
+        state: str | Path | None = None,
         rate_limits: bool = True,
         seed: int = 0,
         remembered_requests: int = REMEMBERED_REQUESTS,
     ) -> None:
-        self.engine = Exchange(
+        self._state = None if state is None else Path(state)
+        self.engine = _loaded(self._state, clock, market) or Exchange(
             clock=clock,
             symbols=symbols,
             market=market,
@@ -256,6 +261,25 @@ class LocalExchange:
         """
         return self.service.answer(request)
 
+    def save(self, path: str | Path | None = None) -> None:
+        """Write the exchange down: account, orders, prices, everything but keys, listen keys and faults.
+
+        Args:
+            path: where; the `state` that it was made with by default. It is replaced as a whole.
+
+        Raises:
+            ValueError: when neither is given.
+            OSError: when it cannot be written.
+        """
+        target = self._state if path is None else Path(path)
+        if target is None:
+            raise ValueError("no file to save to: give `path`, or make the exchange with `state`")
+        with self.lock:
+            data = self.engine.dump()
+        draft = target.with_name(f"{target.name}.new")
+        draft.write_bytes(data)
+        draft.replace(target)
+
     # The thread
 
     def _listener_now(self) -> Listener:
@@ -285,3 +309,12 @@ class LocalExchange:
             await self._stopping.wait()
         finally:
             await listener.close()
+
+
+def _loaded(path: Path | None, clock: Clock, market: Market | None) -> Exchange | None:
+    if path is None or not path.exists():
+        return None
+    try:
+        return Exchange.parse(path.read_bytes(), clock=clock, market=market)
+    except ValueError as wrong:
+        raise ValueError(f"{path}: {wrong}") from wrong

@@ -32,7 +32,7 @@ def test_a_stop_is_an_order(old):
     assert (placed["status"], placed["clientOrderId"]) == ("NEW", "mine")
     (resting,) = old.get("openOrders")
     assert resting["orderId"] == placed["orderId"]
-    assert old.get("allOrders", symbol="BTCUSDT")[-1] == resting
+    assert old.get("allOrders", symbol="BTCUSDT")[-1]["orderId"] == placed["orderId"]
     assert old.get("openOrder", symbol="BTCUSDT", origClientOrderId="mine") == resting
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from . import algo_placing, announcing, cancelling, isolating, placing, prices, settings, timers
+from . import algo_placing, announcing, cancelling, isolating, placing, prices, saving, settings, timers
 from .account import Account
 from .aging import KEPT
 from .algo import AlgoOrder, AlgoRef, AlgoStore, NewAlgo
@@ -303,6 +303,31 @@ class Exchange:
     def move_margin(self, symbol: str, side: str, amount: Decimal, *, adds: bool) -> MarginMove:
         """Add USDT to the margin of an isolated position, or take it out."""
         return isolating.move_margin(self._at_now(), symbol, side, amount, adds=adds)
+
+    # Keeping it
+
+    def dump(self) -> bytes:
+        """Return everything that it remembers as JSON; listen keys are not in it."""
+        return saving.dump(self._at_now())
+
+    @classmethod
+    def parse(
+        cls, data: bytes, *, clock: Clock = system_clock, market: Market | None = None, kept: int = KEPT
+    ) -> Exchange:
+        """Return the exchange that was dumped.
+
+        Args:
+            data: what `dump` returned.
+            clock: as for a new one; time goes on from wherever it is.
+            market: as for a new one; a walking market of the same seed goes on with its walk.
+            kept: as for a new one.
+
+        Raises:
+            ValueError: when `data` is no such thing.
+        """
+        made = cls(clock=clock, market=market, kept=kept)
+        saving.restore(made.state, data)
+        return made
 
     # What the exchange itself decides
 

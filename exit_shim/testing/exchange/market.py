@@ -96,12 +96,23 @@ class WalkingMarket(StaticMarket):
         self._seed = seed
         self._step = Decimal(step)
         self._walks: dict[str, random.Random] = {}
+        #: How often each price was asked for.
+        self.asked_so_far: dict[str, int] = {}
 
     def asked(self, symbol: Symbol, price: Decimal) -> Decimal | None:
         """Return `price` moved by at most `step`, on the symbol's tick."""
+        self.asked_so_far[symbol.name] = self.asked_so_far.get(symbol.name, 0) + 1
         share = Decimal(self._walk(symbol.name).randint(-1000, 1000)) / 1000
         moved = nearest(price * (1 + share * self._step), symbol.tick)
         return min(max(moved, symbol.min_price), symbol.max_price)
+
+    def resume(self, asked: Mapping[str, int]) -> None:
+        """Go on as if each price had been asked for so many times."""
+        for name, times in asked.items():
+            self._walks.pop(name, None)
+            for _ in range(times):
+                self._walk(name).randint(-1000, 1000)
+        self.asked_so_far = dict(asked)
 
     def _walk(self, name: str) -> random.Random:
         if name not in self._walks:

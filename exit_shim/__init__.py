@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exit_shim.attribution import attributed
+    from exit_shim.doors import Door
     from exit_shim.errors import ExitOrderDenied
     from exit_shim.explicit import (
         get_exit_mode,
@@ -26,6 +27,7 @@ else:
         __name__,
         {
             "attribution": ("attributed",),
+            "doors": ("Door",),
             "errors": ("ExitOrderDenied",),
             "explicit": (
                 "get_exit_mode",
@@ -43,6 +45,7 @@ else:
     )
 
 __all__ = [
+    "Door",
     "ExitOrderDenied",
     "ExitShim",
     "Roles",

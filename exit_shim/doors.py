@@ -1,71 +1,276 @@
 """The client methods that can place, change or cancel an exit order: one table, one row each."""
 
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
+from inspect import CO_COROUTINE
 from types import CodeType, FunctionType, MethodType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from exit_shim.orders import CONDITIONAL_KINDS, Kind, may_be_exit, read_order, upper
-from exit_shim.orders import ExitOrder as ExitOrder  # noqa: PLC0414 - what a door yields
+from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder, Kind, flag, may_be_exit, read_order, text, upper
 
 Intent = Literal["place", "modify", "cancel", "test"]
 
+Carries = Literal["order", "batch", "reference", "references", "symbol"]
+"""How a call says what it is about: the fields of one order or of a list of them; the id of an order, or
+lists of ids; or a symbol, all of whose orders are meant."""
+
+Store = Literal["orders", "conditional"]
+"""Binance keeps ordinary and conditional orders apart; a cancel-all reaches one of the two."""
+
+
+class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which order a cancel or change is about, by whichever id it gave."""
+
+    order_id: int | None = None
+    algo_id: int | None = None
+    client_order_id: str | None = None
+
+
+class Asked(NamedTuple):
+    """What a call of a door asks for: the row that describes it, and the fields it carries."""
+
+    door: "Door"
+    params: dict[str, Any]
+
 
 class Door(msgspec.Struct, frozen=True):
-    """One row of the table.
+    """One row of the table; also how an adapter of one's own is declared.
 
     Args:
-        method: The name on python-binance's `Client` and `AsyncClient`.
-        intent: What going through it does to the exchange.
+        method: The method's name on the client.
+        intent: What a call of it does at the exchange.
+        carries: How it says what it is about.
         implies: Fields that the method itself sets, under Binance's names.
-        batch: The keyword that carries a list of orders, where there is one.
+        lists: The keywords that carry a list, for a batch or for lists of ids.
+        store: Which orders a cancel-all reaches. None: the call's own `conditional` says.
+        routes: For a raw request: what each verb and path, or "ws" and method name, is.
+        reads: For a method whose arguments are not Binance's: called with the method's own arguments, it
+            returns the order's fields under Binance's names, a list of such, or None for a call that is
+            about no order.
     """
 
     method: str
     intent: Intent = "place"
+    carries: Carries = "order"
     implies: Mapping[str, str] = {}
-    batch: str | None = None
+    lists: tuple[str, ...] = ()
+    store: Store | None = None
+    routes: "Mapping[tuple[str, str], Door] | None" = None
+    reads: Callable[..., Any] | None = None
+
+    def asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+        """What a call asks for, in terms of a row that reads Binance's fields; None: nothing of ours."""
+        if self.routes is not None:
+            where, fields = _request(*args, **kwargs)
+            row = self.routes.get(where)
+            return Asked(msgspec.structs.replace(row, method=self.method), fields) if row and fields else None
+        if self.reads is None:
+            return Asked(self, kwargs)
+        found = self.reads(*args, **kwargs)
+        if isinstance(found, Mapping):
+            return Asked(Door(self.method, self.intent, self.carries, self.implies), dict(found))
+        if found:
+            return Asked(Door(self.method, self.intent, "batch", lists=("orders",)), {"orders": list(found)})
+        return None
 
     def may_carry_exit(self, params: Mapping[str, Any]) -> bool:
         """False only where every order inside is certainly an entry."""
-        if self.batch is None:
+        if self.intent != "place":
+            return True
+        if self.carries == "order":
             return may_be_exit(params, self.implies)
-        return any(may_be_exit(order, self.implies) for order in self._batch(params))
-
-    def orders(self, params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """The orders inside a call, each under Binance's field names; the caller's own dicts, not copies."""
-        if self.batch is not None:
-            return self._batch(params)
-        return [{**params, **self.implies} if self.implies else params]
+        return any(may_be_exit(order, self.implies) for order in self.batch(params))
 
     def read(self, params: Mapping[str, Any], kind: Kind | None) -> list[tuple[int | None, ExitOrder]]:
-        """The exit orders inside a call, each with its place in the batch."""
-        if self.batch is None:
-            order = read_order(self.orders(params)[0], kind)
+        """The exit orders that a call places or changes, each with its place in the batch."""
+        if self.carries == "order":
+            order = read_order({**params, **self.implies} if self.implies else params, kind)
             return [] if order is None else [(None, order)]
-        found = ((place, read_order(order, kind)) for place, order in enumerate(self._batch(params)))
+        found = ((place, read_order(order, kind)) for place, order in enumerate(self.batch(params)))
         return [(place, order) for place, order in found if order is not None]
 
-    def _batch(self, params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        orders = params.get(self.batch or "")
-        if not isinstance(orders, Sequence):
-            return []
+    def batch(self, params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The orders of a batch: the caller's own dicts, not copies."""
+        orders = _items(params.get(self.lists[0])) if self.lists else ()
         return [order if isinstance(order, Mapping) else {} for order in orders]
 
+    def references(self, params: Mapping[str, Any]) -> list[Reference]:
+        """The orders that a cancel or change names, in its order."""
+        if self.carries == "references":
+            return [found for name in self.lists for found in _listed(name, params.get(name))]
+        return [_reference(order) for order in (self.batch(params) if self.carries == "batch" else (params,))]
 
-DOORS: Final = (
-    Door("futures_create_order"),
-    Door("futures_create_algo_order"),
-    Door("futures_place_batch_order", batch="batchOrders"),
-    Door("futures_limit_order", implies={"type": "LIMIT"}),
-    Door("futures_limit_buy_order", implies={"type": "LIMIT", "side": "BUY"}),
-    Door("futures_limit_sell_order", implies={"type": "LIMIT", "side": "SELL"}),
-    Door("futures_market_order", implies={"type": "MARKET"}),
-    Door("futures_market_buy_order", implies={"type": "MARKET", "side": "BUY"}),
-    Door("futures_market_sell_order", implies={"type": "MARKET", "side": "SELL"}),
+    def reaches(self, params: Mapping[str, Any]) -> Store:
+        """Which orders a cancel-all cancels; python-binance's default leaves conditional ones resting."""
+        return self.store or ("conditional" if flag(params.get("conditional")) else "orders")
+
+
+def _request(
+    method: object, path: object = None, *args: Any, params: Any = None, data: Any = None, **_: Any
+) -> tuple[tuple[str, str], Any]:
+    """The route and fields of a raw request, under python-binance's own argument names.
+
+    HTTP ones give verb, path and `data`; WebSocket ones a method's name, whether to sign, and `params`.
+    """
+    if isinstance(path, str):
+        return (text(method).lower(), path.strip("/")), data
+    return ("ws", text(method)), params if params is not None else next(iter(args), None)
+
+
+def _reference(params: Mapping[str, Any]) -> Reference:
+    get = params.get
+    client = get("origClientOrderId") or get("clientAlgoId") or get("newClientStrategyId")
+    return Reference(
+        _number(get("orderId")),
+        _number(get("algoId") or get("strategyId")),
+        None if client is None else text(client),
+    )
+
+
+def _listed(name: str, given: object) -> list[Reference]:
+    if "client" in name.lower():
+        return [Reference(client_order_id=text(one)) for one in _items(given)]
+    return [Reference(order_id=_number(one)) for one in _items(given)]
+
+
+def _items(given: object) -> Sequence[Any]:
+    """A list, or the JSON of one as raw requests send it; empty for what is neither."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            return ()
+    return given if isinstance(given, Sequence) and not isinstance(given, str) else ()
+
+
+def _number(value: object) -> int | None:
+    written = "" if value is None else text(value)
+    return int(written) if written.isascii() and written.isdigit() else None
+
+
+def _place(*methods: str, **implies: str) -> tuple[Door, ...]:
+    return tuple(Door(method, implies=implies) for method in methods)
+
+
+def _cancel(*methods: str) -> tuple[Door, ...]:
+    return tuple(Door(method, "cancel", "reference") for method in methods)
+
+
+def _cancel_all(*methods: str, store: Store | None) -> tuple[Door, ...]:
+    return tuple(Door(method, "cancel", "symbol", store=store) for method in methods)
+
+
+BATCH: Final = ("batchOrders",)
+ID_LISTS: Final = (
+    "orderidlist",
+    "orderIdList",
+    "origclientorderidlist",
+    "origClientOrderIdList",
 )
+
+METHODS: Final = (
+    # placing
+    *_place("futures_create_order", "futures_create_algo_order"),
+    *_place("ws_futures_create_order", "ws_futures_create_algo_order"),
+    *_place("futures_limit_order", type="LIMIT"),
+    *_place("futures_limit_buy_order", type="LIMIT", side="BUY"),
+    *_place("futures_limit_sell_order", type="LIMIT", side="SELL"),
+    *_place("futures_market_order", type="MARKET"),
+    *_place("futures_market_buy_order", type="MARKET", side="BUY"),
+    *_place("futures_market_sell_order", type="MARKET", side="SELL"),
+    *_place("futures_coin_create_order"),
+    *_place("papi_create_um_order", "papi_create_um_conditional_order"),
+    *_place("papi_create_cm_order", "papi_create_cm_conditional_order"),
+    Door("futures_place_batch_order", carries="batch", lists=BATCH),
+    Door("futures_v1_post_batch_order", carries="batch", lists=BATCH),
+    Door("futures_coin_place_batch_order", carries="batch", lists=BATCH),
+    Door("futures_create_test_order", "test"),
+    # changing
+    Door("futures_modify_order", "modify"),
+    Door("ws_futures_edit_order", "modify"),
+    Door("futures_coin_modify_order", "modify"),
+    Door("futures_coin_v1_put_order", "modify"),
+    Door("papi_modify_um_order", "modify"),
+    Door("papi_modify_cm_order", "modify"),
+    Door("futures_v1_put_batch_order", "modify", "batch", lists=BATCH),
+    Door("futures_v1_put_batch_orders", "modify", "batch", lists=BATCH),
+    Door("futures_coin_v1_put_batch_orders", "modify", "batch", lists=BATCH),
+    # cancelling
+    *_cancel("futures_cancel_order", "futures_cancel_algo_order", "futures_coin_cancel_order"),
+    *_cancel("ws_futures_cancel_order", "ws_futures_cancel_algo_order"),
+    *_cancel("papi_cancel_um_order", "papi_cancel_um_conditional_order"),
+    *_cancel("papi_cancel_cm_order", "papi_cancel_cm_conditional_order"),
+    Door("futures_cancel_orders", "cancel", "references", lists=ID_LISTS),
+    Door("futures_v1_delete_batch_order", "cancel", "references", lists=ID_LISTS),
+    Door("futures_coin_cancel_orders", "cancel", "references", lists=ID_LISTS),
+    *_cancel_all("futures_cancel_all_open_orders", store=None),
+    *_cancel_all("futures_cancel_all_algo_open_orders", store="conditional"),
+    *_cancel_all("futures_coin_cancel_all_open_orders", store="orders"),
+    *_cancel_all("papi_cancel_um_all_open_orders", "papi_cancel_cm_all_open_orders", store="orders"),
+    *_cancel_all("papi_cancel_um_conditional_all_open_orders", store="conditional"),
+    *_cancel_all("papi_cancel_cm_conditional_all_open_orders", store="conditional"),
+    *_cancel_all("futures_countdown_cancel_all", "futures_coin_countdown_cancel_all", store="orders"),
+)
+
+_PLACE, _BATCH, _TEST = Door(""), Door("", carries="batch", lists=BATCH), Door("", "test")
+_MODIFY, _MODIFY_BATCH = Door("", "modify"), Door("", "modify", "batch", lists=BATCH)
+_CANCEL, _CANCEL_LIST = Door("", "cancel", "reference"), Door("", "cancel", "references", lists=ID_LISTS)
+_CANCEL_ALL, _CANCEL_ALL_ALGO = (
+    Door("", "cancel", "symbol", store=store) for store in ("orders", "conditional")
+)
+
+PATHS: Final[Mapping[tuple[str, str], Door]] = {
+    ("post", "order"): _PLACE,
+    ("post", "algoOrder"): _PLACE,
+    ("post", "order/test"): _TEST,
+    ("post", "batchOrders"): _BATCH,
+    ("put", "order"): _MODIFY,
+    ("put", "batchOrders"): _MODIFY_BATCH,
+    ("delete", "order"): _CANCEL,
+    ("delete", "algoOrder"): _CANCEL,
+    ("delete", "batchOrders"): _CANCEL_LIST,
+    ("delete", "allOpenOrders"): _CANCEL_ALL,
+    ("delete", "algoOpenOrders"): _CANCEL_ALL_ALGO,
+    ("post", "countdownCancelAll"): _CANCEL_ALL,
+}
+"""The order paths of /fapi and /dapi, below the version."""
+
+PORTFOLIO_PATHS: Final[Mapping[tuple[str, str], Door]] = {
+    key: row
+    for market in ("um", "cm")
+    for key, row in {
+        ("post", f"{market}/order"): _PLACE,
+        ("post", f"{market}/conditional/order"): _PLACE,
+        ("put", f"{market}/order"): _MODIFY,
+        ("delete", f"{market}/order"): _CANCEL,
+        ("delete", f"{market}/conditional/order"): _CANCEL,
+        ("delete", f"{market}/allOpenOrders"): _CANCEL_ALL,
+        ("delete", f"{market}/conditional/allOpenOrders"): _CANCEL_ALL_ALGO,
+    }.items()
+}
+
+WEBSOCKET_METHODS: Final[Mapping[tuple[str, str], Door]] = {
+    ("ws", "order.place"): _PLACE,
+    ("ws", "algoOrder.place"): _PLACE,
+    ("ws", "order.modify"): _MODIFY,
+    ("ws", "order.cancel"): _CANCEL,
+    ("ws", "algoOrder.cancel"): _CANCEL,
+}
+
+
+SEAMS: Final = (
+    Door("_request_futures_api", routes=PATHS),
+    Door("_request_futures_coin_api", routes=PATHS),
+    Door("_request_papi_api", routes=PORTFOLIO_PATHS),
+    Door("_ws_futures_api_request", routes=WEBSOCKET_METHODS),
+    Door("_ws_futures_api_request_sync", routes=WEBSOCKET_METHODS),
+)
+"""Where all of the methods above come together; bots that want an endpoint of their own reach for these."""
+
+DOORS: Final[tuple[Door, ...]] = (*METHODS, *SEAMS)
 
 DOOR_NAMES: Final[Mapping[str, Door]] = {door.method: door for door in DOORS}
 
@@ -77,13 +282,13 @@ def fix_client_order_ids(door: Door, method: object, params: dict[str, Any]) -> 
     client generates one: read from its code, since releases differ. A mock, a fake or an adapter never
     matches, so what it is called with stays as the bot wrote it.
     """
-    if type(method) is not MethodType or type(method.__func__) is not FunctionType:
+    if door.intent != "place" or type(method) is not MethodType or type(method.__func__) is not FunctionType:
         return
     names = _generated_ids(method.__func__.__code__)
     if not names or not method.__func__.__module__.startswith("binance."):
         return
     client: Any = method.__self__
-    for order in door.orders(params) if door.batch else (params,):
+    for order in door.batch(params) if door.carries == "batch" else (params,):
         name = _id_name(names, {**order, **door.implies}.get("type"))
         if name is not None and name not in order and isinstance(order, dict):
             order[name] = client.CONTRACT_ORDER_PREFIX + client.uuid22()
@@ -106,14 +311,9 @@ def _id_name(names: frozenset[str], order_type: object) -> str | None:
 
 
 def is_coroutine_method(method: Callable[..., Any]) -> bool:
-    """Whether calling `method` yields a coroutine; the plain case costs no import of `inspect`."""
+    """Whether calling `method` certainly yields a coroutine, and sends nothing before it is awaited.
+
+    Anything but a plain function is called to find out: a mock may look like a coroutine function.
+    """
     function = getattr(method, "__func__", method)
-    if type(function) is FunctionType:
-        return bool(function.__code__.co_flags & 0x80)  # inspect.CO_COROUTINE
-    return _looks_like_coroutine(method)
-
-
-def _looks_like_coroutine(method: Callable[..., Any]) -> bool:
-    import inspect  # noqa: PLC0415 - only mocks and callable objects come here
-
-    return inspect.iscoroutinefunction(method)
+    return type(function) is FunctionType and bool(function.__code__.co_flags & CO_COROUTINE)

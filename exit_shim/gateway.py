@@ -6,7 +6,6 @@ the same. The send is the client's own method, called once, with what the bot ga
 
 import asyncio
 import functools
-import hashlib
 import itertools
 import threading
 import time
@@ -14,6 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final, cast
 
+from exit_shim.accounts import account_label
 from exit_shim.attribution import (
     UNKNOWN_MODULE,
     Attribution,
@@ -24,21 +24,20 @@ from exit_shim.attribution import (
     attribute,
     declared,
 )
-from exit_shim.doors import Door, fix_client_order_ids, is_coroutine_method
+from exit_shim.book import Book
+from exit_shim.doors import Asked, Door, fix_client_order_ids, is_coroutine_method
 from exit_shim.journal import Journal
+from exit_shim.layers import Carried, Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind
 from exit_shim.outcomes import Answer, read_answer, read_failure
 from exit_shim.policy import ALLOWED, Roles, judge
+from exit_shim.reading import Item, read_call
 from exit_shim.records import Conclusion, Record, Submission
 from exit_shim.scrubbing import secrets_of
 from exit_shim.sinks import Sink
 from exit_shim.troubles import Troubles
 
-MAX_EXPLANATION: Final = 300
-"""Characters kept of an explanation."""
-
-
-UNREADABLE: Final[list[tuple[int | None, ExitOrder]]] = [(None, ExitOrder(kind="other_exit"))]
+UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
 OTHER: Final[Kind | None] = "other_exit"
 NO_SECRETS: Final[tuple[str, ...]] = ()
 NOBODY: Final = Attribution(module=UNKNOWN_MODULE, evidence="unknown")
@@ -52,11 +51,17 @@ class Passage:
     its making and its first step.
     """
 
-    __slots__ = ("client", "params", "presend", "seqs", "started", "submissions")
+    __slots__ = ("client", "layer", "params", "presend", "seqs", "started", "submissions")
 
     def __init__(
-        self, submissions: Sequence[Submission], client: object, params: Mapping[str, Any], started: int
+        self,
+        submissions: Sequence[Submission],
+        layer: Layer,
+        client: object,
+        params: Mapping[str, Any],
+        started: int,
     ) -> None:
+        self.layer = layer
         self.submissions = submissions
         self.client = client
         self.params = params
@@ -107,6 +112,7 @@ class Gateway:
         self._account = account
         self._troubles = troubles
         self._or = troubles.otherwise
+        self._book = Book()
         self._entries = (
             itertools.count()
         )  # next() is atomic; a lock here would be the dearest part of an entry
@@ -137,9 +143,14 @@ class Gateway:
         next(self._entries)
         return True
 
+    def asked(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+        """What a call of a door asks for in Binance's terms; None: nothing of ours, or not to be read."""
+        nothing: Asked | None = None
+        return self._or(nothing, "read what a call asks for", door.asked, args, kwargs)
+
     def call(
         self,
-        door: Door,
+        asked: Asked,
         method: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -149,7 +160,7 @@ class Gateway:
         """Carry out one call of a door for the code at `frame`; returns or raises what the method does."""
         passage, is_async = None, False
         try:
-            passage = self._prepare(door, method, kwargs, frame, bound_at)
+            passage = self._prepare(asked, method, frame, bound_at)
             is_async = passage is not None and is_coroutine_method(method)
         except Exception as error:  # noqa: BLE001
             self._troubles.note("read, attribute and judge an order", error)
@@ -160,25 +171,25 @@ class Gateway:
         return self._send(passage, method, args, kwargs)
 
     def _prepare(
-        self,
-        door: Door,
-        method: Callable[..., Any],
-        params: dict[str, Any],
-        frame: Frame | None,
-        bound_at: Site | None,
+        self, asked: Asked, method: Callable[..., Any], frame: Frame | None, bound_at: Site | None
     ) -> Passage | None:
         """Steps 1 to 3: what the orders are, who asked, what the policy says. None: no exit among them."""
         started = time.perf_counter_ns()
-        kind = self._or(OTHER, "read a declared kind", declared_kind, declared.get())
-        self._or(None, "fix a client order id", fix_client_order_ids, door, method, params)
-        orders = self._or(UNREADABLE, "read an order", door.read, params, kind)
-        if not orders:
-            next(self._entries)
-            return None
-        who = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
-        mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()
+        door, params = asked
         client = self._or(None, "find the client", getattr, method, "__self__", None)
         account = self._account or self._or(None, "name the account", account_label, client)
+        kind = self._or(OTHER, "read a declared kind", declared_kind, declared.get())
+        self._or(None, "fix a client order id", fix_client_order_ids, door, method, params)
+        items = self._or(UNREADABLE, "read an order", read_call, door, params, kind, self._book, account)
+        if not items:
+            next(self._entries)
+            return None
+        carried = [Carried(door.intent, item.order) for item in items]
+        layer, outer = Layer(carried), within.get()
+        if outer is not None and outer.meets(carried):
+            return Passage((), layer, client, params, started)
+        who = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
+        mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()
         passage = Passage(
             [
                 Submission(
@@ -188,12 +199,16 @@ class Gateway:
                     order=order,
                     attribution=who,
                     mode=mode,
-                    verdict=self._or(ALLOWED, "judge an order", judge, order, who, mode, self._roles),
+                    verdict=self._or(
+                        ALLOWED, "judge an order", judge, door.intent, order, who, mode, self._roles
+                    ),
                     account=account,
                     batch_index=place,
+                    targets=targets,
                 )
-                for place, order in orders
+                for place, order, targets in items
             ],
+            layer,
             client,
             params,
             started,
@@ -212,11 +227,14 @@ class Gateway:
         self, passage: Passage, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         self._intend(passage)
+        outer = passage.layer.enter()
         try:
             result = method(*args, **kwargs)
         except BaseException as error:
             self._conclude_failure(passage, error)
             raise
+        finally:
+            within.set(outer)
         if type(result) is CoroutineType:  # a plain function around an async client
             return self._named(self._follow(passage, result), method)
         if issubclass(type(result), asyncio.Future):  # not isinstance: a lazy object's `__class__` acts
@@ -242,11 +260,14 @@ class Gateway:
         return await self._follow(passage, sending)
 
     async def _follow(self, passage: Passage, sending: Coroutine[Any, Any, Any]) -> Any:
+        outer = passage.layer.enter()
         try:
             result = await sending
         except BaseException as error:
             self._conclude_failure(passage, error)
             raise
+        finally:
+            within.set(outer)
         self._conclude_result(passage, result)
         return result
 
@@ -273,12 +294,14 @@ class Gateway:
     def _conclude(self, passage: Passage, found: Sequence[Answer]) -> None:
         """Step 6: the journal first, then whoever else wants to know."""
         try:
+            passage.layer.close()
             presend, total = passage.presend / 1000, passage.total() / 1000
             journal = self._journal
             for seq, submission, answer in zip(passage.seqs, passage.submissions, found, strict=True):
                 conclusion = Conclusion(*answer, presend_us=presend, total_us=total)
                 if journal is not None and seq:
                     self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
+                self._or(None, "keep the book", self._book.note, submission, conclusion)
                 self._emit(Record(journal.run_id if journal else "", seq, submission, conclusion))
         except Exception as error:  # noqa: BLE001
             self._troubles.note("conclude an order", error)
@@ -317,15 +340,3 @@ def declared_kind(said: Declared | None) -> Kind | None:
     if said is None or said.kind is None:
         return None
     return cast("Kind", said.kind) if said.kind in KINDS else "other_exit"
-
-
-def account_label(client: object) -> str | None:
-    """A stable name for the account behind a client that does not give the key away."""
-    key = getattr(client, "__dict__", {}).get("API_KEY")  # never through __getattr__: adapters may act on it
-    return key_label(key) if isinstance(key, str) and key else None
-
-
-@functools.lru_cache(maxsize=64)
-def key_label(key: str) -> str:
-    """`key-` and eight hex digits of the API key's digest."""
-    return f"key-{hashlib.blake2s(key.encode(), digest_size=4).hexdigest()}"

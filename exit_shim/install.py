@@ -22,8 +22,7 @@ class InstalledDoor(_Base):  # type: ignore[misc]
         if client is None:
             return self
         method = self.__wrapped__.__get__(client, owner)
-        gateway = self._self_gateway
-        return bound_door(method, self._self_door, gateway, gateway.site(sys._getframe()))  # noqa: SLF001
+        return bound_door(method, self._self_door, self._self_gateway, sys._getframe())  # noqa: SLF001
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """`Client.futures_create_order(client, ...)`, as subclasses write it."""
@@ -41,11 +40,12 @@ def installed(gateway: Gateway) -> Iterator[None]:
     from binance.async_client import AsyncClient  # noqa: PLC0415 - heavy, and only `run` needs it
     from binance.client import Client  # noqa: PLC0415
 
+    owners = dict.fromkeys((*Client.__mro__[:-1], *AsyncClient.__mro__[:-1]))
     with contextlib.ExitStack() as undo:
-        for client_class in (Client, AsyncClient):
+        for owner in owners:
             for door in DOORS:
-                function = vars(client_class).get(door.method)
+                function = vars(owner).get(door.method)
                 if function is not None:
-                    setattr(client_class, door.method, InstalledDoor(function, door, gateway))
-                    undo.callback(setattr, client_class, door.method, function)
+                    setattr(owner, door.method, InstalledDoor(function, door, gateway))
+                    undo.callback(setattr, owner, door.method, function)
         yield

@@ -5,8 +5,14 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-Kind = Literal["sl", "tp", "partial_tp", "trailing", "breakeven", "close", "other_exit", "conditional"]
-"""What an order is for. `conditional`: it waits for a trigger, and nothing shows that it can only reduce."""
+Kind = Literal[
+    "sl", "tp", "partial_tp", "trailing", "breakeven", "close", "other_exit", "conditional", "unknown"
+]
+"""What an order is for.
+
+`conditional`: it waits for a trigger, and nothing shows that it can only reduce. `unknown`: the target of a
+cancel or change that this process did not see placed.
+"""
 
 KINDS: Final = frozenset(get_args(Kind))
 
@@ -27,10 +33,10 @@ class ExitOrder(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The fields of one order that are recorded: an allow-list, in one spelling.
 
     Both spellings of Binance are read (`stopPrice` and `triggerPrice`, `activationPrice` and
-    `activatePrice`). Prices are in the quote asset, quantities in the base asset, `callback_rate` in
-    percent. Each is the text that goes out for what the bot gave (`str(value)`, as python-binance sends
-    it, cut to 64 characters): `Decimal` reads it where it is a number, and where it is none, that is what
-    the exchange was sent.
+    `activatePrice`), and portfolio margin's `strategyType` and `newClientStrategyId`. Prices are in the
+    quote asset, quantities in the base asset, `callback_rate` in percent. Each is the text that goes out
+    for what the bot gave (`str(value)`, as python-binance sends it, cut to 64 characters): `Decimal` reads
+    it where it is a number, and where it is none, that is what the exchange was sent.
     """
 
     kind: Kind
@@ -75,6 +81,7 @@ FIELDS: Final[Mapping[str, tuple[str, Callable[[object], object]]]] = {
     "side": ("side", upper),
     "positionSide": ("position_side", upper),
     "type": ("type", upper),
+    "strategyType": ("type", upper),
     "quantity": ("quantity", text),
     "price": ("price", text),
     "stopPrice": ("trigger_price", text),
@@ -88,6 +95,7 @@ FIELDS: Final[Mapping[str, tuple[str, Callable[[object], object]]]] = {
     "workingType": ("working_type", upper),
     "newClientOrderId": ("client_order_id", text),
     "clientAlgoId": ("client_order_id", text),
+    "newClientStrategyId": ("client_order_id", text),
 }
 """The allow-list: the call's field, the name it is recorded under, how it is read."""
 
@@ -100,7 +108,7 @@ def may_be_exit(params: Mapping[str, Any], implied: Mapping[str, str]) -> bool:
     get = params.get
     if get("closePosition") or get("reduceOnly"):
         return True
-    order_type = get("type")
+    order_type = get("type") or get("strategyType")
     if (order_type.upper() if type(order_type) is str else upper(order_type)) in CONDITIONAL_KINDS:
         return True
     position_side = get("positionSide")

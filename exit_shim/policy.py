@@ -5,6 +5,7 @@ from typing import Final, Literal
 import msgspec
 
 from exit_shim.attribution import Attribution
+from exit_shim.doors import Intent
 from exit_shim.modes import EXIT_BRAIN_V3
 from exit_shim.orders import ExitOrder
 
@@ -47,9 +48,9 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 ALLOWED: Final = Verdict()
 
 
-def judge(order: ExitOrder, attribution: Attribution, mode: str, roles: Roles) -> Verdict:
+def judge(intent: Intent, order: ExitOrder, attribution: Attribution, mode: str, roles: Roles) -> Verdict:
     """The soft guard: an exit of a legacy module in EXIT_BRAIN_V3 is warned of and let through."""
-    if mode != EXIT_BRAIN_V3 or order.kind == "conditional":
+    if mode != EXIT_BRAIN_V3 or intent not in {"place", "modify"} or order.kind in {"conditional", "unknown"}:
         return ALLOWED
     if roles.legacy.isdisjoint((attribution.module, attribution.dotted_module)):
         return ALLOWED

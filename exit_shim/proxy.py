@@ -2,14 +2,14 @@
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any, TypeVar
 
 import wrapt
 
-from exit_shim.attribution import Site
-from exit_shim.doors import DOORS, Door
+from exit_shim.attribution import Frame
+from exit_shim.doors import DOORS, Asked, Door
 from exit_shim.gateway import Gateway
 
 # wrapt 2 keeps __iter__ out of its base class: a client that cannot be iterated must not look as if it could.
@@ -29,7 +29,8 @@ class BoundDoor(_Base):  # type: ignore[misc]
         door, gateway, bound_at = self._self_way
         if gateway.is_entry(door, kwargs):
             return self.__wrapped__(*args, **kwargs)
-        return gateway.call(door, self.__wrapped__, args, kwargs, sys._getframe(), bound_at)  # noqa: SLF001
+        asked = Asked(door, kwargs)
+        return gateway.call(asked, self.__wrapped__, args, kwargs, sys._getframe(), bound_at)  # noqa: SLF001
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
@@ -44,15 +45,37 @@ class BoundDoor(_Base):  # type: ignore[misc]
         return self.__wrapped__.__reduce_ex__(protocol)
 
 
-def bound_door(method: Any, door: Door, gateway: Gateway, bound_at: Site | None) -> Any:
-    """Hand out `method` as the door's; one that another layer handed out is taken over, not doubled."""
-    if type(method) is BoundDoor:
+class BoundReadingDoor(BoundDoor):
+    """A door whose calls say in their own way what they ask for: a raw request, an adapter's method."""
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the client's own docstring shows
+        door, gateway, bound_at = self._self_way
+        asked = gateway.asked(door, args, kwargs)
+        if asked is None or gateway.is_entry(*asked):
+            return self.__wrapped__(*args, **kwargs)
+        return gateway.call(asked, self.__wrapped__, args, kwargs, sys._getframe(), bound_at)  # noqa: SLF001
+
+
+def bound_door(method: Any, door: Door, gateway: Gateway, frame: Frame) -> Any:
+    """Hand out `method` as the door's to the code at `frame`.
+
+    What another layer handed out is taken over, not doubled. A raw request that python-binance makes on
+    itself is the inside of another door, or of a method that is none.
+    """
+    if issubclass(type(method), BoundDoor):
         method = method.__wrapped__
-    if not callable(method):
+    if not callable(method) or (door.routes is not None and is_clients_own(frame)):
         return method
-    bound = BoundDoor(method)
-    bound._self_way = (door, gateway, bound_at)  # noqa: SLF001 - wrapt's own prefix for a proxy's attributes
+    bound = (BoundDoor if door.routes is None and door.reads is None else BoundReadingDoor)(method)
+    bound._self_way = (door, gateway, gateway.site(frame))  # noqa: SLF001 - wrapt's prefix for a proxy's own
     return bound
+
+
+def is_clients_own(frame: Frame | None) -> bool:
+    """Whether the code that fetches a method is python-binance's; `frame` and the like of it are ours."""
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("exit_shim."):
+        frame = frame.f_back
+    return frame is not None and str(frame.f_globals.get("__name__")).startswith("binance.")
 
 
 class DoorAttribute:
@@ -66,10 +89,8 @@ class DoorAttribute:
     def __get__(self, proxy: Any, owner: type | None = None) -> Any:
         if proxy is None:
             return self
-        door = self._door
-        method = getattr(proxy.__wrapped__, door.method)
-        gateway = proxy._self_gateway  # noqa: SLF001
-        return bound_door(method, door, gateway, gateway.site(sys._getframe()))  # noqa: SLF001
+        method = getattr(proxy.__wrapped__, self._door.method)
+        return bound_door(method, self._door, proxy._self_gateway, sys._getframe())  # noqa: SLF001
 
     def __set__(self, proxy: Any, value: Any) -> None:
         setattr(proxy.__wrapped__, self._door.method, value)
@@ -86,10 +107,10 @@ class ClientProxy(_Base):  # type: ignore[misc]
         self._self_gateway = gateway
 
     def __copy__(self) -> "ClientProxy":
-        return ClientProxy(copy.copy(self.__wrapped__), self._self_gateway)
+        return type(self)(copy.copy(self.__wrapped__), self._self_gateway)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ClientProxy":
-        return ClientProxy(copy.deepcopy(self.__wrapped__, memo), self._self_gateway)
+        return type(self)(copy.deepcopy(self.__wrapped__, memo), self._self_gateway)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return wrap_again, (self.__wrapped__,)
@@ -147,6 +168,13 @@ for _door in DOORS:
     setattr(ClientProxy, _door.method, DoorAttribute(_door))
 
 
+def proxy_class(doors: Sequence[Door]) -> type[ClientProxy]:
+    """The proxy class that has `doors` besides those of the table, or instead of one of the same name."""
+    if not doors:
+        return ClientProxy
+    return type("ClientProxy", (ClientProxy,), {door.method: DoorAttribute(door) for door in doors})
+
+
 def wrap_again(client: C) -> C:
     """Unpickle: around the client that arrived, in the process where it arrived."""
     from exit_shim.shim import default_shim  # noqa: PLC0415 - only the other side of a pickle needs it
@@ -156,4 +184,5 @@ def wrap_again(client: C) -> C:
 
 def unwrap(client: C) -> C:
     """The client inside a proxy; what is no proxy comes back as it is."""
-    return client.__wrapped__ if type(client) is ClientProxy else client  # type: ignore[attr-defined]
+    own: Any = client
+    return own.__wrapped__ if issubclass(type(client), ClientProxy) else client

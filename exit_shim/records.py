@@ -6,15 +6,31 @@ import msgspec
 
 from exit_shim.attribution import Attribution
 from exit_shim.doors import Intent
-from exit_shim.orders import ExitOrder
+from exit_shim.orders import ExitOrder, Kind
 from exit_shim.policy import ALLOWED, Verdict
 
 Outcome = Literal["accepted", "rejected", "denied", "suppressed", "unknown", "not_sent"]
 """`denied` is our word, `rejected` the exchange's; `unknown` means that the order may rest there."""
 
 
+class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An order that a cancel or change is about: its ids, what it was for, and which module placed it.
+
+    `kind` is "unknown" and `module` None where this process did not see it placed.
+    """
+
+    kind: Kind
+    module: str | None = None
+    order_id: int | None = None
+    algo_id: int | None = None
+    client_order_id: str | None = None
+
+
 class Submission(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """An order about to leave: what, by whom, judged how. `ts` is nanoseconds since the epoch."""
+    """An order, or a cancel or change of some, about to leave: what, by whom, judged how.
+
+    `ts` is nanoseconds since the epoch; `targets` are the orders that a cancel or change is about.
+    """
 
     ts: int
     door: str
@@ -25,6 +41,7 @@ class Submission(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     verdict: Verdict = ALLOWED
     account: str | None = None
     batch_index: int | None = None
+    targets: tuple[Target, ...] = ()
 
 
 class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -82,6 +99,7 @@ class Record(msgspec.Struct, frozen=True):
             "working_type": order.working_type,
             "client_order_id": conclusion.client_order_id or order.client_order_id,
             "batch_index": submission.batch_index,
+            "targets": submission.targets,
             "module": who.module,
             "dotted_module": who.dotted_module,
             "function": who.function,

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar
 
 from exit_shim.attribution import Site, attributed
-from exit_shim.doors import DOOR_NAMES
+from exit_shim.doors import DOOR_NAMES, Asked, Door
 from exit_shim.gateway import Gateway
 from exit_shim.journal import Journal, default_path
 from exit_shim.logs import GATEWAY, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, MODES, resolve_mode
 from exit_shim.policy import Roles
-from exit_shim.proxy import BoundDoor, ClientProxy, unwrap
+from exit_shim.proxy import BoundDoor, ClientProxy, proxy_class, unwrap
 from exit_shim.sinks import Sink
 from exit_shim.sinks.log import LogSink
 from exit_shim.sinks.metrics import ExitOrderMetrics
@@ -79,15 +79,17 @@ class ExitShim:
             troubles=self.troubles,
         )
 
-    def wrap(self, client: C) -> C:
-        """A transparent proxy around `client`; wrapping twice is wrapping once."""
+    def wrap(self, client: C, *, doors: Sequence[Door] = ()) -> C:
+        """A transparent proxy around `client`; wrapping twice is wrapping once. See `exit_shim.wrap`."""
         if is_disabled():
             return unwrap(client)
-        if type(client) is ClientProxy and client._self_gateway is self.gateway:  # type: ignore[attr-defined]  # noqa: SLF001
-            return client
+        if issubclass(type(client), ClientProxy) and not doors:
+            own: Any = client
+            if own._self_gateway is self.gateway:  # noqa: SLF001
+                return client
         if self.journal is not None:
             self.journal.open()
-        proxy: Any = ClientProxy(unwrap(client), self.gateway)
+        proxy: Any = proxy_class(doors)(unwrap(client), self.gateway)
         return proxy  # type: ignore[no-any-return]
 
     @contextlib.contextmanager
@@ -95,6 +97,9 @@ class ExitShim:
         """While inside, every python-binance client of this process goes through this shim, wrapped or no."""
         from exit_shim.install import installed  # noqa: PLC0415 - imports python-binance
 
+        if is_disabled():
+            yield
+            return
         if self.journal is not None:
             self.journal.open()
         with installed(self.gateway):
@@ -127,7 +132,7 @@ class ExitShim:
         returns and raises what it raises; `order_params` are sent as they are.
         """
         method = unwrap(client).futures_create_order
-        if type(method) is BoundDoor:
+        if issubclass(type(method), BoundDoor):
             method = method.__wrapped__
         is_async = inspect.iscoroutinefunction(method)
         place = method
@@ -139,7 +144,8 @@ class ExitShim:
             return await placing if inspect.isawaitable(placing) else placing
 
     def _place(self, method: Any, site: Site | None, /, **params: Any) -> Any:
-        return self.gateway.call(DOOR_NAMES["futures_create_order"], method, (), params, None, site)
+        asked = Asked(DOOR_NAMES["futures_create_order"], params)
+        return self.gateway.call(asked, method, (), params, None, site)
 
     def summary(self) -> dict[str, Any]:
         """The metrics, and how the shim itself fares; JSON-ready."""
@@ -211,7 +217,7 @@ def forget_default_shim() -> None:
         _default = None
 
 
-def wrap(client: C, *, shim: ExitShim | None = None) -> C:
+def wrap(client: C, *, shim: ExitShim | None = None, doors: Sequence[Door] = ()) -> C:
     """A transparent proxy around a python-binance client, a fake or an adapter.
 
     Every exit order placed through it is attributed to the module that asked, judged, written to the
@@ -221,5 +227,7 @@ def wrap(client: C, *, shim: ExitShim | None = None) -> C:
     Args:
         client: The client that the bot has; sync or async.
         shim: The configuration to use; None for the process-wide one.
+        doors: Methods of the client's own class that place, change or cancel orders, besides
+            python-binance's.
     """
-    return (shim or default_shim()).wrap(client)
+    return (shim or default_shim()).wrap(client, doors=doors)

@@ -341,10 +341,10 @@ def test_tables_are_plain_when_piped(three_orders):
     """Summary and records are aligned text without colours or boxes when they are not on a terminal."""
     records, summary = cli("records").stdout, cli("summary").stdout
     assert re.search(
-        r"hybrid_tpsl +sl +ETHUSDT +SELL +STOP_MARKET +50000.0 +whole position +accepted", records
+        r"hybrid_tpsl +place +sl +ETHUSDT +SELL +STOP_MARKET +50000.0 +whole position +accepted", records
     )
-    assert re.search(r"(?m)^hybrid_tpsl +sl +2 ", summary)
-    assert "3 exit orders by 2 modules, 0 ownership conflicts, 3 in LEGACY" in summary
+    assert re.search(r"(?m)^hybrid_tpsl +place +sl +2 ", summary)
+    assert "3 exit orders by 2 modules, 0 cancels, 0 changes, 0 ownership conflicts, 3 in LEGACY" in summary
     assert (records + summary).isascii()
     assert "\x1b" not in records + summary
 

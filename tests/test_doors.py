@@ -11,6 +11,9 @@ import exit_shim
 from exit_shim.doors import DOORS
 from exit_shim.proxy import ClientProxy
 
+SYNC_ONLY = {"futures_coin_modify_order", "futures_coin_countdown_cancel_all"}
+"""python-binance 1.0.37 has these on `Client` alone."""
+
 STOP = {
     "symbol": "BTCUSDT",
     "side": "SELL",
@@ -25,11 +28,11 @@ CLOSE = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": "0.0
 def test_every_door_is_a_method_of_both_clients(door):
     """A row of the table names a method that the installed python-binance has, sync and async."""
     assert callable(getattr(Client, door.method))
-    assert callable(getattr(AsyncClient, door.method))
+    assert callable(getattr(AsyncClient, door.method, None)) is (door.method not in SYNC_ONLY)
     assert door.method in vars(ClientProxy)
 
 
-@pytest.mark.parametrize("door", [door for door in DOORS if not door.batch], ids=lambda door: door.method)
+@pytest.mark.parametrize("door", [door for door in DOORS if door.implies], ids=lambda door: door.method)
 def test_every_door_sends_what_it_implies(door, client, exchange):
     """The fields that a row says its method sets itself are the ones that arrive at the exchange."""
     with pytest.raises(BinanceAPIException):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -17,9 +18,10 @@ NANOSECONDS = 1_000_000_000
 
 
 class Row(NamedTuple):
-    """One line of the report: a place in the bot that places exits of one kind."""
+    """One line of the report: a place in the bot that places, changes or cancels exits of one kind."""
 
     module: str
+    intent: str
     kind: str
     function: str
     place: str
@@ -42,6 +44,7 @@ class Report:
         submission, who = record.submission, record.submission.attribution
         row = Row(
             who.module,
+            submission.intent,
             submission.order.kind,
             who.function or "?",
             f"{Path(who.file).name}:{who.line}" if who.file else "?",
@@ -49,22 +52,27 @@ class Report:
             who.evidence,
         )
         self.rows[row] += 1
-        self.modes[submission.mode] += 1
+        self.modes[submission.mode] += submission.intent == "place"
         self.conflicts[row] += bool(submission.verdict.reasons)
         self.outcomes.setdefault(row, Counter())[outcome_of(record)] += 1
 
-    def total(self) -> int:
-        """How many orders."""
-        return sum(self.rows.values())
+    def total(self, intent: str = "place") -> int:
+        """How many orders were placed, or cancelled, or changed."""
+        return sum(number for row, number in self.rows.items() if row.intent == intent)
 
     def as_dict(self) -> dict[str, Any]:
         """The counts, JSON-ready."""
         return {
             "total_orders": self.total(),
+            "cancels": self.total("cancel"),
+            "modifications": self.total("modify"),
+            "test_orders": self.total("test"),
             "ownership_conflicts": sum(self.conflicts.values()),
             "orders_by_module": self._by("module"),
             "orders_by_kind": self._by("kind"),
-            "orders_by_outcome": dict(sum(self.outcomes.values(), Counter())),
+            "orders_by_outcome": dict(
+                sum((found for row, found in self.outcomes.items() if row.intent == "place"), Counter())
+            ),
             "orders_by_mode": dict(self.modes),
             "sites": [
                 {
@@ -80,31 +88,33 @@ class Report:
     def _by(self, field: str) -> dict[str, int]:
         counted: Counter[str] = Counter()
         for row, number in self.rows.items():
-            counted[getattr(row, field)] += number
+            if row.intent == "place":
+                counted[getattr(row, field)] += number
         return dict(counted.most_common())
 
     def show(self) -> None:
         """Print the table and one closing line."""
         show(
-            ("module", "kind", "orders", "conflicts", "outcome", "function", "place", "via", "evidence"),
+            ("module", "does", "kind", "number", "conflicts", "outcome", "where", "via", "evidence"),
             [
                 (
                     row.module,
+                    row.intent,
                     row.kind,
                     number,
                     self.conflicts[row] or "",
                     " ".join(f"{name}={count}" for name, count in self.outcomes[row].most_common()),
-                    row.function,
-                    row.place,
+                    f"{row.function} {row.place}",
                     row.via,
                     row.evidence,
                 )
                 for row, number in sorted(self.rows.items())
             ],
         )
-        modules = len({row.module for row in self.rows})
+        modules = len({row.module for row in self.rows if row.intent == "place"})
         click.echo(
             f"{self.total()} exit orders by {modules} module{'s' * (modules != 1)}, "
+            f"{self.total('cancel')} cancels, {self.total('modify')} changes, "
             f"{sum(self.conflicts.values())} ownership conflicts"
             + "".join(f", {number} in {mode}" for mode, number in self.modes.most_common())
         )
@@ -119,7 +129,9 @@ def outcome_of(record: Record) -> str:
 def show(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table: rich on a terminal, two spaces between the columns elsewhere."""
     if sys.stdout.isatty():
-        table = Table(*columns)
+        table = Table(box=box.SIMPLE, pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*map(str, row))
         Console().print(table)
@@ -133,6 +145,7 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 RECORD_COLUMNS = (
     "time",
     "module",
+    "does",
     "kind",
     "symbol",
     "side",
@@ -155,6 +168,7 @@ def record_row(record: Record) -> tuple[object, ...]:
     return (
         f"{when:%Y-%m-%d %H:%M:%S.%f}"[:-3],
         who.module,
+        record.submission.intent,
         order.kind,
         order.symbol or "?",
         order.side or "?",

@@ -1,9 +1,19 @@
 """Each order as structlog lines under the prefixes that operators of the first exit gateways filter by."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
+from exit_shim.doors import Intent
 from exit_shim.logs import GATEWAY, GUARD, logger
 from exit_shim.records import Conclusion, Record, Submission
+
+WORDS: Final[Mapping[Intent, tuple[str, str]]] = {
+    "place": ("submitting exit order", "exit order"),
+    "modify": ("changing order", "change"),
+    "cancel": ("cancelling", "cancel"),
+    "test": ("testing order", "test order"),
+}
+"""What a record's lines call the deed and its object."""
 
 
 class LogSink:
@@ -20,9 +30,10 @@ class LogSink:
         }
         for reason in submission.verdict.reasons:
             log.warning(f"{GUARD} {guard_text(reason)}", reason=reason, **names)
-        log.info(f"{GATEWAY} submitting exit order", **names, **submitted(submission))
+        doing, what = WORDS[submission.intent]
+        log.info(f"{GATEWAY} {doing}", **names, **submitted(submission))
         if record.conclusion is not None:
-            conclude(log, record.conclusion, names, submission.order.client_order_id)
+            conclude(log, what, record.conclusion, names, submission.order.client_order_id)
 
 
 def guard_text(reason: str) -> str:
@@ -46,10 +57,16 @@ def submitted(submission: Submission) -> dict[str, Any]:
         "explanation": who.explanation,
         "mode": submission.mode,
         "door": submission.door,
+        "targets": ", ".join(
+            f"{target.kind} of {target.module or 'unknown'}" for target in submission.targets
+        )
+        or None,
     }
 
 
-def conclude(log: Any, conclusion: Conclusion, names: dict[str, Any], client_order_id: str | None) -> None:
+def conclude(
+    log: Any, what: str, conclusion: Conclusion, names: dict[str, Any], client_order_id: str | None
+) -> None:
     """Log what became of an order, loudest where it may rest at the exchange unseen."""
     known = {
         "client_order_id": conclusion.client_order_id or client_order_id,
@@ -57,7 +74,7 @@ def conclude(log: Any, conclusion: Conclusion, names: dict[str, Any], client_ord
     }
     if conclusion.outcome == "accepted":
         log.info(
-            f"{GATEWAY} exit order accepted",
+            f"{GATEWAY} {what} accepted",
             **names,
             order_id=conclusion.order_id,
             algo_id=conclusion.algo_id,
@@ -67,13 +84,13 @@ def conclude(log: Any, conclusion: Conclusion, names: dict[str, Any], client_ord
     wrong = {"error_code": conclusion.error_code, "error": conclusion.error_message}
     if conclusion.outcome == "unknown":
         log.error(
-            f"{GATEWAY} exit order IN DOUBT: the exchange may have it; look it up by its client order id "
+            f"{GATEWAY} {what} IN DOUBT: the exchange may have it; look it up by its client order id "
             "before placing another",
             **names,
             **wrong,
             **known,
         )
     elif conclusion.outcome == "not_sent":
-        log.warning(f"{GATEWAY} exit order NOT SENT: it never left this process", **names, **wrong, **known)
+        log.warning(f"{GATEWAY} {what} NOT SENT: it never left this process", **names, **wrong, **known)
     else:
-        log.warning(f"{GATEWAY} exit order {conclusion.outcome}", **names, **wrong, **known)
+        log.warning(f"{GATEWAY} {what} {conclusion.outcome}", **names, **wrong, **known)

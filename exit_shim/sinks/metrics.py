@@ -21,15 +21,15 @@ class ExitOrderMetrics(Locked):
             self._by_module: Counter[str] = Counter()
             self._by_kind: Counter[str] = Counter()
             self._by_outcome: Counter[str] = Counter()
+            self._other: Counter[str] = Counter()
             self._conflicts = 0
-            self._conditional = 0
 
     def emit(self, record: Record) -> None:
-        """Count one order. A conditional order that may open a position counts apart from the exits."""
+        """Count one order. What places no exit counts apart: cancels, changes, tests, conditional entries."""
         submission = record.submission
         with self._lock:
-            if submission.order.kind == "conditional":
-                self._conditional += 1
+            if submission.intent != "place" or submission.order.kind == "conditional":
+                self._other["conditional" if submission.intent == "place" else submission.intent] += 1
                 return
             self._by_module[submission.attribution.module] += 1
             self._by_kind[submission.order.kind] += 1
@@ -51,5 +51,8 @@ class ExitOrderMetrics(Locked):
                 "orders_by_kind": dict(self._by_kind),
                 "ownership_conflicts": self._conflicts,
                 "orders_by_outcome": dict(self._by_outcome),
-                "conditional_orders": self._conditional,
+                "conditional_orders": self._other["conditional"],
+                "cancels": self._other["cancel"],
+                "modifications": self._other["modify"],
+                "test_orders": self._other["test"],
             }

@@ -36,7 +36,9 @@ class EventDrivenExecutor:
         except BinanceAPIException as e:
             logger.error("%s: entry refused %s %s", symbol, e.code, e.message)
             return None, price
-        logger.info("%s: %s %s at about %s (order %s)", symbol, signal["direction"], quantity, price, ref(order))
+        logger.info(
+            "%s: %s %s at about %s (order %s)", symbol, signal["direction"], quantity, price, ref(order)
+        )
         return await self._wait_for_fill(symbol), price
 
     def _prepare_symbol(self, symbol):
@@ -53,7 +55,9 @@ class EventDrivenExecutor:
             return self.client.futures_market_sell_order(symbol=symbol, quantity=quantity)
         if signal["style"] == "limit":
             limit = self.rules.price(symbol, price * 1.002)
-            return self.client.futures_limit_buy_order(symbol=symbol, quantity=quantity, price=limit, timeInForce="GTC")
+            return self.client.futures_limit_buy_order(
+                symbol=symbol, quantity=quantity, price=limit, timeInForce="GTC"
+            )
         return self.client.futures_create_order(symbol=symbol, side="BUY", type="MARKET", quantity=quantity)
 
     async def _wait_for_fill(self, symbol):
@@ -86,7 +90,9 @@ class EventDrivenExecutor:
                 return
             logger.warning("%s: shield at %s would fire at once, adjusting", symbol, stop_price)
 
-        adjusted = self.rules.price(symbol, position.worse(self._last_price(symbol), config.EMERGENCY_SL_RETRY_PCT))
+        adjusted = self.rules.price(
+            symbol, position.worse(self._last_price(symbol), config.EMERGENCY_SL_RETRY_PCT)
+        )
         try:
             result = self.client.futures_create_order(
                 symbol=symbol,

@@ -107,7 +107,9 @@ class HybridTPSL:
                 "side": position.exit_side,
                 "type": "STOP_MARKET",
                 "quantity": str(self.rules.quantity(position.symbol, position.quantity * 0.4)),
-                "stopPrice": str(self.rules.price(position.symbol, position.worse(mark, config.HYBRID_SL_PCT))),
+                "stopPrice": str(
+                    self.rules.price(position.symbol, position.worse(mark, config.HYBRID_SL_PCT))
+                ),
                 "reduceOnly": "true",
             }
         )

@@ -1,0 +1,67 @@
+"""Step one of an order's way: what a call is about, in recorded terms. Pure given a book."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from exit_shim.book import Book, common_kind
+from exit_shim.doors import Door, Reference
+from exit_shim.orders import ExitOrder, Kind, read_order
+from exit_shim.records import Target
+
+
+class Item(NamedTuple):
+    """One order of a call: its place in the batch, its fields, and what a cancel or change is about."""
+
+    place: int | None
+    order: ExitOrder
+    targets: tuple[Target, ...] = ()
+
+
+def read_call(
+    door: Door, params: Mapping[str, Any], kind: Kind | None, book: Book, account: str | None
+) -> list[Item]:
+    """The exits that a call places, and the orders that it changes or cancels; empty for an entry.
+
+    Args:
+        door: The row that describes the call.
+        params: Its fields under Binance's names.
+        kind: What the code declared the orders to be.
+        book: The exits that are known to rest.
+        account: Whose.
+    """
+    if door.intent == "place":
+        return [Item(place, order) for place, order in door.read(params, kind)]
+    if door.intent == "test":
+        return [Item(place, order) for place, order in door.read(params, kind)] or [
+            Item(None, read_order(params, "unknown") or ExitOrder(kind="unknown"))
+        ]
+    if door.carries == "symbol":
+        order = read_order({"symbol": params.get("symbol")}, "unknown") or ExitOrder(kind="unknown")
+        targets = book.all_of(account, order.symbol, door.reaches(params))
+        return [Item(None, ExitOrder(kind=kind or common_kind(targets), symbol=order.symbol), targets)]
+    references = door.references(params)
+    fields = door.batch(params) if door.carries == "batch" else [params] * len(references)
+    single = door.carries in ("order", "reference")
+    return [
+        _change(None if single else place, own, reference, kind, book, account)
+        for place, (own, reference) in enumerate(zip(fields, references, strict=True))
+    ]
+
+
+def _change(
+    place: int | None,
+    params: Mapping[str, Any],
+    reference: Reference,
+    kind: Kind | None,
+    book: Book,
+    account: str | None,
+) -> Item:
+    target = book.find(account, reference) or Target(
+        kind="unknown",
+        order_id=reference.order_id,
+        algo_id=reference.algo_id,
+        client_order_id=reference.client_order_id,
+    )
+    order = read_order(params, kind) or read_order(params, target.kind)
+    assert order is not None  # noqa: S101 - a given kind makes any fields an order
+    return Item(place, order, (target,))

@@ -1,0 +1,183 @@
+"""An order that passes several layers is one record, with the outermost caller; raw requests and adapters."""
+
+import asyncio
+
+import pytest
+
+import exit_shim
+from exit_shim import Door
+
+STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "triggerPrice": "50000"}
+REDUCING = {**STOP, "quantity": "0.01", "reduceOnly": "true"}
+
+
+def order_of(symbol, side, kind, **more):
+    """The order in Binance's terms, for an adapter that has its own."""
+    types = {"stop": "STOP_MARKET", "target": "TAKE_PROFIT_MARKET"}
+    return {
+        "symbol": symbol,
+        "side": side,
+        "type": types[kind],
+        "closePosition": True,
+        "stopPrice": more["at"],
+    }
+
+
+class Adapter:
+    """A bot's own client around another."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def place_order(self, symbol, side, kind, **more):
+        return self.client.futures_create_order(**order_of(symbol, side, kind, **more))
+
+    def bracket(self, symbol):
+        return [
+            self.place_order(symbol, "SELL", kind, at=at) for kind, at in (("stop", 50000), ("target", 70000))
+        ]
+
+    def _signed_request(self, verb, path, params):
+        return self.client._request_futures_api(verb.lower(), path.split("/", 3)[3], True, data=params)
+
+
+PLACE = Door("place_order", reads=order_of)
+BRACKET = Door("bracket", reads=lambda symbol: [order_of(symbol, "SELL", "stop", at=50000)])
+SIGNED = Door(
+    "_signed_request", routes={("post", "fapi/v1/order"): Door(""), ("post", "fapi/v1/algoOrder"): Door("")}
+)
+
+
+@pytest.fixture
+def long(client, exchange):
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    return client
+
+
+def summary(record):
+    line = record.flat()
+    return line["door"], line["kind"], line["symbol"], line["outcome"]
+
+
+def test_an_adapters_method_is_a_door_by_declaration(long, recorded):
+    """A method of one's own class is a door, told what its arguments mean; the answer concludes it."""
+    adapter = exit_shim.wrap(Adapter(long), doors=[PLACE])
+    adapter.place_order("BTCUSDT", "SELL", "stop", at=50000)
+    (record,) = recorded()
+    assert summary(record) == ("place_order", "sl", "BTCUSDT", "accepted")
+    assert record.submission.attribution.function == "test_an_adapters_method_is_a_door_by_declaration"
+
+
+def test_an_adapter_over_a_wrapped_client_is_one_record(long, recorded):
+    """The adapter's door is the outer one; the client's inside it carries the same order."""
+    adapter = exit_shim.wrap(Adapter(exit_shim.wrap(long)), doors=[PLACE])
+    adapter.place_order("BTCUSDT", "SELL", "stop", at=50000)
+    assert [summary(record)[0] for record in recorded()] == ["place_order"]
+
+
+def test_what_the_outer_layer_did_not_declare_is_recorded_inside(long, recorded):
+    """An adapter that declares one order and places two hides none."""
+    adapter = exit_shim.wrap(Adapter(exit_shim.wrap(long)), doors=[BRACKET])
+    adapter.bracket("BTCUSDT")
+    assert [summary(record)[:2] for record in recorded()] == [
+        ("bracket", "sl"),
+        ("futures_create_order", "tp"),
+    ]
+
+
+def test_a_retry_inside_is_a_second_order(recorded):
+    """Sending the same order twice inside one call is two orders at the exchange, and two records."""
+
+    class Stubborn:
+        def futures_create_order(self, **params):
+            return {}
+
+    class Retrying:
+        client = exit_shim.wrap(Stubborn())
+
+        def place_order(self, symbol, side, kind, **more):
+            for _ in range(2):
+                self.client.futures_create_order(**order_of(symbol, side, kind, **more))
+
+    exit_shim.wrap(Retrying(), doors=[PLACE]).place_order("BTCUSDT", "SELL", "stop", at=1)
+    assert [summary(record)[0] for record in recorded()] == ["place_order", "futures_create_order"]
+
+
+async def test_what_a_task_places_after_the_call_is_its_own(recorded):
+    """A task started inside a call inherits its context, not its order."""
+    later = []
+
+    class Spawning:
+        async def futures_create_order(self, **params):
+            if not later:
+                later.append(asyncio.create_task(self.again()))
+            return {}
+
+        async def again(self):
+            await asyncio.sleep(0)
+            await wrapped.futures_create_order(**REDUCING)
+
+    wrapped = exit_shim.wrap(Spawning())
+    await wrapped.futures_create_order(**REDUCING)
+    await later[0]
+    assert len(recorded()) == 2
+
+
+def test_raw_requests_are_doors(long, exchange, recorded):
+    """_request_futures_api called from outside with an order path is recorded as what it does."""
+    wrapped = exit_shim.wrap(long)
+    placed = wrapped._request_futures_api(
+        "post", "algoOrder", True, data={**REDUCING, "algoType": "CONDITIONAL"}
+    )
+    wrapped._request_futures_api("get", "openAlgoOrders", True, data={"symbol": "BTCUSDT"})
+    wrapped._request_futures_api("delete", "algoOrder", True, data={"algoId": placed["algoId"]})
+    assert [(r.submission.intent, *summary(r)) for r in recorded()] == [
+        ("place", "_request_futures_api", "sl", "BTCUSDT", "accepted"),
+        ("cancel", "_request_futures_api", "sl", None, "accepted"),
+    ]
+
+
+async def test_raw_requests_of_an_async_client(async_client, exchange, recorded):
+    """The same through AsyncClient's twin."""
+    wrapped = exit_shim.wrap(async_client)
+    await wrapped.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    await wrapped._request_futures_api(
+        "post", "algoOrder", True, data={**REDUCING, "algoType": "CONDITIONAL"}
+    )
+    assert [summary(record)[:2] for record in recorded()] == [("_request_futures_api", "sl")]
+
+
+def test_an_adapters_raw_request_is_a_door(long, recorded):
+    """An adapter's own signed request is declared by its verbs and paths."""
+
+    class Raw:
+        def __init__(self, client):
+            self.client = client
+
+        def _signed_request(self, method, path, data):
+            return self.client._request_futures_api(method.lower(), path.split("/")[-1], True, data=data)
+
+    adapter = exit_shim.wrap(Raw(long), doors=[SIGNED])
+    adapter._signed_request("POST", "/fapi/v1/algoOrder", data={**REDUCING, "algoType": "CONDITIONAL"})
+    assert [summary(record)[:2] for record in recorded()] == [("_signed_request", "sl")]
+
+
+def test_installed_and_wrapped_is_one_record(exchange, recorded):
+    """With the classes' doors on, a wrapped client's order is recorded once, and a bare one's too."""
+    from binance.client import Client  # noqa: PLC0415 - made inside on purpose
+
+    with exit_shim.shim.default_shim().installed():
+        bare = Client("local-key", "local-secret", ping=False)
+        bare.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+        bare.futures_create_order(**REDUCING)
+        exit_shim.wrap(bare).futures_create_order(**REDUCING)
+        bare.futures_market_sell_order(symbol="BTCUSDT", quantity=0.004, reduceOnly="true")
+    assert [summary(record)[0] for record in recorded()] == [
+        "futures_create_order",
+        "futures_create_order",
+        "futures_market_sell_order",
+    ]
+    assert exit_shim.shim.default_shim().gateway.entry_orders() == 1
+    bare.close_connection()
+    bare.loop.close()
+    asyncio.set_event_loop(None)

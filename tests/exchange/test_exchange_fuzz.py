@@ -25,12 +25,14 @@ NAMES = words("""symbol side type quantity price timeInForce reduceOnly position
     newClientOrderId triggerPrice callbackRate activatePrice algoType orderId origClientOrderId
     algoId clientAlgoId batchOrders orderIdList origClientOrderIdList leverage marginType
     dualSidePosition limit startTime endTime fromId workingType priceProtect priceMatch
-    goodTillDate newOrderRespType countdownTime modifyId""")
+    goodTillDate newOrderRespType countdownTime modifyId interval amount multiAssetsMargin incomeType
+    recvWindow selfTradePreventionMode""")
 SANE = st.sampled_from(
     words("""BTCUSDT ETHUSDT BUY SELL MARKET LIMIT STOP_MARKET STOP TAKE_PROFIT_MARKET TRAILING_STOP_MARKET
     CONDITIONAL GTC IOC FOK GTX GTD GTE_GTC true false True BOTH LONG SHORT 0 1 5 0.01 0.002 59000 60000
     61000 1e-05 -1 RESULT QUEUE OPPONENT ISOLATED CROSSED MARK_PRICE a b 33878894218 4000001910058352
-    99999999999999999999 123456789012345678901234567890 [1] ["a"] [{}] [[]] [{"symbol":1}]
+    1m 1M 1w 999999999999999999 EXPIRE_BOTH 99999999999999999999 123456789012345678901234567890 [1] ["a"]
+    [{}] [[]] [{"symbol":1}]
     [{"symbol":{}}] {} [
     null""")
 )
@@ -84,13 +86,19 @@ def seen(engine):
 
 def check(gate, sent):
     before = seen(gate.engine)
+    if refuses(gate, sent):
+        assert seen(gate.engine) == before
+
+
+def refuses(gate, sent):
     answer = gate.answer(sent)
     found = json.loads(answer.body)
     assert gate.internal_errors == []
-    if answer.status != 200:
-        assert set(found) == {"code", "msg"}
-        assert found["code"] == answer.code < 0
-        assert seen(gate.engine) == before
+    if answer.status == 200:
+        return False
+    assert set(found) == {"code", "msg"}
+    assert found["code"] == answer.code < 0
+    return True
 
 
 @given(st.lists(st.tuples(st.sampled_from(SIGNED_ROUTES), PARAMS), max_size=8))
@@ -105,15 +113,40 @@ def test_any_parameters_on_any_endpoint(calls):
 def test_any_text_as_query_and_body(query, body, key):
     """Unsigned nonsense is refused and changes nothing."""
     gate = fresh()
+    before = seen(gate.engine)
     for method, path in SIGNED_ROUTES:
-        check(gate, RawRequest(method, path, query, body, {"x-mbx-apikey": key}))
+        refuses(gate, RawRequest(method, path, query, body, {"x-mbx-apikey": key}))
+    assert seen(gate.engine) == before
 
 
 STEPS = st.one_of(
     st.tuples(st.just("order"), ORDER),
     st.tuples(st.just("mark"), st.sampled_from(["58000", "59000", "60000", "61000", "62000"])),
     st.tuples(st.just("cancel"), st.sampled_from(["a", "b"])),
+    st.tuples(st.just("isolate"), st.sampled_from(["BTCUSDT", "ETHUSDT"])),
+    st.tuples(st.just("trade"), st.sampled_from(["59000", "60000", "61000"])),
+    st.tuples(
+        st.just("book"),
+        st.tuples(st.sampled_from(["58900", "59900"]), st.sampled_from(["60000", "60100"])),
+    ),
 )
+
+
+def act(gate, kind, value):
+    engine = gate.engine
+    if kind == "mark":
+        engine.set_mark("BTCUSDT", value)
+    elif kind == "trade":
+        engine.trade("BTCUSDT", value, "0.02")
+    elif kind == "book":
+        engine.set_book("BTCUSDT", [(value[0], "0.01"), ("58000", "1")], [(value[1], "0.02")])
+    elif kind == "isolate":
+        refuses(gate, request("POST", "/fapi/v1/marginType", {"symbol": value, "marginType": "ISOLATED"}))
+    elif kind == "cancel":
+        check(gate, request("DELETE", "/fapi/v1/algoOrder", {"clientAlgoId": value}))
+    else:
+        path = "order" if value["type"] in {"MARKET", "LIMIT"} else "algoOrder"
+        check(gate, request("POST", f"/fapi/v1/{path}", {**value, "algoType": "CONDITIONAL"}))
 
 
 @settings(max_examples=150)
@@ -123,13 +156,7 @@ def test_the_books_balance_after_any_history(steps):
     gate = fresh()
     engine = gate.engine
     for kind, value in steps:
-        if kind == "mark":
-            engine.set_mark("BTCUSDT", value)
-        elif kind == "cancel":
-            check(gate, request("DELETE", "/fapi/v1/algoOrder", {"clientAlgoId": value}))
-        else:
-            path = "order" if value["type"] in {"MARKET", "LIMIT"} else "algoOrder"
-            check(gate, request("POST", f"/fapi/v1/{path}", {**value, "algoType": "CONDITIONAL"}))
+        act(gate, kind, value)
     fills = engine.trades()
     paid = sum((fill.realised - fill.commission for fill in fills), Decimal(0))
     assert engine.wallet == 10_000 + paid
@@ -137,7 +164,10 @@ def test_the_books_balance_after_any_history(steps):
         signed = (
             fill.quantity if fill.side == "BUY" else -fill.quantity for fill in fills if fill.symbol == symbol
         )
-        assert engine.position(symbol).amount == sum(signed, Decimal(0))
+        position = engine.position(symbol)
+        assert position.amount == sum(signed, Decimal(0))
+        alone = engine.state.account.of(symbol).margin_type == "ISOLATED"
+        assert (position.isolated > 0) == (alone and position.amount != 0)
     for algo in engine.open_algos():
         assert not algo.needs_position or engine.position(algo.symbol).closable_by(algo.side)
     for order in engine.open_orders():

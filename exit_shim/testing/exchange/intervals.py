@@ -56,6 +56,8 @@ def candles(state: State, symbol: str, interval: str, window: tuple[int, int], l
     """
     first, last = window[0], min(window[1], state.now)
     starts: list[int] = []
+    if first > last:
+        return []
     if first:
         start = start_of(interval, first)
         if start < first:

@@ -6,13 +6,15 @@ import asyncio
 import logging
 import socket
 import struct
+import sys
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from exit_shim.testing.exchange.errors import ILLEGAL_REQUEST
+from exit_shim.testing.exchange.errors import ILLEGAL_REQUEST, UNKNOWN
 from exit_shim.testing.ws.sockets import Sockets
 
 from .gate import Answer
@@ -22,6 +24,8 @@ from .service import Service
 log = logging.getLogger(__name__)
 #: The largest body that is read, in bytes.
 LARGEST_BODY = 4 * 1024 * 1024
+#: Statuses from here on are for failures of the server itself.
+OWN_FAULT = 500
 
 
 def make_app(service: Service, refuse: Callable[[float], None]) -> web.Application:
@@ -33,10 +37,14 @@ def make_app(service: Service, refuse: Callable[[float], None]) -> web.Applicati
     """
     sockets = Sockets(service, drop=reset, refuse=refuse)
 
-    async def handle(request: web.Request) -> web.StreamResponse:
+    @web.middleware
+    async def handle(request: web.Request, handler: object) -> web.StreamResponse:  # noqa: ARG001 - below
         if sockets.takes(request):
             return await sockets.serve(request)
-        arrival = service.receive(await read(request))
+        try:
+            arrival = service.receive(await read(request))
+        except (web.RequestPayloadError, ConnectionError):
+            return _refused(400)
         fault = arrival.fault
         if fault.delay:
             await asyncio.sleep(fault.delay)
@@ -57,16 +65,25 @@ def make_app(service: Service, refuse: Callable[[float], None]) -> web.Applicati
             content_type=answer.content_type,
         )
 
-    app = web.Application(client_max_size=LARGEST_BODY)
-    app.router.add_route("*", "/{path:.*}", handle)
+    # Not as a route: what no route can match (CONNECT, *) would be answered by the web server.
+    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[handle])
     app.on_shutdown.append(sockets.close)
     return app
+
+
+_BY_CLIENTS = (web.RequestPayloadError, ConnectionError)
 
 
 class PoliteHandler(RequestHandler):
     """Answers what is no HTTP in the exchange's own form, and keeps it out of the log."""
 
     __slots__ = ()
+
+    def log_exception(self, *args: Any, **details: Any) -> None:
+        """Log failures of the server, not what a client has sent or how it hung up."""
+        error = details.get("exc_info") or sys.exc_info()[1]
+        if not isinstance(error, _BY_CLIENTS):
+            super().log_exception(*args, **details)
 
     def handle_error(
         self,
@@ -76,12 +93,17 @@ class PoliteHandler(RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it is about the web server, not the exchange
     ) -> web.StreamResponse:
         """Return an error and close the connection."""
-        if status >= 500:  # noqa: PLR2004 - the server's own
+        if status >= OWN_FAULT:
             log.error("the local exchange failed on a connection of %s", request.remote, exc_info=exc)
-        body = msgspec.json.encode(ILLEGAL_REQUEST.error().payload())
-        answer = web.Response(status=status, body=body, content_type="application/json")
-        answer.force_close()
-        return answer
+        return _refused(status)
+
+
+def _refused(status: int) -> web.Response:
+    error = (ILLEGAL_REQUEST if status < OWN_FAULT else UNKNOWN).error()
+    body = msgspec.json.encode(error.payload())
+    answer = web.Response(status=status, body=body, content_type="application/json")
+    answer.force_close()
+    return answer
 
 
 def reset(transport: asyncio.Transport | None) -> None:
@@ -95,7 +117,11 @@ def reset(transport: asyncio.Transport | None) -> None:
 
 
 async def read(request: web.Request) -> RawRequest:
-    """Take over what arrived, with query and body as they were sent."""
+    """Take over what arrived, with query and body as they were sent.
+
+    Raises:
+        RequestPayloadError: when the body is not what its headers say.
+    """
     try:
         body = (await request.read()).decode(errors="replace")
     except web.HTTPRequestEntityTooLarge:

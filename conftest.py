@@ -17,6 +17,8 @@ from exit_shim.records import Record
 from exit_shim.testing import LocalExchange
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture(autouse=True)
 def clean_globals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -45,6 +45,8 @@ MAY_IMPORT = {
         "troubles",
     },
     "testing": {"_lazy"},
+    # The pytest kit sets up a shim and reads its records, as a user would.
+    "testing/kit": {"attribution", "journal", "modes", "records", "shim", "testing"},
 }
 """Each room and the rooms below it that it may know; rooms above these are free to know all."""
 
@@ -70,7 +72,10 @@ def test_imports_run_downward_only():
     for room, allowed in MAY_IMPORT.items():
         package = ROOT / room
         files = package.rglob("*.py") if package.is_dir() else [ROOT / f"{room}.py"]
+        rooms_inside = [ROOT / inner for inner in MAY_IMPORT if inner.startswith(f"{room}/")]
         for file in files:
+            if any(inner in file.parents for inner in rooms_inside):
+                continue
             found = imported_rooms(file) - allowed - {room}
             if found:
                 wrong[str(file.relative_to(ROOT))] = found

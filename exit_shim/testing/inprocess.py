@@ -193,6 +193,8 @@ class InProcessRequest:
             raise aiohttp.ClientConnectorError(self._peer(), refused) from refused
         except ConnectionResetError as reset:
             raise aiohttp.ClientOSError(*reset.args) from reset
+        except TimeoutError as late:  # in Python 3.10 not yet the same as asyncio's
+            raise asyncio.TimeoutError(*late.args) from late
         return InProcessResponse(answer, self._request.method, self._url)
 
     async def __aexit__(

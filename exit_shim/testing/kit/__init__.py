@@ -1,0 +1,1 @@
+"""What the pytest plugin brings in: fixtures, marker, guard, assertions."""

@@ -1,0 +1,231 @@
+"""While a fixture is in use: no host but this machine is reached, and no client is made with a real key.
+
+Everything here is undone when the test is over. What opens sockets past Python's `socket` (uvloop, gRPC,
+curl, a child process) is not seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.proactor_events
+import contextlib
+import errno
+import ipaddress
+import re
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType
+from typing import Any, Final
+
+from exit_shim.attribution import is_foreign
+from exit_shim.testing.confine import RealHostRefusedError, is_loopback
+
+_REAL_KEY: Final = re.compile(r"[A-Za-z0-9]{64}", re.ASCII)
+_MOST_PACKAGES: Final = 4
+
+
+class RealKeyRefusedError(PermissionError):
+    """A client was made with an API key that looks like one of a real account."""
+
+
+class Guard:
+    """Judges connections and keys, and remembers what it refused.
+
+    Args:
+        test: The test that runs, for the messages.
+        allowed: Hosts besides this machine.
+    """
+
+    def __init__(self, test: str, allowed: Iterable[str]) -> None:
+        self.refused: list[str] = []
+        self._test = test
+        self._allowed = {host.lower() for host in allowed}
+
+    def address(self, target: object) -> None:
+        """Refuse a connection to another machine.
+
+        Raises:
+            RealHostRefusedError: Says what tried to connect, and where to.
+        """
+        # A path, or numbers, of families that do not leave this machine.
+        if not (isinstance(target, tuple) and target and isinstance(target[0], str)):
+            return
+        host = target[0]
+        if not (is_loopback(host) or host.lower() in self._allowed):
+            self._refuse_host(f"connect to {host} at port {target[1]}")
+
+    def name(self, host: object) -> None:
+        """Refuse to look up the name of another machine; an address needs no look-up.
+
+        Raises:
+            RealHostRefusedError: Says what asked, and for which name.
+        """
+        asked = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+        if not isinstance(asked, str) or not asked or _is_address(asked):
+            return
+        if not (is_loopback(asked.lower()) or asked.lower() in self._allowed):
+            self._refuse_host(f"look up {asked!r}")
+
+    def found(self, host: object, addresses: Iterable[str]) -> None:
+        """Take note of the addresses of a host that is allowed."""
+        if isinstance(host, str) and host.lower() in self._allowed:
+            self._allowed.update(addresses)
+
+    def key(self, *texts: object) -> None:
+        """Refuse keys and secrets that look real: 64 letters and digits. They are in no message.
+
+        Raises:
+            RealKeyRefusedError: Says what made the client.
+        """
+        if not any(isinstance(text, str) and _REAL_KEY.fullmatch(text) for text in texts):
+            return
+        who = _who(sys._getframe(1))  # noqa: SLF001
+        said = (
+            f"{who} made a client with an API key or secret that looks real "
+            f"(64 letters and digits) in {self._test}: a test needs none. Give the client no key, or one of "
+            "another length; the local exchange takes any."
+        )
+        self.refused.append(said)
+        raise RealKeyRefusedError(errno.EPERM, said)
+
+    def _refuse_host(self, deed: str) -> None:
+        who = _who(sys._getframe(2))  # noqa: SLF001
+        said = (
+            f"{who} tried to {deed} in {self._test}: while a fixture of exit_shim is in use, "
+            "only this machine can be reached. Clients of python-binance made in the test are on the local "
+            "exchange if it asks for local_exchange; hosts that it needs are named in the ini option "
+            "exit_shim_allowed_hosts."
+        )
+        self.refused.append(said)
+        raise RealHostRefusedError(errno.ECONNREFUSED, said)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _who(frame: FrameType | None) -> str:
+    """The nearest place in code that is not installed, else the packages on the way."""
+    packages: list[str] = []
+    while frame is not None:
+        name, file = str(frame.f_globals.get("__name__", "?")), frame.f_code.co_filename
+        package = name.partition(".")[0]
+        if not is_foreign(file):
+            place = f"{frame.f_code.co_name} ({file}:{frame.f_lineno})"
+            return f"{place}, through {_listed(packages)}," if packages else place
+        if package not in packages and package not in sys.stdlib_module_names | {"exit_shim"}:
+            packages.append(package)
+        frame = frame.f_back
+    return _listed(packages) if packages else "a thread without a frame of its own"
+
+
+def _listed(packages: list[str]) -> str:
+    return ", ".join(reversed(packages[-_MOST_PACKAGES:]))
+
+
+@contextlib.contextmanager
+def guarded(guard: Guard) -> Iterator[None]:
+    """Ask `guard` about every connection, look-up and client of python-binance from here on."""
+    with contextlib.ExitStack() as undo:
+        _watch_sockets(guard, undo)
+        _watch_names(guard, undo)
+        _watch_proactor(guard, undo)
+        _watch_clients(guard, undo)
+        yield
+
+
+def _replace(owner: Any, name: str, new: Callable[..., Any], undo: contextlib.ExitStack) -> None:
+    """Set an attribute for as long as `undo` lasts; one that `owner` only inherits is inherited again."""
+    if name in vars(owner):
+        undo.callback(setattr, owner, name, vars(owner)[name])
+    else:
+        undo.callback(delattr, owner, name)
+    setattr(owner, name, new)
+
+
+def _watch_sockets(guard: Guard, undo: contextlib.ExitStack) -> None:
+    kind: Any = socket.socket
+    connect, connect_ex, sendto = kind.connect, kind.connect_ex, kind.sendto
+
+    def checked_connect(self: socket.socket, address: Any, /) -> None:
+        guard.address(address)
+        connect(self, address)
+
+    def checked_connect_ex(self: socket.socket, address: Any, /) -> int:
+        guard.address(address)
+        return int(connect_ex(self, address))
+
+    def checked_sendto(self: socket.socket, data: Any, *rest: Any) -> int:
+        if rest:
+            guard.address(rest[-1])
+        return int(sendto(self, data, *rest))
+
+    _replace(kind, "connect", checked_connect, undo)
+    _replace(kind, "connect_ex", checked_connect_ex, undo)
+    _replace(kind, "sendto", checked_sendto, undo)
+
+
+def _watch_names(guard: Guard, undo: contextlib.ExitStack) -> None:
+    getaddrinfo, gethostbyname, gethostbyname_ex = (
+        socket.getaddrinfo,
+        socket.gethostbyname,
+        socket.gethostbyname_ex,
+    )
+    look_up = asyncio.BaseEventLoop.getaddrinfo
+
+    def checked_getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        guard.name(host)
+        found = getaddrinfo(host, *args, **kwargs)
+        guard.found(host, (str(address[0]) for *_, address in found))
+        return found
+
+    def checked_gethostbyname(name: Any, /) -> str:
+        guard.name(name)
+        found = gethostbyname(name)
+        guard.found(name, [found])
+        return found
+
+    def checked_gethostbyname_ex(name: Any, /) -> tuple[str, list[str], list[str]]:
+        guard.name(name)
+        found = gethostbyname_ex(name)
+        guard.found(name, found[2])
+        return found
+
+    async def checked_look_up(self: Any, host: Any, *args: Any, **kwargs: Any) -> Any:
+        guard.name(host)  # here the task that asks is on the stack; in the resolver's thread it is not
+        return await look_up(self, host, *args, **kwargs)
+
+    _replace(socket, "getaddrinfo", checked_getaddrinfo, undo)
+    _replace(socket, "gethostbyname", checked_gethostbyname, undo)
+    _replace(socket, "gethostbyname_ex", checked_gethostbyname_ex, undo)
+    _replace(asyncio.BaseEventLoop, "getaddrinfo", checked_look_up, undo)
+
+
+def _watch_proactor(guard: Guard, undo: contextlib.ExitStack) -> None:
+    """Windows: asyncio's default loop connects past `socket.connect`."""
+    loop = asyncio.proactor_events.BaseProactorEventLoop
+    sock_connect = loop.sock_connect
+
+    async def checked(self: Any, sock: socket.socket, address: Any) -> None:
+        guard.address(address)
+        await sock_connect(self, sock, address)
+
+    _replace(loop, "sock_connect", checked, undo)
+
+
+def _watch_clients(guard: Guard, undo: contextlib.ExitStack) -> None:
+    import wrapt  # noqa: PLC0415
+    from binance.base_client import BaseClient  # noqa: PLC0415
+
+    @wrapt.decorator
+    def checked(init: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        client.session = None  # its __del__ asks for it, however far the constructor came
+        guard.key(*args[:2], kwargs.get("api_key"), kwargs.get("api_secret"))
+        init(*args, **kwargs)
+
+    _replace(BaseClient, "__init__", checked(BaseClient.__init__), undo)

@@ -1,0 +1,24 @@
+"""A shim of the test's own: nothing of the user's environment reaches it, nothing of it stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE
+from exit_shim.shim import DISABLED_VARIABLE, JOURNAL_VARIABLE
+from exit_shim.testing.confine import PROXY_VARIABLES
+
+
+def isolate(monkeypatch: pytest.MonkeyPatch, journal: Path, mode: str | None) -> None:
+    """Set the environment that the process-wide shim of this test is made from.
+
+    Proxies leave it too: one on this machine would be a way out to others.
+    """
+    proxies = (*PROXY_VARIABLES, *map(str.lower, PROXY_VARIABLES))
+    for name in (MODE_VARIABLE, BRAIN_FLAG_VARIABLE, DISABLED_VARIABLE, *proxies):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(JOURNAL_VARIABLE, str(journal))
+    if mode is not None:
+        monkeypatch.setenv(MODE_VARIABLE, mode)

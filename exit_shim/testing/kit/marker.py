@@ -1,0 +1,96 @@
+"""`@pytest.mark.exit_shim(…)`: what a test wants of its exchange and its shim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from exit_shim.modes import MODES
+from exit_shim.testing.exchange.market import Number, StaticMarket
+from exit_shim.testing.exchange.symbols import DEFAULT_SYMBOLS, Symbol
+from exit_shim.testing.server import LocalExchange
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """The arguments of the marker; those of the test win over those of its class and module.
+
+    Args:
+        mode: EXIT_MODE; None leaves it unset.
+        hedge: Whether the account starts in hedge mode.
+        symbols: What trades: names of the default symbols, or `Symbol`s; None for all default ones.
+        prices: Opening prices by symbol.
+        wallet: The opening balance in USDT.
+    """
+
+    mode: str | None = None
+    hedge: bool = False
+    symbols: tuple[Symbol, ...] = DEFAULT_SYMBOLS
+    prices: Mapping[str, Number] = {}
+    wallet: Number = 10_000
+
+    def exchange(self) -> LocalExchange:
+        """Make the exchange; it does not listen yet."""
+        return LocalExchange(
+            symbols=self.symbols,
+            market=StaticMarket(self.prices),
+            hedge_mode=self.hedge,
+            wallet=self.wallet,
+        )
+
+
+def wanted_by(node: pytest.Item) -> Wanted:
+    """Read the markers of a test.
+
+    Raises:
+        ValueError: They ask for what there is not.
+    """
+    given: dict[str, Any] = {}
+    for marker in reversed(list(node.iter_markers("exit_shim"))):
+        if marker.args:
+            raise ValueError(f"exit_shim takes its arguments by name, not {marker.args!r}")
+        given |= marker.kwargs
+    if unknown := given.keys() - Wanted.__struct_fields__:
+        raise ValueError(
+            f"exit_shim has no argument {', '.join(sorted(unknown))}; "
+            f"it has {', '.join(Wanted.__struct_fields__)}"
+        )
+    if given.get("symbols") is None:
+        given.pop("symbols", None)
+    else:
+        given["symbols"] = tuple(_symbols(given["symbols"]))
+    given["prices"] = {name: _number(price) for name, price in (given.get("prices") or {}).items()}
+    given["wallet"] = _number(given.get("wallet", 10_000))
+    wanted = Wanted(**given)
+    _check(wanted)
+    return wanted
+
+
+def _symbols(names: Iterable[str | Symbol]) -> Iterable[Symbol]:
+    known = {symbol.name: symbol for symbol in DEFAULT_SYMBOLS}
+    if isinstance(names, str):
+        names = [names]
+    for name in names:
+        if isinstance(name, Symbol):
+            yield name
+        elif name in known:
+            yield known[name]
+        else:
+            raise ValueError(
+                f"symbols: {name!r} is not one of {', '.join(known)}; "
+                "others are given as exit_shim.testing.Symbol(…)"
+            )
+
+
+def _number(value: Any) -> Number:
+    return Decimal(str(value)) if isinstance(value, float) else value
+
+
+def _check(wanted: Wanted) -> None:
+    if wanted.mode is not None and wanted.mode not in MODES:
+        raise ValueError(f"mode={wanted.mode!r} is no mode; it must be one of {', '.join(MODES)}, or None")
+    if strange := wanted.prices.keys() - {symbol.name for symbol in wanted.symbols}:
+        raise ValueError(f"prices: {', '.join(sorted(strange))} does not trade here; see symbols")

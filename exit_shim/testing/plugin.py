@@ -1,0 +1,41 @@
+"""The pytest plugin: loaded at every start of pytest, so it imports nothing until a test asks for a fixture.
+
+Switched off by `exit_shim_plugin = off` in the ini file, or by `-p no:exit_shim`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+MARKER = (
+    "exit_shim(mode=None, hedge=False, symbols=None, prices=None, wallet=10000): "
+    "the exchange and the EXIT_MODE of a test with fixtures of exit_shim; see docs/testing-your-bot.md."
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the ini options."""
+    parser.addini(
+        "exit_shim_plugin",
+        "whether the fixtures of exit_shim are there: on or off",
+        type="bool",
+        default=True,
+    )
+    parser.addini(
+        "exit_shim_allowed_hosts",
+        "hosts besides this machine that may be connected to while a fixture of exit_shim is in use",
+        type="args",
+        default=[],
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, and bring in the fixtures unless they are switched off."""
+    config.addinivalue_line("markers", MARKER)
+    if config.getini("exit_shim_plugin"):
+        from exit_shim.testing.kit import fixtures  # noqa: PLC0415 - nothing of it where it is switched off
+
+        config.pluginmanager.register(fixtures, "exit_shim_fixtures")

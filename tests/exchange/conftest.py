@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import aiohttp
 import pytest
 import pytest_asyncio
-from binance import AsyncClient, BinanceSocketManager, Client
+from binance import AsyncClient, BinanceSocketManager, Client, ThreadedWebsocketManager
 from binance.exceptions import BinanceAPIException
 
 from exit_shim.testing import Exchange, ExchangeError, LocalExchange
@@ -229,3 +229,25 @@ async def connect(streams):
         yield open_at
         for socket in opened:
             await socket.close()
+
+
+@pytest.fixture
+def threaded(exchange):
+    """A running ThreadedWebsocketManager on the local exchange."""
+    with pointed_at(exchange.url, exchange.register):
+        manager = ThreadedWebsocketManager(LOCAL_KEY, LOCAL_SECRET)
+        manager.start()
+        yield manager
+        manager.stop()
+        for _ in range(100):  # its sockets look at its state only when something comes
+            if not manager.is_alive():
+                break
+            exchange.set_mark("BTCUSDT", 60_000)
+            with exchange.lock:
+                exchange.engine.set_leverage("BTCUSDT", 5)
+            manager.join(0.02)
+        else:
+            exchange.stop()
+            manager.join(15)
+    manager._loop.close()
+    asyncio.set_event_loop(None)

@@ -5,10 +5,8 @@ import queue
 import time
 
 import pytest
-from binance import ThreadedWebsocketManager
 
 from exit_shim.testing import WalkingMarket
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
 from exit_shim.testing.ws import hub
 
 START = 1_790_000_000_000
@@ -152,19 +150,10 @@ async def test_nothing_is_told_once_nobody_listens(streams, connect):
         await asyncio.sleep(0.005)
 
 
-def test_prices_from_the_threaded_manager(exchange):
+def test_prices_from_the_threaded_manager(exchange, threaded):
     """start_symbol_mark_price_socket delivers prices to its callback, in its own thread."""
     heard = queue.Queue()
-    with pointed_at(exchange.url, exchange.register):
-        manager = ThreadedWebsocketManager(LOCAL_KEY, LOCAL_SECRET)
-        manager.start()
-        manager.start_symbol_mark_price_socket(heard.put, "BTCUSDT")
-        assert heard.get(timeout=5)["data"]["p"] == "60000.00000000"
-        exchange.set_mark("BTCUSDT", 61_000)
-        assert heard.get(timeout=5)["data"]["p"] == "61000.00000000"
-        manager.stop()
-        while manager.is_alive():  # its sockets look at its state only when something comes
-            exchange.set_mark("BTCUSDT", 62_000)
-            manager.join(0.05)
-    manager._loop.close()
-    asyncio.set_event_loop(None)
+    threaded.start_symbol_mark_price_socket(heard.put, "BTCUSDT")
+    assert heard.get(timeout=5)["data"]["p"] == "60000.00000000"
+    exchange.set_mark("BTCUSDT", 61_000)
+    assert heard.get(timeout=5)["data"]["p"] == "61000.00000000"

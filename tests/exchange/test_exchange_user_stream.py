@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import aiohttp
 import pytest
-from binance import BinanceSocketManager, ThreadedWebsocketManager
+from binance import BinanceSocketManager
 from binance.exceptions import BinanceAPIException
 
 from exit_shim.testing import LocalExchange
@@ -18,7 +18,6 @@ from exit_shim.testing.exchange.listen_keys import LIFETIME
 from exit_shim.testing.exchange.orders import NewOrder
 from exit_shim.testing.exchange.rules import rules_of
 from exit_shim.testing.faults import duplicated_event, lost_event, silent_stream
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
 from exit_shim.testing.ws import hub, outbox
 
 START = 1_790_000_000_000
@@ -418,8 +417,10 @@ async def test_a_key_can_be_subscribed_to_later(streams, connect):
     await streams.order("BUY", "0.01")
     assert (await client.receive_json(timeout=5))["e"] == "TRADE_LITE"
     await client.send_json({"method": "UNSUBSCRIBE", "params": [f"{key}@TRADE_LITE"], "id": 2})
-    await streams.order("BUY", "0.01")
     assert await client.receive_json(timeout=5) == {"result": None, "id": 2}
+    await streams.order("BUY", "0.01")
+    await client.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 3})
+    assert await client.receive_json(timeout=5) == {"result": [], "id": 3}
 
 
 async def test_lost_doubled_and_silent_events(streams, connect):
@@ -442,25 +443,16 @@ async def test_lost_doubled_and_silent_events(streams, connect):
     assert (await streams.hear(first, 1))[0]["ac"]["l"] == 7
 
 
-def test_the_threaded_manager_hears_the_account(exchange):
+def test_the_threaded_manager_hears_the_account(exchange, threaded):
     """ThreadedWebsocketManager, from a thread of its own, delivers every event of a fill to its callback."""
     heard = queue.Queue()
-    with pointed_at(exchange.url, exchange.register):
-        manager = ThreadedWebsocketManager(LOCAL_KEY, LOCAL_SECRET)
-        manager.start()
-        manager.start_futures_user_socket(heard.put)
-        _until(lambda: exchange.engine.feed.active)
-        with exchange.lock:
-            exchange.engine.place_order(NewOrder(
-                symbol="BTCUSDT", side="BUY", type="MARKET", client_id="own", quantity=Decimal("0.01")
-            ))  # fmt: skip
-        assert kinds([heard.get(timeout=5) for _ in range(4)]) == FILL_ON_ARRIVAL
-        manager.stop()
-        while manager.is_alive():  # its sockets look at its state only when something comes
-            exchange.engine.set_leverage("BTCUSDT", 5)
-            manager.join(0.05)
-    manager._loop.close()
-    asyncio.set_event_loop(None)
+    threaded.start_futures_user_socket(heard.put)
+    _until(lambda: exchange.engine.feed.active)
+    with exchange.lock:
+        exchange.engine.place_order(NewOrder(
+            symbol="BTCUSDT", side="BUY", type="MARKET", client_id="own", quantity=Decimal("0.01")
+        ))  # fmt: skip
+    assert kinds([heard.get(timeout=5) for _ in range(4)]) == FILL_ON_ARRIVAL
 
 
 async def test_a_client_that_does_not_read_is_dropped(streams, monkeypatch):
@@ -517,6 +509,15 @@ async def test_an_odd_message_gets_an_error_and_hurts_nobody(connect, message, c
     assert (await client.receive_json(timeout=5))["error"]["code"] == code
     await client.send_json({"method": "LIST_SUBSCRIPTIONS", "id": "x"})
     assert await client.receive_json(timeout=5) == {"result": ["none"], "id": "x"}
+
+
+@pytest.mark.parametrize("path", ["/private/ws/none", "/ws-fapi/v1"])
+async def test_a_binary_frame_closes_a_socket(connect, path):
+    """Messages are text; a binary one ends the connection with 1003."""
+    client = await connect(path)
+    await client.send_bytes(b'{"id":1,"method":"ping"}')
+    ended = await client.receive(timeout=5)
+    assert (ended.type, ended.data) == (aiohttp.WSMsgType.CLOSE, 1003)
 
 
 ODD_FRAMES = {

@@ -1,0 +1,33 @@
+"""The page about the local exchange tells the truth."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from exit_shim.testing import faults
+from exit_shim.testing.exchange import errors
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "exchange.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_the_examples_run(example):
+    """Each snippet of the page stands on its own."""
+    exec(compile(example, "docs/exchange.md", "exec"), {})
+
+
+def test_every_fault_is_listed():
+    """The table has exactly the faults that there are."""
+    named = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    assert sorted(named) == sorted(set(faults.__all__) - {"Fault", "FaultPlan", "Injection"})
+
+
+def test_codes_that_are_said_to_be_missing_are():
+    """No code is both defined and listed as one that nothing leads to."""
+    listed = PAGE.split("nothing here leads to:")[1].split("They need")[0]
+    missing = {int(code) for code in re.findall(r"-\d{4}", listed)}
+    assert missing.isdisjoint(
+        value.code for value in vars(errors).values() if isinstance(value, errors.Refusal)
+    )

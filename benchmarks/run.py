@@ -5,6 +5,7 @@ round, the figures are medians over all calls, and what is held against a budget
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -55,14 +56,15 @@ class Nowhere(SpanExporter):
         pass
 
 
-def in_process_cases(folder):
+def in_process_cases(folder, closing):
     """Each case by name: a call without arguments, and how many of them to time at once."""
     fake = Fake()
     proxied = wrapt.ObjectProxy(fake)
-    silent = exit_shim.ExitShim(journal=False, sinks=[]).wrap(fake)
-    journalled = exit_shim.ExitShim(journal=folder / "journalled.db", sinks=[]).wrap(fake)
-    logged = exit_shim.ExitShim(journal=folder / "logged.db").wrap(fake)
+    silent = shim(closing, journal=False, sinks=[]).wrap(fake)
+    journalled = shim(closing, journal=folder / "journalled.db", sinks=[]).wrap(fake)
+    logged = shim(closing, journal=folder / "logged.db").wrap(fake)
     provider = TracerProvider()
+    closing.callback(provider.shutdown)
     provider.add_span_processor(BatchSpanProcessor(Nowhere()))
     tracer = provider.get_tracer("benchmark")
 
@@ -85,6 +87,13 @@ def in_process_cases(folder):
     }
 
 
+def shim(closing, **configuration):
+    """A shim that is closed before its journal's folder goes."""
+    own = exit_shim.ExitShim(**configuration)
+    closing.callback(own.close)
+    return own
+
+
 def time_calls(call, at_once):
     """Nanoseconds of a round's calls."""
     taken = []
@@ -97,11 +106,12 @@ def time_calls(call, at_once):
 
 
 def measure_in_process(rounds, folder):
-    cases = in_process_cases(folder)
-    taken = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, (call, at_once) in cases.items():
-            taken[name] += time_calls(call, at_once)
+    with contextlib.ExitStack() as closing:
+        cases = in_process_cases(folder, closing)
+        taken = {name: [] for name in cases}
+        for _ in range(rounds):
+            for name, (call, at_once) in cases.items():
+                taken[name] += time_calls(call, at_once)
     presend = [
         record.conclusion.presend_us
         for record in read_records(folder / "journalled.db")
@@ -119,10 +129,10 @@ def measure_loopback(rounds, folder):
     )
     try:
         url = server.stdout.readline().split()[2].rstrip(",")
-        with pointed_at(url, lambda key, secret: None):
+        with pointed_at(url, lambda key, secret: None), contextlib.ExitStack() as closing:
             client = Client(LOCAL_KEY, LOCAL_SECRET)
             client.futures_create_order(**ENTRY)
-            wrapped = exit_shim.ExitShim(journal=folder / "loopback.db").wrap(client)
+            wrapped = shim(closing, journal=folder / "loopback.db").wrap(client)
             taken = {"without": [], "with": []}
             for _ in range(rounds * LOOPBACK_ORDERS_A_ROUND):
                 for name, own in (("without", client), ("with", wrapped)):

@@ -27,7 +27,7 @@ from exit_shim.attribution import (
 from exit_shim.book import Book
 from exit_shim.doors import Asked, Door, fix_client_order_ids, is_coroutine_method
 from exit_shim.journal import Journal
-from exit_shim.layers import Carried, Layer, within
+from exit_shim.layers import Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind
 from exit_shim.outcomes import Answer, read_answer, read_failure
 from exit_shim.policy import ALLOWED, Roles, judge
@@ -184,9 +184,8 @@ class Gateway:
         if not items:
             next(self._entries)
             return None
-        carried = [Carried(door.intent, item.order) for item in items]
-        layer, outer = Layer(carried), within.get()
-        if outer is not None and outer.meets(carried):
+        layer, outer = Layer(door.intent, [item.order for item in items]), within.get()
+        if outer is not None and outer.meets(layer):
             return Passage((), layer, client, params, started)
         who = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
         mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()

@@ -3,19 +3,10 @@
 The outermost layer records the order; what it goes through further in is the same order, once.
 """
 
-from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import NamedTuple
 
 from exit_shim.doors import Intent
 from exit_shim.orders import ExitOrder
-
-
-class Carried(NamedTuple):
-    """One order that a call is carrying out."""
-
-    intent: Intent
-    order: ExitOrder
 
 
 class Layer:
@@ -25,10 +16,11 @@ class Layer:
     a second time.
     """
 
-    __slots__ = ("_left",)
+    __slots__ = ("intent", "left")
 
-    def __init__(self, carried: Sequence[Carried]) -> None:
-        self._left = list(carried)
+    def __init__(self, intent: Intent, orders: list[ExitOrder]) -> None:
+        self.intent = intent
+        self.left = orders
 
     def enter(self) -> "Layer | None":
         """Be the layer that calls from here on go through; returns the one outside it, to go back to."""
@@ -36,30 +28,26 @@ class Layer:
         within.set(self)
         return outer
 
-    def meets(self, carried: Sequence[Carried]) -> bool:
-        """Whether all of these are this layer's own orders, not met before; they are met now."""
-        left = list(self._left)
-        for inner in carried:
+    def meets(self, inner_layer: "Layer") -> bool:
+        """Whether all of that layer's orders are this one's own, not met before; they are met now."""
+        left = list(self.left)
+        for inner in inner_layer.left:
             match = next((outer for outer in left if same(outer, inner)), None)
-            if match is None:
+            if match is None or self.intent != inner_layer.intent:
                 return False
             left.remove(match)
-        self._left = left
+        self.left = left
         return True
 
     def close(self) -> None:
         """The call is over; what a task that it left behind places is its own."""
-        self._left = []
+        self.left = []
 
 
 within: ContextVar[Layer | None] = ContextVar("exit_shim_within", default=None)
 
 
-def same(outer: Carried, inner: Carried) -> bool:
+def same(outer: ExitOrder, inner: ExitOrder) -> bool:
     """Whether an inner call carries the outer's order; an adapter may leave fields unsaid, or round."""
-    return outer.intent == inner.intent and all(
-        said is None or other is None or said == other
-        for said, other in (
-            (getattr(outer.order, name), getattr(inner.order, name)) for name in ("symbol", "side", "type")
-        )
-    )
+    pairs = ((outer.symbol, inner.symbol), (outer.side, inner.side), (outer.type, inner.type))
+    return all(said is None or other is None or said == other for said, other in pairs)

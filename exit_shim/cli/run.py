@@ -86,7 +86,9 @@ def run(
 @contextlib.contextmanager
 def on_local_exchange(allow_ports: tuple[int, ...]) -> Iterator[None]:
     """A local exchange, python-binance pointed at it, and this process kept from any other host."""
-    exchange = LocalExchange(market=WalkingMarket(seed=1))
+    exchange = LocalExchange(
+        market=WalkingMarket(seed=1), rate_limits=False
+    )  # a run packs a day into seconds
     with exchange, pointed_at(exchange.url, exchange.register):
         confine({exchange.port, *allow_ports})
         yield

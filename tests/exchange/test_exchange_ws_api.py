@@ -4,15 +4,25 @@ import asyncio
 import hashlib
 import hmac
 import json
+from decimal import Decimal
+from types import SimpleNamespace
 
 import aiohttp
+import msgspec
 import pytest
 from binance import Client
 from binance.exceptions import BinanceAPIException
+from hypothesis import given
+from hypothesis import strategies as st
 
+from exit_shim.testing import LocalExchange
 from exit_shim.testing.faults import reset_after_execution, timed_out
 from exit_shim.testing.http.auth import ApiKey
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.ws.addresses import read_address
+from exit_shim.testing.ws.api import METHODS, ApiError, answer_of, read_request
+from exit_shim.testing.ws.commands import obey
+from exit_shim.testing.ws.connection import Connection
 
 START = 1_790_000_000_000
 
@@ -269,3 +279,90 @@ async def test_an_odd_id_is_answered_with_null(ask, request_id):
     """An id is a number, a string or null; anything else comes back as null."""
     answer = await ask(f'{{"id":{request_id},"method":"ping"}}')
     assert (answer["id"], answer["status"]) == (None, 200)
+
+
+@pytest.mark.parametrize("hedge_mode", [False, True])
+async def test_a_life_over_the_websocket_api_ends_exact(make_streams, hedge_mode):
+    """Open, protect, amend, trail, trigger, fill in parts, stop out: the stream adds up to the last digit."""
+    streams = await make_streams(hedge_mode=hedge_mode)
+    exchange, user = streams.exchange, await streams.user()
+    side = {"positionSide": "LONG"} if hedge_mode else {}
+    closing = side or {"reduceOnly": "true"}
+
+    async def order(side, kind, **more):
+        return await streams.client.ws_futures_create_order(symbol="BTCUSDT", side=side, type=kind, **more)
+
+    await order("BUY", "MARKET", quantity="0.1", **side)
+    await order("SELL", "STOP_MARKET", stopPrice="59000", closePosition="true", **side)
+    await order("SELL", "TAKE_PROFIT_MARKET", stopPrice="61000", quantity="0.03", **closing)
+    trail = {"callbackRate": "1", "activatePrice": "61500", "quantity": "0.02"}
+    await order("SELL", "TRAILING_STOP_MARKET", **trail, **closing)
+    rest = {"timeInForce": "GTC", "price": "63000", "quantity": "0.03"}
+    target = await order("SELL", "LIMIT", **rest, **closing)
+    await streams.client.ws_futures_edit_order(
+        symbol="BTCUSDT", orderId=target["orderId"], side="SELL", quantity="0.03", price="62000"
+    )
+    exchange.set_mark("BTCUSDT", "61000.1")
+    with exchange.lock:
+        exchange.engine.trade("BTCUSDT", "62000", "0.013")
+    for price in ("62000", "61300.7", "58999.9"):
+        exchange.set_mark("BTCUSDT", price)
+
+    told = []
+    while not told or (told[-1]["o"]["X"], told[-1]["o"]["o"]) != ("FINISHED", "STOP_MARKET"):
+        told += [event for event in await streams.hear(user, 1) if "o" in event]
+    trades = [event["o"] for event in told if event["o"].get("x") == "TRADE"]
+    assert [(each["o"], each["l"], each["L"], each["rp"], each["n"]) for each in trades] == [
+        ("MARKET", "0.1", "60000", "0", "3"),
+        ("MARKET", "0.03", "61000.1", "30.003", "0.9150015"),
+        ("LIMIT", "0.013", "62000", "26", "0.1612"),
+        ("LIMIT", "0.017", "62000", "34", "0.2108"),
+        ("MARKET", "0.02", "61300.7", "26.014", "0.613007"),
+        ("MARKET", "0.02", "58999.9", "-20.002", "0.589999"),
+    ]
+    (row,) = await streams.client.ws_futures_account_balance()
+    assert row["balance"] == row["availableBalance"] == "10090.52499250"
+    assert sum(Decimal(each["rp"]) - Decimal(each["n"]) for each in trades) + 10_000 == Decimal(
+        row["balance"]
+    )
+    assert await streams.client.ws_futures_v2_account_position() == exchange.open_algo_orders() == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+REQUEST = st.fixed_dictionaries(
+    {"method": st.sampled_from([*METHODS, "SUBSCRIBE", "UNSUBSCRIBE", "SET_PROPERTY", "none"])},
+    optional={
+        "id": JSON,
+        "params": JSON
+        | st.dictionaries(st.sampled_from(["apiKey", "symbol", "quantity", "timestamp", "signature"]), JSON),
+    },
+)
+
+
+@given(REQUEST.map(json.dumps) | JSON.map(json.dumps) | st.text(max_size=60))
+def test_whatever_is_said_has_an_answer(message):
+    """Any text on the WebSocket API or on a stream has an answer that is JSON, and breaks nothing."""
+    exchange = LocalExchange(clock=lambda: START)
+    try:
+        request = read_request(message)
+        reply = answer_of(request, exchange.answer(request.http))
+    except ApiError as refused:
+        reply = refused.answer
+    assert {"id", "status"} <= set(json.loads(reply))
+    outbox = SimpleNamespace(put=json.loads)
+    connection = Connection("odd", read_address("/private/ws", ""), outbox, START)
+    answer, _ = obey(connection, message)
+    assert {"result", "error"} & set(json.loads(msgspec.json.encode(answer)))
+    assert exchange.internal_errors == []
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_whatever_the_address_it_is_read(path, query):
+    """Any path and query is a stream address or none."""
+    for start in ("/", "/ws/", "/private/stream/", "/market/ws/"):
+        address = read_address(start + path, query)
+        assert address is None or all(address.names)

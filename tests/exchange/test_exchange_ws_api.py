@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from binance import Client
 from binance.exceptions import BinanceAPIException
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exit_shim.testing import LocalExchange
@@ -361,6 +361,7 @@ def test_whatever_is_said_has_an_answer(message):
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
+@example("btcusdt@markPrice//x", "listenKey=&events=A")
 def test_whatever_the_address_it_is_read(path, query):
     """Any path and query is a stream address or none."""
     for start in ("/", "/ws/", "/private/stream/", "/market/ws/"):

@@ -264,7 +264,7 @@ def test_a_lock_costs_many_threads_no_more_than_one(monkeypatch, tmp_path):
 
 def test_the_journals_own_thread_catches_up_after_a_lock(monkeypatch, tmp_path):
     """Nobody needs to flush: soon after the lock is gone what waited is in the file."""
-    monkeypatch.setattr(exit_shim.journal, "RETRY_S", 0.05)
+    monkeypatch.setattr(exit_shim.journal.appending, "RETRY_S", 0.05)
     journal = Journal(tmp_path / "journal.db")
     journal.open()
     with locked(journal.path):
@@ -507,7 +507,7 @@ def test_a_shim_dropped_right_after_an_order(tmp_path):
 
 def test_an_append_within_an_append_does_not_wait(tmp_path, monkeypatch):
     """An order that a signal handler places amid an append on its own thread is kept for later at once."""
-    monkeypatch.setattr(exit_shim.journal, "LOCK_S", 5.0)
+    monkeypatch.setattr(exit_shim.journal.appending, "LOCK_S", 5.0)
     journal, append, inner = Journal(tmp_path / "journal.db"), Journal._append, []
 
     def interrupted(self, event):
@@ -643,7 +643,7 @@ def test_readers_do_not_disturb_a_writer(tmp_path):
 
 def test_the_wal_is_moved_into_the_file_and_shrinks(tmp_path, monkeypatch):
     """The WAL does not stay as big as it once was: else each order from then on would cost a checkpoint."""
-    monkeypatch.setattr(exit_shim.journal, "CHECKPOINT_BYTES", 100_000)
+    monkeypatch.setattr(exit_shim.journal.file, "CHECKPOINT_BYTES", 100_000)
     journal = Journal(tmp_path / "journal.db")
     wal = tmp_path / "journal.db-wal"
     event = submission()

@@ -1,0 +1,24 @@
+"""Where the journal is, where nobody says."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+
+def default_path() -> Path:
+    """`journal.db` in the platform's state folder for exit_shim, or the temporary one of the homeless."""
+    try:
+        return state_folder() / "journal.db"
+    except RuntimeError:
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        return Path(tempfile.gettempdir()) / f"exit_shim-{user}" / "journal.db"
+
+
+def state_folder() -> Path:
+    """Where state lives: XDG_STATE_HOME on Linux, Application Support on macOS, LOCALAPPDATA on Windows."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "exit_shim"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "exit_shim"
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "exit_shim"

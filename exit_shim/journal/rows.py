@@ -1,0 +1,72 @@
+"""What stands in a row: an event as JSON, and read back as far as it can be."""
+
+import contextlib
+import json
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from exit_shim.records import Conclusion, Submission
+from exit_shim.scrubbing import text_of
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def encode(event: Submission | Conclusion) -> str:
+    """An event as JSON; what JSON or UTF-8 cannot carry of it is carried as text."""
+    try:
+        return _encode(event).decode()
+    except Exception:  # noqa: BLE001 - a bot's odd values cost their own exactness, not the record
+        return _encode(_plain(event)).decode()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if value is None or type(value) in (bool, int, float):
+        return value
+    return text_of(value)
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+_PLACEHOLDERS: Final[dict[str, Any]] = {
+    "ts": 0,
+    "door": "unknown",
+    "intent": "place",
+    "kind": "other_exit",
+    "module": "unknown",
+    "evidence": "unknown",
+    "mode": "unknown",
+    "outcome": "unknown",
+}
+"""What stands for a required field that a row lacks or has in words that this release does not know."""
+
+
+def decode(struct: type[S], body: str) -> S:
+    """A row's body; one that another release or an odd value has made is read as far as it can be."""
+    try:
+        return msgspec.json.decode(body, type=struct)
+    except msgspec.DecodeError:
+        with contextlib.suppress(ValueError):
+            return _as_far_as_possible(struct, json.loads(body))
+        return _as_far_as_possible(struct, {})
+
+
+def _as_far_as_possible(struct: type[S], raw: object) -> S:
+    kept: dict[str, Any] = {}
+    given = raw if isinstance(raw, dict) else {}
+    for field in msgspec.structs.fields(struct):
+        value = given.get(field.name)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            kept[field.name] = _as_far_as_possible(field.type, value)
+            continue
+        for candidate in (value, text_of(value)):
+            with contextlib.suppress(msgspec.ValidationError):
+                if value is not None:
+                    kept.setdefault(field.name, msgspec.convert(candidate, field.type))
+        if field.name not in kept and field.required:
+            kept[field.name] = _PLACEHOLDERS[field.name]
+    return struct(**kept)

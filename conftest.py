@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import structlog
-from binance.async_client import AsyncClient
-from binance.client import Client
+from binance import AsyncClient, Client
 
 import exit_shim.shim
 import exit_shim.troubles

@@ -7,8 +7,7 @@ import socket
 import struct
 import threading
 
-from binance.async_client import AsyncClient
-from binance.client import Client
+from binance import AsyncClient, Client
 
 import exit_shim
 

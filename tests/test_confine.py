@@ -17,8 +17,7 @@ import pytest
 ATTEMPTS = """
 import asyncio, contextlib, json, multiprocessing, os, socket, subprocess, sys, threading, time
 import aiohttp, requests, urllib.request
-from binance.async_client import AsyncClient
-from binance.client import Client
+from binance import AsyncClient, Client
 
 TEST_NET, HOST = "192.0.2.1", "fapi.binance.com"
 other_port = int(sys.argv[1])

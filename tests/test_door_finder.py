@@ -5,8 +5,7 @@ import inspect
 import re
 
 import pytest
-from binance.async_client import AsyncClient
-from binance.client import Client
+from binance import AsyncClient, Client
 
 from exit_shim.doors import METHODS, SEAMS
 

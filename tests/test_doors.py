@@ -3,8 +3,7 @@
 import random
 
 import pytest
-from binance.async_client import AsyncClient
-from binance.client import Client
+from binance import AsyncClient, Client
 from binance.exceptions import BinanceAPIException
 
 import exit_shim

@@ -551,8 +551,7 @@ def test_a_signal_handler_may_place_orders(tmp_path):
 
 KILLED = """
 import asyncio, os, random, signal, sys, time
-from binance.async_client import AsyncClient
-from binance.client import Client
+from binance import AsyncClient, Client
 import exit_shim
 BASE, KEY, SECRET = sys.argv[2:5]
 Client.FUTURES_URL = AsyncClient.FUTURES_URL = BASE + "/fapi"

@@ -20,8 +20,7 @@ from unittest import mock
 
 import pytest
 import wrapt
-from binance.async_client import AsyncClient
-from binance.client import Client
+from binance import AsyncClient, Client
 from binance.exceptions import BinanceAPIException
 from bots import STOP, FakeAsyncClient, FakeClient
 

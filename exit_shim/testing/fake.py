@@ -11,8 +11,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from binance.async_client import AsyncClient
-from binance.client import Client
+from binance import AsyncClient, Client
 
 from .exchange.engine import Exchange
 from .exchange.market import Number

@@ -37,12 +37,12 @@ def pointed_at(url: str, register: Callable[[str, str], None]) -> Iterator[None]
         register: Told the key and secret of each client, so that the exchange can check its signatures.
             A client without keys is given local ones: a bot can be tried without any.
     """
-    from binance.async_client import AsyncClient  # noqa: PLC0415 - heavy, and only needed here
-    from binance.base_client import BaseClient  # noqa: PLC0415
-    from binance.client import Client  # noqa: PLC0415
-    from binance.ws.streams import BinanceSocketManager  # noqa: PLC0415
+    import binance  # noqa: PLC0415 - heavy, and only needed here
 
-    signature = inspect.signature(BaseClient.__init__)
+    # By their names at the top: older releases have both clients and their base in one module.
+    base = binance.Client.__mro__[-2]
+    owners = (*binance.Client.__mro__[:-1], *binance.AsyncClient.__mro__[:-1], binance.BinanceSocketManager)
+    signature = inspect.signature(base.__init__)
 
     @wrapt.decorator
     def with_known_keys(init: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -56,10 +56,10 @@ def pointed_at(url: str, register: Callable[[str, str], None]) -> Iterator[None]
         init(*given.args[1:], **given.kwargs)
 
     with contextlib.ExitStack() as undo:
-        for owner in (BaseClient, Client, AsyncClient, BinanceSocketManager):
+        for owner in dict.fromkeys(owners):
             for name, address in _addresses(owner).items():
                 setattr(owner, name, redirected(address, url))
                 undo.callback(setattr, owner, name, address)
-        undo.callback(setattr, BaseClient, "__init__", BaseClient.__init__)
-        BaseClient.__init__ = with_known_keys(BaseClient.__init__)
+        undo.callback(setattr, base, "__init__", base.__init__)
+        base.__init__ = with_known_keys(base.__init__)
         yield

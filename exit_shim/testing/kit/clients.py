@@ -8,8 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
-from binance.async_client import AsyncClient
-from binance.client import Client
+from binance import AsyncClient, Client
 
 from exit_shim.testing.loopless import NoLoop, no_loop_made
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET

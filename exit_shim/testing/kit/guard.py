@@ -219,8 +219,10 @@ def _watch_proactor(guard: Guard, undo: contextlib.ExitStack) -> None:
 
 
 def _watch_clients(guard: Guard, undo: contextlib.ExitStack) -> None:
+    import binance  # noqa: PLC0415
     import wrapt  # noqa: PLC0415
-    from binance.base_client import BaseClient  # noqa: PLC0415
+
+    base = binance.Client.__mro__[-2]  # older releases have no `base_client` to import it from
 
     @wrapt.decorator
     def checked(init: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -228,4 +230,4 @@ def _watch_clients(guard: Guard, undo: contextlib.ExitStack) -> None:
         guard.key(*args[:2], kwargs.get("api_key"), kwargs.get("api_secret"))
         init(*args, **kwargs)
 
-    _replace(BaseClient, "__init__", checked(BaseClient.__init__), undo)
+    _replace(base, "__init__", checked(base.__init__), undo)

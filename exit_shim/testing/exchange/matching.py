@@ -119,19 +119,25 @@ def _trade(
     from_book: bool = True,
 ) -> None:
     """Fill an order as far as one level and its position go; what may only reduce and cannot expires."""
-    quantity = order.remaining if available is None else min(order.remaining, available)
-    if order.only_reduces:
-        position = state.position(order.symbol, order.position_side)
-        quantity = min(quantity, position.closable_by(order.side))
-        if not quantity:
-            change_status(state, order, "EXPIRED")
-            return
+    room = _room(state, order)
+    if not room:
+        change_status(state, order, "EXPIRED")
+        return
+    quantity = room if available is None else min(room, available)
     book = state.books.get(order.symbol)
     if book is not None and from_book:
         traded_at = book.against(order.side)[0].price
         book.take(order.side, quantity)
         state.note_trade(order.symbol, traded_at)
     fill(state, order, quantity, price, maker=maker)
+
+
+def _room(state: State, order: Order) -> Decimal:
+    """Return how much of an order may still trade: what may only reduce goes no further than its position."""
+    if not order.only_reduces:
+        return order.remaining
+    position = state.position(order.symbol, order.position_side)
+    return min(order.remaining, position.closable_by(order.side))
 
 
 # Self-trade prevention
@@ -153,10 +159,12 @@ def _own_ahead(state: State, order: Order) -> Order | None:
 def _prevent_self_trade(state: State, order: Order, own: Order) -> None:
     mode = order.self_trade_prevention
     if mode == "NONE":
-        quantity = min(order.remaining, own.remaining)
-        price = own.price
-        _trade(state, own, quantity, price, maker=True, from_book=False)
-        _trade(state, order, quantity, price, maker=False, from_book=False)
+        quantity = min(_room(state, order), _room(state, own))
+        # With nothing to trade, the one that may only reduce and cannot is expired.
+        if quantity or not _room(state, own):
+            _trade(state, own, quantity, own.price, maker=True, from_book=False)
+        if quantity or not _room(state, order):
+            _trade(state, order, quantity, own.price, maker=False, from_book=False)
         return
     if mode in {"EXPIRE_MAKER", "EXPIRE_BOTH"}:
         change_status(state, own, "EXPIRED_IN_MATCH")

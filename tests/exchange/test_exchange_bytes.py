@@ -1,5 +1,6 @@
 """Raw bytes over a socket: an answer of the exchange's form or a closed connection, and nothing else."""
 
+import http.client
 import json
 import logging
 import re
@@ -57,7 +58,10 @@ def target():
 
 
 def talk(exchange, sent):
-    """Send bytes, end the sending side, and return everything that comes back."""
+    """Send bytes, end the sending side, and return everything that comes back.
+
+    Up to Python 3.11 the server may hang up at that end, so nothing coming back proves nothing.
+    """
     with socket.create_connection(("127.0.0.1", exchange.port), timeout=5) as connection:
         try:
             connection.sendall(sent)
@@ -71,6 +75,14 @@ def talk(exchange, sent):
         except ConnectionError:
             pass
         return found
+
+
+def is_alive(exchange):
+    connection = http.client.HTTPConnection("127.0.0.1", exchange.port, timeout=5)
+    connection.request("GET", "/fapi/v1/ping")
+    answer = connection.getresponse().read()
+    connection.close()
+    return answer == b"{}"
 
 
 def remembered(exchange):
@@ -113,4 +125,4 @@ def test_any_bytes(target, caplog, sent):
     with caplog.at_level(logging.ERROR):
         check(target, sent)
     assert caplog.records == []
-    assert b'{"serverTime":' in talk(target, b"GET /fapi/v1/time HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert is_alive(target)

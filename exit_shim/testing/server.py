@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -207,6 +207,24 @@ class LocalExchange:
         """Change any of `mark`, `last`, `bid` and `ask`, and leave the others."""
         with self.lock:
             self.engine.set_prices(symbol, **changes)
+
+    def set_book(
+        self, symbol: str, bids: Iterable[tuple[Number, Number]], asks: Iterable[tuple[Number, Number]]
+    ) -> None:
+        """Give a symbol a book of (price, quantity) levels; see `Exchange.set_book`."""
+        with self.lock:
+            self.engine.set_book(symbol, bids, asks)
+
+    def trade(self, symbol: str, price: Number, quantity: Number) -> None:
+        """Let others trade `quantity` at `price`; resting orders share in it."""
+        with self.lock:
+            self.engine.trade(symbol, price, quantity)
+
+    def walk(self, symbol: str, path: Iterable[Number | Mapping[str, Number]]) -> None:
+        """Take the prices of a symbol along a path; requests are served between two steps."""
+        for step in path:
+            with self.lock:
+                self.engine.walk(symbol, [step])
 
     def positions(self) -> list[dict[str, object]]:
         """Return the positions that are not flat, as GET /fapi/v3/positionRisk has them."""

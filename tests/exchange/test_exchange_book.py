@@ -174,6 +174,25 @@ def test_self_trade_prevention(api, mode, taker, maker):
     assert api.engine.position("BTCUSDT").amount == Decimal(found)
 
 
+def test_an_own_order_at_the_price_of_others_waits_behind_them(api):
+    """What others offer at the same price is taken first, so there is nothing to prevent."""
+    api.engine.set_prices("BTCUSDT", bid="59900", ask="60100")
+    resting = api.limit("SELL", "0.010", "60100")
+    assert api.order("BUY", "0.010")["status"] == "FILLED"
+    assert status_of(api, resting)[0] == "NEW"
+
+
+@pytest.mark.parametrize("closing", ["BUY", "SELL"])
+def test_trading_with_oneself_goes_no_further_than_the_position(api, closing):
+    """Without prevention, an order that may only reduce takes no more from an own one than it may."""
+    api.order("SELL" if closing == "BUY" else "BUY", "0.010")
+    api.engine.set_prices("BTCUSDT", bid="59900", ask="60100")
+    other = "SELL" if closing == "BUY" else "BUY"
+    api.limit(other, "0.050", "60000")
+    placed = api.order(closing, "0.030", reduceOnly="true", selfTradePreventionMode="NONE")
+    assert placed["executedQty"] == "0.010"
+
+
 def test_post_only_does_not_take_from_oneself(api, refused):
     """A GTX order that would meet an own order is -5022 like any that would take."""
     api.engine.set_prices("BTCUSDT", bid="59900", ask="60100")

@@ -166,7 +166,7 @@ def _prevent_self_trade(state: State, order: Order, own: Order) -> None:
         if quantity or not _room(state, order):
             _trade(state, order, quantity, own.price, maker=False, from_book=False)
         return
-    if mode in {"EXPIRE_MAKER", "EXPIRE_BOTH"}:
+    if mode != "EXPIRE_TAKER":
         change_status(state, own, "EXPIRED_IN_MATCH")
     if mode in {"EXPIRE_TAKER", "EXPIRE_BOTH"}:
         change_status(state, order, "EXPIRED_IN_MATCH")

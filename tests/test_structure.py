@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "sinks": {"doors", "locks", "logs", "policy", "records"},
     "accounts": set(),
     "layers": {"doors", "orders"},
+    "releases": {"doors"},
     "book": {"doors", "locks", "orders", "records"},
     "reading": {"book", "doors", "orders", "records"},
     "gateway": {

@@ -2,6 +2,7 @@
 
 import click
 
+from exit_shim.cli.doctor import doctor
 from exit_shim.cli.exchange import exchange
 from exit_shim.cli.reading import records, summary, tail
 from exit_shim.cli.run import run
@@ -15,5 +16,5 @@ def app() -> None:
     """Say which module of a Binance futures bot placed which exit order."""
 
 
-for command in (run, summary, records, tail, exchange):
+for command in (run, summary, records, tail, exchange, doctor):
     app.add_command(command)

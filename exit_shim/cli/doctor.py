@@ -1,0 +1,238 @@
+"""`exit-shim doctor`: whether orders would be recorded, and stops be taken, on the machine at hand."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, Literal
+
+import click
+import msgspec
+
+from exit_shim.cli.reading import as_json
+from exit_shim.cli.tables import show
+from exit_shim.doors import METHODS
+from exit_shim.journal import Condition, examine
+from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
+from exit_shim.policy import Roles
+from exit_shim.releases import hears_user_stream, missing_doors, sends_stops_where_accepted
+from exit_shim.shim import DISABLED_VARIABLE, JOURNAL_VARIABLE, is_disabled, journal_path
+
+PACKAGES: Final = ("exit_shim", "python-binance", "wrapt", "structlog", "msgspec")
+
+LITTLE_ROOM: Final = 20_000_000
+"""Free bytes below which the disk is called nearly full: some thousand orders, their WAL included."""
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One piece of configuration, and where its value came from."""
+
+    name: str
+    value: str
+    source: Literal["environment", "default"]
+
+
+class Client(msgspec.Struct, frozen=True):
+    """What one class of the installed python-binance can do.
+
+    `stops` and `websocket_stops` say whether conditional orders go where Binance takes them; None where
+    there is no such method.
+    """
+
+    name: str
+    doors: int
+    missing: list[str]
+    stops: bool
+    websocket_stops: bool | None
+
+
+class Library(msgspec.Struct, frozen=True):
+    """The installed python-binance; `problem` says why it cannot be used."""
+
+    clients: list[Client] = []
+    user_stream: bool | None = None
+    problem: str | None = None
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something to know. An error loses records or stops; a warning does not."""
+
+    level: Literal["error", "warning"]
+    code: str
+    text: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All that was found."""
+
+    versions: Mapping[str, str | None]
+    journal: Mapping[str, Any]
+    python_binance: Library
+    configuration: list[Setting]
+    findings: list[Finding]
+
+
+@click.command()
+@as_json
+def doctor(*, as_json: bool) -> None:
+    """Check this machine: versions, journal, python-binance, configuration.
+
+    The exit status is 1 where something would lose records or stops. No exchange is asked. What a bot sets
+    in its own code, by ExitShim(...), is not seen from here.
+    """
+    found = report()
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+    else:
+        show(("about", "what", "found"), list(rows(found)))
+        for finding in found.findings:
+            click.echo(f"{finding.level}: {finding.code} {finding.text}")
+        if not found.findings:
+            click.echo("nothing to complain of")
+    sys.exit(any(finding.level == "error" for finding in found.findings))
+
+
+def report() -> Report:
+    """Look at everything; nothing is changed, and no host is asked."""
+    journal, library = examine(journal_path()), installed_library()
+    return Report(
+        versions=versions(),
+        journal=journal._asdict(),
+        python_binance=library,
+        configuration=list(configuration()),
+        findings=[*about_recording(journal), *about_mode(), *about_library(library)],
+    )
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python and of what the shim is made of; None for what is not installed."""
+    return {"python": platform.python_version(), **{name: installed_version(name) for name in PACKAGES}}
+
+
+def installed_version(package: str) -> str | None:
+    """None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def installed_library() -> Library:
+    """What the installed python-binance can do, told from its classes."""
+    try:
+        import binance  # noqa: PLC0415 - heavy, and it may be what is broken
+    except Exception as error:  # noqa: BLE001 - whatever it raises is what is to be told
+        return Library(problem=f"{type(error).__name__}: {error}")
+    return Library(
+        clients=[client(kind) for kind in (binance.Client, binance.AsyncClient)],
+        user_stream=hears_user_stream(binance.BinanceSocketManager),
+    )
+
+
+def client(kind: type) -> Client:
+    """What a client class can do."""
+    over_websocket, missing = "ws_futures_create_order", missing_doors(kind)
+    return Client(
+        name=kind.__name__,
+        doors=len(METHODS) - len(missing),
+        missing=missing,
+        stops=sends_stops_where_accepted(kind),
+        websocket_stops=(
+            sends_stops_where_accepted(kind, over_websocket) if hasattr(kind, over_websocket) else None
+        ),
+    )
+
+
+def configuration() -> Iterator[Setting]:
+    """What is in force, and whether the environment said so."""
+    values = {
+        MODE_VARIABLE: resolve_mode(os.environ.get(MODE_VARIABLE), None).mode,
+        BRAIN_FLAG_VARIABLE: os.environ.get(BRAIN_FLAG_VARIABLE) or "not set",
+        JOURNAL_VARIABLE: journal_path(),
+        DISABLED_VARIABLE: "1" if is_disabled() else "0",
+    }
+    for name, value in values.items():
+        yield Setting(name, value, "environment" if os.environ.get(name) else "default")
+    for name in Roles.__struct_fields__:
+        yield Setting(f"roles.{name}", ", ".join(sorted(getattr(Roles(), name))) or "none", "default")
+
+
+def about_recording(journal: Condition) -> Iterator[Finding]:
+    """What keeps orders from being recorded, or leaves recorded ones open."""
+    if is_disabled():
+        yield Finding(
+            "error", "RECORDING_DISABLED", f"{DISABLED_VARIABLE} is set: no order is recorded; unset it"
+        )
+    if journal.problem is not None:
+        yield Finding("error", "JOURNAL_UNUSABLE", journal.problem)
+    if journal.free is not None and journal.free < LITTLE_ROOM:
+        yield Finding(
+            "error", "DISK_NEARLY_FULL", f"{journal.free} bytes are left for {journal.path}; make room"
+        )
+    if journal.in_doubt:
+        yield Finding(
+            "warning",
+            "ORDERS_IN_DOUBT",
+            f"what became of {journal.in_doubt} of {journal.records} orders is not known; "
+            "see exit-shim records",
+        )
+
+
+def about_mode() -> Iterator[Finding]:
+    """What is wrong with the mode's variables."""
+    for problem in resolve_mode(os.environ.get(MODE_VARIABLE), os.environ.get(BRAIN_FLAG_VARIABLE)).problems:
+        yield Finding("warning", "MODE_UNCLEAR", problem)
+
+
+def about_library(library: Library) -> Iterator[Finding]:
+    """Where the installed python-binance is behind Binance's rules."""
+    if library.problem is not None:
+        yield Finding(
+            "error", "PYTHON_BINANCE_UNUSABLE", f"python-binance cannot be imported: {library.problem}"
+        )
+        return
+    if not all(client.stops for client in library.clients):
+        yield Finding(
+            "error",
+            "STOPS_REFUSED",
+            "this python-binance sends conditional orders to /fapi/v1/order, where Binance has answered "
+            "-4120 since 2025-12-09; install 1.0.33 or newer",
+        )
+    elif any(client.websocket_stops is False for client in library.clients):
+        yield Finding(
+            "error",
+            "WEBSOCKET_STOPS_REFUSED",
+            "ws_futures_create_order sends conditional orders to order.place, where Binance has answered "
+            "-4120 since 2025-12-09; install 1.0.34 or newer, or place stops by futures_create_order",
+        )
+    if not library.user_stream:
+        yield Finding(
+            "warning",
+            "USER_STREAM_SILENT",
+            "the futures user stream of this python-binance connects and has been silent since 2026-04-23; "
+            "install 1.0.36 or newer",
+        )
+
+
+def rows(found: Report) -> Iterator[tuple[str, str, str]]:
+    """The report as a table."""
+    for package, number in found.versions.items():
+        yield "version", package, number or "not installed"
+    for name, value in found.journal.items():
+        yield "journal", name, said(value)
+    for one in found.python_binance.clients:
+        yield one.name, "doors", f"{one.doors} of {len(METHODS)}"
+        yield one.name, "doors it has not", ", ".join(one.missing) or "none"
+        yield one.name, "stops are taken", said(one.stops)
+        yield one.name, "stops by WebSocket API are taken", said(one.websocket_stops)
+    yield "python-binance", "user stream is heard", said(found.python_binance.user_stream)
+    for setting in found.configuration:
+        yield "configuration", setting.name, f"{setting.value} ({setting.source})"
+
+
+def said(value: object) -> str:
+    """Yes, no or the value; a dash for None."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)

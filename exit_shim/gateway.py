@@ -25,7 +25,7 @@ from exit_shim.attribution import (
     declared,
 )
 from exit_shim.book import Book
-from exit_shim.doors import Asked, Door, fix_client_order_ids, is_coroutine_method
+from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
 from exit_shim.journal import Journal
 from exit_shim.layers import Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind
@@ -104,7 +104,13 @@ class Gateway:
         account: str | None,
         troubles: Troubles,
     ) -> None:
-        self.finder = SiteFinder(roles.executors)
+        self.finder = SiteFinder(
+            roles.executors,
+            layers=DOOR_NAMES,
+            in_app=roles.in_app,
+            not_in_app=roles.not_in_app,
+            aliases=roles.aliases,
+        )
         self._roles = roles
         self._current_mode = current_mode
         self._journal = journal

@@ -106,6 +106,10 @@ class Record(msgspec.Struct, frozen=True):
             "file": who.file,
             "line": who.line,
             "via": who.via,
+            "chain": [
+                {"module": step.module, "part": step.part, "function": step.function, "line": step.line}
+                for step in who.chain
+            ],
             "evidence": who.evidence,
             "explanation": who.explanation,
             "mode": submission.mode,

@@ -9,7 +9,7 @@ import pytest
 
 import exit_shim
 from exit_shim import policy
-from exit_shim.attribution import Attribution, Evidence
+from exit_shim.attribution import Attribution, Evidence, Part
 from exit_shim.orders import KINDS, ExitOrder
 from exit_shim.records import Outcome, Record, Submission
 
@@ -51,6 +51,7 @@ def test_every_field_of_a_record_is_in_the_reference():
     [
         ("Kinds", KINDS),
         ("Evidence", get_args(Evidence)),
+        ("Parts", get_args(Part)),
         ("Verdicts", get_args(policy.Action)),
         ("Outcomes", get_args(Outcome)),
     ],

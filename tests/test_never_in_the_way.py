@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 
@@ -140,7 +141,7 @@ def test_a_journal_that_fails(exchange, client, monkeypatch, caplog, method, fai
 @pytest.mark.parametrize("failing", [fail, fail_unprintably])
 def test_an_unreadable_stack(exchange, client, recorded, monkeypatch, failing):
     """Where frames cannot be read the order goes out, recorded as nobody's."""
-    monkeypatch.setattr(exit_shim.attribution.SiteFinder, "find", failing)
+    monkeypatch.setattr(exit_shim.attribution.SiteFinder, "nearest", failing)
     exit_shim.wrap(client).futures_create_order(**STOP)
     assert len(exchange.order_requests) == 1
     (line,) = [record.flat() for record in recorded()]
@@ -295,7 +296,9 @@ def test_odd_roles(recorded, monkeypatch):
     """Roles of the wrong type cost the judgement, not the order."""
     monkeypatch.setenv("EXIT_MODE", "EXIT_BRAIN_V3")
     fake = Fake()
-    shim = exit_shim.ExitShim(roles=Roles(legacy=None))
+    roles = Roles()
+    msgspec.structs.force_setattr(roles, "legacy", None)
+    shim = exit_shim.ExitShim(roles=roles)
     exit_shim.wrap(fake, shim=shim).futures_create_order(**STOP)
     shim.close()
     assert fake.seen == [STOP]

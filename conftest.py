@@ -27,6 +27,7 @@ def clean_globals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(tmp_path / "journal.db"))
     monkeypatch.setattr(exit_shim.troubles, "RERAISE", True)
     yield
+    exit_shim.uninstall()
     exit_shim.shim.forget_default_shim()
     structlog.reset_defaults()
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         log_exit_metrics_summary,
         submit_exit_order,
     )
+    from exit_shim.installation import install, uninstall
     from exit_shim.policy import Roles
     from exit_shim.proxy import unwrap
     from exit_shim.shim import ExitShim, wrap
@@ -37,6 +38,7 @@ else:
                 "log_exit_metrics_summary",
                 "submit_exit_order",
             ),
+            "installation": ("install", "uninstall"),
             "policy": ("Roles",),
             "proxy": ("unwrap",),
             "shim": ("ExitShim", "wrap"),
@@ -53,10 +55,12 @@ __all__ = [
     "attributed",
     "get_exit_mode",
     "get_exit_order_metrics",
+    "install",
     "is_exit_brain_mode",
     "is_legacy_exit_mode",
     "log_exit_metrics_summary",
     "submit_exit_order",
+    "uninstall",
     "unwrap",
     "wrap",
 ]

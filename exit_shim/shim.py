@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from exit_shim.attribution import Site, attributed
 from exit_shim.doors import DOOR_NAMES, Asked, Door
@@ -22,6 +22,9 @@ from exit_shim.sinks import Sink
 from exit_shim.sinks.log import LogSink
 from exit_shim.sinks.metrics import ExitOrderMetrics
 from exit_shim.troubles import Troubles
+
+if TYPE_CHECKING:
+    from exit_shim.installation import Installation
 
 JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
 DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
@@ -92,18 +95,13 @@ class ExitShim:
         proxy: Any = proxy_class(doors)(unwrap(client), self.gateway)
         return proxy  # type: ignore[no-any-return]
 
-    @contextlib.contextmanager
-    def installed(self) -> Iterator[None]:
-        """While inside, every python-binance client of this process goes through this shim, wrapped or no."""
-        from exit_shim.install import installed  # noqa: PLC0415 - imports python-binance
+    def install(
+        self, *, threads: bool = False, doors: Mapping[type, Sequence[Door]] | None = None
+    ) -> "Installation":
+        """Have every python-binance client of this process go through this shim. See `exit_shim.install`."""
+        from exit_shim.installation import install  # noqa: PLC0415 - it rests on this module
 
-        if is_disabled():
-            yield
-            return
-        if self.journal is not None:
-            self.journal.open()
-        with installed(self.gateway):
-            yield
+        return install(shim=self, threads=threads, doors=doors)
 
     def mode(self) -> str:
         """The mode in force now; what is wrong with it is logged once."""

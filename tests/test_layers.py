@@ -166,7 +166,7 @@ def test_installed_and_wrapped_is_one_record(exchange, recorded):
     """With the classes' doors on, a wrapped client's order is recorded once, and a bare one's too."""
     from binance.client import Client  # noqa: PLC0415 - made inside on purpose
 
-    with exit_shim.shim.default_shim().installed():
+    with exit_shim.shim.default_shim().install():
         bare = Client("local-key", "local-secret", ping=False)
         bare.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
         bare.futures_create_order(**REDUCING)

@@ -40,7 +40,7 @@ DRIVER = """
 
     shimmed, script, out = sys.argv[1] == "shimmed", sys.argv[2], sys.argv[3]
     with LocalExchange(market=WalkingMarket(seed=1)) as exchange, pointed_at(exchange.url, exchange.register):
-        with exit_shim.ExitShim().installed() if shimmed else contextlib.nullcontext():
+        with exit_shim.ExitShim().install() if shimmed else contextlib.nullcontext():
             sys.path[0] = script.rpartition("/")[0]
             random.seed(1)
             runpy.run_path(script, run_name="__main__")

@@ -131,13 +131,13 @@ def wrapped(client):
 
 @contextlib.contextmanager
 def under_installed(client):
-    with exit_shim.shim.default_shim().installed():
+    with exit_shim.shim.default_shim().install():
         yield client
 
 
 @contextlib.contextmanager
 def under_both(client):
-    with exit_shim.shim.default_shim().installed():
+    with exit_shim.shim.default_shim().install():
         yield exit_shim.wrap(client)
 
 
@@ -279,7 +279,7 @@ def test_a_door_looks_like_the_clients_method(owner, how):
     plain = {door.method: getattr(bare, door.method) for door in DOORS if hasattr(bare, door.method)}
     with contextlib.ExitStack() as around:
         if how == "installed":
-            around.enter_context(exit_shim.ExitShim(journal=False).installed())
+            around.enter_context(exit_shim.ExitShim(journal=False).install())
         used = bare if how == "installed" else exit_shim.wrap(bare)
         for name, method in plain.items():
             own = getattr(used, name)
@@ -300,7 +300,7 @@ def test_a_door_looks_like_the_clients_method(owner, how):
 def test_classes_under_installed_look_like_themselves():
     """While installed, a door fetched from the class is a function to every eye, always the same one."""
     plain = {name: function for name, function in vars(Client).items() if name.startswith("futures_")}
-    with exit_shim.ExitShim(journal=False).installed():
+    with exit_shim.ExitShim(journal=False).install():
         for name, function in plain.items():
             own = getattr(Client, name)
             assert own == function
@@ -618,8 +618,8 @@ def test_a_call_with_no_python_frame_below_it_is_sent(recorded):
 
 
 def test_one_order_is_one_record_with_class_and_instance_wrapped(exchange, client, recorded):
-    """installed() and wrap at once record an order once."""
-    with exit_shim.shim.default_shim().installed():
+    """install() and wrap at once record an order once."""
+    with exit_shim.shim.default_shim().install():
         used = exit_shim.wrap(client)
         used.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
         used.futures_create_order(**STOP)
@@ -631,10 +631,10 @@ def test_one_order_is_one_record_with_class_and_instance_wrapped(exchange, clien
 
 
 def test_installing_is_exactly_undone():
-    """Before and after installed(), nested or left by an exception, the classes hold identical objects."""
+    """Before and after install(), nested or left by an exception, the classes hold identical objects."""
     before = [dict(vars(owner)) for owner in (Client, AsyncClient)]
     shim = exit_shim.ExitShim(journal=False)
-    with contextlib.suppress(KeyError), shim.installed(), exit_shim.ExitShim(journal=False).installed():
+    with contextlib.suppress(KeyError), shim.install(), exit_shim.ExitShim(journal=False).install():
         assert vars(Client)["futures_create_order"] is not before[0]["futures_create_order"]
         raise KeyError
     for owner, held in zip((Client, AsyncClient), before, strict=True):
@@ -643,7 +643,7 @@ def test_installing_is_exactly_undone():
 
 
 def test_subclasses_that_call_the_base_explicitly_are_seen(exchange, recorded):
-    """`Client.futures_create_order(self, ...)` and super() in a bot's own subclass go through installed()."""
+    """`Client.futures_create_order(self, ...)` and super() in a bot's own subclass go through install()."""
 
     class Explicit(Client):
         def futures_create_order(self, **params):
@@ -653,7 +653,7 @@ def test_subclasses_that_call_the_base_explicitly_are_seen(exchange, recorded):
         def futures_create_order(self, **params):
             return super().futures_create_order(**params)
 
-    with exit_shim.shim.default_shim().installed():
+    with exit_shim.shim.default_shim().install():
         for owner in (Explicit, Super):
             own = owner(LOCAL_KEY, LOCAL_SECRET)
             with pytest.raises(BinanceAPIException, match="TIF"):

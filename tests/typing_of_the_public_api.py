@@ -83,7 +83,7 @@ def configuring() -> None:
     exit_shim.ExitShim(journal=False, mode="LEGACY", roles=exit_shim.Roles(), sinks=[], account="main")
     exit_shim.ExitShim(journal=True)  # type: ignore[arg-type]
     exit_shim.Roles(legacy=["a"])  # type: ignore[arg-type]
-    with exit_shim.ExitShim().installed():
+    with exit_shim.ExitShim().install():
         pass
 
 

@@ -75,8 +75,7 @@ def run(
     shim, around = default_shim(), contextlib.ExitStack()
     if local:
         around.enter_context(on_local_exchange(allow_port))
-    if not is_disabled():
-        around.enter_context(shim.installed())
+    around.enter_context(shim.install())
     # Registered before the bot registers anything, so it comes last: python waits for the bot's threads and
     # pools and calls its atexit functions first, which may place orders too.
     atexit.register(finish, os.getpid(), shim, around, printed_to)

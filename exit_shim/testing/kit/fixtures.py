@@ -106,5 +106,5 @@ def exit_records(_exit_shim_exchange: LocalExchange) -> Iterator[ExitRecords]:
         journal.flush()
         return iter(list(read_records(journal.path)))
 
-    with shim.installed():
+    with shim.install():
         yield ExitRecords(read)

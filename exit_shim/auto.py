@@ -1,0 +1,37 @@
+"""Import this to install the shim as the environment configures it, in a bot that something else starts.
+
+    python -c "import exit_shim.auto, runpy; runpy.run_path('bot.py', run_name='__main__')"
+
+It never raises. Until python-binance is imported it only waits for that, and loads next to nothing, so it may
+stand in a `sitecustomize`, which every Python process runs.
+"""
+
+import sys
+
+from exit_shim.arrival import Awaited
+
+
+def _arrived(name: str) -> None:
+    if name == "binance":
+        _waiting.end()
+        _install()
+
+
+def _install() -> None:
+    try:
+        from exit_shim.installation import install  # noqa: PLC0415 - for bots alone
+
+        install()
+    except Exception as error:  # noqa: BLE001 - the bot did not ask for this import
+        import logging  # noqa: PLC0415
+
+        logging.getLogger("exit_shim").warning(
+            "[EXIT_GATEWAY] exit_shim.auto could not install: %s", type(error).__name__
+        )
+
+
+_waiting = Awaited("binance", _arrived)
+if "binance" in sys.modules:
+    _install()
+else:
+    _waiting.begin()

@@ -24,6 +24,17 @@ def test_orders_without_a_fill_are_gone_after_three_days(api, refused):
     ]
 
 
+def test_a_client_id_used_again_is_the_later_order(api):
+    """When the first order of an id is forgotten, the second is still found by it."""
+    api.limit("BUY", "0.010", "59000", newClientOrderId="mine")
+    api.delete("allOpenOrders", symbol="BTCUSDT")
+    api.clock.advance(2 * DAY)
+    second = api.limit("BUY", "0.010", "59000", newClientOrderId="mine")
+    api.clock.advance(2 * DAY)
+    assert ids(api) == [second["orderId"]]
+    assert api.get("order", symbol="BTCUSDT", origClientOrderId="mine")["orderId"] == second["orderId"]
+
+
 def test_everything_closed_is_gone_after_ninety_days(api, refused):
     """Fills and their trades too; what is open stays."""
     api.order("BUY", "0.010", newClientOrderId="mine")

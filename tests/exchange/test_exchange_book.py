@@ -125,6 +125,10 @@ def test_setting_a_price_ends_the_book(deep):
     deep.engine.set_mark("BTCUSDT", "60000")
     assert deep.order("BUY", "2.000")["status"] == "FILLED"
     assert fills(deep)[-1] == ("60000.00", "2.000", False)
+    deep.engine.set_book("BTCUSDT", BIDS, ASKS)
+    deep.engine.set_prices("BTCUSDT", bid="59995")
+    assert deep.order("SELL", "2.000")["status"] == "FILLED"
+    assert fills(deep)[-1] == ("59995.00", "2.000", False)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from exit_shim.testing.exchange import errors
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "exchange.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
+ROW = re.compile(r"^\| (-\d+) \| (\d+) \| (.+) \|$", re.MULTILINE)
+
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_the_examples_run(example):
@@ -31,3 +33,15 @@ def test_codes_that_are_said_to_be_missing_are():
     assert missing.isdisjoint(
         value.code for value in vars(errors).values() if isinstance(value, errors.Refusal)
     )
+
+
+def test_every_error_is_listed_with_its_text():
+    """The page of errors has exactly the codes, statuses and texts that the exchange answers with."""
+    page = (Path(__file__).parent.parent.parent / "docs" / "exchange-errors.md").read_text(encoding="utf-8")
+    listed = {(int(code), int(status), text) for code, status, text in ROW.findall(page)}
+    defined = {
+        (value.code, value.http_status, value.text)
+        for value in vars(errors).values()
+        if isinstance(value, errors.Refusal)
+    }
+    assert listed == defined

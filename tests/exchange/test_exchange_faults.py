@@ -152,12 +152,24 @@ def test_a_reset_without_a_socket_is_a_connection_error(still):
     assert held(still) != 0
 
 
+def ask_again(connection):
+    connection.request("GET", "/fapi/v1/ping")
+    return connection.getresponse()
+
+
 def test_refused_connections_come_back_on_the_same_port(exchange):
     """While connections are refused nobody gets in; afterwards the same address works."""
     port = exchange.port
-    ping(port)
-    with exchange.refusing_connections(), pytest.raises(ConnectionRefusedError):
-        ping(port)
+    kept = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    kept.request("GET", "/fapi/v1/ping")
+    kept.getresponse().read()
+    kept.auto_open = False
+    with exchange.refusing_connections():
+        with pytest.raises(ConnectionRefusedError):
+            ping(port)
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            ask_again(kept)
+    kept.close()
     assert ping(port) == {}
 
 

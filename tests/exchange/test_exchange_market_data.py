@@ -1,5 +1,6 @@
 """Candles, the book, the last day, income, windows and the small endpoints."""
 
+from datetime import datetime, timezone
 from decimal import Decimal
 
 import pytest
@@ -33,6 +34,14 @@ def test_candles_of_any_interval_follow_each_other(api, interval):
     rows = api.get("klines", symbol="BTCUSDT", interval=interval, limit=5)
     assert [later[0] for later in rows[1:]] == [row[6] + 1 for row in rows[:-1]]
     assert rows[-1][0] <= api.clock.now <= rows[-1][6]
+
+
+def test_a_week_begins_on_a_monday_and_a_month_on_its_first(api):
+    """Candles of a week and a month begin where the calendar's do, in UTC."""
+    week = api.get("klines", symbol="BTCUSDT", interval="1w", limit=1)[0][0]
+    month = api.get("klines", symbol="BTCUSDT", interval="1M", limit=1)[0][0]
+    assert datetime.fromtimestamp(week / 1000, timezone.utc).strftime("%A %H:%M") == "Monday 00:00"
+    assert datetime.fromtimestamp(month / 1000, timezone.utc).strftime("%d %H:%M") == "01 00:00"
 
 
 def test_candles_from_a_time_on_are_the_first_from_there(api):
@@ -114,7 +123,7 @@ def test_lists_go_back_seven_days_unless_asked(api, refused):
     api.clock.advance(8 * DAY)
     for path in ("allOrders", "userTrades"):
         assert api.get(path, symbol="BTCUSDT") == []
-        assert len(api.get(path, symbol="BTCUSDT", startTime=began)) == 1
+        assert len(api.get(path, symbol="BTCUSDT", startTime=began - DAY)) == 1
         assert len(api.get(path, symbol="BTCUSDT", endTime=began)) == 1
     with refused(-4165, "Maximum time interval is 7 days"):
         api.get("allOrders", symbol="BTCUSDT", startTime=began, endTime=began + 7 * DAY + 1)

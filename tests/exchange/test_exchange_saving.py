@@ -25,7 +25,8 @@ def busy(api):
     api.order("BUY", "0.010")
     api.engine.set_book("BTCUSDT", [("59990", "0.5")], [("60010", "0.002")])
     api.limit("BUY", "0.005", "60010", newClientOrderId="partly")
-    api.limit("SELL", "0.010", "62000", timeInForce="GTD", goodTillDate=api.clock.now + DAY)
+    date = api.clock.now + DAY
+    api.limit("SELL", "0.010", "3200", symbol="ETHUSDT", timeInForce="GTD", goodTillDate=date)
     api.algo("SELL", triggerPrice="59000", closePosition="true")
     api.algo("SELL", "TRAILING_STOP_MARKET", quantity="0.010", callbackRate="1")
     api.delete("algoOrder", algoId=api.algo("SELL", triggerPrice="58000", quantity="0.010")["algoId"])
@@ -57,6 +58,7 @@ def test_an_exchange_goes_on_where_it_was(api):
         engine.run_due()
     assert seen(copy) == seen(api.engine)
     assert copy.position("BTCUSDT").amount == 0
+    assert copy.open_orders() == []
 
 
 def test_a_walking_market_goes_on_with_its_walk():

@@ -67,8 +67,7 @@ class Candles:
         start = now // MINUTE * MINUTE
         if rows and rows[-1].start >= start:
             return rows[-1]
-        opening = rows[-1].close if rows else price
-        rows.append(Candle(start, opening, max(opening, price), min(opening, price), price))
+        rows.append(Candle(start, price, price, price, price))
         if len(rows) > KEPT:
             del rows[: len(rows) - KEPT]
         return rows[-1]

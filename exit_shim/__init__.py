@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exit_shim.attribution import attributed
+    from exit_shim.carrying import carry
     from exit_shim.doors import Door
     from exit_shim.errors import ExitOrderDenied
     from exit_shim.explicit import (
@@ -28,6 +29,7 @@ else:
         __name__,
         {
             "attribution": ("attributed",),
+            "carrying": ("carry",),
             "doors": ("Door",),
             "errors": ("ExitOrderDenied",),
             "explicit": (
@@ -53,6 +55,7 @@ __all__ = [
     "Roles",
     "Sink",
     "attributed",
+    "carry",
     "get_exit_mode",
     "get_exit_order_metrics",
     "install",

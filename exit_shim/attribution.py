@@ -167,14 +167,13 @@ class Passed(NamedTuple):
 
 
 class Site(NamedTuple):
-    """The place in the bot's own code that asked; `name` is None where no frame was the bot's.
+    """The place in the bot's own code that asked; `known` is None where no frame was the bot's.
 
     `passed` holds the frames between it and the client, nearest to the client first.
     """
 
-    name: str | None
+    known: Known | None
     dotted: str
-    label: str
     code: CodeType | None
     line: int
     passed: tuple[Passed, ...]
@@ -227,6 +226,20 @@ class SiteFinder:
 
     def find(self, frame: Frame | None) -> Site:
         """Walk outwards from `frame`."""
+        known, at = self._known, frame
+        try:  # what nearly every fetch finds at once; this is on the path of entries too
+            while at is not None:
+                code = at.f_code
+                own = known[code.co_filename]
+                if own is not None:
+                    if own[1] != "own" or code.co_name in self._layers:
+                        break
+                    dotted = at.f_globals.get("__name__")
+                    dotted = dotted if dotted and type(dotted) is str else own[0]
+                    return _new(Site, (own, dotted, code, at.f_lineno, ()))
+                at = at.f_back
+        except KeyError:
+            pass
         return self.nearest(frame)[0]
 
     def nearest(self, frame: Frame | None) -> tuple[Site, Frame | None]:
@@ -240,12 +253,12 @@ class SiteFinder:
             except KeyError:
                 own = self._decide(code.co_filename, frame)
             if own is not None and own is not skipped:
-                name, part, label = own
+                part = own[1]
                 if part == "own" and code.co_name not in self._layers:
                     dotted = frame.f_globals.get("__name__")
-                    dotted = dotted if dotted and type(dotted) is str else name
+                    dotted = dotted if dotted and type(dotted) is str else own[0]
                     through = tuple(passed) if passed else ()
-                    return _new(Site, (name, dotted, label, code, frame.f_lineno, through)), frame
+                    return _new(Site, (own, dotted, code, frame.f_lineno, through)), frame
                 if part == "skipped":
                     skipped = own  # the frames of a package in a row are told once
                 elif part == "loop" and not waits_for_this_task(frame):
@@ -253,7 +266,7 @@ class SiteFinder:
                 if len(passed) < CHAIN - 1:
                     passed.append(_new(Passed, (own, code, frame.f_lineno)))
             frame = frame.f_back
-        return _new(Site, (None, "", "", None, 0, tuple(passed))), None
+        return _new(Site, (None, "", None, 0, tuple(passed))), None
 
     def outer(self, frame: Frame, chain: list[Step]) -> None:
         """Put the bot's own frames outside `frame` into `chain`, nearest first, as far as there is room."""
@@ -386,18 +399,18 @@ def attribute(finder: SiteFinder, frame: Frame | None, bound_at: Site | None) ->
     found, at = finder.nearest(frame)
     passed = found.passed
     evidence: Evidence = "stack"
-    if found.name is None and (handed_on := carried.get()) is not None:
+    if found.known is None and (handed_on := carried.get()) is not None:
         found, at = finder.nearest(handed_on.here())
         passed, evidence = (*passed, *found.passed), "carried"
-    if found.name is None and bound_at is not None:
+    if found.known is None and bound_at is not None:
         found, evidence = bound_at, "bind"
         passed = (*passed, *found.passed)
     said = declared.get()
     if said is not None:
         module, explanation, evidence = said.module, said.explanation, "context"
     else:
-        module, explanation = found.name or UNKNOWN_MODULE, None
-        if found.name is None:
+        module, explanation = found.known.name if found.known else UNKNOWN_MODULE, None
+        if found.known is None:
             evidence = "unknown"
     via: tuple[str, ...] = ()
     chain: list[Step] = []
@@ -405,13 +418,13 @@ def attribute(finder: SiteFinder, frame: Frame | None, bound_at: Site | None) ->
     if passed:
         via = via_of(passed)
         chain = [_step(*frame) for frame in passed[: CHAIN - 1]]
-    if code is None:
+    if code is None or found.known is None:
         return Attribution(
             module=module, evidence=evidence, via=via, chain=tuple(chain), explanation=explanation
         )
     function = _qualname(code)
     function = function if function.isascii() else plain_text(function)
-    chain.append(Step(found.label, "chosen", function, found.line))
+    chain.append(Step(found.known.label, "chosen", function, found.line))
     if at is not None:
         finder.outer(at, chain)
     return Attribution(

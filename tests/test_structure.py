@@ -12,6 +12,7 @@ ROOT = Path(exit_shim.__file__).parent
 MAY_IMPORT = {
     "orders": set(),
     "attribution": set(),
+    "carrying": {"attribution"},
     "modes": set(),
     "errors": set(),
     "locks": set(),

@@ -1,6 +1,5 @@
 """Fixtures that every test shares: a clean process-wide shim, a local exchange, and genuine clients on it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import exit_shim.troubles
 from exit_shim.journal import read_records
 from exit_shim.records import Record
 from exit_shim.testing import LocalExchange
+from exit_shim.testing.leaving import leave
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 pytest_plugins = ["pytester"]
@@ -47,8 +47,13 @@ def recorded() -> Callable[[], list[Record]]:
 
 @pytest.fixture
 def exchange() -> Iterator[LocalExchange]:
-    """A local exchange; python-binance is pointed at it, so no client of a test can reach anything else."""
-    with LocalExchange() as local, pointed_at(local.url, local.register):
+    """A local exchange; python-binance is pointed at it, so no client of a test can reach anything else.
+
+    Its rules are those of now, or of the last day on which an older python-binance could place stops.
+    """
+    from abilities import RULES  # noqa: PLC0415 - beside the tests, which are found later than this file
+
+    with LocalExchange(rules=RULES) as local, pointed_at(local.url, local.register):
         yield local
         assert local.internal_errors == []
 
@@ -58,9 +63,7 @@ def client(exchange: LocalExchange) -> Iterator[Any]:
     """A genuine sync client on the local exchange, not wrapped."""
     own = Client(LOCAL_KEY, LOCAL_SECRET)
     yield own
-    own.close_connection()
-    own.loop.close()  # python-binance makes one for its WebSocket API and leaves it open
-    asyncio.set_event_loop(None)
+    leave(own)
 
 
 @pytest.fixture

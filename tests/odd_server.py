@@ -1,6 +1,5 @@
 """An exchange on loopback that answers as badly as a test wants it to."""
 
-import asyncio
 import contextlib
 import json
 import socket
@@ -10,6 +9,7 @@ import threading
 from binance import AsyncClient, Client
 
 import exit_shim
+from exit_shim.testing.leaving import leave
 
 
 class OddServer:
@@ -103,9 +103,7 @@ def sync_client(url, **options):
     try:
         yield exit_shim.wrap(own)
     finally:
-        own.close_connection()
-        own.loop.close()
-        asyncio.set_event_loop(None)
+        leave(own)
 
 
 @contextlib.asynccontextmanager

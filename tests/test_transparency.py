@@ -20,6 +20,7 @@ from unittest import mock
 
 import pytest
 import wrapt
+from abilities import RULES, STOP_ID, STOP_PATH, needs_algo, needs_generated_ids
 from binance import AsyncClient, Client
 from binance.exceptions import BinanceAPIException
 from bots import STOP, FakeAsyncClient, FakeClient
@@ -27,8 +28,11 @@ from bots import STOP, FakeAsyncClient, FakeClient
 import exit_shim
 from exit_shim.doors import DOORS
 from exit_shim.testing import LocalExchange
+from exit_shim.testing.leaving import leave
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
+CLOSE = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": 0.01, "reduceOnly": True}
+REFUSAL = '{"code": -1, "msg": "no"}'
 LIMIT = {"symbol": "BTCUSDT", "quantity": 0.004, "price": 66000, "timeInForce": "GTC"}
 
 
@@ -104,12 +108,10 @@ def wire(exchange):
 @contextlib.contextmanager
 def genuine():
     """A genuine sync client on an exchange of its own."""
-    with LocalExchange() as exchange, pointed_at(exchange.url, exchange.register):
+    with LocalExchange(rules=RULES) as exchange, pointed_at(exchange.url, exchange.register):
         client = Client(LOCAL_KEY, LOCAL_SECRET)
         yield exchange, client
-        client.close_connection()
-        client.loop.close()
-        asyncio.set_event_loop(None)
+        leave(client)
 
 
 def converse(around):
@@ -150,13 +152,13 @@ def test_the_exchange_and_the_bot_cannot_tell(around, monkeypatch):
     assert shimmed[1] == plain[1]
     assert {path for _, path, _ in plain[1]} >= {
         "/fapi/v1/order",
-        "/fapi/v1/algoOrder",
+        f"/fapi/v1/{STOP_PATH}",
         "/fapi/v1/batchOrders",
     }
 
 
 async def async_converse(around):
-    with LocalExchange() as exchange, pointed_at(exchange.url, exchange.register):
+    with LocalExchange(rules=RULES) as exchange, pointed_at(exchange.url, exchange.register):
         client = await AsyncClient.create(LOCAL_KEY, LOCAL_SECRET)
         with around(client) as used:
             answers = []
@@ -176,15 +178,16 @@ async def test_neither_can_they_tell_with_an_async_client(around):
     assert await async_converse(around) == await async_converse(contextlib.nullcontext)
 
 
+@needs_generated_ids
 def test_generated_ids_are_on_the_wire_and_in_the_record(exchange, client, recorded):
     """An id that the client would have invented is known before the send: record and request agree."""
     used = exit_shim.wrap(client)
     used.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
     used.futures_create_order(**STOP)
-    used.futures_market_sell_order(symbol="BTCUSDT", quantity=0.01, reduceOnly=True)
+    used.futures_create_order(**CLOSE)
     stop, close = exchange.order_requests[-2:]
     ids = [record.submission.order.client_order_id for record in recorded()]
-    assert ids == [stop.params["clientAlgoId"], close.params["newClientOrderId"]]
+    assert ids == [stop.params[STOP_ID], close.params["newClientOrderId"]]
     assert all(own.startswith(client.CONTRACT_ORDER_PREFIX) for own in ids)
 
 
@@ -192,14 +195,15 @@ def test_the_callers_own_ids_are_respected(exchange, client, recorded):
     """Ids that the bot chose go out, and into the record, as they are."""
     used = exit_shim.wrap(client)
     used.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
-    used.futures_create_order(**STOP, clientAlgoId="mine")
-    used.futures_market_sell_order(symbol="BTCUSDT", quantity=0.01, reduceOnly=True, newClientOrderId="my-2")
+    used.futures_create_order(**STOP, **{STOP_ID: "mine"})
+    used.futures_create_order(**CLOSE, newClientOrderId="my-2")
     assert [record.flat()["client_order_id"] for record in recorded()] == ["mine", "my-2"]
     assert [r.params.get("newClientOrderId", r.params.get("clientAlgoId")) for r in exchange.order_requests][
         1:
     ] == ["mine", "my-2"]
 
 
+@needs_algo
 def test_an_id_that_the_client_drops_is_not_recorded_as_sent(exchange, client, recorded):
     """For a conditional order python-binance drops newClientOrderId; the record has the id that went out."""
     used = exit_shim.wrap(client)
@@ -243,7 +247,7 @@ def test_the_bot_gets_the_very_exception(error):
 
 async def test_the_very_exception_of_a_coroutine():
     """An async client's exception arrives at the await by identity; a cancellation stays one."""
-    for error in (ValueError("no"), asyncio.CancelledError(), BinanceAPIException(None, 400, '{"code":-1}')):
+    for error in (ValueError("no"), asyncio.CancelledError(), BinanceAPIException(None, 400, REFUSAL)):
         fake = mock.Mock(spec=["futures_create_order"])
         fake.futures_create_order = mock.AsyncMock(side_effect=error)
         with pytest.raises(type(error)) as raised:
@@ -623,11 +627,8 @@ def test_one_order_is_one_record_with_class_and_instance_wrapped(exchange, clien
         used = exit_shim.wrap(client)
         used.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
         used.futures_create_order(**STOP)
-        client.futures_market_sell_order(symbol="BTCUSDT", quantity=0.01, reduceOnly=True)
-    assert [record.submission.door for record in recorded()] == [
-        "futures_create_order",
-        "futures_market_sell_order",
-    ]
+        client.futures_create_order(**CLOSE)
+    assert [record.flat()["kind"] for record in recorded()] == ["sl", "close"]
 
 
 def test_installing_is_exactly_undone():
@@ -658,9 +659,7 @@ def test_subclasses_that_call_the_base_explicitly_are_seen(exchange, recorded):
             own = owner(LOCAL_KEY, LOCAL_SECRET)
             with pytest.raises(BinanceAPIException, match="TIF"):
                 own.futures_create_order(**STOP)
-            own.close_connection()
-            own.loop.close()
-            asyncio.set_event_loop(None)
+            leave(own)
         with pytest.raises(TypeError):
             Client.futures_create_order()
     assert [record.flat()["error_code"] for record in recorded()] == [-4509, -4509]
@@ -679,12 +678,13 @@ def test_a_door_behind_a_door_is_one_order(recorded):
     assert len(recorded()) == 1
 
 
+@needs_generated_ids
 def test_a_client_in_another_wrapper_keeps_its_ids(exchange, client, recorded):
     """A client that something else wrapped with wrapt is still a genuine one."""
     used = exit_shim.wrap(wrapt.ObjectProxy(client))
     with pytest.raises(BinanceAPIException):
         used.futures_create_order(**STOP)
-    assert recorded()[0].submission.order.client_order_id == exchange.requests[-1].params["clientAlgoId"]
+    assert recorded()[0].submission.order.client_order_id == exchange.requests[-1].params[STOP_ID]
 
 
 def test_protocols_and_abstract_classes():

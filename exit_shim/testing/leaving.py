@@ -1,0 +1,13 @@
+"""Closing a sync client, whichever release of python-binance it is of."""
+
+import asyncio
+from typing import Any
+
+
+def leave(client: Any) -> None:
+    """Close a client's connections, and the event loop that newer releases make and leave open."""
+    client.session.close()
+    loop = getattr(client, "loop", None)  # since the WebSocket API came in
+    if loop is not None:
+        loop.close()
+        asyncio.set_event_loop(None)

@@ -1,0 +1,30 @@
+"""What the python-binance under test can do: tests expect that of each release, and of no release more."""
+
+import pytest
+from binance import Client
+
+from exit_shim.doors import _generated_ids
+from exit_shim.releases import sends_stops_where_accepted
+
+ALGO = sends_stops_where_accepted(Client)
+"""Stops go to the Algo Service; else to /order, under `newClientOrderId`, answered with an `orderId`."""
+
+RULES = None if ALGO else "2025-12-08"
+"""The day whose rules let this release place stops: those of now, or of the last day before they changed."""
+
+STOP_PATH = "algoOrder" if ALGO else "order"
+STOP_ID = "clientAlgoId" if ALGO else "newClientOrderId"
+STOP_NUMBER = "algoId" if ALGO else "orderId"
+STOP_PRICE = "triggerPrice" if ALGO else "stopPrice"
+
+GENERATES_IDS = bool(_generated_ids(Client.futures_create_order.__code__))
+"""The client invents ids; else the exchange does, and there is none before the send."""
+
+HELPERS = hasattr(Client, "futures_market_sell_order")
+"""The `futures_(limit|market)[_buy|_sell]_order` helpers are there."""
+
+needs_algo = pytest.mark.skipif(not ALGO, reason="this python-binance does not know the Algo Service")
+needs_generated_ids = pytest.mark.skipif(
+    not GENERATES_IDS, reason="this python-binance leaves ids to the exchange"
+)
+needs_helpers = pytest.mark.skipif(not HELPERS, reason="this python-binance has no helpers of this kind")

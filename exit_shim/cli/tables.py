@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from exit_shim.cli.executors import probable_executors
 from exit_shim.records import Record
 
 NANOSECONDS = 1_000_000_000
@@ -37,8 +38,10 @@ class Report:
         self.conflicts: Counter[Row] = Counter()
         self.outcomes: dict[Row, Counter[str]] = {}
         self.modes: Counter[str] = Counter()
+        records = list(records)
         for record in records:
             self._count(record)
+        self.executors = probable_executors(records)
 
     def _count(self, record: Record) -> None:
         submission, who = record.submission, record.submission.attribution
@@ -74,6 +77,9 @@ class Report:
                 sum((found for row, found in self.outcomes.items() if row.intent == "place"), Counter())
             ),
             "orders_by_mode": dict(self.modes),
+            "probable_executors": [
+                {**found._asdict(), "configuration": found.configuration} for found in self.executors
+            ],
             "sites": [
                 {
                     **row._asdict(),
@@ -118,6 +124,12 @@ class Report:
             f"{sum(self.conflicts.values())} ownership conflicts"
             + "".join(f", {number} in {mode}" for mode, number in self.modes.most_common())
         )
+        for found in self.executors:
+            click.echo(
+                f"{found.module} is probably an executor: it always acts for others "
+                f"({', '.join(found.callers)}). To name them instead: "
+                f"ExitShim(roles={found.configuration})"
+            )
 
 
 def outcome_of(record: Record) -> str:

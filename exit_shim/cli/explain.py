@@ -1,0 +1,142 @@
+"""`exit-shim explain`: one order from who asked to what came of it, in sentences."""
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any, Final
+
+import click
+import msgspec
+
+from exit_shim.cli.reading import read
+from exit_shim.cli.tables import NANOSECONDS, outcome_of
+from exit_shim.records import Record, Target
+
+RULES: Final = {
+    "context": "the code said so, by attributed() or submit_exit_order(), which outranks the stack",
+    "stack": "the first frame of the bot's own code that is neither executor nor layer",
+    "carried": "the call had no frame of the bot's own; this is who handed it to a pool or thread",
+    "bind": "the call had no frame of the bot's own; this is who fetched the method from the client",
+    "unknown": "no frame of the bot's own was found, neither of the call nor of the fetch",
+}
+PARTS: Final = {
+    "chosen": "asked",
+    "executor": "passed: declared an executor",
+    "layer": "passed: a layer, its method has a door's name",
+    "skipped": "skipped: library code",
+    "outer": "led there",
+}
+DOES: Final = {"place": "placed", "modify": "changed", "cancel": "cancelled", "test": "tested"}
+
+
+@click.command()
+@click.argument("order")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines, with the rule in words.")
+def explain(*, order: str, as_json: bool) -> None:
+    """Say all that is known of ORDER: what, when, who asked and how that was found, and what came of it.
+
+    ORDER is an order id, an algo id, a client order id, or RUN_ID:SEQ as `records --json` prints them.
+    Cancels and changes that are about the order are told too.
+    """
+    found = [record for record in read() if is_about(record, order)]
+    if not found:
+        raise click.ClickException(
+            f"no record is about {order!r}; `exit-shim records` lists the orders, "
+            "with their ids in the column `order`"
+        )
+    for number, record in enumerate(found):
+        if as_json:
+            rule = RULES[record.submission.attribution.evidence]
+            click.echo(msgspec.json.encode({**record.flat(), "rule": rule}))
+        else:
+            click.echo("\n" * bool(number) + "\n".join(told(record)))
+
+
+def is_about(record: Record, order: str) -> bool:
+    """Whether the record is this order's, or that of a cancel or change that names it."""
+    if order == f"{record.run_id}:{record.seq}":
+        return True
+    known = record.conclusion
+    ids: list[Any] = [record.submission.order.client_order_id]
+    if known is not None:
+        ids += [known.order_id, known.algo_id, known.client_order_id]
+    for target in record.submission.targets:
+        ids += [target.order_id, target.algo_id, target.client_order_id]
+    return order in {str(one) for one in ids if one is not None}
+
+
+def told(record: Record) -> Iterator[str]:
+    """The lines for a person."""
+    submission, known = record.submission, record.conclusion
+    who, order = submission.attribution, submission.order
+    when = datetime.fromtimestamp(submission.ts / NANOSECONDS, timezone.utc)
+    yield f"{DOES[submission.intent]} {what(record)}"
+    yield f"  when      {when:%Y-%m-%d %H:%M:%S.%f} UTC, record {record.run_id}:{record.seq}"
+    yield f"  through   {submission.door}" + (f", account {submission.account}" if submission.account else "")
+    if order.client_order_id:
+        yield f"  its name  {order.client_order_id}"
+    yield f"  who       {who.module}" + place(record)
+    if who.explanation:
+        yield f"  because   {who.explanation}"
+    yield f"  found by  {who.evidence}: {RULES[who.evidence]}"
+    yield from frames(record)
+    reasons = "; ".join(submission.verdict.reasons)
+    yield f"  verdict   {submission.verdict.action} in {submission.mode}" + (
+        f": {reasons}" if reasons else ""
+    )
+    yield from (f"  about     {target_told(target)}" for target in submission.targets)
+    yield f"  outcome   {outcome_of(record)}" + ids(record)
+    if known is not None and (known.error_code is not None or known.error_message):
+        yield f"  error     {known.error_code or ''} {known.error_message or ''}".rstrip()
+    if known is not None:
+        yield f"  took      {known.total_us:.0f} µs, of which the shim before the send {known.presend_us:.0f}"
+
+
+def what(record: Record) -> str:
+    """The order in one line."""
+    order = record.submission.order
+    facts = {
+        "trigger": order.trigger_price,
+        "price": order.price,
+        "activation": order.activation_price,
+        "callback": order.callback_rate,
+        "quantity": None if order.close_position else order.quantity,
+    }
+    words = [order.kind, order.symbol, order.side, order.type, order.position_side]
+    words += [f"{name} {value}" for name, value in facts.items() if value is not None]
+    words += ["whole position"] * bool(order.close_position) + ["reduce-only"] * bool(order.reduce_only)
+    return " ".join(str(word) for word in words if word)
+
+
+def place(record: Record) -> str:
+    """Where in the code, as editors open it."""
+    who = record.submission.attribution
+    return f", {who.function} at {who.file}:{who.line}" if who.file else ""
+
+
+def frames(record: Record) -> Iterator[str]:
+    """The chain, from the client outwards, each with what it was taken for."""
+    chain = record.submission.attribution.chain
+    if not chain:
+        yield "  frames    none recorded"
+        return
+    width = max(len(step.module) for step in chain)
+    for number, step in enumerate(chain):
+        where = f"{step.function}:{step.line}" if step.function else ""
+        line = f"{step.module:<{width}}  {PARTS[step.part]}{', ' * bool(where)}{where}"
+        yield ("            " if number else "  frames    ") + line
+
+
+def target_told(target: Target) -> str:
+    """An order that a cancel or change is about, and whose it was."""
+    name = target.algo_id or target.order_id or target.client_order_id or "an order without an id"
+    whose = f"placed by {target.module}" if target.module else "not seen placed by this process"
+    return f"{name}, {target.kind}, {whose}"
+
+
+def ids(record: Record) -> str:
+    """What the exchange calls it."""
+    known = record.conclusion
+    if known is None:
+        return ": no answer was recorded; it may rest at the exchange"
+    found = (("order id", known.order_id), ("algo id", known.algo_id))
+    return "".join(f", {name} {value}" for name, value in found if value is not None)

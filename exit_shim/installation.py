@@ -1,6 +1,5 @@
 """The same doors on python-binance's classes themselves, for bots that make their own clients."""
 
-import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -42,7 +41,7 @@ class InstalledDoor(_Base):  # type: ignore[misc]
         method, gateway = self.__wrapped__.__get__(client, owner), _installed.gateway
         if gateway is None:
             return method
-        return bound_door(method, self._self_door, gateway, sys._getframe())  # noqa: SLF001
+        return bound_door(method, self._self_door, gateway, sys._getframe().f_back)  # noqa: SLF001
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """`Client.futures_create_order(client, ...)`, as subclasses write it."""
@@ -71,7 +70,7 @@ class InstalledSeam(InstalledDoor):
             asking = sys._getframe(1).f_globals.get("__name__")  # noqa: SLF001
             if type(asking) is str and asking.startswith("binance."):
                 return self.__wrapped__.__get__(client, owner)
-        return super().__get__(client, owner)
+        return super().__get__(client, owner)  # whose own frame in between is skipped
 
 
 class Wish:
@@ -165,12 +164,14 @@ class Installed(Locked):
 
     def _carry(self, wanted: bool) -> None:
         if wanted and self._carrying is None:
-            carrying = importlib.import_module("exit_shim.carrying").carrying_threads()  # opt-in
+            from exit_shim.carrying import carrying_threads  # noqa: PLC0415 - opt-in
+
+            carrying = carrying_threads()
             carrying.__enter__()
             self._carrying = carrying
         elif not wanted and self._carrying is not None:
-            carrying, self._carrying = self._carrying, None
-            carrying.__exit__(None, None, None)
+            ended, self._carrying = self._carrying, None
+            ended.__exit__(None, None, None)
 
 
 def wanted(wishes: Sequence[Wish]) -> dict[Place, Door]:

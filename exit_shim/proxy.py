@@ -1,6 +1,7 @@
 """The transparent proxy around a client, and the method objects that its doors hand out."""
 
 import copy
+import pickle
 import sys
 from collections.abc import Callable, Sequence
 from types import MethodType
@@ -21,16 +22,16 @@ C = TypeVar("C")
 class BoundDoor(_Base):  # type: ignore[misc]
     """A door's bound method: to every eye the client's own, but called it goes through the gateway.
 
-    The walk for who asked begins at this very frame, which is skipped: a call from C, such as a thread's
-    target or an atexit callback, has no other.
+    The walk for who asked begins behind this very frame, where there may be none: a call from C, such as a
+    thread's target or an atexit callback.
     """
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the client's own docstring shows
-        door, gateway, bound_at = self._self_way
+        door, gateway, bound_at, method = self._self_way
         if gateway.is_entry(door, kwargs):
-            return self.__wrapped__(*args, **kwargs)
+            return method(*args, **kwargs)
         asked = Asked(door, kwargs)
-        return gateway.call(asked, self.__wrapped__, args, kwargs, sys._getframe(), bound_at)  # noqa: SLF001
+        return gateway.call(asked, method, args, kwargs, sys._getframe().f_back, bound_at)  # noqa: SLF001
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
@@ -39,35 +40,43 @@ class BoundDoor(_Base):  # type: ignore[misc]
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return copy.deepcopy(self.__wrapped__, memo)
+        door, gateway, _, method = self._self_way
+        return bound_door(copy.deepcopy(method, memo), door, gateway, sys._getframe())  # noqa: SLF001
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__wrapped__.__reduce_ex__(protocol)
+        door, gateway, _, method = self._self_way
+        return bound_again, (method, travelling((door,), gateway))
 
 
 class BoundReadingDoor(BoundDoor):
     """A door whose calls say in their own way what they ask for: a raw request, an adapter's method."""
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the client's own docstring shows
-        door, gateway, bound_at = self._self_way
+        door, gateway, bound_at, method = self._self_way
         asked = gateway.asked(door, args, kwargs)
         if asked is None or gateway.is_entry(*asked):
-            return self.__wrapped__(*args, **kwargs)
-        return gateway.call(asked, self.__wrapped__, args, kwargs, sys._getframe(), bound_at)  # noqa: SLF001
+            return method(*args, **kwargs)
+        return gateway.call(asked, method, args, kwargs, sys._getframe().f_back, bound_at)  # noqa: SLF001
 
 
-def bound_door(method: Any, door: Door, gateway: Gateway, frame: Frame) -> Any:
+def bound_door(method: Any, door: Door, gateway: Gateway, frame: Frame | None) -> Any:
     """Hand out `method` as the door's to the code at `frame`.
 
     What another layer handed out is taken over, not doubled. A raw request that python-binance makes on
     itself is the inside of another door, or of a method that is none.
     """
-    if issubclass(type(method), BoundDoor):
-        method = method.__wrapped__
-    if not callable(method) or (door.routes is not None and is_clients_own(frame)):
+    if type(method) is not MethodType:
+        if issubclass(type(method), BoundDoor):
+            method = method.__wrapped__
+        if not callable(method):
+            return method
+    if door.routes is None:
+        bound = (BoundDoor if door.reads is None else BoundReadingDoor)(method)
+    elif is_clients_own(frame):
         return method
-    bound = (BoundDoor if door.routes is None and door.reads is None else BoundReadingDoor)(method)
-    bound._self_way = (door, gateway, gateway.site(frame))  # noqa: SLF001 - wrapt's prefix for a proxy's own
+    else:
+        bound = BoundReadingDoor(method)
+    bound._self_way = door, gateway, gateway.site(frame), method  # noqa: SLF001 - wrapt's prefix for its own
     return bound
 
 
@@ -81,26 +90,29 @@ def is_clients_own(frame: Frame | None) -> bool:
 class DoorAttribute:
     """One row of the door table as an attribute of the proxy class; absent where the client has none."""
 
-    __slots__ = ("_door",)
+    __slots__ = ("_door", "_name")
 
     def __init__(self, door: Door) -> None:
         self._door = door
+        self._name = door.method
 
     def __get__(self, proxy: Any, owner: type | None = None) -> Any:
         if proxy is None:
             return self
-        method = getattr(proxy.__wrapped__, self._door.method)
-        return bound_door(method, self._door, proxy._self_gateway, sys._getframe())  # noqa: SLF001
+        method = getattr(proxy.__wrapped__, self._name)
+        return bound_door(method, self._door, proxy._self_gateway, sys._getframe().f_back)  # noqa: SLF001
 
     def __set__(self, proxy: Any, value: Any) -> None:
-        setattr(proxy.__wrapped__, self._door.method, value)
+        setattr(proxy.__wrapped__, self._name, value)
 
     def __delete__(self, proxy: Any) -> None:
-        delattr(proxy.__wrapped__, self._door.method)
+        delattr(proxy.__wrapped__, self._name)
 
 
 class ClientProxy(_Base):  # type: ignore[misc]
     """The client, with the doors of the table intercepted; all else stays on wrapt's own path in C."""
+
+    _self_doors: tuple[Door, ...] = ()
 
     def __init__(self, client: Any, gateway: Gateway) -> None:
         super().__init__(client)
@@ -113,7 +125,7 @@ class ClientProxy(_Base):  # type: ignore[misc]
         return type(self)(copy.deepcopy(self.__wrapped__, memo), self._self_gateway)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return wrap_again, (self.__wrapped__,)
+        return wrap_again, (self.__wrapped__, travelling(self._self_doors, self._self_gateway))
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
@@ -172,17 +184,53 @@ def proxy_class(doors: Sequence[Door]) -> type[ClientProxy]:
     """The proxy class that has `doors` besides those of the table, or instead of one of the same name."""
     if not doors:
         return ClientProxy
-    return type("ClientProxy", (ClientProxy,), {door.method: DoorAttribute(door) for door in doors})
+    rows = {door.method: door for door in doors}
+    attributes = {name: DoorAttribute(door) for name, door in rows.items()}
+    return type("ClientProxy", (ClientProxy,), {**attributes, "_self_doors": tuple(rows.values())})
 
 
-def wrap_again(client: C) -> C:
+def own_doors(client: object) -> tuple[Door, ...]:
+    """The doors that were declared when `client` was wrapped; none for what is no proxy."""
+    return type(client)._self_doors if issubclass(type(client), ClientProxy) else ()  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def travelling(doors: Sequence[Door], gateway: Gateway) -> tuple[Door, ...]:
+    """Those that can be pickled; one that cannot, with a lambda in it, must not keep the client from it."""
+    found = []
+    for door in doors:
+        try:
+            pickle.dumps(door)
+        except Exception as error:  # noqa: BLE001, PERF203 - pickle raises what it likes
+            step = f"pickle the door {door.method}, whose `reads` must be a module's function"
+            gateway._troubles.note(step, error)  # noqa: SLF001
+        else:
+            found.append(door)
+    return tuple(found)
+
+
+def wrap_again(client: C, doors: Sequence[Door] = ()) -> C:
     """Unpickle: around the client that arrived, in the process where it arrived."""
     from exit_shim.shim import default_shim  # noqa: PLC0415 - only the other side of a pickle needs it
 
-    return default_shim().wrap(client)
+    return default_shim().wrap(client, doors=doors)
+
+
+def bound_again(method: Any, doors: Sequence[Door]) -> Any:
+    """Unpickle a door's method; `doors` is its row, or empty where that could not come along."""
+    from exit_shim.shim import default_shim, is_disabled  # noqa: PLC0415
+
+    if not doors or is_disabled():
+        return method
+    return bound_door(method, doors[0], default_shim().gateway, sys._getframe().f_back)  # noqa: SLF001
 
 
 def unwrap(client: C) -> C:
-    """The client inside a proxy; what is no proxy comes back as it is."""
+    """The client that was given to `wrap`; what is no proxy comes back as it is.
+
+    Another library's proxy, or an adapter, that stands between two of ours is such a client: only what lies
+    directly inside a proxy of ours is taken out of it.
+    """
     own: Any = client
-    return own.__wrapped__ if issubclass(type(client), ClientProxy) else client
+    while issubclass(type(own), ClientProxy):
+        own = own.__wrapped__
+    return own  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ from exit_shim.journal import Journal, default_path
 from exit_shim.logs import GATEWAY, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, MODES, resolve_mode
 from exit_shim.policy import Roles
-from exit_shim.proxy import BoundDoor, ClientProxy, proxy_class, unwrap
+from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
 from exit_shim.sinks import Sink
 from exit_shim.sinks.log import LogSink
 from exit_shim.sinks.metrics import ExitOrderMetrics
@@ -92,7 +92,7 @@ class ExitShim:
                 return client
         if self.journal is not None:
             self.journal.open()
-        proxy: Any = proxy_class(doors)(unwrap(client), self.gateway)
+        proxy: Any = proxy_class((*own_doors(client), *doors))(unwrap(client), self.gateway)
         return proxy  # type: ignore[no-any-return]
 
     def install(

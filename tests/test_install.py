@@ -264,6 +264,19 @@ def test_doors_of_the_bots_own_classes(recorded):
     assert vars(Base)["place_order"] is plain
 
 
+def test_threads_carry_who_asked_where_that_is_wanted(exchange, client, recorded):
+    """With threads=True what pools and threads call is attributed to who handed it over; undone after."""
+    start = threading.Thread.start
+    with exit_shim.install(threads=True), exit_shim.install(), ThreadPoolExecutor(1) as pool:
+        assert threading.Thread.start is not start
+        with exit_shim.attributed("trailing"), contextlib.suppress(Exception):
+            pool.submit(client.futures_create_order, **STOP).result()
+    assert threading.Thread.start is start
+    with exit_shim.attributed("trailing"), contextlib.suppress(Exception), ThreadPoolExecutor(1) as pool:
+        pool.submit(client.futures_create_order, **STOP).result()
+    assert [record.submission.attribution.module for record in recorded()] == ["trailing"]
+
+
 def test_functions_of_the_class_copy_and_pickle_by_name():
     """As without the shim, a function fetched from the class is copied and pickled as itself."""
     exit_shim.install()

@@ -663,9 +663,9 @@ def test_subclasses_that_call_the_base_explicitly_are_seen(exchange, recorded):
         with pytest.raises(TypeError):
             Client.futures_create_order()
     assert [record.flat()["error_code"] for record in recorded()] == [-4509, -4509]
-    assert [record.flat()["function"].rpartition(".")[2] for record in recorded()] == [
-        "futures_create_order"
-    ] * 2
+    assert {record.flat()["function"] for record in recorded()} == {
+        "test_subclasses_that_call_the_base_explicitly_are_seen"  # an override of a door is a layer around it
+    }
 
 
 def test_a_door_behind_a_door_is_one_order(recorded):

@@ -17,8 +17,13 @@ STOP_ID = "clientAlgoId" if ALGO else "newClientOrderId"
 STOP_NUMBER = "algoId" if ALGO else "orderId"
 STOP_PRICE = "triggerPrice" if ALGO else "stopPrice"
 
+NO_POSITION = -4509 if ALGO else -4129
+"""What a stop for a position that is not there is answered."""
+
 GENERATES_IDS = bool(_generated_ids(Client.futures_create_order.__code__))
 """The client invents ids; else the exchange does, and there is none before the send."""
+
+GENERATES_BATCH_IDS = bool(_generated_ids(Client.futures_place_batch_order.__code__))
 
 HELPERS = hasattr(Client, "futures_market_sell_order")
 """The `futures_(limit|market)[_buy|_sell]_order` helpers are there."""

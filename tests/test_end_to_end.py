@@ -3,7 +3,7 @@
 import functools
 
 import pytest
-from abilities import ALGO, STOP_NUMBER, needs_helpers
+from abilities import ALGO, NO_POSITION, STOP_NUMBER, needs_helpers
 from binance import Client
 from binance.exceptions import BinanceAPIException
 
@@ -77,9 +77,9 @@ def test_a_refused_order_raises_as_ever_and_is_recorded(exchange, client, record
     wrapped = exit_shim.wrap(client)
     with pytest.raises(BinanceAPIException) as refused:
         wrapped.futures_create_order(**STOP)  # no position: GTE needs one
-    assert refused.value.code == -4509
+    assert refused.value.code == NO_POSITION
     (line,) = [record.flat() for record in recorded()]
-    assert (line["outcome"], line["error_code"]) == ("rejected", -4509)
+    assert (line["outcome"], line["error_code"]) == ("rejected", NO_POSITION)
     assert line["error_message"].startswith("Time in Force (TIF) GTE")
 
 

@@ -169,7 +169,7 @@ def test_installed_and_wrapped_is_one_record(exchange, recorded):
     from binance.client import Client  # noqa: PLC0415 - made inside on purpose
 
     with exit_shim.shim.default_shim().install():
-        bare = Client("local-key", "local-secret", ping=False)
+        bare = Client("local-key", "local-secret")
         bare.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
         bare.futures_create_order(**REDUCING)
         exit_shim.wrap(bare).futures_create_order(**REDUCING)

@@ -1,6 +1,5 @@
 """The doors on python-binance's own classes: every client there is, and exactly undone."""
 
-import asyncio
 import contextlib
 import copy
 import inspect
@@ -13,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import pytest
-from binance.async_client import AsyncClient
-from binance.client import Client
+from binance import AsyncClient, Client
 from bots import STOP
 
 import exit_shim
 from exit_shim.arrival import Awaited
 from exit_shim.doors import DOORS, Door
+from exit_shim.testing.leaving import leave
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
 
 CLASSES = tuple(dict.fromkeys((*Client.__mro__, *AsyncClient.__mro__)))
@@ -54,13 +53,11 @@ def exactly_undone():
 @contextlib.contextmanager
 def made(owner=Client):
     """A genuine sync client, made here and closed after."""
-    client = owner(LOCAL_KEY, LOCAL_SECRET, ping=False)
+    client = owner(LOCAL_KEY, LOCAL_SECRET)
     try:
         yield client
     finally:
-        client.close_connection()
-        client.loop.close()
-        asyncio.set_event_loop(None)
+        leave(client)
 
 
 def place(client):

@@ -179,6 +179,26 @@ class Site(NamedTuple):
     passed: tuple[Passed, ...]
 
 
+class CodeOf(NamedTuple):
+    """What is read of a code object, which cannot be pickled."""
+
+    co_filename: str
+    co_name: str
+    co_qualname: str
+
+
+def portable(site: Site | None) -> Site | None:
+    """The same place, for another process."""
+    if site is None:
+        return None
+    passed = tuple(frame._replace(code=_code_of(frame.code)) for frame in site.passed)
+    return site._replace(code=site.code and _code_of(site.code), passed=passed)
+
+
+def _code_of(code: Any) -> Any:
+    return CodeOf(code.co_filename, code.co_name, _qualname(code))
+
+
 CHAIN: Final = 16
 """How many frames of a chain are kept."""
 
@@ -310,8 +330,8 @@ class SiteFinder:
     def _known_of(self, filename: str, said: str | None, names: Mapping[str, Any]) -> Known | None:
         if filename.startswith(_OWN_FOLDER) or (said or "").startswith("exit_shim."):
             return None
-        if not said and filename.startswith("<"):
-            return None  # generated and nameless is no place
+        if filename.startswith("<") and (not said or (said == "__main__" and is_worker())):
+            return None  # generated and nameless is no place, nor is multiprocessing's own command line
         dotted = said or "__main__"
         if self._is_foreign(filename, dotted):
             package = plain_text(dotted.partition(".")[0])
@@ -479,6 +499,11 @@ def short_name(dotted: str, filename: str) -> str:
         return name
     path = Path(filename)
     return path.parent.name if path.stem == "__main__" else path.stem
+
+
+def is_worker() -> bool:
+    """Whether multiprocessing started this process by a command line of its own."""
+    return any(word.startswith("from multiprocessing.") for word in sys.orig_argv)
 
 
 def is_notebook(filename: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import wrapt
 
-from exit_shim.attribution import Frame
+from exit_shim.attribution import Frame, Site
 from exit_shim.doors import DOORS, Asked, Door
 from exit_shim.gateway import Gateway
 
@@ -222,6 +222,14 @@ def bound_again(method: Any, doors: Sequence[Door]) -> Any:
     if not doors or is_disabled():
         return method
     return bound_door(method, doors[0], default_shim().gateway, sys._getframe().f_back)  # noqa: SLF001
+
+
+def fetch_again(client: Any, name: str, bound_at: Site | None) -> Any:
+    """Unpickle a door's method, which may be a call's only trace of the bot in that process."""
+    method = getattr(wrap_again(client), name)
+    if issubclass(type(method), BoundDoor):
+        method._self_way = (*method._self_way[:2], bound_at)  # noqa: SLF001
+    return method
 
 
 def unwrap(client: C) -> C:

@@ -5,11 +5,11 @@ import pickle
 import sys
 from collections.abc import Callable, Sequence
 from types import MethodType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import wrapt
 
-from exit_shim.attribution import Frame, Site
+from exit_shim.attribution import Frame, Site, portable
 from exit_shim.doors import DOORS, Asked, Door
 from exit_shim.gateway import Gateway
 
@@ -44,8 +44,8 @@ class BoundDoor(_Base):  # type: ignore[misc]
         return bound_door(copy.deepcopy(method, memo), door, gateway, sys._getframe())  # noqa: SLF001
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        door, gateway, _, method = self._self_way
-        return bound_again, (method, travelling((door,), gateway))
+        door, gateway, bound_at, method = self._self_way
+        return bound_again, (method, travelling((door,), gateway), portable(bound_at))
 
 
 class BoundReadingDoor(BoundDoor):
@@ -112,7 +112,7 @@ class DoorAttribute:
 class ClientProxy(_Base):  # type: ignore[misc]
     """The client, with the doors of the table intercepted; all else stays on wrapt's own path in C."""
 
-    _self_doors: tuple[Door, ...] = ()
+    _self_doors = cast("tuple[Door, ...]", ())  # an annotation would show as the client's
 
     def __init__(self, client: Any, gateway: Gateway) -> None:
         super().__init__(client)
@@ -179,6 +179,9 @@ for _function in (__enter__, __exit__, __aenter__, __aexit__):
 for _door in DOORS:
     setattr(ClientProxy, _door.method, DoorAttribute(_door))
 
+for _name in {"__firstlineno__", "__static_attributes__"} & vars(ClientProxy).keys():  # Python 3.13
+    delattr(ClientProxy, _name)  # the client's own class has its own
+
 
 def proxy_class(doors: Sequence[Door]) -> type[ClientProxy]:
     """The proxy class that has `doors` besides those of the table, or instead of one of the same name."""
@@ -215,21 +218,20 @@ def wrap_again(client: C, doors: Sequence[Door] = ()) -> C:
     return default_shim().wrap(client, doors=doors)
 
 
-def bound_again(method: Any, doors: Sequence[Door]) -> Any:
-    """Unpickle a door's method; `doors` is its row, or empty where that could not come along."""
+def bound_again(method: Any, doors: Sequence[Door], bound_at: Site | None = None) -> Any:
+    """Unpickle a door's method; `doors` is its row, or empty where that could not come along.
+
+    Who fetched it comes along: in a process of a pool there may be no other trace of the bot.
+    """
     from exit_shim.shim import default_shim, is_disabled  # noqa: PLC0415
 
     if not doors or is_disabled():
         return method
-    return bound_door(method, doors[0], default_shim().gateway, sys._getframe().f_back)  # noqa: SLF001
-
-
-def fetch_again(client: Any, name: str, bound_at: Site | None) -> Any:
-    """Unpickle a door's method, which may be a call's only trace of the bot in that process."""
-    method = getattr(wrap_again(client), name)
-    if issubclass(type(method), BoundDoor):
-        method._self_way = (*method._self_way[:2], bound_at)  # noqa: SLF001
-    return method
+    bound = bound_door(method, doors[0], default_shim().gateway, sys._getframe().f_back)  # noqa: SLF001
+    if bound_at is not None and issubclass(type(bound), BoundDoor):
+        door, gateway, _, method = bound._self_way  # noqa: SLF001
+        bound._self_way = door, gateway, bound_at, method  # noqa: SLF001
+    return bound
 
 
 def unwrap(client: C) -> C:

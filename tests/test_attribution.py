@@ -55,6 +55,7 @@ def named(*sites, bound=None):
     return attribute(finder, frames(*sites), None if bound is None else finder.find(frames(*bound)))
 
 
+FUNCTION = "C.f" if sys.version_info >= (3, 11) else "f"
 BOT = ("backend.services.position_monitor", "/bot/backend/services/position_monitor.py")
 EXECUTOR = ("backend.safe_order_executor", "/bot/backend/safe_order_executor.py")
 RETRY = ("backend.retry", "/bot/backend/retry.py")
@@ -69,7 +70,7 @@ def test_the_first_frame_of_the_bots_own_code():
         ("exit_shim.proxy", exit_shim.shim.__file__), LIBRARY, STDLIB, ("runpy", "<frozen runpy>"), BOT
     )
     assert (who.module, who.dotted_module) == ("position_monitor", "backend.services.position_monitor")
-    assert (who.function, who.file, who.line) == ("C.f", BOT[1], 5)
+    assert (who.function, who.file, who.line) == (FUNCTION, BOT[1], 5)
     assert (who.evidence, who.via) == ("stack", ())
 
 

@@ -34,7 +34,7 @@ class Book(Locked):
         """Learn from a concluded order: what was accepted rests, what was cancelled does not."""
         if conclusion.outcome != "accepted":
             return
-        if submission.intent == "place":
+        if submission.intent == "place" and submission.order.type != "MARKET":  # which never rests
             self._add(submission, conclusion)
         elif submission.intent == "cancel":
             self._remove(submission)

@@ -155,3 +155,19 @@ def test_a_test_order_is_recorded_as_one(wrapped, recorded):
     wrapped.futures_create_test_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
     assert (last(recorded)["intent"], last(recorded)["outcome"]) == ("test", "accepted")
     assert exit_shim.get_exit_order_metrics().get_summary()["test_orders"] == 1
+
+
+def test_what_never_rests_is_not_taken_away(wrapped, modules, recorded):
+    """An exit at market is filled at once: a cancel-all after it did not take it."""
+    _, raider = modules
+    raider.do(
+        wrapped,
+        "futures_create_order",
+        symbol="BTCUSDT",
+        side="SELL",
+        type="MARKET",
+        quantity=0.01,
+        reduceOnly=True,
+    )
+    raider.do(wrapped, "futures_cancel_all_open_orders", symbol="BTCUSDT")
+    assert not last(recorded)["targets"]

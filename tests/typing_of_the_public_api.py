@@ -47,6 +47,13 @@ def decorating_keeps_the_signature() -> tuple[Callable[[str, float], int], Calla
     return place, place_async
 
 
+def carrying_keeps_the_signature() -> None:
+    """What is carried takes and gives what it did."""
+    assert_type(exit_shim.carry(place)("BTCUSDT", 1.0), int)
+    exit_shim.carry(place)("BTCUSDT", "1")  # type: ignore[arg-type]
+    exit_shim.carry(5)  # type: ignore[type-var]
+
+
 async def awaiting() -> None:
     """What a decorated coroutine function yields, and `attributed` as a context manager."""
     assert_type(await place_async("BTCUSDT"), int)

@@ -3,7 +3,16 @@
 import random
 
 import pytest
-from abilities import ALGO, GENERATES_BATCH_IDS, GENERATES_IDS, NO_POSITION, STOP_ID, needs_generated_ids
+from abilities import (
+    ALGO,
+    GENERATES_BATCH_IDS,
+    GENERATES_IDS,
+    HELPERS,
+    NO_POSITION,
+    STOP_ID,
+    needs_algo,
+    needs_generated_ids,
+)
 from binance import AsyncClient, Client
 from binance.exceptions import BinanceAPIException
 
@@ -22,6 +31,14 @@ STOP = {
     "stopPrice": "50000",
 }
 CLOSE = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": "0.01", "reduceOnly": "true"}
+
+
+@needs_algo
+def test_a_release_of_today_has_every_ability():
+    """What tests expect by ability is expected in full of a release that knows the Algo Service."""
+    assert GENERATES_IDS
+    assert GENERATES_BATCH_IDS
+    assert HELPERS
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.method)

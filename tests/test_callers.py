@@ -639,19 +639,45 @@ def test_a_thread_that_cannot_start_is_as_it_was():
 
 
 def test_a_loop_on_a_carrying_thread_asked_for_nothing(carrier, lines):
-    """Callbacks and tasks of a loop are not put down to whoever started the loop's thread."""
-    helper, loop = sys.modules["safe_order_executor"], asyncio.new_event_loop()
+    """Tasks made on a loop are not put down to whoever started the loop's thread."""
+    client, helper = exit_shim.wrap(FakeAsyncClient()), sys.modules["safe_order_executor"]
+
+    async def main():
+        await asyncio.create_task(helper.place_async(client, STOP))
+
     with carrying_threads():
-        thread = threading.Thread(target=loop.run_forever)
+        thread = threading.Thread(target=asyncio.run, args=(main(),))
         thread.start()
-    asyncio.run_coroutine_threadsafe(
-        helper.place_async(exit_shim.wrap(FakeAsyncClient()), STOP), loop
-    ).result(5)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
-    loop.close()
+        thread.join()
     (line,) = lines()
     assert (line["module"], line["via"]) == ("unknown", ("safe_order_executor",))
+
+
+def test_a_pools_threads_belong_to_nobody(carrier, lines):
+    """Whoever had a pool start its thread is not who hands it work later."""
+    client = exit_shim.wrap(FakeClient())
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with carrying_threads():
+            carrier.by_patch(pool, client, STOP)
+        carrier.by_patch(pool, client, STOP)
+    assert [line["module"] for line in lines()] == ["carrier", "unknown"]
+
+
+def test_texts_of_one_name_are_told_apart(lines):
+    """Two executed texts that are both called <string> belong to their own modules."""
+    cell("<string>", {"__name__": "bot.one"})
+    cell("<string>", {"__name__": "bot.two"})
+    assert [line["module"] for line in lines()] == ["one", "two"]
+
+
+def test_the_frames_of_a_library_in_a_row_are_told_once(strategy, lines):
+    """A timer's three frames of threading are one step."""
+    strategy.in_timer(exit_shim.wrap(FakeClient()), STOP)
+    (line,) = lines()
+    assert [(step["module"], step["part"]) for step in line["chain"]] == [
+        ("threading", "skipped"),
+        ("bot.strategy", "chosen"),
+    ]
 
 
 def suggested(lines_of):
@@ -676,6 +702,10 @@ def test_probable_executors(tmp_path, recorded):
     assert suggested(recorded) == []
     two.place(client, STOP, sender)
     alone.place(client, STOP)
+    assert suggested(recorded) == ["sender"]
+    owner = load(tmp_path, "bot.position_monitor", source)  # declared legacy: it decides for itself
+    one.place(client, STOP, owner)
+    two.place(client, STOP, owner)
     assert suggested(recorded) == ["sender"]
     thread = threading.Thread(target=sender.place, args=(client, STOP))
     thread.start()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 
 import exit_shim
 from exit_shim.cli import app
-from exit_shim.cli.doctor import client, installed_version, report, rows, versions
+from exit_shim.cli.doctor import LEVELS, client, installed_version, report, rows, versions
 from exit_shim.journal import examine
 from exit_shim.releases import hears_user_stream, missing_doors, sends_stops_where_accepted
 from exit_shim.testing import FakeClient
@@ -294,3 +295,11 @@ def test_it_runs_as_the_command_does(journal):
     )
     assert ran.stderr == ""
     assert json.loads(ran.stdout)["journal"]["path"] == str(journal)
+
+
+def test_the_reference_has_every_finding():
+    """Each code stands in docs/reference.md with its level, and none that is not given."""
+    page = Path(__file__).parents[1].joinpath("docs", "reference.md").read_text()
+    section = page.partition("## Findings of the doctor")[2].partition("\n## ")[0]
+    listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (\w+) \|", section, re.MULTILINE))
+    assert listed == dict(LEVELS)

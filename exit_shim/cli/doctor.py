@@ -21,6 +21,19 @@ from exit_shim.shim import DISABLED_VARIABLE, JOURNAL_VARIABLE, is_disabled, jou
 
 PACKAGES: Final = ("exit_shim", "python-binance", "wrapt", "structlog", "msgspec")
 
+LEVELS: Final[Mapping[str, Literal["error", "warning"]]] = {
+    "RECORDING_DISABLED": "error",
+    "JOURNAL_UNUSABLE": "error",
+    "DISK_NEARLY_FULL": "error",
+    "ORDERS_IN_DOUBT": "warning",
+    "MODE_UNCLEAR": "warning",
+    "PYTHON_BINANCE_UNUSABLE": "error",
+    "STOPS_REFUSED": "error",
+    "WEBSOCKET_STOPS_REFUSED": "error",
+    "USER_STREAM_SILENT": "warning",
+}
+"""Every code that a finding can have. An error loses records or stops; a warning does not."""
+
 LITTLE_ROOM: Final = 20_000_000
 """Free bytes below which the disk is called nearly full: some thousand orders, their WAL included."""
 
@@ -56,11 +69,16 @@ class Library(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something to know. An error loses records or stops; a warning does not."""
+    """Something to know; its code is one of `LEVELS`."""
 
     level: Literal["error", "warning"]
     code: str
     text: str
+
+
+def finding(code: str, text: str) -> Finding:
+    """One of the code's level."""
+    return Finding(LEVELS[code], code, text)
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -86,11 +104,11 @@ def doctor(*, as_json: bool) -> None:
         click.echo(msgspec.json.encode(found))
     else:
         show(("about", "what", "found"), list(rows(found)))
-        for finding in found.findings:
-            click.echo(f"{finding.level}: {finding.code} {finding.text}")
+        for one in found.findings:
+            click.echo(f"{one.level}: {one.code} {one.text}")
         if not found.findings:
             click.echo("nothing to complain of")
-    sys.exit(any(finding.level == "error" for finding in found.findings))
+    sys.exit(any(one.level == "error" for one in found.findings))
 
 
 def report() -> Report:
@@ -161,18 +179,13 @@ def configuration() -> Iterator[Setting]:
 def about_recording(journal: Condition) -> Iterator[Finding]:
     """What keeps orders from being recorded, or leaves recorded ones open."""
     if is_disabled():
-        yield Finding(
-            "error", "RECORDING_DISABLED", f"{DISABLED_VARIABLE} is set: no order is recorded; unset it"
-        )
+        yield finding("RECORDING_DISABLED", f"{DISABLED_VARIABLE} is set: no order is recorded; unset it")
     if journal.problem is not None:
-        yield Finding("error", "JOURNAL_UNUSABLE", journal.problem)
+        yield finding("JOURNAL_UNUSABLE", journal.problem)
     if journal.free is not None and journal.free < LITTLE_ROOM:
-        yield Finding(
-            "error", "DISK_NEARLY_FULL", f"{journal.free} bytes are left for {journal.path}; make room"
-        )
+        yield finding("DISK_NEARLY_FULL", f"{journal.free} bytes are left for {journal.path}; make room")
     if journal.in_doubt:
-        yield Finding(
-            "warning",
+        yield finding(
             "ORDERS_IN_DOUBT",
             f"what became of {journal.in_doubt} of {journal.records} orders is not known; "
             "see exit-shim records",
@@ -182,33 +195,28 @@ def about_recording(journal: Condition) -> Iterator[Finding]:
 def about_mode() -> Iterator[Finding]:
     """What is wrong with the mode's variables."""
     for problem in resolve_mode(os.environ.get(MODE_VARIABLE), os.environ.get(BRAIN_FLAG_VARIABLE)).problems:
-        yield Finding("warning", "MODE_UNCLEAR", problem)
+        yield finding("MODE_UNCLEAR", problem)
 
 
 def about_library(library: Library) -> Iterator[Finding]:
     """Where the installed python-binance is behind Binance's rules."""
     if library.problem is not None:
-        yield Finding(
-            "error", "PYTHON_BINANCE_UNUSABLE", f"python-binance cannot be imported: {library.problem}"
-        )
+        yield finding("PYTHON_BINANCE_UNUSABLE", f"python-binance cannot be imported: {library.problem}")
         return
     if not all(client.stops for client in library.clients):
-        yield Finding(
-            "error",
+        yield finding(
             "STOPS_REFUSED",
             "this python-binance sends conditional orders to /fapi/v1/order, where Binance has answered "
             "-4120 since 2025-12-09; install 1.0.33 or newer",
         )
     elif any(client.websocket_stops is False for client in library.clients):
-        yield Finding(
-            "error",
+        yield finding(
             "WEBSOCKET_STOPS_REFUSED",
             "ws_futures_create_order sends conditional orders to order.place, where Binance has answered "
             "-4120 since 2025-12-09; install 1.0.34 or newer, or place stops by futures_create_order",
         )
     if not library.user_stream:
-        yield Finding(
-            "warning",
+        yield finding(
             "USER_STREAM_SILENT",
             "the futures user stream of this python-binance connects and has been silent since 2026-04-23; "
             "install 1.0.36 or newer",

@@ -405,7 +405,7 @@ def test_installed_while_another_thread_imports(toy):
         while "binance.client" not in sys.modules:
             time.sleep(0.001)
         shim.install()
-        import binance
+        binance = sys.modules["binance"]
     """
     assert run_python(textwrap.dedent(code) + SHOW) == ["InstalledDoor"] * 2
 

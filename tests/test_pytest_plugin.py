@@ -286,7 +286,7 @@ def test_given(fake_client):
     assert exit_shim.get_exit_mode() == os.environ["EXIT_MODE"] == "EXIT_BRAIN_V3"
     assert fake_client.futures_get_position_mode() == {"dualSidePosition": True}
     assert [row["symbol"] for row in fake_client.futures_exchange_info()["symbols"]] == ["ETHUSDT"]
-    assert Decimal(fake_client.futures_mark_price(symbol="ETHUSDT")["markPrice"]) == Decimal("2000.1")
+    assert fake_client.engine.quote("ETHUSDT").mark == Decimal("2000.1")
     assert fake_client.engine.wallet == Decimal("500.5")
 
 @pytest.mark.exit_shim(hedge=False, symbols=(DEFAULT_SYMBOLS[2],))
@@ -380,6 +380,36 @@ def test_it(fake_client, exit_records):
     )
 
 
+def test_a_cancel_of_somebody_elses_stop_is_found(run, pytester):
+    """Who cancelled whose exit is listed, and an offence to `nobody_but`; an entry's cancel is not."""
+    pytester.makepyfile(
+        guardian="def stop(client, order): return client.futures_create_order(**order)\n",
+        raider="def cancel(client, **order): client.futures_cancel_order(symbol='BTCUSDT', **order)\n",
+    )
+    passed(
+        run(
+            """
+import guardian, raider
+
+def test_it(fake_client, exit_records):
+    fake_client.futures_create_order(**OPEN)
+    resting = {**OPEN, "type": "LIMIT", "price": 59000, "timeInForce": "GTC"}
+    entry = fake_client.futures_create_order(**resting)
+    placed = guardian.stop(fake_client, STOP)
+    raider.cancel(fake_client, orderId=entry["orderId"])
+    exit_records.nobody_but("guardian")
+    raider.cancel(fake_client, algoId=placed["algoId"])
+    with pytest.raises(AssertionError, match=r"(?m)^  cancel sl .* of guardian +raider +cancel:1 +accepted$"):
+        exit_records.nobody_but("guardian")
+    exit_records.placed_by("guardian").one()
+    with pytest.raises(AssertionError):
+        exit_records.placed_by("raider")
+"""
+        ),
+        1,
+    )
+
+
 def test_a_failed_assertion_lists_what_was_recorded(run):
     """What was expected, and under it every order that there is instead."""
     result = run(
@@ -456,6 +486,8 @@ def test_the_next(binance_client, exit_records):
 
 def test_after():
     assert os.environ["EXIT_MODE"] == "EXIT_BRAIN_V3" and os.environ["EXIT_SHIM_DISABLED"] == "1"
+    assert str(exit_shim.shim.default_shim().journal.path) == os.environ["EXIT_SHIM_JOURNAL"]
+    exit_shim.shim.forget_default_shim()
 """
     )
     passed(result, 3)

@@ -11,6 +11,9 @@ from exit_shim.records import Record
 _COLUMNS = ("kind", "symbol", "side", "type", "amount", "module", "place", "outcome")
 
 
+NO_EXITS = frozenset({"conditional", "unknown"})
+
+
 class ExitRecords(Sequence[Record]):
     """The exit orders that were recorded, oldest first.
 
@@ -31,6 +34,7 @@ class ExitRecords(Sequence[Record]):
 
     def placed_by(self, module: str) -> ExitRecords:
         """Those that `module`, by short or dotted name, placed: at least one."""
+        __tracebackhide__ = True
         return self._some(
             f"placed by {module!r}",
             lambda record: record.submission.intent == "place" and _is_by(record, module),
@@ -38,26 +42,33 @@ class ExitRecords(Sequence[Record]):
 
     def of_kind(self, kind: str) -> ExitRecords:
         """Those of a kind: sl, tp, partial_tp, trailing, breakeven, close, other_exit; at least one."""
+        __tracebackhide__ = True
         return self._some(f"of kind {kind!r}", lambda record: record.submission.order.kind == kind)
 
     def on(self, symbol: str) -> ExitRecords:
         """Those on a symbol; at least one."""
+        __tracebackhide__ = True
         return self._some(f"on {symbol!r}", lambda record: record.submission.order.symbol == symbol)
 
     def with_outcome(self, outcome: str) -> ExitRecords:
         """Those that ended as accepted, rejected, denied, suppressed, unknown or not_sent; at least one."""
+        __tracebackhide__ = True
         return self._some(
             f"with outcome {outcome!r}",
             lambda record: record.conclusion is not None and record.conclusion.outcome == outcome,
         )
 
     def nobody_but(self, *modules: str) -> ExitRecords:
-        """Hold that every exit order, placed, changed or cancelled, was asked for by one of `modules`."""
+        """Hold that every exit order, placed, changed or cancelled, was asked for by one of `modules`.
+
+        What nothing shows to be an exit is recorded, and does not count here: a conditional order that may
+        open a position, the cancel of an order that the shim did not see placed.
+        """
+        __tracebackhide__ = True
         others = [
             record
             for record in self
-            # A conditional order that may open a position is recorded, and is nobody's exit.
-            if record.submission.order.kind != "conditional"
+            if record.submission.order.kind not in NO_EXITS
             and not any(_is_by(record, module) for module in modules)
         ]
         if others:
@@ -69,6 +80,7 @@ class ExitRecords(Sequence[Record]):
 
     def one(self) -> Record:
         """The only one there is."""
+        __tracebackhide__ = True
         found = list(self)
         if len(found) != 1:
             raise AssertionError(f"expected one {self._title}, there are {len(found)}:\n{_listing(found)}")
@@ -80,6 +92,7 @@ class ExitRecords(Sequence[Record]):
         return [record.flat() for record in self]
 
     def _some(self, what: str, fits: Callable[[Record], bool]) -> ExitRecords:
+        __tracebackhide__ = True
         all_of_them = list(self)
         found = [record for record in all_of_them if fits(record)]
         if not found:
@@ -130,11 +143,13 @@ def _listing(records: Sequence[Record]) -> str:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     trigger = row["trigger_price"]
     amount = "all" if row["close_position"] else str(row["quantity"] or "")
+    if taken := sorted({target["module"] for target in row["targets"] if target.get("module")}):
+        amount = f"of {', '.join(taken)} {amount}".rstrip()
     intent = "" if row["intent"] == "place" else f"{row['intent']} "
     code = row["error_code"]
     return (
         f"{intent}{row['kind']}",
-        str(row["symbol"]),
+        str(row["symbol"] or ""),
         str(row["side"] or ""),
         str(row["type"] or ""),
         f"{amount} at {trigger}" if trigger else amount,

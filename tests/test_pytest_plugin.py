@@ -301,15 +301,32 @@ def test_other(fake_client):
     )
 
 
+def test_a_bot_on_an_old_client_gets_the_rules_of_its_day(run):
+    """Before the Algo Service, stops are orders like others."""
+    passed(
+        run(
+            """
+@pytest.mark.exit_shim(rules="2025-12-08")
+def test_it(fake_client):
+    fake_client.futures_create_order(**OPEN)
+    fake_client._request_futures_api("post", "order", True, data=dict(STOP))
+    assert [row["type"] for row in fake_client.futures_get_open_orders()] == ["STOP_MARKET"]
+"""
+        ),
+        1,
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ("'hedge'", "takes its arguments by name"),
-        ("hegde=True", "has no argument hegde; it has mode, hedge, symbols, prices, wallet"),
+        ("hegde=True", "has no argument hegde; it has mode, hedge, symbols, prices, wallet, rules"),
         ("mode='BRAIN'", "must be one of LEGACY, EXIT_BRAIN_V3"),
         ("symbols=['PEPEUSDT']", "'PEPEUSDT' is not one of BTCUSDT"),
         ("prices={'PEPEUSDT': 1}", "PEPEUSDT does not trade here"),
         ("prices={'BTCUSDT': 0}", "give a number above zero"),
+        ("rules='yesterday'", "yesterday"),
     ],
 )
 def test_a_wrong_marker_says_what_is_right(run, arguments, said):

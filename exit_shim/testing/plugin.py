@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pytest
 
 MARKER = (
-    "exit_shim(mode=None, hedge=False, symbols=None, prices=None, wallet=10000): "
+    "exit_shim(mode=None, hedge=False, symbols=None, prices=None, wallet=10000, rules=None): "
     "the exchange and the EXIT_MODE of a test with fixtures of exit_shim; see docs/testing-your-bot.md."
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +25,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         symbols: What trades: names of the default symbols, or `Symbol`s; None for all default ones.
         prices: Opening prices by symbol.
         wallet: The opening balance in USDT.
+        rules: The day whose rules hold, such as "2025-12-08" for those before the Algo Service.
     """
 
     mode: str | None = None
@@ -31,6 +33,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     symbols: tuple[Symbol, ...] = DEFAULT_SYMBOLS
     prices: Mapping[str, Number] = {}
     wallet: Number = 10_000
+    rules: str | date | None = None
 
     def exchange(self) -> LocalExchange:
         """Make the exchange; it does not listen yet."""
@@ -39,6 +42,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             market=StaticMarket(self.prices),
             hedge_mode=self.hedge,
             wallet=self.wallet,
+            rules=self.rules,
         )
 
 

@@ -4,13 +4,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from exit_shim.arrival import Awaited, await_ended, settle
 from exit_shim.doors import DOORS, Door
 from exit_shim.gateway import Gateway
 from exit_shim.locks import Locked
-from exit_shim.proxy import _Base, bound_door
+from exit_shim.proxy import ANNOTATIONS, _Base, bound_door
 from exit_shim.shim import ExitShim, default_shim, is_disabled
 
 PACKAGE: Final = "binance"
@@ -71,6 +71,10 @@ class InstalledSeam(InstalledDoor):
             if type(asking) is str and asking.startswith("binance."):
                 return self.__wrapped__.__get__(client, owner)
         return super().__get__(client, owner)  # whose own frame in between is skipped
+
+
+for _class in (InstalledDoor, InstalledSeam):
+    _class.__annotations__ = cast("Any", ANNOTATIONS)
 
 
 class Wish:

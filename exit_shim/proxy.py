@@ -19,6 +19,15 @@ _Base: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
 C = TypeVar("C")
 
 
+def _annotate(wrapper: Any, annotations: Any) -> None:
+    wrapper.__wrapped__.__annotations__ = annotations
+
+
+ANNOTATIONS = property(lambda wrapper: wrapper.__wrapped__.__annotations__, _annotate)
+"""What is inside has them, or not. Asked of a class that has none, Python puts an empty dict on that class,
+which would then show through wrapt's own attribute for all its objects."""
+
+
 class BoundDoor(_Base):  # type: ignore[misc]
     """A door's bound method: to every eye the client's own, but called it goes through the gateway.
 
@@ -179,6 +188,9 @@ for _function in (__enter__, __exit__, __aenter__, __aexit__):
 for _door in DOORS:
     setattr(ClientProxy, _door.method, DoorAttribute(_door))
 
+for _class in (BoundDoor, BoundReadingDoor, ClientProxy):
+    _class.__annotations__ = cast("Any", ANNOTATIONS)
+
 for _name in {"__firstlineno__", "__static_attributes__"} & vars(ClientProxy).keys():  # Python 3.13
     delattr(ClientProxy, _name)  # the client's own class has its own
 
@@ -189,7 +201,8 @@ def proxy_class(doors: Sequence[Door]) -> type[ClientProxy]:
         return ClientProxy
     rows = {door.method: door for door in doors}
     attributes = {name: DoorAttribute(door) for name, door in rows.items()}
-    return type("ClientProxy", (ClientProxy,), {**attributes, "_self_doors": tuple(rows.values())})
+    own = {"_self_doors": tuple(rows.values()), "__annotations__": ANNOTATIONS}
+    return type("ClientProxy", (ClientProxy,), {**attributes, **own})
 
 
 def own_doors(client: object) -> tuple[Door, ...]:

@@ -263,6 +263,17 @@ async def test_contexts_are_what_they_are_without(owner, way):
         assert await outcome(used) == plain
 
 
+def test_annotations_stay_the_clients():
+    """Somebody who asks the shim's own classes for annotations changes nothing for what is inside."""
+    used = exit_shim.wrap(bare_client(Client))
+    declared = exit_shim.wrap(Placing(), doors=[Door("place_order", reads=reads)])
+    for one in (used, used.futures_create_order, declared, declared.place_order):
+        assert type(one).__annotations__ is not None
+    assert typing.get_type_hints(used) == typing.get_type_hints(exit_shim.unwrap(used))
+    assert declared.place_order.__annotations__ == {}
+    assert not hasattr(declared, "__annotations__") or declared.__annotations__ == {}
+
+
 @OWNERS
 @WAYS
 def test_no_client_is_kept_alive(owner, way):

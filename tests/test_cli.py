@@ -249,6 +249,18 @@ def test_disabled_nothing_is_recorded(bot):
     assert done.stderr == "EXIT_SHIM_DISABLED is set: nothing was recorded\n"
 
 
+def test_a_run_without_a_journal_still_counts(bot, tmp_path):
+    """Where the journal cannot be written the bot runs on, and the report says why and what it counted."""
+    nowhere = tmp_path / "file"
+    nowhere.touch()
+    path = bot(CLOSING + "\n    close()\n    close()")
+    done = cli("run", "--local", path, env={**os.environ, "EXIT_SHIM_JOURNAL": str(nowhere / "journal.db")})
+    assert done.returncode == 0
+    assert f"the journal {nowhere}/journal.db cannot be opened for writing" in done.stderr
+    assert "set EXIT_SHIM_JOURNAL to a path that this user can write" in done.stderr
+    assert '"total_orders":2' in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

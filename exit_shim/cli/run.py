@@ -13,6 +13,7 @@ from types import CodeType, ModuleType, TracebackType
 from typing import Any, TextIO
 
 import click
+import msgspec
 
 from exit_shim.cli.reading import json_line
 from exit_shim.cli.tables import Report
@@ -192,7 +193,9 @@ def report(shim: ExitShim, printed_to: TextIO | None) -> None:
     try:
         records = list(read_records(shim.journal.path, run_id=shim.journal.run_id))
     except JournalError as error:
-        click.echo(f"{error}; what is known without it: {shim.summary()}", err=True)
+        why = shim.journal.health().last_error or error
+        counts = msgspec.json.encode(shim.metrics.get_summary()).decode()
+        click.echo(f"this run's records could not be kept: {why}\nits counts: {counts}", err=True)
         return
     if printed_to is not None:
         for record in records:

@@ -203,6 +203,14 @@ async def test_closed_by_the_test(async_binance_client):
 def test_own_loop(async_binance_client):
     assert len(asyncio.run(life(async_binance_client))) == 1
 
+def test_a_loop_that_is_only_closed(async_binance_client):
+    loop = asyncio.new_event_loop()
+    assert len(loop.run_until_complete(life(async_binance_client))) == 1
+    loop.close()
+
+def test_a_loop_that_is_left_open(async_binance_client, loop):
+    assert len(asyncio.get_event_loop().run_until_complete(life(async_binance_client))) == 1
+
 def test_two_loops(async_binance_client):
     asyncio.run(async_binance_client.futures_create_order(**OPEN))
     assert asyncio.run(async_binance_client.futures_position_information())[0]["positionAmt"] == "0.010"
@@ -219,7 +227,7 @@ class TestOfUnittest(unittest.IsolatedAsyncioTestCase):
         assert len(await life(self.client)) == 1
 """
         ),
-        7,
+        9,
     )
 
 

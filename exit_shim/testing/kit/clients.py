@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
 from typing import Any
 
-import aiohttp
 from binance import AsyncClient, Client
 
 from exit_shim.testing.loopless import NoLoop, no_loop_made
@@ -104,7 +102,7 @@ class LocalAsyncClient(AsyncClient):  # type: ignore[misc]
     """python-binance's async client, made without a running loop and at home in the one that uses it first.
 
     The session is opened by the first request, and closed by whichever comes first: `close_connection`,
-    the end of its loop, or `leave`. Used in another loop afterwards, it opens another.
+    the closing of its loop, or `leave`. Used in another loop afterwards, it opens another.
     """
 
     ws_api = _late("ws_api")
@@ -112,7 +110,6 @@ class LocalAsyncClient(AsyncClient):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self._home: asyncio.AbstractEventLoop | None = None
-        self._keeper: AsyncGenerator[aiohttp.ClientSession, None] | None = None
         with no_loop_made():
             super().__init__(LOCAL_KEY, LOCAL_SECRET)
 
@@ -133,32 +130,33 @@ class LocalAsyncClient(AsyncClient):  # type: ignore[misc]
 
     def settle(self, loop: asyncio.AbstractEventLoop) -> None:
         """Open a session in `loop`, which runs, unless it has one."""
-        if loop is not self._home:
-            self._home = self.loop = loop
-            self._keeper = self._kept()
-            with contextlib.suppress(StopIteration):
-                # Its first step waits for nothing. From here on the loop knows it, and closes it at its end.
-                self._keeper.__anext__().send(None)
+        if loop is self._home:
+            return
+        self._home = self.loop = loop
+        self._session = super()._init_session()
+        close = loop.close
 
-    async def _kept(self) -> AsyncGenerator[aiohttp.ClientSession, None]:
-        session = self._session = super()._init_session()
-        try:
-            yield session
-        finally:
-            await session.close()
-            await _drop_sockets(self)
-            await asyncio.sleep(0)  # aiohttp's transports need a turn of the loop to close
+        def leave_and_close() -> None:
+            if not loop.is_closed() and self._home is loop:
+                self.leave()
+            close()
+
+        # Most runners would tell an async generator of the end; a bare `loop.close()` tells nobody.
+        with contextlib.suppress(AttributeError):  # a loop written in C takes no attribute
+            loop.close = leave_and_close  # type: ignore[method-assign]
 
     def leave(self) -> None:
-        """Close what is open, if its loop can still do that; a loop that has ended has done so."""
-        home, keeper = self._home, self._keeper
-        if home is None or keeper is None or home.is_closed():
+        """Close what is open, unless its loop is closed, which has done so."""
+        home = self._home
+        if home is None or home.is_closed():
             return
         if home.is_running():
-            asyncio.run_coroutine_threadsafe(_ended(keeper), home).result(PATIENCE)
+            asyncio.run_coroutine_threadsafe(self._end(), home).result(PATIENCE)
         else:
-            home.run_until_complete(keeper.aclose())
+            home.run_until_complete(self._end())
 
-
-async def _ended(keeper: AsyncGenerator[Any, None]) -> None:
-    await keeper.aclose()
+    async def _end(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+        await _drop_sockets(self)
+        await asyncio.sleep(0)  # aiohttp's transports need a turn of the loop to close

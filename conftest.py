@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 from binance import AsyncClient, Client
@@ -17,6 +18,11 @@ from exit_shim.testing.leaving import leave
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 pytest_plugins = ["pytester"]
+
+
+# The same examples each time, so that what is red once is red again; `--hypothesis-profile=default` explores.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)

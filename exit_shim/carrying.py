@@ -9,16 +9,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from exit_shim.attribution import (
-    Carried,
-    CarriedFrame,
-    Declared,
-    Frame,
-    carried,
-    declared,
-    running_in,
-    waits_for_this_task,
-)
+from exit_shim.attribution import Carried, CarriedFrame, Declared, carried, declared, running_in
+from exit_shim.frames import Frame, waits_for_this_task
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -14,18 +14,10 @@ from types import CoroutineType
 from typing import Any, Final, cast
 
 from exit_shim.accounts import account_label
-from exit_shim.attribution import (
-    UNKNOWN_MODULE,
-    Attribution,
-    Declared,
-    Frame,
-    Site,
-    SiteFinder,
-    attribute,
-    declared,
-)
+from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribute, declared
 from exit_shim.book import Book
 from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
+from exit_shim.frames import Frame, Site, SiteFinder
 from exit_shim.journal import Journal
 from exit_shim.layers import Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind

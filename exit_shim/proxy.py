@@ -9,8 +9,8 @@ from typing import Any, TypeVar, cast
 
 import wrapt
 
-from exit_shim.attribution import Frame, Site, portable
 from exit_shim.doors import DOORS, Asked, Door
+from exit_shim.frames import Frame, Site, portable
 from exit_shim.gateway import Gateway
 
 # wrapt 2 keeps __iter__ out of its base class: a client that cannot be iterated must not look as if it could.

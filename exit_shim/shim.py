@@ -10,8 +10,9 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from exit_shim.attribution import Site, attributed
+from exit_shim.attribution import attributed
 from exit_shim.doors import DOOR_NAMES, Asked, Door
+from exit_shim.frames import Site
 from exit_shim.gateway import Gateway
 from exit_shim.journal import Journal, default_path
 from exit_shim.logs import GATEWAY, METRICS, MODE, logger

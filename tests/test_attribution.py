@@ -13,7 +13,9 @@ from binance.exceptions import BinanceAPIException
 from bots import STOP, FakeAsyncClient, FakeClient, load
 
 import exit_shim
-from exit_shim.attribution import SiteFinder, attribute, is_foreign, short_name
+from exit_shim.attribution import attribute
+from exit_shim.files import is_foreign, short_name
+from exit_shim.frames import SiteFinder
 
 EXECUTORS = frozenset({"safe_order_executor", "backend.retry"})
 

@@ -16,9 +16,10 @@ from bots import STOP, FakeAsyncClient, FakeClient, load
 
 import exit_shim
 from exit_shim import Roles
-from exit_shim.attribution import SiteFinder, attribute
+from exit_shim.attribution import attribute
 from exit_shim.carrying import carrying_threads
 from exit_shim.cli.executors import probable_executors
+from exit_shim.frames import SiteFinder
 from exit_shim.journal import read_records
 
 EXECUTOR = """

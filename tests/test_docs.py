@@ -9,7 +9,8 @@ import pytest
 
 import exit_shim
 from exit_shim import policy
-from exit_shim.attribution import Attribution, Evidence, Part
+from exit_shim.attribution import Attribution, Evidence
+from exit_shim.frames import Part
 from exit_shim.orders import KINDS, ExitOrder
 from exit_shim.records import Outcome, Record, Submission
 

@@ -11,8 +11,10 @@ ROOT = Path(exit_shim.__file__).parent
 
 MAY_IMPORT = {
     "orders": set(),
-    "attribution": set(),
-    "carrying": {"attribution"},
+    "files": set(),
+    "frames": {"files"},
+    "attribution": {"files", "frames"},
+    "carrying": {"attribution", "frames"},
     "modes": set(),
     "errors": set(),
     "locks": set(),
@@ -37,6 +39,7 @@ MAY_IMPORT = {
         "reading",
         "attribution",
         "doors",
+        "frames",
         "journal",
         "orders",
         "outcomes",
@@ -48,7 +51,7 @@ MAY_IMPORT = {
     },
     "testing": {"_lazy"},
     # The pytest kit sets up a shim and reads its records, as a user would.
-    "testing/kit": {"attribution", "journal", "modes", "records", "shim", "testing"},
+    "testing/kit": {"files", "journal", "modes", "records", "shim", "testing"},
 }
 """Each room and the rooms below it that it may know; rooms above these are free to know all."""
 

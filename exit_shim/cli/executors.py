@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from exit_shim.attribution import Step
+from exit_shim.frames import Step
 from exit_shim.policy import Roles
 from exit_shim.records import Record
 

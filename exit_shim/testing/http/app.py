@@ -93,7 +93,7 @@ class PoliteHandler(RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it is about the web server, not the exchange
     ) -> web.StreamResponse:
         """Return an error and close the connection."""
-        if status >= OWN_FAULT:
+        if status >= OWN_FAULT and not isinstance(exc, _BY_CLIENTS):
             log.error("the local exchange failed on a connection of %s", request.remote, exc_info=exc)
         return _refused(status)
 

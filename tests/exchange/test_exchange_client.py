@@ -1,5 +1,6 @@
 """python-binance's own clients on the exchange over HTTP."""
 
+import inspect
 from decimal import Decimal
 
 import pytest
@@ -200,31 +201,47 @@ async def test_the_async_client_batches_and_cancels(async_client):
     assert caught.value.code == -2011
 
 
-def test_a_whole_life_on_a_thin_book_ends_exact(client, exchange):
+async def done(answer):
+    """What a client answers, whether it is the sync or the async one."""
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+@pytest.mark.parametrize("hedge", [False, True], ids=["one-way", "hedge"])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_whole_life_on_a_thin_book_ends_exact(client, async_client, exchange, kind, hedge):
     """Walk the book in, protect, amend, be filled in part, trail the rest out: exact to the last digit."""
-    terms = {"symbol": "BTCUSDT", "side": "SELL", "reduceOnly": True}
+    own = client if kind == "sync" else async_client
+    if hedge:
+        await done(own.futures_change_position_mode(dualSidePosition="true"))
+    side = {"positionSide": "LONG"} if hedge else {}
+    terms = {"symbol": "BTCUSDT", "side": "SELL", **(side or {"reduceOnly": True})}
     exchange.set_book("BTCUSDT", [(59_990, 1)], [(60_010, "0.040"), (60_020, "0.060")])
-    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.100")
-    stop = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "closePosition": True}
-    client.futures_create_order(**stop, stopPrice=59_000)
-    client.futures_create_order(**terms, type="TAKE_PROFIT_MARKET", stopPrice=60_500, quantity=0.03)
-    limit = client.futures_create_order(
-        **terms, type="LIMIT", timeInForce="GTC", price=62_000, quantity="0.050"
+    await done(
+        own.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.100", **side)
     )
-    client.futures_modify_order(
-        symbol="BTCUSDT", side="SELL", orderId=limit["orderId"], price=61_000, quantity="0.040"
+    stop = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "closePosition": True, **side}
+    await done(own.futures_create_order(**stop, stopPrice=59_000))
+    await done(own.futures_create_order(**terms, type="TAKE_PROFIT_MARKET", stopPrice=60_500, quantity=0.03))
+    limit = await done(
+        own.futures_create_order(**terms, type="LIMIT", timeInForce="GTC", price=62_000, quantity="0.050")
     )
-    client.futures_create_order(**terms, type="TRAILING_STOP_MARKET", callbackRate=1, quantity=0.05)
+    await done(
+        own.futures_modify_order(
+            symbol="BTCUSDT", side="SELL", orderId=limit["orderId"], price=61_000, quantity="0.040"
+        )
+    )
+    await done(own.futures_create_order(**terms, type="TRAILING_STOP_MARKET", callbackRate=1, quantity=0.05))
     exchange.walk("BTCUSDT", [{"last": 60_500, "bid": 60_490, "ask": 60_500}])
     exchange.trade("BTCUSDT", 61_000, "0.020")
-    found = client.futures_get_order(symbol="BTCUSDT", orderId=limit["orderId"])
+    found = await done(own.futures_get_order(symbol="BTCUSDT", orderId=limit["orderId"]))
     assert (found["status"], found["executedQty"]) == ("PARTIALLY_FILLED", "0.020")
     exchange.walk("BTCUSDT", [{"last": 60_390, "bid": 60_380}])
-    assert client.futures_position_information() == exchange.orders() == []
+    assert await done(own.futures_position_information()) == exchange.orders() == []
+    assert exchange.open_algo_orders() == []
     entry = Decimal("0.04") * 60_010 + Decimal("0.06") * 60_020
     market = Decimal("0.03") * 60_490 + Decimal("0.05") * 60_380
     maker = Decimal("0.02") * 61_000
     fees = Decimal("0.0005") * (entry + market) + Decimal("0.0002") * maker
-    (row,) = client.futures_account_balance()
+    (row,) = await done(own.futures_account_balance())
     assert Decimal(row["balance"]) == (10_000 + market + maker - entry - fees).quantize(Decimal("1e-8"))
     assert row["availableBalance"] == row["balance"]

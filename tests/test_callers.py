@@ -398,7 +398,7 @@ def test_code_without_a_file_of_its_own(filename, names, module, lines, monkeypa
 
 def test_a_notebook_under_jupyter(monkeypatch, lines):
     """Jupyter tells its kernels the notebook's path."""
-    monkeypatch.setenv("JPY_SESSION_NAME", "/work/trailing stops.ipynb")
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/me/trailing stops.ipynb")
     cell("<ipython-input-1-x>", {"__name__": "__main__"})
     assert [line["module"] for line in lines()] == ["trailing stops"]
 

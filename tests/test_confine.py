@@ -19,7 +19,7 @@ import asyncio, contextlib, json, multiprocessing, os, socket, subprocess, sys, 
 import aiohttp, requests, urllib.request
 from binance import AsyncClient, Client
 
-TEST_NET, HOST = "192.0.2.1", "fapi.binance.com"
+TEST_NET, HOST = "192.0.2.1", "fapi.binance.invalid"
 other_port = int(sys.argv[1])
 found = {}
 
@@ -180,7 +180,7 @@ def client(**settings):
 @attempt
 def real_futures_url():
     made = Client("key", "secret")
-    made.FUTURES_URL = "https://fapi.binance.com/fapi"
+    made.FUTURES_URL = "https://fapi.binance.invalid/fapi"
     made.futures_ping()
 @attempt
 def real_url_of_a_subclass():
@@ -201,7 +201,7 @@ async def async_client(url=None, **settings):
     finally: await made.close_connection()
 @attempt
 def async_real_futures_url():
-    asyncio.run(async_client("https://fapi.binance.com/fapi"))
+    asyncio.run(async_client("https://fapi.binance.invalid/fapi"))
 @attempt
 def async_explicit_proxy():
     asyncio.run(async_client(https_proxy=f"http://{TEST_NET}:8080"))
@@ -371,7 +371,7 @@ def test_a_resolver_of_its_own_is_not_used(tmp_path):
         textwrap.dedent("""
         import aiodns, aiohttp, asyncio
         async def get():
-            async with aiohttp.ClientSession() as session: await session.get("https://fapi.binance.com/")
+            async with aiohttp.ClientSession() as session: await session.get("https://fapi.binance.invalid/")
         try: aiodns.DNSResolver()
         except OSError as error: print("ONE", error)
         try: asyncio.run(get())
@@ -381,7 +381,7 @@ def test_a_resolver_of_its_own_is_not_used(tmp_path):
     done = local_run(tmp_path, tmp_path / "bot.py", PYTHONPATH=f"{tmp_path}{os.pathsep}{os.getcwd()}")  # noqa: PTH109
     lines = dict(line.split(" ", 1) for line in done.stdout.splitlines()[:2])
     assert "refused to look up names past Python" in lines["ONE"]
-    assert "refused to look up 'fapi.binance.com'" in lines["TWO"]
+    assert "refused to look up 'fapi.binance.invalid'" in lines["TWO"]
 
 
 def test_threads_and_atexit_functions_stay_confined(tmp_path):

@@ -585,8 +585,8 @@ def test_addresses(address):
 
 @pytest.mark.parametrize("look_up", ["getaddrinfo", "gethostbyname", "gethostbyname_ex"])
 def test_names(look_up):
-    with pytest.raises(ConnectionRefusedError, match="look up 'fapi.binance.com'"):
-        getattr(socket, look_up)(*["fapi.binance.com", 443][: 2 if look_up == "getaddrinfo" else 1])
+    with pytest.raises(ConnectionRefusedError, match="look up 'fapi.binance.invalid'"):
+        getattr(socket, look_up)(*["fapi.binance.invalid", 443][: 2 if look_up == "getaddrinfo" else 1])
 
 def test_this_machine():
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -636,14 +636,14 @@ import socket
 
 def test_it(fake_client):
     try:
-        socket.create_connection(("fapi.binance.com", 443))
+        socket.create_connection(("fapi.binance.invalid", 443))
     except Exception:
         pass
     assert False
 """
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*exit_shim refused*", "test_it (*tried to look up 'fapi.binance.com'*"])
+    result.stdout.fnmatch_lines(["*exit_shim refused*", "test_it (*tried to look up 'fapi.binance.invalid'*"])
 
 
 def test_hosts_that_a_test_needs_can_be_allowed(run):

@@ -111,9 +111,8 @@ class Gateway:
         self._troubles = troubles
         self._or = troubles.otherwise
         self._book = Book()
-        self._entries = (
-            itertools.count()
-        )  # next() is atomic; a lock here would be the dearest part of an entry
+        # next() is atomic; a lock here would be the dearest part of an entry.
+        self._entries = itertools.count()
         self._entries_looks = 0
         self._entries_lock = threading.Lock()
 

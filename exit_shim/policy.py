@@ -14,8 +14,11 @@ Action = Literal["allow", "warn", "deny", "suppress"]
 
 OWNERSHIP_CONFLICT: Final = "OWNERSHIP_CONFLICT"
 
-REASONS: Final = (OWNERSHIP_CONFLICT,)
-"""Every code that a verdict can give as its reason."""
+REASONS: Final[Mapping[str, str]] = {
+    OWNERSHIP_CONFLICT: "a module declared legacy placed an exit that an owner should hold; let through, "
+    "this guard only warns",
+}
+"""Every code that a verdict can give as its reason, in the words that a log line says it with."""
 
 
 class Roles(msgspec.Struct, frozen=True, kw_only=True):

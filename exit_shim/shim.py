@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from exit_shim.attribution import attributed
-from exit_shim.doors import DOOR_NAMES, Asked, Door
+from exit_shim.doors import DOOR_NAMES, Asked, Door, is_coroutine_method
 from exit_shim.frames import Site
 from exit_shim.gateway import Gateway
 from exit_shim.journal import Journal, default_path
@@ -133,7 +133,7 @@ class ExitShim:
         method = unwrap(client).futures_create_order
         if issubclass(type(method), BoundDoor):
             method = method.__wrapped__
-        is_async = inspect.iscoroutinefunction(method)
+        is_async = is_coroutine_method(method)
         place = method
         if not is_disabled():
             self._hold_against(symbol, order_params)

@@ -3,10 +3,11 @@
 import asyncio
 import os
 import threading
-from unittest.mock import AsyncMock, MagicMock
+from unittest.mock import AsyncMock, MagicMock, create_autospec
 
 import pytest
 import structlog
+from binance.client import Client
 
 import exit_shim
 from exit_shim import get_exit_order_metrics, log_exit_metrics_summary, submit_exit_order
@@ -154,3 +155,14 @@ def test_the_summary_is_one_log_line():
         log_exit_metrics_summary()
     assert lines[0]["event"].startswith("[EXIT_METRICS]")
     assert lines[0]["total_orders"] == 0
+
+
+async def test_an_autospecced_sync_client_is_no_async_one():
+    """A stand-in that only looks like a coroutine function is called off the event loop, as sync ones are."""
+    loop_thread, seen = threading.get_ident(), []
+    client = create_autospec(Client, instance=True)
+    client.futures_create_order.side_effect = lambda **_: seen.append(threading.get_ident())
+    await submit_exit_order("m", "BTCUSDT", PARAMS, "sl", client)
+    client.futures_create_order.assert_called_once_with(**PARAMS)
+    assert len(seen) == 1
+    assert seen != [loop_thread]

@@ -82,7 +82,7 @@ def test_a_conflict_is_a_warning(lines, monkeypatch):
     place()
     (level, said), (_, submitting), _ = lines()
     assert level == "WARNING"
-    assert said.startswith("[EXIT_GUARD] OWNERSHIP_CONFLICT: let through")
+    assert said.startswith("[EXIT_GUARD] OWNERSHIP_CONFLICT: a module declared legacy")
     assert "module=position_monitor" in said
     assert submitting.startswith("[EXIT_GATEWAY] submitting")
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from exit_shim.doors import Intent
 from exit_shim.logs import GATEWAY, GUARD, logger
+from exit_shim.policy import REASONS
 from exit_shim.records import Conclusion, Record, Submission
 
 WORDS: Final[Mapping[Intent, tuple[str, str]]] = {
@@ -37,8 +38,9 @@ class LogSink:
 
 
 def guard_text(reason: str) -> str:
-    """A reason code as the words that the line begins with."""
-    return f"{reason.partition(' ')[0]}: let through, this guard only warns"
+    """A reason's code, and what it means, as the words that the line begins with."""
+    code = reason.partition(" ")[0]
+    return f"{code}: {REASONS.get(code, reason)}"
 
 
 def submitted(submission: Submission) -> dict[str, Any]:

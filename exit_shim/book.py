@@ -1,84 +1,279 @@
-"""The exits that this process knows to rest at the exchange: whose they are, so that a cancel can say it."""
+"""The exits that are known to rest at the exchange: whose they are, and how sure that is."""
 
-from collections import OrderedDict
-from typing import Final
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Final, NamedTuple
 
 import msgspec
 
 from exit_shim.doors import Reference, Store
 from exit_shim.locks import Locked
-from exit_shim.orders import CONDITIONAL_KINDS, Kind
+from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder, Kind
 from exit_shim.records import Conclusion, Submission, Target
 
 MAX_LIVE: Final = 20_000
 """Orders remembered; beyond it the oldest are forgotten, and their cancels have an unknown target."""
 
+MAX_PLACEMENTS: Final = 64
+"""Times remembered of one module's placing the same exit."""
+
+MAX_TRACKS: Final = 10_000
+"""Exits whose times are remembered, and positions whose last stop is."""
+
+PROTECTIVE_TYPES: Final = frozenset({"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"})
+PROTECTIVE_KINDS: Final = frozenset({"sl", "trailing", "breakeven"})
+
+
+class Spot(NamedTuple):
+    """What an exit guards: the position of an account on a symbol that orders of one side reduce."""
+
+    account: str | None
+    symbol: str | None
+    position_side: str
+    side: str | None
+
 
 class Live(msgspec.Struct, frozen=True):
-    """An accepted exit that nobody has cancelled through a door yet; it may have filled or expired since."""
+    """An accepted exit that nobody has been seen to cancel; it may have filled or expired since.
+
+    `in_doubt`: its placing, or a cancel of it, was never answered.
+    """
 
     account: str | None
     symbol: str | None
     store: Store
     target: Target
+    spot: Spot
+    type: str | None = None
+    quantity: Decimal | None = None
+    trigger: Decimal | None = None
+    close_position: bool = False
+    ts: int = 0
+    in_doubt: bool = False
+    dotted: str | None = None
+
+    @property
+    def is_protective(self) -> bool:
+        """Whether it is a stop, by its type."""
+        return self.type in PROTECTIVE_TYPES
+
+    @property
+    def words(self) -> str:
+        """For people: what, how much, whose, under which id."""
+        size = "whole position" if self.close_position else f"quantity={self.quantity}"
+        name = self.target.algo_id or self.target.order_id or self.target.client_order_id
+        doubt = " in doubt" if self.in_doubt else ""
+        return f"{self.target.kind} {size} trigger={self.trigger} of {self.target.module} id={name}{doubt}"
+
+
+class LastStop(NamedTuple):
+    """The stop that a position had last: where it triggers, whose it is, and when it was placed."""
+
+    trigger: Decimal
+    module: str | None
+    ts: int
 
 
 class Book(Locked):
-    """Live exits by account and id; thread-safe, bounded."""
+    """Live exits by account and id, and by position; thread-safe, bounded."""
 
     def __init__(self) -> None:
         super().__init__()
         self._live: OrderedDict[tuple[str | None, object], Live] = OrderedDict()
+        self._at: dict[Spot, dict[int, Live]] = {}
+        self._placed: OrderedDict[tuple[Spot, str, str | None], deque[int]] = OrderedDict()
+        self._stops: OrderedDict[Spot, LastStop] = OrderedDict()
+        self._sizes: dict[Spot, tuple[Decimal, int]] = {}
+        self._doubts: set[tuple[str | None, str | None]] = set()
+        self.catch_up: Callable[[], None] | None = None
+        """Takes up, now, what other processes did; set where an unknown order could be denied for it."""
+        self.is_behind = False
+        """While what other processes and earlier runs did is not taken up yet."""
 
     def note(self, submission: Submission, conclusion: Conclusion) -> None:
         """Learn from a concluded order: what was accepted rests, what was cancelled does not."""
-        if conclusion.outcome != "accepted":
+        outcome, order = conclusion.outcome, submission.order
+        if outcome == "unknown" and submission.intent in {"place", "cancel"}:
+            self._doubt(submission, conclusion)
+        if outcome != "accepted":
             return
-        if submission.intent == "place" and submission.order.type != "MARKET":  # which never rests
+        if submission.intent == "place" and order.type != "MARKET":  # which never rests
             self._add(submission, conclusion)
         elif submission.intent == "cancel":
             self._remove(submission)
 
     def find(self, account: str | None, reference: Reference) -> Target | None:
-        """The order behind an id, if this process saw it placed."""
+        """The order behind an id, if its placing is known."""
+        live = self.find_live(account, reference)
+        if live is None and self.catch_up is not None:
+            self.catch_up()
+            live = self.find_live(account, reference)
+        return None if live is None else live.target
+
+    def find_live(self, account: str | None, reference: Reference | Target) -> Live | None:
+        """All that is known of the order behind an id."""
         with self._lock:
             for key in keys(account, reference):
                 if (live := self._live.get(key)) is not None:
-                    return live.target
+                    return live
         return None
 
     def all_of(self, account: str | None, symbol: str | None, store: Store) -> tuple[Target, ...]:
         """The live exits that a cancel-all takes away, oldest first."""
+        if self.catch_up is not None:
+            self.catch_up()
         with self._lock:
-            found = {
-                id(live): live.target
-                for live in self._live.values()
-                if (live.account, live.symbol, live.store) == (account, symbol, store)
-            }
-        return tuple(found.values())
+            found = [
+                live
+                for spot, lives in self._at.items()
+                if (spot.account, spot.symbol) == (account, symbol)
+                for live in lives.values()
+                if live.store == store
+            ]
+        return tuple(live.target for live in sorted(found, key=lambda live: live.ts))
 
-    def _add(self, submission: Submission, conclusion: Conclusion) -> None:
-        order = submission.order
-        target = Target(
-            kind=order.kind,
-            module=submission.attribution.module,
-            order_id=conclusion.order_id,
-            algo_id=conclusion.algo_id,
-            client_order_id=conclusion.client_order_id or order.client_order_id,
-        )
-        store: Store = "conditional" if order.type in CONDITIONAL_KINDS else "orders"
-        live = Live(submission.account, order.symbol, store, target)
+    def guarding(self, spot: Spot) -> tuple[Live, ...]:
+        """The live exits of a position, oldest first."""
         with self._lock:
-            for key in keys(submission.account, target):
+            return tuple(self._at.get(spot, {}).values())
+
+    def spots(self) -> list[Spot]:
+        """Every position that has live exits."""
+        with self._lock:
+            return list(self._at)
+
+    def spots_of(self, account: str | None, symbol: str | None) -> list[Spot]:
+        """The positions of a symbol that have live exits."""
+        with self._lock:
+            return [spot for spot in self._at if (spot.account, spot.symbol) == (account, symbol)]
+
+    def placements(self, spot: Spot, kind: str, module: str | None) -> tuple[int, ...]:
+        """When one module placed the same kind of exit for the same position: ns, oldest first."""
+        with self._lock:
+            return tuple(self._placed.get((spot, kind, module), ()))
+
+    def last_stop(self, spot: Spot) -> LastStop | None:
+        """The stop that was placed last for a position, resting still or not."""
+        with self._lock:
+            return self._stops.get(spot)
+
+    def size(self, spot: Spot) -> Decimal | None:
+        """The position's size when it was last seen at the exchange; None: never."""
+        with self._lock:
+            return self._sizes.get(spot, (None, 0))[0]
+
+    def saw_size(self, spot: Spot, size: Decimal) -> None:
+        """Take note of a position's size."""
+        with self._lock:
+            self._sizes[spot] = (size, time.time_ns())
+
+    def settle(self, account: str | None, symbol: str | None) -> None:
+        """What was in doubt on a symbol is no more: both stores were read."""
+        with self._lock:
+            self._doubts.discard((account, symbol))
+
+    def forget(self, live: Live) -> None:
+        """An order does not rest any more, as the exchange has told."""
+        with self._lock:
+            self._drop(live)
+
+    def why_unsure(self, account: str | None, symbol: str | None) -> str | None:
+        """Why what is known of a symbol may be wrong; None where there is no reason to think so."""
+        if self.is_behind:
+            return "the journal is not taken up yet"
+        with self._lock:
+            if (account, symbol) in self._doubts:
+                return "an order on this symbol is in doubt"
+        return None
+
+    def _add(self, submission: Submission, conclusion: Conclusion, in_doubt: bool = False) -> None:
+        order = submission.order
+        live = Live(
+            submission.account,
+            order.symbol,
+            "conditional" if order.type in CONDITIONAL_KINDS else "orders",
+            Target(
+                kind=order.kind,
+                module=submission.attribution.module,
+                order_id=conclusion.order_id,
+                algo_id=conclusion.algo_id,
+                client_order_id=conclusion.client_order_id or order.client_order_id,
+            ),
+            spot_of(submission.account, order),
+            order.type,
+            number(order.quantity),
+            number(order.trigger_price),
+            order.close_position,
+            submission.ts,
+            in_doubt,
+            submission.attribution.dotted_module,
+        )
+        with self._lock:
+            for key in keys(live.account, live.target):
                 self._live[key] = live
+            self._at.setdefault(live.spot, {})[id(live)] = live
+            self._remember(live)
             while len(self._live) > MAX_LIVE:
-                self._live.popitem(last=False)
+                self._drop(next(iter(self._live.values())))
+
+    def _remember(self, live: Live) -> None:
+        track = (live.spot, live.target.kind, live.target.module)
+        self._placed.setdefault(track, deque(maxlen=MAX_PLACEMENTS)).append(live.ts)
+        self._placed.move_to_end(track)
+        if live.is_protective and live.trigger is not None:
+            self._stops[live.spot] = LastStop(live.trigger, live.target.module, live.ts)
+            self._stops.move_to_end(live.spot)
+        while len(self._placed) > MAX_TRACKS:
+            self._placed.popitem(last=False)
+        while len(self._stops) > MAX_TRACKS:
+            self._stops.popitem(last=False)
 
     def _remove(self, submission: Submission) -> None:
         with self._lock:
             for target in submission.targets:
                 for key in keys(submission.account, target):
-                    self._live.pop(key, None)
+                    if (live := self._live.get(key)) is not None:
+                        self._drop(live)
+
+    def _drop(self, live: Live) -> None:
+        for key in keys(live.account, live.target):
+            if self._live.get(key) is live:
+                del self._live[key]
+        lives = self._at.get(live.spot)
+        if lives is not None:
+            lives.pop(id(live), None)
+            if not lives:
+                del self._at[live.spot]
+
+    def _doubt(self, submission: Submission, conclusion: Conclusion) -> None:
+        with self._lock:
+            if len(self._doubts) < MAX_TRACKS:
+                self._doubts.add((submission.account, submission.order.symbol))
+        if submission.intent == "place" and submission.order.client_order_id is not None:
+            self._add(submission, conclusion, in_doubt=True)
+
+
+def spot_of(account: str | None, order: ExitOrder) -> Spot:
+    """What an order guards."""
+    return Spot(account, order.symbol, order.position_side or "BOTH", order.side)
+
+
+def is_protective(order: ExitOrder) -> bool:
+    """Whether an order may be a stop: by its type, or by what the code says that it is."""
+    return order.type in PROTECTIVE_TYPES or order.kind in PROTECTIVE_KINDS
+
+
+def number(written: object) -> Decimal | None:
+    """A finite number, where that is what is written."""
+    if written is None:
+        return None
+    try:
+        found = Decimal(str(written))
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
 
 
 def keys(account: str | None, named: Reference | Target) -> list[tuple[str | None, object]]:

@@ -11,7 +11,8 @@ import msgspec
 
 from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder, Kind, flag, may_be_exit, read_order, text, upper
 
-Intent = Literal["place", "modify", "cancel", "test"]
+Intent = Literal["place", "modify", "cancel", "test", "query"]
+"""`query` changes nothing and is recorded nowhere: it is a door for the orders that only the guard knows."""
 
 Carries = Literal["order", "batch", "reference", "references", "symbol"]
 """How a call says what it is about: the fields of one order or of a list of them; the id of an order, or
@@ -148,7 +149,7 @@ def _items(given: object) -> Sequence[Any]:
 
 def _number(value: object) -> int | None:
     written = "" if value is None else text(value)
-    return int(written) if written.isascii() and written.isdigit() else None
+    return int(written) if written.isascii() and written.removeprefix("-").isdigit() else None
 
 
 def _place(*methods: str, **implies: str) -> tuple[Door, ...]:
@@ -215,6 +216,13 @@ METHODS: Final = (
     *_cancel_all("futures_countdown_cancel_all", "futures_coin_countdown_cancel_all", store="orders"),
 )
 
+QUERIES: Final = tuple(
+    Door(method, "query", "reference")
+    for method in ("futures_get_order", "futures_get_algo_order", "ws_futures_get_order")
+)
+"""Asking for one order by its id."""
+
+_QUERY = Door("", "query", "reference")
 _PLACE, _BATCH, _TEST = Door(""), Door("", carries="batch", lists=BATCH), Door("", "test")
 _MODIFY, _MODIFY_BATCH = Door("", "modify"), Door("", "modify", "batch", lists=BATCH)
 _CANCEL, _CANCEL_LIST = Door("", "cancel", "reference"), Door("", "cancel", "references", lists=ID_LISTS)
@@ -235,6 +243,8 @@ PATHS: Final[Mapping[tuple[str, str], Door]] = {
     ("delete", "allOpenOrders"): _CANCEL_ALL,
     ("delete", "algoOpenOrders"): _CANCEL_ALL_ALGO,
     ("post", "countdownCancelAll"): _CANCEL_ALL,
+    ("get", "order"): _QUERY,
+    ("get", "algoOrder"): _QUERY,
 }
 """The order paths of /fapi and /dapi, below the version."""
 
@@ -270,7 +280,7 @@ SEAMS: Final = (
 )
 """Where all of the methods above come together; bots that want an endpoint of their own reach for these."""
 
-DOORS: Final[tuple[Door, ...]] = (*METHODS, *SEAMS)
+DOORS: Final[tuple[Door, ...]] = (*METHODS, *QUERIES, *SEAMS)
 
 DOOR_NAMES: Final[Mapping[str, Door]] = {door.method: door for door in DOORS}
 

@@ -13,25 +13,30 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final, cast
 
+import msgspec
+
 from exit_shim.accounts import account_label
 from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribute, declared
 from exit_shim.book import Book
 from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
 from exit_shim.frames import Frame, Site, SiteFinder
+from exit_shim.guard import Guard, Held, Holding, answer_query, let_go
 from exit_shim.journal import Journal
 from exit_shim.layers import Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind
 from exit_shim.outcomes import Answer, read_answer, read_failure
-from exit_shim.policy import ALLOWED, Roles, judge
+from exit_shim.policy import ALLOWED, Roles
 from exit_shim.reading import Item, read_call
 from exit_shim.records import Conclusion, Record, Submission
 from exit_shim.scrubbing import secrets_of
 from exit_shim.sinks import Sink
+from exit_shim.stock import Stock
 from exit_shim.troubles import Troubles
 
 UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
 OTHER: Final[Kind | None] = "other_exit"
 NO_SECRETS: Final[tuple[str, ...]] = ()
+NO_REASONS: Final[tuple[str, ...]] = ()
 NOBODY: Final = Attribution(module=UNKNOWN_MODULE, evidence="unknown")
 UNANSWERED: Final = Answer("unknown", error_message="the answer is shorter than the batch")
 
@@ -78,7 +83,8 @@ class Gateway:
     """Takes every order of every door through the six steps.
 
     Args:
-        roles: Who is owner, legacy and executor.
+        roles: Who is an executor, and what is the bot's own code.
+        guard: Judges each order.
         current_mode: The EXIT_MODE of this moment.
         journal: Where intents and outcomes are written down; None for nowhere.
         sinks: Where concluded orders go besides.
@@ -86,10 +92,11 @@ class Gateway:
         troubles: Takes note of what fails in the shim itself.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a shim, all by name
         self,
         *,
         roles: Roles,
+        guard: Guard,
         current_mode: Callable[[], str],
         journal: Journal | None,
         sinks: Sequence[Sink],
@@ -103,14 +110,14 @@ class Gateway:
             not_in_app=roles.not_in_app,
             aliases=roles.aliases,
         )
-        self._roles = roles
+        self._guard = guard
         self._current_mode = current_mode
         self._journal = journal
         self._sinks = tuple(sinks)
         self._account = account
         self._troubles = troubles
         self._or = troubles.otherwise
-        self._book = Book()
+        self._book: Book = guard.book
         # next() is atomic; a lock here would be the dearest part of an entry.
         self._entries = itertools.count()
         self._entries_looks = 0
@@ -133,6 +140,8 @@ class Gateway:
     def is_entry(self, door: Door, params: Mapping[str, Any]) -> bool:
         """True for a call that certainly carries no exit; it is counted, and nothing else is done."""
         try:
+            if door.intent == "query":
+                return not self._guard.is_asked_for(door, params)
             if door.may_carry_exit(params) or declared.get() is not None:
                 return False
         except Exception:  # noqa: BLE001 - odd values are read, and reported, further on
@@ -156,6 +165,8 @@ class Gateway:
     ) -> Any:
         """Carry out one call of a door for the code at `frame`; returns or raises what the method does."""
         passage, is_async = None, False
+        if asked.door.intent == "query":
+            return self._or(None, "answer a query", answer_query, self._guard, asked, method)
         try:
             passage = self._prepare(asked, method, frame, bound_at)
             is_async = passage is not None and is_coroutine_method(method)
@@ -163,6 +174,8 @@ class Gateway:
             self._troubles.note("read, attribute and judge an order", error)
         if passage is None:
             return method(*args, **kwargs)
+        if self._guard.enforces and any(one.verdict.is_held for one in passage.submissions):
+            return self._hold(Holding(self._guard, asked, method, args, kwargs), passage, is_async)
         if is_async:
             return self._named(self._send_async(passage, method, args, kwargs), method)
         return self._send(passage, method, args, kwargs)
@@ -195,9 +208,6 @@ class Gateway:
                     order=order,
                     attribution=who,
                     mode=mode,
-                    verdict=self._or(
-                        ALLOWED, "judge an order", judge, door.intent, order, who, mode, self._roles
-                    ),
                     account=account,
                     batch_index=place,
                     targets=targets,
@@ -209,8 +219,53 @@ class Gateway:
             params,
             started,
         )
+        for submission in passage.submissions:
+            verdict = self._or(ALLOWED, "judge an order", self._guard.judge, submission, params)
+            if verdict is not ALLOWED:
+                msgspec.structs.force_setattr(submission, "verdict", verdict)  # nobody else has it yet
         passage.pause()
         return passage
+
+    def _hold(self, holding: Holding, passage: Passage, is_async: bool) -> Any:
+        """Instead of steps 4 and 5, where the guard denies an order: part, all or, after a look, nothing."""
+        method = holding.method
+        if is_async:
+            return self._named(self._hold_async(holding, passage), method)
+        self._part(
+            holding, passage, self._or(None, "look at the exchange", holding.look, passage.submissions)
+        )
+        if holding.sends:
+            return self._send(passage, holding.rest, holding.args, holding.kwargs)
+        return holding.answer()
+
+    async def _hold_async(self, holding: Holding, passage: Passage) -> Any:
+        passage.restart()
+        stock = None
+        try:
+            stock = await holding.look_async(passage.submissions)
+        except Exception as error:  # noqa: BLE001 - what cannot be seen is not denied
+            self._troubles.note("look at the exchange", error)
+        self._part(holding, passage, stock)
+        if holding.sends:
+            return await self._send_async(passage, holding.rest_async, holding.args, holding.kwargs)
+        return holding.answer()
+
+    def _part(self, holding: Holding, passage: Passage, stock: Stock | None) -> None:
+        """Write down and conclude what is held back, and leave in the passage what goes out."""
+        nothing: tuple[Sequence[Submission], Sequence[Held]] = (
+            [let_go(submission, "the_guard_failed") for submission in passage.submissions],
+            (),
+        )
+        passage.submissions, held = self._or(
+            nothing, "hold an order back", holding.part, passage.submissions, stock
+        )
+        passage.seqs = [0] * len(passage.submissions)
+        passage.pause()
+        for submission, conclusion, _ in held:
+            seq = 0
+            if self._journal is not None:
+                seq = self._or(0, "journal an intent", self._journal.intend, submission)
+            self._finish(seq, submission, conclusion)
 
     def _intend(self, passage: Passage) -> None:
         """Step 4: into the journal, before anything leaves."""
@@ -287,20 +342,29 @@ class Gateway:
         unreadable = [Answer("accepted")] * len(passage.submissions)
         self._conclude(passage, self._or(unreadable, "read an answer", answers, passage.submissions, result))
 
-    def _conclude(self, passage: Passage, found: Sequence[Answer]) -> None:
+    def _conclude(self, passage: Passage, given: Sequence[Answer]) -> None:
         """Step 6: the journal first, then whoever else wants to know."""
         try:
             passage.layer.close()
             presend, total = passage.presend / 1000, passage.total() / 1000
-            journal = self._journal
-            for seq, submission, answer in zip(passage.seqs, passage.submissions, found, strict=True):
-                conclusion = Conclusion(*answer, presend_us=presend, total_us=total)
-                if journal is not None and seq:
-                    self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
-                self._or(None, "keep the book", self._book.note, submission, conclusion)
-                self._emit(Record(journal.run_id if journal else "", seq, submission, conclusion))
+            for seq, submission, answer in zip(passage.seqs, passage.submissions, given, strict=True):
+                found = self._or(
+                    NO_REASONS, "apply the rules", self._guard.findings, submission, passage.params
+                )
+                self._finish(
+                    seq,
+                    submission,
+                    Conclusion(*answer, presend_us=presend, total_us=total, reasons=found),
+                )
         except Exception as error:  # noqa: BLE001
             self._troubles.note("conclude an order", error)
+
+    def _finish(self, seq: int, submission: Submission, conclusion: Conclusion) -> None:
+        journal = self._journal
+        if journal is not None and seq:
+            self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
+        self._or(None, "keep the book", self._book.note, submission, conclusion)
+        self._emit(Record(journal.run_id if journal else "", seq, submission, conclusion))
 
     def _emit(self, record: Record) -> None:
         for sink in self._sinks:

@@ -1,5 +1,6 @@
 """EXIT_MODE: who is meant to own exits. Pure: given the environment's values, what they mean."""
 
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 LEGACY: Final = "LEGACY"
@@ -20,13 +21,13 @@ class ResolvedMode(NamedTuple):
     problems: tuple[str, ...]
 
 
-def resolve_mode(written: str | None, brain_flag: str | None) -> ResolvedMode:
+def resolve_mode(written: str | None, brain_flag: str | None, modes: Collection[str] = MODES) -> ResolvedMode:
     """Read EXIT_MODE and hold it against EXIT_BRAIN_V3_ENABLED; nothing raises, LEGACY is the way out."""
     problems = []
     mode = (written or LEGACY).strip().upper() or LEGACY
-    if mode not in MODES:
+    if mode not in modes:
         problems.append(
-            f"{MODE_VARIABLE}={written!r} is no mode; it must be one of {', '.join(MODES)}. Using {LEGACY}."
+            f"{MODE_VARIABLE}={written!r} is no mode; it must be one of {', '.join(modes)}. Using {LEGACY}."
         )
         mode = LEGACY
     flag = (brain_flag or "").strip().lower()

@@ -7,7 +7,7 @@ import msgspec
 from exit_shim.attribution import Attribution
 from exit_shim.doors import Intent
 from exit_shim.orders import ExitOrder, Kind
-from exit_shim.policy import ALLOWED, Verdict
+from exit_shim.policy import ALLOWED, Action, Verdict, is_loud
 
 Outcome = Literal["accepted", "rejected", "denied", "suppressed", "unknown", "not_sent"]
 """`denied` is our word, `rejected` the exchange's; `unknown` means that the order may rest there."""
@@ -48,7 +48,8 @@ class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the exchange's answer, or its silence, proves.
 
     `presend_us` is what the shim added before the send; `total_us` the whole call as the bot saw it,
-    the exchange included. Both in microseconds.
+    the exchange included. Both in microseconds. `reasons` is what the rules that only warn found, which are
+    asked after the send.
     """
 
     outcome: Outcome
@@ -59,6 +60,7 @@ class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True):
     error_message: str | None = None
     presend_us: float = 0.0
     total_us: float = 0.0
+    reasons: tuple[str, ...] = ()
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -68,6 +70,17 @@ class Record(msgspec.Struct, frozen=True):
     seq: int
     submission: Submission
     conclusion: Conclusion | None = None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """All that the guard found, before the send and after it."""
+        return self.submission.verdict.reasons + (self.conclusion.reasons if self.conclusion else ())
+
+    @property
+    def action(self) -> Action:
+        """What the guard did: `warn` too where only a rule that is asked after the send did."""
+        action = self.submission.verdict.action
+        return "warn" if action == "allow" and any(map(is_loud, self.reasons)) else action
 
     def flat(self) -> dict[str, Any]:
         """One level of JSON-ready keys, the same for every record: the line that `records --json` prints.
@@ -113,8 +126,10 @@ class Record(msgspec.Struct, frozen=True):
             "evidence": who.evidence,
             "explanation": who.explanation,
             "mode": submission.mode,
-            "verdict": submission.verdict.action,
-            "reasons": submission.verdict.reasons,
+            "verdict": self.action,
+            "reasons": self.reasons,
+            "policy": submission.verdict.policy,
+            "book": submission.verdict.book,
             "outcome": conclusion.outcome if self.conclusion else None,
             "order_id": conclusion.order_id,
             "algo_id": conclusion.algo_id,

@@ -10,15 +10,20 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
+import msgspec
+
 from exit_shim.attribution import attributed
+from exit_shim.book import Book
 from exit_shim.doors import DOOR_NAMES, Asked, Door, is_coroutine_method
 from exit_shim.frames import Site
 from exit_shim.gateway import Gateway
+from exit_shim.guard import Guard
 from exit_shim.journal import Journal, default_path
 from exit_shim.logs import GATEWAY, METRICS, MODE, logger
-from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, MODES, resolve_mode
-from exit_shim.policy import Roles
+from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
+from exit_shim.policy import Policy, Roles, Standings, check, find_policy, of_roles, read_policy
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
+from exit_shim.rules import own_codes, own_rules
 from exit_shim.sinks import Sink
 from exit_shim.sinks.log import LogSink
 from exit_shim.sinks.metrics import ExitOrderMetrics
@@ -48,13 +53,17 @@ class ExitShim:
             journal. A path that cannot be written costs a warning and the record, never an order.
         mode: "LEGACY" or "EXIT_BRAIN_V3". None: the environment's EXIT_MODE, read at each order.
         roles: Who is legacy, executor and owner. None: the defaults of `Roles`.
+        policy: Who may do what, and what follows; a `Policy`, or the path of a TOML file. None: the file that
+            EXIT_SHIM_POLICY names, else `exit_shim.toml` beside the bot's main script, else what `roles`
+            say, which only warns.
         sinks: Where concluded orders go besides journal and metrics. None: one log line each through
             structlog.
         account: The label recorded for the account. None: one derived from the client's API key, which
             does not give it away.
 
     Raises:
-        ValueError: `mode` is not one of the modes.
+        ValueError: `mode` is not one of the policy's modes.
+        PolicyError: The policy says what cannot be, with the nearest right word.
     """
 
     def __init__(
@@ -63,19 +72,25 @@ class ExitShim:
         journal: str | os.PathLike[str] | Literal[False] | None = None,
         mode: str | None = None,
         roles: Roles | None = None,
+        policy: Policy | str | os.PathLike[str] | None = None,
         sinks: Sequence[Sink] | None = None,
         account: str | None = None,
     ) -> None:
-        if mode is not None and mode not in MODES:
-            raise ValueError(f"mode={mode!r} is no mode; it must be one of {', '.join(MODES)}, or None")
+        standings = chosen_policy(policy, roles)
+        modes = tuple(standings.modes)
+        if mode is not None and mode not in modes:
+            raise ValueError(f"mode={mode!r} is no mode; it must be one of {', '.join(modes)}, or None")
         self.metrics = ExitOrderMetrics()
-        self.roles = roles or Roles()
+        self.roles = with_policy(roles or Roles(), standings.policy)
+        self.policy = standings.policy
         self._mode = mode
         self._modes: dict[str | None, str] = {}
         self.troubles = Troubles()
         self.journal = None if journal is False else Journal(journal or journal_path(), self._journal_trouble)
+        self.guard = Guard(standings, Book(), own_rules(self.troubles.note), self.troubles.note)
         self.gateway = Gateway(
             roles=self.roles,
+            guard=self.guard,
             current_mode=self.mode,
             journal=self.journal,
             sinks=[self.metrics, *([LogSink()] if sinks is None else sinks)],
@@ -105,12 +120,18 @@ class ExitShim:
         return install(shim=self, threads=threads, doors=doors)
 
     def mode(self) -> str:
-        """The mode in force now; what is wrong with it is logged once."""
+        """The mode in force now: by a switch, code, EXIT_MODE or the policy; problems are logged once."""
+        if (switched := self.guard.switches.mode) is not None:
+            return switched
         if self._mode is not None:
             return self._mode
         written = os.environ.get(MODE_VARIABLE)
         if (known := self._modes.get(written)) is None:
-            known, problems = resolve_mode(written, os.environ.get(BRAIN_FLAG_VARIABLE))
+            known, problems = resolve_mode(
+                written or self.policy.mode,
+                os.environ.get(BRAIN_FLAG_VARIABLE),
+                tuple(self.guard.standings.modes),
+            )
             self._modes[written] = known
             for problem in problems:
                 self._warn(f"{MODE} {problem}")
@@ -187,6 +208,35 @@ class ExitShim:
 
     def _journal_trouble(self, error: Exception) -> None:
         self.troubles.note("write the journal", error)
+
+
+def chosen_policy(policy: Policy | str | os.PathLike[str] | None, roles: Roles | None) -> Standings:
+    """The policy in force, compiled, and the name of where it comes from."""
+    if isinstance(policy, Policy):
+        check(policy, own_rules=own_codes())
+        return Standings(policy, "the policy given in code")
+    path = find_policy(beside_the_bot()) if policy is None else policy
+    if path is not None:
+        return Standings(read_policy(path, own_codes()), os.fspath(path))
+    return Standings(of_roles(roles or Roles()), "the built-in policy" if roles is None else "Roles")
+
+
+def beside_the_bot() -> str | None:
+    """The folder of the main script, where there is one."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    return os.path.dirname(os.path.abspath(path)) if isinstance(path, str) else None  # noqa: PTH100, PTH120
+
+
+def with_policy(roles: Roles, policy: Policy) -> Roles:
+    """The roles, with what the policy adds to telling whose code is whose."""
+    passed = {name for mode in policy.modes.values() for name in mode.executors}
+    return msgspec.structs.replace(
+        roles,
+        executors=roles.executors | passed | set(policy.executors),
+        in_app=(*roles.in_app, *policy.in_app),
+        not_in_app=(*roles.not_in_app, *policy.not_in_app),
+        aliases={**roles.aliases, **policy.aliases},
+    )
 
 
 def journal_path() -> str:

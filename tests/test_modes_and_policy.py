@@ -7,13 +7,18 @@ import exit_shim
 from exit_shim.attribution import Attribution
 from exit_shim.modes import resolve_mode
 from exit_shim.orders import ExitOrder
-from exit_shim.policy import Roles, judge
+from exit_shim.policy import Roles, Standings, of_roles
 
 SL = ExitOrder(kind="sl", symbol="BTCUSDT")
 
 
 def by(module, dotted=None):
     return Attribution(module=module, dotted_module=dotted, evidence="stack")
+
+
+def judge(order, who, mode, roles):
+    standings = Standings(of_roles(roles))
+    return standings.of(who.module, who.dotted_module, mode, order.symbol, order.kind).warned
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,7 @@ def test_an_explicit_mode_must_be_one():
 
 def test_a_legacy_module_in_brain_mode_is_a_conflict():
     """The guard warns, with a stable code and its facts; it never denies."""
-    verdict = judge("place", SL, by("position_monitor"), "EXIT_BRAIN_V3", Roles())
+    verdict = judge(SL, by("position_monitor"), "EXIT_BRAIN_V3", Roles())
     assert verdict.action == "warn"
     assert verdict.reasons == ("OWNERSHIP_CONFLICT module=position_monitor mode=EXIT_BRAIN_V3 role=legacy",)
 
@@ -87,23 +92,33 @@ def test_a_legacy_module_in_brain_mode_is_a_conflict():
 @pytest.mark.parametrize("module", sorted(Roles().owners | Roles().executors | {"somebody_else"}))
 def test_owners_and_strangers_are_no_conflict(module):
     """Only modules declared legacy conflict."""
-    assert judge("place", SL, by(module), "EXIT_BRAIN_V3", Roles()).action == "allow"
+    assert judge(SL, by(module), "EXIT_BRAIN_V3", Roles()).action == "allow"
 
 
 def test_no_conflicts_in_legacy_mode():
     """In LEGACY the legacy modules are at home."""
-    assert judge("place", SL, by("position_monitor"), "LEGACY", Roles()).action == "allow"
+    assert judge(SL, by("position_monitor"), "LEGACY", Roles()).action == "allow"
 
 
 def test_roles_are_configuration():
     """Roles given to a shim replace the defaults, by short or dotted name."""
     roles = Roles(legacy=frozenset({"bot.stops", "trailer"}))
-    assert judge("place", SL, by("stops", "bot.stops"), "EXIT_BRAIN_V3", roles).action == "warn"
-    assert judge("place", SL, by("trailer"), "EXIT_BRAIN_V3", roles).action == "warn"
-    assert judge("place", SL, by("position_monitor"), "EXIT_BRAIN_V3", roles).action == "allow"
+    assert judge(SL, by("stops", "bot.stops"), "EXIT_BRAIN_V3", roles).action == "warn"
+    assert judge(SL, by("trailer"), "EXIT_BRAIN_V3", roles).action == "warn"
+    assert judge(SL, by("position_monitor"), "EXIT_BRAIN_V3", roles).action == "allow"
 
 
-def test_a_conditional_order_that_may_open_is_not_judged():
+def test_a_conditional_order_that_may_open_is_not_judged(recorded, monkeypatch):
     """A breakout entry of a legacy module is no exit, so no conflict."""
-    order = ExitOrder(kind="conditional", symbol="BTCUSDT")
-    assert judge("place", order, by("position_monitor"), "EXIT_BRAIN_V3", Roles()).action == "allow"
+    monkeypatch.setenv("EXIT_MODE", "EXIT_BRAIN_V3")
+
+    class Client:
+        def futures_create_order(self, **params):
+            return {}
+
+    with exit_shim.attributed("position_monitor"):
+        exit_shim.wrap(Client()).futures_create_order(
+            symbol="BTCUSDT", side="BUY", type="STOP_MARKET", stopPrice=70_000, quantity=1
+        )
+    (record,) = recorded()
+    assert (record.submission.order.kind, record.submission.verdict.action) == ("conditional", "allow")

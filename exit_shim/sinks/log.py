@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from exit_shim.doors import Intent
 from exit_shim.logs import GATEWAY, GUARD, logger
-from exit_shim.policy import REASONS
+from exit_shim.policy import REASONS, code_of, is_loud
+from exit_shim.policy.codes import PROTECTIVE_OVERRIDE
 from exit_shim.records import Conclusion, Record, Submission
 
 WORDS: Final[Mapping[Intent, tuple[str, str]]] = {
@@ -29,8 +30,9 @@ class LogSink:
             "module": submission.attribution.module,
             "type": submission.order.type,
         }
-        for reason in submission.verdict.reasons:
-            log.warning(f"{GUARD} {guard_text(reason)}", reason=reason, **names)
+        for reason in filter(is_loud, record.reasons):
+            say = log.error if code_of(reason) == PROTECTIVE_OVERRIDE else log.warning
+            say(f"{GUARD} {guard_text(reason)}", reason=reason, **names)
         doing, what = WORDS[submission.intent]
         log.info(f"{GATEWAY} {doing}", **names, **submitted(submission))
         if record.conclusion is not None:
@@ -39,7 +41,7 @@ class LogSink:
 
 def guard_text(reason: str) -> str:
     """A reason's code, and what it means, as the words that the line begins with."""
-    code = reason.partition(" ")[0]
+    code = code_of(reason)
     return f"{code}: {REASONS.get(code, reason)}"
 
 

@@ -1,24 +1,8 @@
-"""Who may own exits in which mode, and the verdict on one order. Pure."""
+"""Who is who among a bot's modules, and what is the bot's own code. Pure."""
 
 from collections.abc import Collection, Mapping
-from typing import Final, Literal
 
 import msgspec
-
-from exit_shim.attribution import Attribution
-from exit_shim.doors import Intent
-from exit_shim.modes import EXIT_BRAIN_V3
-from exit_shim.orders import ExitOrder
-
-Action = Literal["allow", "warn", "deny", "suppress"]
-
-OWNERSHIP_CONFLICT: Final = "OWNERSHIP_CONFLICT"
-
-REASONS: Final[Mapping[str, str]] = {
-    OWNERSHIP_CONFLICT: "a module declared legacy placed an exit that an owner should hold; let through, "
-    "this guard only warns",
-}
-"""Every code that a verdict can give as its reason, in the words that a log line says it with."""
 
 
 class Roles(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,22 +62,3 @@ def names_in(field: str, given: object) -> Collection[str]:
         if not name.strip():
             raise ValueError(f"{field} has {name!r}; a name cannot be empty")
     return given
-
-
-class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is to happen with an order, and why: stable codes, each with its `key=value` facts."""
-
-    action: Action = "allow"
-    reasons: tuple[str, ...] = ()
-
-
-ALLOWED: Final = Verdict()
-
-
-def judge(intent: Intent, order: ExitOrder, attribution: Attribution, mode: str, roles: Roles) -> Verdict:
-    """The soft guard: an exit of a legacy module in EXIT_BRAIN_V3 is warned of and let through."""
-    if mode != EXIT_BRAIN_V3 or intent not in {"place", "modify"} or order.kind in {"conditional", "unknown"}:
-        return ALLOWED
-    if roles.legacy.isdisjoint((attribution.module, attribution.dotted_module)):
-        return ALLOWED
-    return Verdict("warn", (f"{OWNERSHIP_CONFLICT} module={attribution.module} mode={mode} role=legacy",))

@@ -1,0 +1,262 @@
+"""Holding orders back: what the caller gets instead, and the rest of a batch that goes out."""
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from exit_shim.doors import Asked, Door, is_coroutine_method
+from exit_shim.guard.judging import Guard, let_go, reference_to
+from exit_shim.guard.suppressed import MARK, Suppressed, is_algo_answer
+from exit_shim.records import Conclusion, Submission
+from exit_shim.stock import Stock, ask, ask_async, taking_stock
+
+LOOK_S: Final = 2.0
+"""The longest that one look at the exchange takes; a stop that may have to go out waits for it."""
+
+DENIED_CODE: Final = -2010
+DOES: Final[Mapping[str, str]] = {"place": "placing", "modify": "changing", "cancel": "cancelling"}
+
+
+def message(submission: Submission) -> str:
+    """What a denied caller is told, in one line."""
+    order, verdict = submission.order, submission.verdict
+    why = "; ".join(verdict.reasons)
+    return (
+        f"exit_shim denied {DOES.get(submission.intent, submission.intent)} {order.kind} on {order.symbol} "
+        f"for {submission.attribution.module}: {why} (policy line {verdict.policy})"
+    )
+
+
+def error_element(submission: Submission) -> dict[str, Any]:
+    """A denied order in a batch's answer, as Binance answers for one that it refuses."""
+    return {"code": DENIED_CODE, "msg": message(submission)}
+
+
+def stand_in(submission: Submission, suppressed: Suppressed, *, routes_stops: bool) -> dict[str, Any]:
+    """The answer that stands for a suppressed order, cancel or change."""
+    order, reason = submission.order, "; ".join(submission.verdict.reasons)
+    if submission.intent == "place":
+        is_algo = is_algo_answer(submission.door, order, routes_stops=routes_stops)
+        return suppressed.place(order, reason, is_algo=is_algo)
+    for target in submission.targets:
+        if suppressed.find(reference_to(target)) is not None:
+            return suppressed.cancel(reference_to(target))
+    return {"code": "200", "msg": "success", MARK: reason}
+
+
+def conclusion(submission: Submission, answer: Any) -> Conclusion:
+    """What is recorded of an order that was held back."""
+    if submission.verdict.action == "deny":
+        return Conclusion(
+            "denied", error_code=DENIED_CODE, error_message="; ".join(submission.verdict.reasons)
+        )
+    given: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
+    return Conclusion(
+        "suppressed",
+        order_id=given.get("orderId"),
+        algo_id=given.get("algoId"),
+        client_order_id=given.get("clientAlgoId") or given.get("clientOrderId"),
+    )
+
+
+def is_list(door: Door) -> bool:
+    """Whether a call carries several orders, and is answered with a list."""
+    return door.carries in {"batch", "references"}
+
+
+def can_be_parted(asked: Asked, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether some orders of a call can be left out: its fields are the call's own, not an adapter's."""
+    return asked.params is kwargs or any(given is asked.params for given in (*args, *kwargs.values()))
+
+
+def parted(
+    asked: Asked, held: Sequence[int], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The call's arguments without the orders at the places `held`; the caller's objects stay as they are."""
+    whole, rest = asked.params, without(asked, frozenset(held))
+    if whole is kwargs:
+        return args, rest
+    return (
+        tuple(rest if given is whole else given for given in args),
+        {name: rest if given is whole else given for name, given in kwargs.items()},
+    )
+
+
+def without(asked: Asked, held: frozenset[int]) -> dict[str, Any]:
+    """The fields of a call without some of its orders."""
+    rest, place = dict(asked.params), 0
+    for name in asked.door.lists:
+        given = rest.get(name)
+        items = json.loads(given) if isinstance(given, str) else given
+        if not isinstance(items, (list, tuple)):
+            continue
+        kept = [item for number, item in enumerate(items, place) if number not in held]
+        place += len(items)
+        if not kept:
+            del rest[name]
+        elif isinstance(given, str):
+            rest[name] = json.dumps(kept)
+        else:
+            rest[name] = kept
+        if asked.door.carries == "batch":
+            break
+    return rest
+
+
+def merged(answer: Any, held: Mapping[int, Any]) -> Any:
+    """A batch's answer with the held ones in their places; what is no list is handed back as it is."""
+    if not isinstance(answer, list):
+        return answer
+    whole = list(answer)
+    for place in sorted(held):
+        whole.insert(place, held[place])
+    return whole
+
+
+def routes_stops(method: Callable[..., Any]) -> bool:
+    """Whether a method sends conditional orders to the Algo Service: only genuine old clients do not."""
+    function = getattr(method, "__func__", method)
+    code = getattr(function, "__code__", None)
+    genuine = str(getattr(function, "__module__", "")).startswith("binance.")
+    return not genuine or code is None or "clientAlgoId" in code.co_consts
+
+
+class Held(NamedTuple):
+    """An order that does not go out, what is recorded of it, and what stands in its place in an answer."""
+
+    submission: Submission
+    conclusion: Conclusion
+    answer: Any
+
+
+class Holding:
+    """One call of a door in which an order is to be held back.
+
+    Args:
+        guard: Decides, after a look at the exchange where there must be one.
+        asked: What the call asks for.
+        method: The client's.
+        args: The call's.
+        kwargs: The call's.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        asked: Asked,
+        method: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.method = method
+        self.args = args
+        self.kwargs = kwargs
+        self.sends = True
+        self._guard = guard
+        self._asked = asked
+        self._held: dict[int, Held] = {}
+
+    def look(self, submissions: Sequence[Submission]) -> Stock | None:
+        """What rests and is open on the symbols whose stops are to be held back; None: nothing was asked."""
+        client = self._client()
+        stocks = [ask(taking_stock(client, symbol, LOOK_S)) for symbol in self._unseen(submissions)]
+        return together(stocks)
+
+    async def look_async(self, submissions: Sequence[Submission]) -> Stock | None:
+        """The same with an async client."""
+        client = self._client()
+        stocks = [
+            await asyncio.wait_for(ask_async(taking_stock(client, symbol)), LOOK_S)
+            for symbol in self._unseen(submissions)
+        ]
+        return together(stocks)
+
+    def part(
+        self, submissions: Sequence[Submission], stock: Stock | None
+    ) -> tuple[list[Submission], list[Held]]:
+        """The orders that go out, and those that do not."""
+        settled = [self._guard.settled(submission, stock) for submission in submissions]
+        goes = [submission for submission in settled if not submission.verdict.is_held]
+        stays = [submission for submission in settled if submission.verdict.is_held]
+        sends = is_list(self._asked.door) and len(stays) < self._count()
+        if stays and sends and not can_be_parted(self._asked, self.args, self.kwargs):
+            return [let_go(submission, "the_call_cannot_be_parted") for submission in settled], []
+        held = [self._hold(submission) for submission in stays]
+        self._held = dict(zip([one.submission.batch_index or 0 for one in held], held, strict=True))
+        if held and sends:
+            self.args, self.kwargs = parted(self._asked, list(self._held), self.args, self.kwargs)
+        self.sends = sends or not held
+        return goes, held
+
+    def answer(self) -> Any:
+        """What the caller gets of whom nothing goes out.
+
+        Raises:
+            ExitOrderDenied: The policy says so.
+        """
+        if is_list(self._asked.door):
+            return [self._held[place].answer for place in sorted(self._held)]
+        (held,) = self._held.values()
+        if held.submission.verdict.answer == "raise":
+            from exit_shim.errors import ExitOrderDenied  # noqa: PLC0415 - it rests on python-binance
+
+            raise ExitOrderDenied(message(held.submission), held.submission.verdict.reasons)
+        return held.answer
+
+    def rest(self, *args: Any, **kwargs: Any) -> Any:
+        """Send what goes out, and put the held ones into the answer."""
+        answer = self.method(*args, **kwargs)
+        return self._merge_later(answer) if inspect.iscoroutine(answer) else self._merge(answer)
+
+    async def rest_async(self, *args: Any, **kwargs: Any) -> Any:
+        """The same with an async method."""
+        return self._merge(await self.method(*args, **kwargs))
+
+    async def _merge_later(self, answer: Coroutine[Any, Any, Any]) -> Any:
+        return self._merge(await answer)
+
+    def _merge(self, answer: Any) -> Any:
+        return merged(answer, {place: held.answer for place, held in self._held.items()})
+
+    def _client(self) -> Any:
+        return getattr(self.method, "__self__", None)
+
+    def _unseen(self, submissions: Sequence[Submission]) -> list[str | None]:
+        needed = [one.order.symbol for one in submissions if self._guard.needs_a_look(one)]
+        return list(dict.fromkeys(needed))
+
+    def _count(self) -> int:
+        door, params = self._asked
+        return len(door.batch(params) if door.carries == "batch" else door.references(params))
+
+    def _hold(self, submission: Submission) -> Held:
+        answer: Any = None
+        if submission.verdict.action == "suppress":
+            answer = stand_in(submission, self._guard.suppressed, routes_stops=routes_stops(self.method))
+        elif is_list(self._asked.door):
+            answer = error_element(submission)
+        return Held(submission, conclusion(submission, answer), answer)
+
+
+def together(stocks: Sequence[Stock]) -> Stock | None:
+    """What was seen of several symbols as one; None for none."""
+    if not stocks:
+        return None
+    return Stock(
+        tuple(held for stock in stocks for held in stock.positions),
+        tuple(order for stock in stocks for order in stock.resting),
+    )
+
+
+def answer_query(guard: Guard, asked: Asked, method: Callable[..., Any]) -> Any:
+    """The answer to a query about an order that only the guard knows; a coroutine for an async method."""
+    (reference,) = asked.door.references(asked.params)
+    answer = guard.suppressed.query(reference)
+    return later(answer) if is_coroutine_method(method) else answer
+
+
+async def later(answer: Any) -> Any:
+    """An answer that is awaited."""
+    return answer

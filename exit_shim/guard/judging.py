@@ -1,0 +1,298 @@
+"""Step three of an order's way: the policy and the book, held against one order."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from exit_shim.attribution import Attribution
+from exit_shim.book import Book, Live, is_protective, number, spot_of
+from exit_shim.doors import Door, Intent, Reference
+from exit_shim.guard.delegations import Delegations
+from exit_shim.guard.suppressed import Suppressed
+from exit_shim.guard.switches import Switches
+from exit_shim.orders import ExitOrder
+from exit_shim.policy import ALLOWED, Standing, Standings, Verdict
+from exit_shim.policy.codes import FOREIGN_CANCEL, PROTECTIVE_OVERRIDE, STRIPPED, SUPPRESSED_ORDER
+from exit_shim.policy.verdicts import OBSERVED
+from exit_shim.records import Submission, Target
+from exit_shim.rules import BOOK_RULES, FIELD_RULES, RULES, Case, OwnRule, RuleFunction, is_owners
+from exit_shim.stock import Stock, covers
+
+UNJUDGED: Final = frozenset({"conditional", "unknown"})
+PLACES: Final[frozenset[Intent]] = frozenset({"place", "modify"})
+
+BATCHES: Final = ("batchOrders", "orders")
+"""The fields in which calls carry lists of orders."""
+
+MAX_BOOK_WORDS: Final = 8
+
+
+class Found(NamedTuple):
+    """A rule's finding, with the level at which it counts."""
+
+    reason: str
+    is_enforced: bool
+
+
+class Guard:
+    """Judges orders by a policy and a book; what it denies is carried out elsewhere.
+
+    Args:
+        standings: The policy, compiled.
+        book: The live exits.
+        own: Rules that are not exit_shim's.
+        on_trouble: Told of a rule that raises; it is skipped.
+    """
+
+    def __init__(
+        self,
+        standings: Standings,
+        book: Book,
+        own: tuple[OwnRule, ...],
+        on_trouble: Callable[[str, Exception], None],
+    ) -> None:
+        self.standings = standings
+        self.book = book
+        self.switches = Switches()
+        self.suppressed = Suppressed()
+        self.delegations = Delegations(standings.policy.delegate)
+        self.enforces = standings.enforces()
+        self._rules: dict[str, RuleFunction] = {**RULES, **{rule.code: rule.function for rule in own}}
+        self._on_trouble = on_trouble
+
+    def judge(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
+        """The verdict on an order that is about to leave: what could hold it back is looked at, no more."""
+        intent, order, who = submission.intent, submission.order, submission.attribution
+        if intent in PLACES and order.kind not in UNJUDGED:
+            standing = self.standings.of(
+                who.module, who.dotted_module, submission.mode, order.symbol, order.kind
+            )
+            if not self.enforces or not self.switches.enforcing:
+                return standing.warned
+            return self._judge_placing(self._case(submission, params))
+        if intent != "cancel":
+            return ALLOWED
+        if self.suppressed and self._is_about_suppressed(submission.targets):
+            return Verdict("suppress", (SUPPRESSED_ORDER,), answer="monitor")
+        if not self.enforces or not self.switches.enforcing:
+            return ALLOWED
+        return self._judge_cancel(self._case(submission, params))
+
+    def is_asked_for(self, door: Door, params: Mapping[str, Any]) -> bool:
+        """Whether a query is about an order that only the guard knows."""
+        return bool(self.suppressed) and any(map(self.suppressed.find, door.references(params)))
+
+    def findings(self, submission: Submission, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """What the rules that only warn say of an order; after the send, before the book learns of it."""
+        if submission.intent in {"test", "query"} or submission.verdict.is_held:
+            return ()
+        case = self._case(submission, params)
+        enforcing = self.enforces and self.switches.enforcing
+        said = {reason.partition(" ")[0] for reason in submission.verdict.reasons}
+        found = []
+        for code, rule in self._rules.items():
+            if code in said or (code in FIELD_RULES and submission.intent != "place"):
+                continue
+            level = self.standings.level(code, case.mode, case.order.symbol)
+            if level == "enforce" and enforcing:
+                continue
+            if (facts := self._ask(code, rule, case)) is not None:
+                found.append(f"{code} {facts}".rstrip() + (OBSERVED if level == "observe" else ""))
+        return tuple(found)
+
+    def settled(self, submission: Submission, stock: Stock | None) -> Submission:
+        """A submission that is to be held back, after a look at the exchange: a stop goes out where it must.
+
+        Args:
+            submission: With a verdict that holds it.
+            stock: What rests and is open on its symbol; None: that could not be seen.
+        """
+        why = self.why_it_must_go(submission, stock)
+        if why is None:
+            return submission
+        return let_go(submission, why)
+
+    def needs_a_look(self, submission: Submission) -> bool:
+        """Whether only the exchange can say if a held order may be held: it may be a stop."""
+        return (
+            submission.verdict.is_held
+            and submission.intent in PLACES
+            and not self.standings.policy.strict
+            and is_protective(submission.order)
+        )
+
+    def why_it_must_go(self, submission: Submission, stock: Stock | None) -> str | None:
+        """Why a denied stop goes out all the same; None where an owner's stops cover the position.
+
+        Only owners' stops count: others may take theirs away at any time, and the position would be bare
+        where it had been covered by the one that was denied.
+        """
+        if not self.needs_a_look(submission):
+            return None
+        if stock is None:
+            return "the_exchange_could_not_be_asked"
+        order, spot = submission.order, spot_of(submission.account, submission.order)
+        size = stock.held(spot)
+        stops = [
+            resting
+            for resting in stock.resting
+            if resting.is_protective
+            and resting.spot(spot.account) == spot
+            and self._is_owners(
+                Reference(resting.order_id, resting.algo_id, resting.client_order_id), submission
+            )
+        ]
+        if not stops:
+            return "no_owners_stop"
+        if not covers(stops, max(size, wanted(order))):
+            return "owners_stops_do_not_cover"
+        return None
+
+    def _is_owners(self, reference: Reference, submission: Submission) -> bool:
+        self.book.find(submission.account, reference)  # catches up where it must
+        live = self.book.find_live(submission.account, reference)
+        return live is not None and is_owners(self.standings, live, submission.mode)
+
+    def _judge_placing(self, case: Case) -> Verdict:
+        standing, order = case.standing, case.order
+        found = [] if standing.code is None else [self._ownership(standing, case)]
+        found += self._enforced(case)
+        if not any(one.is_enforced for one in found):
+            return standing.warned if standing.code else reasons_only(found)
+        reasons = tuple(one.reason for one in found)
+        if order.type == "MARKET" and self.standings.policy.market_closes == "allow":
+            return Verdict("warn", reasons, standing.line)
+        return self._held(standing, reasons, case.beside)
+
+    def _judge_cancel(self, case: Case) -> Verdict:
+        found = [*self._stops_of_others(case), *self._enforced(case)]
+        if not any(one.is_enforced for one in found):
+            return reasons_only(found)
+        beside = [live for target in case.targets if (live := self.book.find_live(case.account, target))]
+        return self._held(case.standing, tuple(one.reason for one in found), tuple(beside))
+
+    def _stops_of_others(self, case: Case) -> list[Found]:
+        """Where a module's placing would be denied, so is its cancel of a live stop that is not its own."""
+        for target in case.targets:
+            live = self.book.find_live(case.account, target)
+            if live is None or not live.is_protective or target.module == case.who.module:
+                continue
+            standing = self._standing(case.who, case.mode, live.symbol, target.kind)
+            if standing.code is not None:
+                return [self._ownership(standing, case)]
+        return []
+
+    def _ownership(self, standing: Standing, case: Case) -> Found:
+        return Found(standing.reason(case.who.module, case.mode), standing.level == "enforce")
+
+    def _enforced(self, case: Case) -> list[Found]:
+        """What the rules say that are enforced here; those that rest on the book warn where it is unsure."""
+        found = []
+        for code, rule in self._rules.items():
+            if self.standings.level(code, case.mode, case.order.symbol) != "enforce":
+                continue
+            if (facts := self._ask(code, rule, case)) is None:
+                continue
+            reason = f"{code} {facts}".rstrip()
+            why = None
+            if code in BOOK_RULES and code not in {FOREIGN_CANCEL, STRIPPED}:
+                why = self.book.why_unsure(case.account, case.order.symbol)
+            found.append(Found(reason + (" sure=no" if why else ""), why is None))
+        return found
+
+    def _held(self, standing: Standing, reasons: tuple[str, ...], book: tuple[Live, ...]) -> Verdict:
+        return Verdict(
+            "suppress" if standing.denied == "monitor" else "deny",
+            reasons,
+            standing.line,
+            standing.denied,
+            tuple(live.words for live in book[:MAX_BOOK_WORDS]),
+        )
+
+    def _ask(self, code: str, rule: RuleFunction, case: Case) -> str | None:
+        try:
+            return rule(case)
+        except Exception as error:  # noqa: BLE001 - one rule's failure is neither the order's nor another rule's
+            self._on_trouble(f"apply the rule {code}", error)
+            return None
+
+    def _case(self, submission: Submission, params: Mapping[str, Any]) -> Case:
+        order, who, targets = submission.order, submission.attribution, submission.targets
+        if order.symbol is None and targets:  # a cancel by algo id names none
+            live = self.book.find_live(submission.account, targets[0])
+            if live is not None:
+                order = msgspec.structs.replace(order, symbol=live.symbol)
+        return Case(
+            submission.intent,
+            order,
+            who,
+            submission.mode,
+            self._standing_for(who, submission.mode, order.symbol, order.kind, targets),
+            self.standings,
+            self.book,
+            submission.account,
+            targets,
+            own_params(params, submission.batch_index),
+            submission.ts,
+            submission.door,
+            self.delegations.owner_of(order.symbol),
+        )
+
+    def _standing_for(
+        self, who: Attribution, mode: str, symbol: str | None, kind: str, targets: tuple[Target, ...]
+    ) -> Standing:
+        """That of the least entitled among what a cancel takes: an owner of targets may not take stops."""
+        standing = self._standing(who, mode, symbol, kind)
+        for target in targets:
+            if target.module in (None, who.module):
+                continue
+            standing = self._standing(who, mode, symbol, target.kind)
+            if standing.role != "owner":
+                break
+        return standing
+
+    def _standing(self, who: Attribution, mode: str, symbol: str | None, kind: str) -> Standing:
+        return self.standings.of(who.module, who.dotted_module, mode, symbol, kind)
+
+    def _is_about_suppressed(self, targets: tuple[Target, ...]) -> bool:
+        return len(targets) == 1 and self.suppressed.find(reference_to(targets[0])) is not None
+
+
+def own_params(params: Mapping[str, Any], place: int | None) -> Mapping[str, Any]:
+    """The fields of one order of a call."""
+    if place is None:
+        return params
+    for name in BATCHES:
+        items = params.get(name)
+        if isinstance(items, list) and place < len(items) and isinstance(items[place], Mapping):
+            own: Mapping[str, Any] = items[place]
+            return own
+    return {}
+
+
+def reference_to(target: Target) -> Reference:
+    """The ids of a target."""
+    return Reference(target.order_id, target.algo_id, target.client_order_id)
+
+
+def let_go(submission: Submission, why: str) -> Submission:
+    """A submission that goes out though it was to be held back."""
+    if not submission.verdict.is_held:
+        return submission
+    reason = f"{PROTECTIVE_OVERRIDE} symbol={submission.order.symbol} because={why}"
+    verdict = msgspec.structs.replace(
+        submission.verdict, action="warn", answer=None, reasons=(*submission.verdict.reasons, reason)
+    )
+    return msgspec.structs.replace(submission, verdict=verdict)
+
+
+def reasons_only(found: list[Found]) -> Verdict:
+    """Nothing is held back: what was found is warned of."""
+    return Verdict("warn", tuple(one.reason for one in found)) if found else ALLOWED
+
+
+def wanted(order: ExitOrder) -> Decimal:
+    """How much an exit would guard; 0 for all of the position."""
+    return (None if order.close_position else number(order.quantity)) or Decimal(0)

@@ -1,0 +1,35 @@
+"""Who may own exits in which mode, and the verdict on one order. Pure."""
+
+from exit_shim.policy.codes import OWNERSHIP_CONFLICT, REASONS
+from exit_shim.policy.file import Delegation, Denied, Level, Mode, Policy, Rule, Scope, of_roles
+from exit_shim.policy.reading import PolicyError, check, find_policy, parse_policy, read_policy
+from exit_shim.policy.roles import Roles, names_in
+from exit_shim.policy.standing import Standing, Standings
+from exit_shim.policy.verdicts import ALLOWED, Action, Verdict, code_of, is_loud
+
+__all__ = [
+    "ALLOWED",
+    "OWNERSHIP_CONFLICT",
+    "REASONS",
+    "Action",
+    "Delegation",
+    "Denied",
+    "Level",
+    "Mode",
+    "Policy",
+    "PolicyError",
+    "Roles",
+    "Rule",
+    "Scope",
+    "Standing",
+    "Standings",
+    "Verdict",
+    "check",
+    "code_of",
+    "find_policy",
+    "is_loud",
+    "names_in",
+    "of_roles",
+    "parse_policy",
+    "read_policy",
+]

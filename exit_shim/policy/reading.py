@@ -1,0 +1,179 @@
+"""From TOML to a policy: strict, and an error names the key, the rule and the nearest right word."""
+
+import difflib
+import os
+import re
+import sys
+import types
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from exit_shim.policy.codes import NEVER_DENY, REASONS
+from exit_shim.policy.file import Mode, Policy, Rule, modes_of
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE_NAME: Final = "exit_shim.toml"
+POLICY_VARIABLE: Final = "EXIT_SHIM_POLICY"
+
+CODE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
+
+
+class PolicyError(ValueError):
+    """A policy that cannot be meant; the text names file, key, rule and the way out."""
+
+
+def find_policy(beside: str | os.PathLike[str] | None) -> Path | None:
+    """The policy file of the environment, or `exit_shim.toml` in the bot's folder; None for neither."""
+    if named := os.environ.get(POLICY_VARIABLE):
+        return Path(named)
+    if beside is None:
+        return None
+    path = Path(beside) / FILE_NAME
+    return path if path.is_file() else None
+
+
+def read_policy(path: str | os.PathLike[str], own_rules: Collection[str] = ()) -> Policy:
+    """The policy in a file.
+
+    Args:
+        path: Where.
+        own_rules: Codes of rules that are not exit_shim's.
+
+    Raises:
+        PolicyError: It is not there, is no TOML, or says what cannot be.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(
+            f"the policy {path} cannot be read ({error}); set {POLICY_VARIABLE} to the path of a TOML file"
+        ) from error
+    return parse_policy(text, str(path), own_rules)
+
+
+def parse_policy(text: str, name: str = "the policy", own_rules: Collection[str] = ()) -> Policy:
+    """The policy in a text, which errors call `name`."""
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(f"{name} is no TOML: {error}") from error
+    for problem in problems_in(given, Policy):
+        raise PolicyError(f"{name}: {problem}")
+    try:
+        policy = msgspec.convert(given, Policy)
+    except msgspec.ValidationError as error:
+        raise PolicyError(f"{name}: {error}") from error
+    check(policy, name, own_rules)
+    return policy
+
+
+def problems_in(given: object, kind: Any, at: str = "") -> Iterator[str]:
+    """What is written that has no such key or is no such word, each with the nearest that there is."""
+    for option in alternatives(kind):
+        if get_origin(option) is Literal:
+            yield from wrong_word(given, get_args(option), at)
+        elif isinstance(option, type) and issubclass(option, msgspec.Struct):
+            yield from problems_in_table(given, option, at)
+        elif get_origin(option) is tuple and isinstance(given, list):
+            for number, item in enumerate(given):
+                yield from problems_in(item, get_args(option)[0], f"{at}[{number}]")
+        elif isinstance(option, type | types.GenericAlias) and isinstance(given, dict):
+            for key, item in given.items():
+                yield from problems_in(item, (get_args(option) or (str, str))[1], f"{at}.{key}".strip("."))
+
+
+def problems_in_table(given: object, kind: type[msgspec.Struct], at: str) -> Iterator[str]:
+    """Of a table."""
+    if not isinstance(given, dict):
+        yield f"{at or 'it'} must be a table, not {given!r}"
+        return
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for key, item in given.items():
+        where = f"{at}.{key}".strip(".")
+        if key in fields:
+            yield from problems_in(item, fields[key], where)
+        else:
+            yield f"{where} is no key{meant(key, fields)}; {at or 'a policy'} has {', '.join(sorted(fields))}"
+
+
+def wrong_word(given: object, words: tuple[Any, ...], at: str) -> Iterator[str]:
+    """Of a value that must be one of some words."""
+    if given not in words:
+        yield f"{at} = {given!r} must be one of {', '.join(words)}{meant(given, words)}"
+
+
+def meant(given: object, right: Collection[str]) -> str:
+    """The nearest right word, as a question."""
+    near = difflib.get_close_matches(str(given), list(right), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """The members of a union without None, or the type itself."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return tuple(option for option in get_args(kind) if option is not type(None))
+    return (kind,)
+
+
+def check(policy: Policy, name: str = "policy", own_rules: Collection[str] = ()) -> None:
+    """Refuse what is typed right and cannot be meant.
+
+    Raises:
+        PolicyError: A share that is none, a rule that there is not, a mode or module that is two things.
+    """
+    known = [*REASONS, *own_rules]
+    for at, rules in [
+        ("rules", policy.rules),
+        *((f"modes.{m}.rules", o.rules) for m, o in policy.modes.items()),
+    ]:
+        for code, said in rules.items():
+            check_rule(code, said.level if isinstance(said, Rule) else said, known, f"{name}: {at}.{code}")
+    for at, share in [
+        ("rollout", policy.rollout),
+        *((f"modes.{m}.rollout", o.rollout) for m, o in policy.modes.items()),
+    ]:
+        if share is not None and not 0 <= share <= 1:
+            raise PolicyError(f"{name}: {at} = {share} must be a share of the symbols, from 0 to 1")
+    modes = modes_of(policy)
+    if policy.mode is not None and policy.mode not in modes:
+        raise PolicyError(
+            f"{name}: mode = {policy.mode!r} must be one of {', '.join(modes)}{meant(policy.mode, modes)}"
+        )
+    for mode, named in modes.items():
+        if not CODE.fullmatch(mode):
+            raise PolicyError(f"{name}: the mode {mode!r} must be named in capitals, digits and _")
+        check_mode(mode, named, name)
+
+
+def check_rule(code: str, level: str | None, known: Collection[str], at: str) -> None:
+    """Refuse a rule that there is not, and a level that it cannot have."""
+    if code not in known:
+        raise PolicyError(f"{at} is no rule{meant(code, known)}; there are {', '.join(sorted(known))}")
+    if level == "enforce" and code in NEVER_DENY:
+        raise PolicyError(f"{at} cannot be enforced: what it finds no denial mends; use warn or observe")
+
+
+def check_mode(mode: str, said: Mode, name: str) -> None:
+    """Refuse a module that has two roles in one mode, and a name that is empty."""
+    roles: dict[str, str] = {}
+    lists: Mapping[str, tuple[str, ...]] = {
+        "owners": said.owners or (),
+        "legacy": said.legacy or (),
+        "monitors": said.monitors,
+    }
+    for role, modules in lists.items():
+        for module in modules:
+            if not module.strip():
+                raise PolicyError(f"{name}: modes.{mode}.{role} has an empty name")
+            if module in roles:
+                raise PolicyError(
+                    f"{name}: {module!r} is in modes.{mode}.{roles[module]} and in {role}; it can be in one"
+                )
+            roles[module] = role

@@ -1,0 +1,43 @@
+"""What is to happen with an order, and why. Pure."""
+
+from typing import Final, Literal
+
+import msgspec
+
+Action = Literal["allow", "warn", "deny", "suppress"]
+
+OBSERVED: Final = " level=observe"
+"""What a reason ends with that is recorded and not warned of."""
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is to happen with an order, and why.
+
+    `reasons` are stable codes, each with its `key=value` facts. `policy` names the line of the policy that
+    decided, `answer` what a caller gets whose order is held back, and `book` the live exits that it was held
+    against, where it was.
+    """
+
+    action: Action = "allow"
+    reasons: tuple[str, ...] = ()
+    policy: str | None = None
+    answer: Literal["raise", "none", "monitor"] | None = None
+    book: tuple[str, ...] = ()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the order does not go out."""
+        return self.action in {"deny", "suppress"}
+
+
+ALLOWED: Final = Verdict()
+
+
+def code_of(reason: str) -> str:
+    """The stable code that a reason begins with."""
+    return reason.partition(" ")[0]
+
+
+def is_loud(reason: str) -> bool:
+    """Whether a reason is to be warned of, not only recorded."""
+    return not reason.endswith(OBSERVED)

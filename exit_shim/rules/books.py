@@ -1,0 +1,63 @@
+"""Rules that hold an exit against the live exits of the same position. Pure, given the book."""
+
+from decimal import Decimal
+from typing import Final
+
+from exit_shim.book import PROTECTIVE_TYPES, number
+from exit_shim.rules.case import NANOSECONDS, Case
+
+CHURN_TIMES: Final = 6
+CHURN_WITHIN_S: Final = 60.0
+WIDENED_WITHIN_S: Final = 60.0
+
+
+def duplicate_exit(case: Case) -> str | None:
+    """Another module's live exit of the same kind guards the same position."""
+    if case.intent != "place" or case.order.type == "MARKET":
+        return None
+    for live in case.beside:
+        if live.target.kind == case.order.kind and live.target.module != case.who.module:
+            return f"other={live.target.module} kind={case.order.kind}{named(live.target)}"
+    return None
+
+
+def oversized(case: Case) -> str | None:
+    """Live exits of one kind, this one included, add up to more than the position, whose size was seen."""
+    size, quantity = case.book.size(case.spot), number(case.order.quantity)
+    if case.intent != "place" or size is None or quantity is None or case.order.type == "MARKET":
+        return None
+    resting = [live.quantity for live in case.beside if live.target.kind == case.order.kind and live.quantity]
+    total = sum(resting, quantity)
+    return f"total={total} position={size}" if total > size else None
+
+
+def churn(case: Case) -> str | None:
+    """The same exit was placed again and again."""
+    if case.intent != "place" or case.order.type == "MARKET":
+        return None
+    said = case.rule("CHURN")
+    times, within = said.times or CHURN_TIMES, said.within_s or CHURN_WITHIN_S
+    since = case.now - int(within * NANOSECONDS)
+    recent = [ts for ts in case.book.placements(case.spot, case.order.kind, case.who.module) if ts >= since]
+    return f"times={len(recent) + 1} within_s={within:g}" if len(recent) + 1 >= times else None
+
+
+def stop_widened(case: Case) -> str | None:
+    """A stop is placed farther from the price than the one that the position had a moment ago."""
+    trigger, last = number(case.order.trigger_price), case.book.last_stop(case.spot)
+    if case.intent != "place" or case.order.type not in PROTECTIVE_TYPES or trigger is None or last is None:
+        return None
+    within = case.rule("STOP_WIDENED").within_s or WIDENED_WITHIN_S
+    still = any(live.is_protective and live.trigger == last.trigger for live in case.beside)
+    if not still and case.now - last.ts > within * NANOSECONDS:
+        return None
+    farther: Decimal = last.trigger - trigger if case.order.side == "SELL" else trigger - last.trigger
+    return f"from={last.trigger} to={trigger} before={last.module}" if farther > 0 else None
+
+
+def named(target: object) -> str:
+    """The id of an order, as a fact."""
+    for field in ("algo_id", "order_id", "client_order_id"):
+        if (found := getattr(target, field)) is not None:
+            return f" {field}={found}"
+    return ""

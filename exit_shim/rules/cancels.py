@@ -1,0 +1,46 @@
+"""Rules on what a cancel takes away. Pure, given the book."""
+
+from exit_shim.book import Live
+from exit_shim.records import Target
+from exit_shim.rules.books import named
+from exit_shim.rules.case import Case
+
+
+def foreign(case: Case) -> list[Target]:
+    """What a cancel takes of others, as far as it is known who placed what."""
+    if case.intent != "cancel":
+        return []
+    return [
+        target for target in case.targets if target.module is not None and target.module != case.who.module
+    ]
+
+
+def foreign_cancel(case: Case) -> str | None:
+    """A module cancels what another placed; an owner may."""
+    taken = foreign(case)
+    if not taken or case.standing.role == "owner":
+        return None
+    whose = ",".join(sorted({str(target.module) for target in taken}))
+    return f"module={case.who.module} of={whose} orders={len(taken)}{named(taken[0])}"
+
+
+def stripped(case: Case) -> str | None:
+    """A cancel takes the last live stop of a position away."""
+    if case.intent != "cancel":
+        return None
+    taken = [
+        live for target in case.targets if (live := case.book.find_live(case.account, target)) is not None
+    ]
+    for live in taken:
+        if live.is_protective and not left_beside(case, live, taken):
+            return f"position_side={live.spot.position_side} side={live.spot.side}{named(live.target)}"
+    return None
+
+
+def left_beside(case: Case, stop: Live, taken: list[Live]) -> bool:
+    """Whether the position has another live stop, which is not taken too."""
+    gone = set(map(id, taken))
+    return any(
+        live.is_protective and id(live) not in gone and not live.in_doubt
+        for live in case.book.guarding(stop.spot)
+    )

@@ -1,0 +1,52 @@
+"""What a rule is given: one order, who asks for it, what the policy says of both, and the book."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+from exit_shim.attribution import Attribution
+from exit_shim.book import Book, Live, Spot, spot_of
+from exit_shim.doors import Intent
+from exit_shim.orders import ExitOrder
+from exit_shim.policy import Rule, Standing, Standings
+from exit_shim.records import Target
+
+NANOSECONDS: Final = 1_000_000_000
+
+Group = Literal["order", "book", "cancel", "policy"]
+"""What a rule looks at: the order's own fields; the live exits beside it; what a cancel takes; who is who."""
+
+
+class Case(NamedTuple):
+    """One order to judge; `params` are the call's own fields where they are at hand."""
+
+    intent: Intent
+    order: ExitOrder
+    who: Attribution
+    mode: str
+    standing: Standing
+    standings: Standings
+    book: Book
+    account: str | None = None
+    targets: tuple[Target, ...] = ()
+    params: Mapping[str, Any] | None = None
+    now: int = 0
+    door: str = ""
+    delegated_to: str | None = None
+
+    @property
+    def spot(self) -> Spot:
+        """What the order guards."""
+        return spot_of(self.account, self.order)
+
+    @property
+    def beside(self) -> tuple[Live, ...]:
+        """The live exits of the same position."""
+        return self.book.guarding(self.spot)
+
+    def rule(self, code: str) -> Rule:
+        """The settings of a rule."""
+        return self.standings.rule(code)
+
+
+RuleFunction = Callable[[Case], str | None]
+"""Returns the `key=value` facts of what it found, "" for none besides the code; None: nothing to say."""

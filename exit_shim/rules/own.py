@@ -1,0 +1,70 @@
+"""Rules of one's own: a plain function under a code, registered here or by an entry point."""
+
+import re
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Final, NamedTuple, TypeVar
+
+from exit_shim.policy import REASONS
+from exit_shim.rules.case import RuleFunction
+
+GROUP: Final = "exit_shim.rules"
+"""The entry points' group: the name is the code, the object the function."""
+
+CODE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
+
+F = TypeVar("F", bound=RuleFunction)
+
+
+class OwnRule(NamedTuple):
+    """A rule that is not exit_shim's."""
+
+    code: str
+    function: RuleFunction
+
+
+_registered: dict[str, RuleFunction] = {}
+
+
+def rule(code: str) -> Callable[[F], F]:
+    """Register a function as a rule: `@exit_shim.rule("MY_CODE")`.
+
+    It is called with a `Case` for every exit order, change and cancel, and returns None, or the `key=value`
+    facts of what it found. One that raises is counted and skipped. Its level is that of `rules.MY_CODE`.
+
+    Raises:
+        ValueError: The code is not in capitals, or is one of exit_shim's own.
+    """
+    if not CODE.fullmatch(code):
+        raise ValueError(f"rule code {code!r} must be in capitals, digits and _, such as 'TOO_LATE'")
+    if code in REASONS:
+        raise ValueError(f"rule code {code!r} is exit_shim's own; choose another")
+
+    def register(function: F) -> F:
+        _registered[code] = function
+        return function
+
+    return register
+
+
+def forget_own_rules() -> None:
+    """Drop what `rule` registered; for tests."""
+    _registered.clear()
+
+
+def own_codes() -> frozenset[str]:
+    """The codes of all rules that are not exit_shim's."""
+    return frozenset(_registered) | {point.name for point in entry_points(group=GROUP)}
+
+
+def own_rules(on_trouble: Callable[[str, Exception], None]) -> tuple[OwnRule, ...]:
+    """Those registered in code, and those of installed packages; one that cannot be loaded is told."""
+    found = dict(_registered)
+    for point in entry_points(group=GROUP):
+        if point.name in found or point.name in REASONS or not CODE.fullmatch(point.name):
+            continue
+        try:
+            found[point.name] = point.load()
+        except Exception as error:  # noqa: BLE001 - a package's trouble is not the bot's
+            on_trouble(f"load the rule {point.name}", error)
+    return tuple(OwnRule(code, function) for code, function in found.items())

@@ -1,0 +1,32 @@
+"""Rules on who acts where an owner was given the exits. Pure, given the book."""
+
+from exit_shim.book import Book, Live
+from exit_shim.policy import Standings
+from exit_shim.rules.case import Case
+
+
+def legacy_fallback(case: Case) -> str | None:
+    """A legacy module acts on a delegated symbol on which the owner has no live exit."""
+    if case.intent != "place" or case.delegated_to is None or case.standing.role not in {"legacy", "monitor"}:
+        return None
+    if any(live.target.module == case.delegated_to for live in case.beside):
+        return None
+    return f"module={case.who.module} delegated_to={case.delegated_to}"
+
+
+def is_guarded_by(book: Book, account: str | None, symbol: str, owner: str) -> bool:
+    """Whether an owner has a live protective order on a symbol; no `account` means any."""
+    return any(
+        live.is_protective and live.target.module == owner and not live.in_doubt
+        for spot in book.spots()
+        if spot.symbol == symbol and account in (None, spot.account)
+        for live in book.guarding(spot)
+    )
+
+
+def is_owners(standings: Standings, live: Live, mode: str) -> bool:
+    """Whether a live exit was placed by one who owns the stops of its symbol."""
+    module = live.target.module
+    if module is None:
+        return False
+    return standings.of(module, live.dotted, mode, live.symbol, "sl").role == "owner"

@@ -1,0 +1,245 @@
+"""What rests at the exchange and what is open there, as a client's answers tell it. Pure but for the asking.
+
+Both order stores are read: since 2025-12-09 stops are in the Algo Service's, before that among the orders.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from exit_shim.book import PROTECTIVE_TYPES, Spot, number
+from exit_shim.orders import CONDITIONAL_KINDS, closes_hedge_side, flag, upper
+
+TRAILING: Final = "TRAILING_STOP_MARKET"
+
+Question = Callable[[], Any]
+
+
+class Resting(NamedTuple):
+    """An order that waits at the exchange."""
+
+    symbol: str
+    side: str
+    position_side: str
+    type: str
+    quantity: Decimal | None
+    trigger: Decimal | None
+    close_position: bool
+    reduce_only: bool
+    is_active: bool
+    order_id: int | None = None
+    algo_id: int | None = None
+    client_order_id: str | None = None
+
+    @property
+    def can_only_reduce(self) -> bool:
+        """Whether it is an exit."""
+        return self.close_position or self.reduce_only or closes_hedge_side(self.side, self.position_side)
+
+    @property
+    def is_protective(self) -> bool:
+        """Whether it is a stop that watches the price now; a trailing one does once it is activated."""
+        return self.type in PROTECTIVE_TYPES and self.can_only_reduce and self.is_active
+
+    @property
+    def name(self) -> str:
+        """Its id, for people."""
+        return str(self.algo_id or self.order_id or self.client_order_id)
+
+    def spot(self, account: str | None) -> Spot:
+        """What it guards."""
+        return Spot(account, self.symbol, self.position_side, self.side)
+
+
+class Held(NamedTuple):
+    """An open position; `amount` is negative for a short one."""
+
+    symbol: str
+    position_side: str
+    amount: Decimal
+
+    @property
+    def exit_side(self) -> str:
+        """The side of the orders that reduce it."""
+        return "SELL" if self.amount > 0 else "BUY"
+
+    def spot(self, account: str | None) -> Spot:
+        """What an exit of it guards."""
+        return Spot(account, self.symbol, self.position_side, self.exit_side)
+
+    def is_guarded_by(self, order: Resting) -> bool:
+        """Whether an order is an exit of this position."""
+        return (order.symbol, order.position_side, order.side) == (
+            self.symbol,
+            self.position_side,
+            self.exit_side,
+        ) and order.can_only_reduce
+
+
+class Stock(NamedTuple):
+    """Positions and resting orders, as they were seen together."""
+
+    positions: tuple[Held, ...]
+    resting: tuple[Resting, ...]
+
+    def held(self, spot: Spot) -> Decimal:
+        """The size of the position that orders of `spot` reduce; 0 for none."""
+        return next(
+            (abs(held.amount) for held in self.positions if held.spot(spot.account) == spot), Decimal(0)
+        )
+
+
+class UnreadableError(ValueError):
+    """An answer that is not what the exchange would give."""
+
+
+def taking_stock(
+    client: Any, symbol: str | None = None, patience: float | None = None
+) -> Generator[Question, Any, Stock]:
+    """Yields the questions to ask, takes their answers, and returns what they say.
+
+    Of one symbol it takes three requests of weight 1, 1 and 5; of all 40, 40 and 5. With `patience`, a
+    genuine sync client waits no longer than that many seconds for each.
+
+    Raises:
+        UnreadableError: An answer is not a list of rows: a mock's, an adapter's, another product's.
+    """
+    named: dict[str, Any] = {} if symbol is None else {"symbol": symbol}
+    if patience is not None and is_genuine(client):
+        named["requests_params"] = {"timeout": patience}
+    orders = rows((yield partial(client.futures_get_open_orders, **named)))
+    listing = getattr(client, "futures_get_open_algo_orders", None)
+    algos = rows((yield partial(listing, **named))) if listing is not None else []
+    positions = rows((yield partial(client.futures_position_information, **named)))
+    return Stock(
+        tuple(held for row in positions if (held := read_position(row)).amount),
+        tuple(map(read_resting, [*orders, *algos])),
+    )
+
+
+def ask(questions: Generator[Question, Any, Stock]) -> Stock:
+    """Carry the questions out with a sync client."""
+    answer = None
+    try:
+        while True:
+            answer = questions.send(answer)()
+    except StopIteration as done:
+        stock: Stock = done.value
+        return stock
+
+
+async def ask_async(questions: Generator[Question, Any, Stock]) -> Stock:
+    """Carry the questions out with an async client."""
+    answer = None
+    try:
+        while True:
+            answer = await questions.send(answer)()
+    except StopIteration as done:
+        stock: Stock = done.value
+        return stock
+
+
+def is_genuine(client: Any) -> bool:
+    """Whether it is python-binance's, whose methods take `requests_params`."""
+    return any(kind.__module__.startswith("binance.") for kind in type(client).__mro__)
+
+
+def rows(answer: Any) -> list[Mapping[str, Any]]:
+    """The rows of a list answer."""
+    if hasattr(answer, "close") and hasattr(answer, "send"):
+        answer.close()  # a coroutine, from a method that looked sync
+    if not isinstance(answer, list) or not all(isinstance(row, Mapping) for row in answer):
+        raise UnreadableError(f"a {type(answer).__name__} is no list of rows")
+    return answer
+
+
+def read_position(row: Mapping[str, Any]) -> Held:
+    """One row of positionRisk."""
+    amount = number(row.get("positionAmt"))
+    if amount is None:
+        raise UnreadableError("a position without positionAmt")
+    return Held(upper(row.get("symbol")), upper(row.get("positionSide") or "BOTH"), amount)
+
+
+def read_resting(row: Mapping[str, Any]) -> Resting:
+    """One row of openOrders or openAlgoOrders."""
+    kind = upper(row.get("orderType") or row.get("origType") or row.get("type"))
+    trailing_waits = kind == TRAILING and row.get("isActivated") is False
+    return Resting(
+        symbol=upper(row.get("symbol")),
+        side=upper(row.get("side")),
+        position_side=upper(row.get("positionSide") or "BOTH"),
+        type=kind,
+        quantity=number(row.get("quantity") if "algoId" in row else row.get("origQty")),
+        trigger=number(row.get("triggerPrice") or row.get("stopPrice"))
+        if kind in CONDITIONAL_KINDS
+        else None,
+        close_position=flag(row.get("closePosition")),
+        reduce_only=flag(row.get("reduceOnly")),
+        is_active=not trailing_waits,
+        order_id=integer(row.get("orderId")),
+        algo_id=integer(row.get("algoId")),
+        client_order_id=text_or_none(row.get("clientOrderId") or row.get("clientAlgoId")),
+    )
+
+
+def integer(value: object) -> int | None:
+    """An id, where it is one."""
+    return value if type(value) is int else None
+
+
+def text_or_none(value: object) -> str | None:
+    """A client's id, where it is one."""
+    return value if isinstance(value, str) and value else None
+
+
+def covers(stops: list[Resting], size: Decimal) -> bool:
+    """Whether stops of one position, together, close `size` of it."""
+    if any(stop.close_position for stop in stops):
+        return True
+    return size > 0 and sum((stop.quantity or Decimal(0) for stop in stops), Decimal(0)) >= size
+
+
+def bare(stock: Stock) -> list[tuple[Held, Decimal]]:
+    """The positions that their stops do not cover whole, each with how much is bare."""
+    found = []
+    for held in stock.positions:
+        stops = [order for order in stock.resting if order.is_protective and held.is_guarded_by(order)]
+        if not covers(stops, abs(held.amount)):
+            guarded = sum((stop.quantity or Decimal(0) for stop in stops), Decimal(0))
+            found.append((held, abs(held.amount) - guarded))
+    return found
+
+
+def orphans(stock: Stock) -> list[Resting]:
+    """Exits that reduce no open position."""
+    return [
+        order
+        for order in stock.resting
+        if order.can_only_reduce and not any(held.is_guarded_by(order) for held in stock.positions)
+    ]
+
+
+def oversized_exits(stock: Stock) -> list[tuple[Held, str, Decimal]]:
+    """Positions whose exits of one type add up to more than they are: which type, and how much."""
+    found = []
+    for held in stock.positions:
+        totals: dict[str, Decimal] = {}
+        for order in stock.resting:
+            if held.is_guarded_by(order) and order.quantity and not order.close_position:
+                totals[order.type] = totals.get(order.type, Decimal(0)) + order.quantity
+        found += [(held, kind, total) for kind, total in totals.items() if total > abs(held.amount)]
+    return found
+
+
+def duplicates(stock: Stock) -> list[tuple[Held, tuple[Resting, ...]]]:
+    """Positions with more than one stop."""
+    found = []
+    for held in stock.positions:
+        stops = tuple(
+            order for order in stock.resting if order.type in PROTECTIVE_TYPES and held.is_guarded_by(order)
+        )
+        if len(stops) > 1:
+            found.append((held, stops))
+    return found

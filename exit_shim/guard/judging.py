@@ -27,6 +27,7 @@ BATCHES: Final = ("batchOrders", "orders")
 """The fields in which calls carry lists of orders."""
 
 MAX_BOOK_WORDS: Final = 8
+MAX_PLANS: Final = 20_000
 
 
 class Found(NamedTuple):
@@ -34,6 +35,21 @@ class Found(NamedTuple):
 
     reason: str
     is_enforced: bool
+
+
+class Step(NamedTuple):
+    """A rule to ask, and what its reason ends with."""
+
+    code: str
+    rule: RuleFunction
+    ending: str
+
+
+class Plan(NamedTuple):
+    """The rules for one intent on one symbol in one mode: asked before the send, and after it."""
+
+    enforced: tuple[Step, ...]
+    warning: tuple[Step, ...]
 
 
 class Guard:
@@ -61,6 +77,7 @@ class Guard:
         self.enforces = standings.enforces()
         self._rules: dict[str, RuleFunction] = {**RULES, **{rule.code: rule.function for rule in own}}
         self._on_trouble = on_trouble
+        self._plans: dict[tuple[str, str | None, Intent], Plan] = {}
 
     def judge(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
         """The verdict on an order that is about to leave: what could hold it back is looked at, no more."""
@@ -71,9 +88,12 @@ class Guard:
             )
             if not self.enforces or not self.switches.enforcing:
                 return standing.warned
+            if standing.level != "enforce" and not self._plan(submission.mode, order.symbol, intent).enforced:
+                return standing.warned
             return self._judge_placing(self._case(submission, params))
-        if intent != "cancel":
-            return ALLOWED
+        return self._judge_cancelling(submission, params) if intent == "cancel" else ALLOWED
+
+    def _judge_cancelling(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
         if self.suppressed and self._is_about_suppressed(submission.targets):
             return Verdict("suppress", (SUPPRESSED_ORDER,), answer="monitor")
         if not self.enforces or not self.switches.enforcing:
@@ -89,18 +109,35 @@ class Guard:
         if submission.intent in {"test", "query"} or submission.verdict.is_held:
             return ()
         case = self._case(submission, params)
-        enforcing = self.enforces and self.switches.enforcing
-        said = {reason.partition(" ")[0] for reason in submission.verdict.reasons}
+        plan = self._plan(case.mode, case.order.symbol, case.intent)
+        rules = plan.warning
+        if plan.enforced and not (self.enforces and self.switches.enforcing):
+            rules = (*rules, *plan.enforced)
         found = []
-        for code, rule in self._rules.items():
-            if code in said or (code in FIELD_RULES and submission.intent != "place"):
-                continue
-            level = self.standings.level(code, case.mode, case.order.symbol)
-            if level == "enforce" and enforcing:
-                continue
+        for code, rule, ending in rules:
             if (facts := self._ask(code, rule, case)) is not None:
-                found.append(f"{code} {facts}".rstrip() + (OBSERVED if level == "observe" else ""))
+                found.append(f"{code} {facts}".rstrip() + ending)
         return tuple(found)
+
+    def _plan(self, mode: str, symbol: str | None, intent: Intent) -> Plan:
+        key = (mode, symbol, intent)
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) >= MAX_PLANS:
+                self._plans.clear()
+            plan = self._plans[key] = self._make_plan(mode, symbol, intent)
+        return plan
+
+    def _make_plan(self, mode: str, symbol: str | None, intent: Intent) -> Plan:
+        enforced: list[Step] = []
+        warning: list[Step] = []
+        for code, rule in self._rules.items():
+            if code in FIELD_RULES and intent != "place":
+                continue
+            level = self.standings.level(code, mode, symbol)
+            ending = OBSERVED if level == "observe" else ""
+            (enforced if level == "enforce" else warning).append(Step(code, rule, ending))
+        return Plan(tuple(enforced), tuple(warning))
 
     def settled(self, submission: Submission, stock: Stock | None) -> Submission:
         """A submission that is to be held back, after a look at the exchange: a stop goes out where it must.
@@ -190,9 +227,7 @@ class Guard:
     def _enforced(self, case: Case) -> list[Found]:
         """What the rules say that are enforced here; those that rest on the book warn where it is unsure."""
         found = []
-        for code, rule in self._rules.items():
-            if self.standings.level(code, case.mode, case.order.symbol) != "enforce":
-                continue
+        for code, rule, _ in self._plan(case.mode, case.order.symbol, case.intent).enforced:
             if (facts := self._ask(code, rule, case)) is None:
                 continue
             reason = f"{code} {facts}".rstrip()
@@ -238,6 +273,7 @@ class Guard:
             submission.ts,
             submission.door,
             self.delegations.owner_of(order.symbol),
+            spot_of(submission.account, order),
         )
 
     def _standing_for(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from exit_shim.attribution import Attribution
-from exit_shim.book import Book, Live, Spot, spot_of
+from exit_shim.book import Book, Live, Spot
 from exit_shim.doors import Intent
 from exit_shim.orders import ExitOrder
 from exit_shim.policy import Rule, Standing, Standings
@@ -16,8 +16,11 @@ Group = Literal["order", "book", "cancel", "policy"]
 """What a rule looks at: the order's own fields; the live exits beside it; what a cancel takes; who is who."""
 
 
+NOWHERE: Final = Spot(None, None, "BOTH", None)
+
+
 class Case(NamedTuple):
-    """One order to judge; `params` are the call's own fields where they are at hand."""
+    """One order to judge; `params` are its own fields in the call, `spot` is what it guards."""
 
     intent: Intent
     order: ExitOrder
@@ -32,11 +35,7 @@ class Case(NamedTuple):
     now: int = 0
     door: str = ""
     delegated_to: str | None = None
-
-    @property
-    def spot(self) -> Spot:
-        """What the order guards."""
-        return spot_of(self.account, self.order)
+    spot: Spot = NOWHERE
 
     @property
     def beside(self) -> tuple[Live, ...]:

@@ -3,13 +3,14 @@
 import asyncio
 import inspect
 import json
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from exit_shim.doors import Asked, Door, is_coroutine_method
 from exit_shim.guard.judging import Guard, let_go, reference_to
 from exit_shim.guard.suppressed import MARK, Suppressed, is_algo_answer
-from exit_shim.records import Conclusion, Submission
+from exit_shim.records import Conclusion, Submission, Target
 from exit_shim.stock import Stock, ask, ask_async, taking_stock
 
 LOOK_S: Final = 2.0
@@ -43,7 +44,18 @@ def stand_in(submission: Submission, suppressed: Suppressed, *, routes_stops: bo
     for target in submission.targets:
         if suppressed.find(reference_to(target)) is not None:
             return suppressed.cancel(reference_to(target))
-    return {"code": "200", "msg": "success", MARK: reason}
+    if submission.intent == "cancel" and len(submission.targets) == 1:
+        return cancel_answer(submission, submission.targets[0], reason)
+    return {"code": 200, "msg": "The operation of cancel all open order is done.", MARK: reason}
+
+
+def cancel_answer(submission: Submission, target: Target, reason: str) -> dict[str, Any]:
+    """As the door would have answered a cancel of one order."""
+    if target.algo_id is not None:
+        ids: dict[str, Any] = {"algoId": target.algo_id, "clientAlgoId": target.client_order_id}
+        return {**ids, "code": "200", "msg": "success", MARK: reason}
+    ids = {"orderId": target.order_id, "clientOrderId": target.client_order_id}
+    return {**ids, "symbol": submission.order.symbol, "status": "CANCELED", MARK: reason}
 
 
 def conclusion(submission: Submission, answer: Any) -> Conclusion:
@@ -160,17 +172,20 @@ class Holding:
 
     def look(self, submissions: Sequence[Submission]) -> Stock | None:
         """What rests and is open on the symbols whose stops are to be held back; None: nothing was asked."""
-        client = self._client()
-        stocks = [ask(taking_stock(client, symbol, LOOK_S)) for symbol in self._unseen(submissions)]
+        client, stocks = self._client(), []
+        for account, symbol in self._unseen(submissions):
+            asked = time.time_ns()
+            stocks.append(ask(taking_stock(client, symbol, LOOK_S)))
+            self._guard.saw(account, symbol, stocks[-1], asked)
         return together(stocks)
 
     async def look_async(self, submissions: Sequence[Submission]) -> Stock | None:
         """The same with an async client."""
-        client = self._client()
-        stocks = [
-            await asyncio.wait_for(ask_async(taking_stock(client, symbol)), LOOK_S)
-            for symbol in self._unseen(submissions)
-        ]
+        client, stocks = self._client(), []
+        for account, symbol in self._unseen(submissions):
+            asked = time.time_ns()
+            stocks.append(await asyncio.wait_for(ask_async(taking_stock(client, symbol)), LOOK_S))
+            self._guard.saw(account, symbol, stocks[-1], asked)
         return together(stocks)
 
     def part(
@@ -223,8 +238,8 @@ class Holding:
     def _client(self) -> Any:
         return getattr(self.method, "__self__", None)
 
-    def _unseen(self, submissions: Sequence[Submission]) -> list[str | None]:
-        needed = [one.order.symbol for one in submissions if self._guard.needs_a_look(one)]
+    def _unseen(self, submissions: Sequence[Submission]) -> list[tuple[str | None, str | None]]:
+        needed = [(one.account, one.order.symbol) for one in submissions if self._guard.needs_a_look(one)]
         return list(dict.fromkeys(needed))
 
     def _count(self) -> int:

@@ -26,6 +26,8 @@ PLACES: Final[frozenset[Intent]] = frozenset({"place", "modify"})
 BATCHES: Final = ("batchOrders", "orders")
 """The fields in which calls carry lists of orders."""
 
+NO_IDS: Final = frozenset({("algo", None), ("order", None)})
+
 MAX_BOOK_WORDS: Final = 8
 MAX_PLANS: Final = 20_000
 
@@ -151,6 +153,18 @@ class Guard:
             return submission
         return let_go(submission, why)
 
+    def saw(self, account: str | None, symbol: str | None, stock: Stock, asked: int) -> None:
+        """Set the book right by what rests and is open on a symbol, as asked for at `asked` (ns)."""
+        there = {("algo", one.algo_id) for one in stock.resting} | {
+            ("order", one.order_id) for one in stock.resting
+        }
+        for spot in self.book.spots_of(account, symbol):
+            self.book.saw_size(spot, stock.held(spot))
+            for live in self.book.guarding(spot):
+                ids = {("algo", live.target.algo_id), ("order", live.target.order_id)}
+                if live.ts < asked and not live.in_doubt and there.isdisjoint(ids - NO_IDS):
+                    self.book.forget(live)
+
     def needs_a_look(self, submission: Submission) -> bool:
         """Whether only the exchange can say if a held order may be held: it may be a stop."""
         return (
@@ -183,6 +197,8 @@ class Guard:
         ]
         if not stops:
             return "no_owners_stop"
+        if not size:
+            return "no_position_yet"  # it may become any size
         if not covers(stops, max(size, wanted(order))):
             return "owners_stops_do_not_cover"
         return None

@@ -196,9 +196,23 @@ def text_or_none(value: object) -> str | None:
 
 def covers(stops: list[Resting], size: Decimal) -> bool:
     """Whether stops of one position, together, close `size` of it."""
-    if any(stop.close_position for stop in stops):
-        return True
-    return size > 0 and sum((stop.quantity or Decimal(0) for stop in stops), Decimal(0)) >= size
+    return any(stop.close_position for stop in stops) or (size > 0 and guarded(stops, size) >= size)
+
+
+def guarded(stops: list[Resting], size: Decimal) -> Decimal:
+    """How much of a position of `size` stops on a quantity close.
+
+    In hedge mode one on more than the position is refused when it fires, and closes nothing; in one-way mode
+    reduceOnly cuts it.
+    """
+    return sum(
+        (
+            stop.quantity
+            for stop in stops
+            if stop.quantity is not None and (stop.position_side == "BOTH" or stop.quantity <= size)
+        ),
+        Decimal(0),
+    )
 
 
 def bare(stock: Stock) -> list[tuple[Held, Decimal]]:
@@ -207,8 +221,7 @@ def bare(stock: Stock) -> list[tuple[Held, Decimal]]:
     for held in stock.positions:
         stops = [order for order in stock.resting if order.is_protective and held.is_guarded_by(order)]
         if not covers(stops, abs(held.amount)):
-            guarded = sum((stop.quantity or Decimal(0) for stop in stops), Decimal(0))
-            found.append((held, abs(held.amount) - guarded))
+            found.append((held, abs(held.amount) - guarded(stops, abs(held.amount))))
     return found
 
 

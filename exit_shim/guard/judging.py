@@ -1,18 +1,16 @@
 """Step three of an order's way: the policy and the book, held against one order."""
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from exit_shim.attribution import Attribution
-from exit_shim.book import Book, Live, is_protective, number, spot_of
+from exit_shim.book import Book, Live, is_protective, spot_of
 from exit_shim.doors import Door, Intent, Reference
 from exit_shim.guard.delegations import Delegations
 from exit_shim.guard.suppressed import Suppressed
 from exit_shim.guard.switches import Switches
-from exit_shim.orders import ExitOrder
 from exit_shim.policy import ALLOWED, Standing, Standings, Verdict
 from exit_shim.policy.codes import FOREIGN_CANCEL, PROTECTIVE_OVERRIDE, STRIPPED, SUPPRESSED_ORDER
 from exit_shim.policy.verdicts import OBSERVED
@@ -199,7 +197,7 @@ class Guard:
             return "no_owners_stop"
         if not size:
             return "no_position_yet"  # it may become any size
-        if not covers(stops, max(size, wanted(order))):
+        if not covers(stops, size):
             return "owners_stops_do_not_cover"
         return None
 
@@ -343,8 +341,3 @@ def let_go(submission: Submission, why: str) -> Submission:
 def reasons_only(found: list[Found]) -> Verdict:
     """Nothing is held back: what was found is warned of."""
     return Verdict("warn", tuple(one.reason for one in found)) if found else ALLOWED
-
-
-def wanted(order: ExitOrder) -> Decimal:
-    """How much an exit would guard; 0 for all of the position."""
-    return (None if order.close_position else number(order.quantity)) or Decimal(0)

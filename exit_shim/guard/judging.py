@@ -182,7 +182,7 @@ class Guard:
             return None
         if stock is None:
             return "the_exchange_could_not_be_asked"
-        order, spot = submission.order, spot_of(submission.account, submission.order)
+        spot = spot_of(submission.account, submission.order)
         size = stock.held(spot)
         stops = [
             resting

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from exit_shim.doors import Door
     from exit_shim.errors import ExitOrderDenied
     from exit_shim.explicit import (
+        delegate,
         get_exit_mode,
         get_exit_order_metrics,
         is_exit_brain_mode,
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
         submit_exit_order,
     )
     from exit_shim.installation import install, uninstall
-    from exit_shim.policy import Roles
+    from exit_shim.policy import Policy, PolicyError, Roles
     from exit_shim.proxy import unwrap
+    from exit_shim.rules import Case, rule
     from exit_shim.shim import ExitShim, wrap
     from exit_shim.sinks import Sink
 else:
@@ -33,6 +35,7 @@ else:
             "doors": ("Door",),
             "errors": ("ExitOrderDenied",),
             "explicit": (
+                "delegate",
                 "get_exit_mode",
                 "get_exit_order_metrics",
                 "is_exit_brain_mode",
@@ -41,27 +44,33 @@ else:
                 "submit_exit_order",
             ),
             "installation": ("install", "uninstall"),
-            "policy": ("Roles",),
+            "policy": ("Policy", "PolicyError", "Roles"),
             "proxy": ("unwrap",),
+            "rules": ("Case", "rule"),
             "shim": ("ExitShim", "wrap"),
             "sinks": ("Sink",),
         },
     )
 
 __all__ = [
+    "Case",
     "Door",
     "ExitOrderDenied",
     "ExitShim",
+    "Policy",
+    "PolicyError",
     "Roles",
     "Sink",
     "attributed",
     "carry",
+    "delegate",
     "get_exit_mode",
     "get_exit_order_metrics",
     "install",
     "is_exit_brain_mode",
     "is_legacy_exit_mode",
     "log_exit_metrics_summary",
+    "rule",
     "submit_exit_order",
     "uninstall",
     "unwrap",

@@ -86,8 +86,9 @@ class Book(Locked):
         self._placed: OrderedDict[tuple[Spot, str, str | None], deque[int]] = OrderedDict()
         self._stops: OrderedDict[Spot, LastStop] = OrderedDict()
         self._sizes: dict[Spot, tuple[Decimal, int]] = {}
+        self._stripped: dict[Spot, float] = {}
         self._doubts: set[tuple[str | None, str | None]] = set()
-        self.catch_up: Callable[[], None] | None = None
+        self.catch_up: Callable[[str | None, Reference | None], None] | None = None
         """Takes up, now, what other processes did; set where an unknown order could be denied for it."""
         self.is_behind = False
         """While what other processes and earlier runs did is not taken up yet."""
@@ -103,12 +104,15 @@ class Book(Locked):
             self._add(submission, conclusion)
         elif submission.intent == "cancel":
             self._remove(submission)
+        elif order.kind == "close":  # the position may be gone, and nothing has to follow
+            with self._lock:
+                self._stripped.pop(spot_of(submission.account, order), None)
 
     def find(self, account: str | None, reference: Reference) -> Target | None:
         """The order behind an id, if its placing is known."""
         live = self.find_live(account, reference)
         if live is None and self.catch_up is not None:
-            self.catch_up()
+            self.catch_up(account, reference)
             live = self.find_live(account, reference)
         return None if live is None else live.target
 
@@ -123,7 +127,7 @@ class Book(Locked):
     def all_of(self, account: str | None, symbol: str | None, store: Store) -> tuple[Target, ...]:
         """The live exits that a cancel-all takes away, oldest first."""
         if self.catch_up is not None:
-            self.catch_up()
+            self.catch_up(account, None)
         with self._lock:
             found = [
                 live
@@ -168,6 +172,17 @@ class Book(Locked):
         """Take note of a position's size."""
         with self._lock:
             self._sizes[spot] = (size, time.time_ns())
+
+    def stripped(self) -> list[tuple[Spot, float]]:
+        """The positions a stop of which was cancelled, and when, on the monotonic clock."""
+        with self._lock:
+            return list(self._stripped.items())
+
+    def still_stripped(self, spot: Spot) -> bool:
+        """Whether a position has no live stop since; it is not asked about again."""
+        with self._lock:
+            self._stripped.pop(spot, None)
+            return not any(live.is_protective for live in self._at.get(spot, {}).values())
 
     def settle(self, account: str | None, symbol: str | None) -> None:
         """What was in doubt on a symbol is no more: both stores were read."""
@@ -222,6 +237,8 @@ class Book(Locked):
         track = (live.spot, live.target.kind, live.target.module)
         self._placed.setdefault(track, deque(maxlen=MAX_PLACEMENTS)).append(live.ts)
         self._placed.move_to_end(track)
+        if live.is_protective:
+            self._stripped.pop(live.spot, None)
         if live.is_protective and live.trigger is not None:
             self._stops[live.spot] = LastStop(live.trigger, live.target.module, live.ts)
             self._stops.move_to_end(live.spot)
@@ -236,6 +253,8 @@ class Book(Locked):
                 for key in keys(submission.account, target):
                     if (live := self._live.get(key)) is not None:
                         self._drop(live)
+                        if live.is_protective and len(self._stripped) < MAX_TRACKS:
+                            self._stripped.setdefault(live.spot, time.monotonic())
 
     def _drop(self, live: Live) -> None:
         for key in keys(live.account, live.target):

@@ -32,6 +32,18 @@ async def submit_exit_order(
     return await default_shim().submit(module_name, symbol, order_params, order_kind, client, explanation)
 
 
+def delegate(symbol: str, *, to: str, within: float = 30.0) -> None:
+    """Give the exits of a symbol to an owner, on the process-wide shim.
+
+    Where no protective order of the owner is live `within` seconds from now, that is DELEGATION_GAP; where a
+    legacy module acts on the symbol while the owner has none, LEGACY_FALLBACK.
+
+    Raises:
+        ValueError: `to` names nobody, or `within` is not above zero.
+    """
+    default_shim().delegate(symbol, to=to, within=within)
+
+
 def get_exit_order_metrics() -> ExitOrderMetrics:
     """The counts of the process-wide shim; `get_summary()` has them as a dict."""
     return default_shim().metrics

@@ -90,6 +90,26 @@ class Lost(msgspec.Struct, frozen=True):
     events: int
 
 
+class Switch(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A switch that somebody turned while bots run: an event `mode`.
+
+    `mode` is the new mode, "" for back to what environment and code say; `enforce` whether the policy may
+    hold orders back. What is None stays as it was.
+    """
+
+    by: str
+    mode: str | None = None
+    enforce: Literal["on", "off"] | None = None
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the guard found about no single order, such as a stop that did not come: an event `finding`."""
+
+    reason: str
+    symbol: str | None = None
+    account: str | None = None
+
+
 class Failure(msgspec.Struct, frozen=True):
     """A failure of the shim's own: in which step, and what it said."""
 

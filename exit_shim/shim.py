@@ -19,14 +19,16 @@ from exit_shim.doors import DOOR_NAMES, Asked, Door, is_coroutine_method
 from exit_shim.frames import Site
 from exit_shim.gateway import Gateway
 from exit_shim.guard import Guard
+from exit_shim.guard.watching import Watcher, who
 from exit_shim.journal import Journal, Sync, default_path
-from exit_shim.logs import GATEWAY, METRICS, MODE, logger
+from exit_shim.logs import GATEWAY, GUARD, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.policy import Policy, Roles, Standings, check, find_policy, of_roles, read_policy
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
+from exit_shim.records import Finding, Switch
 from exit_shim.rules import own_codes, own_rules
 from exit_shim.sinks import Sink
-from exit_shim.sinks.log import LogSink
+from exit_shim.sinks.log import LogSink, guard_text
 from exit_shim.sinks.metrics import ExitOrderMetrics
 from exit_shim.troubles import Troubles
 
@@ -104,12 +106,14 @@ class ExitShim:
                 about_run={"account": account, "configuration": digest(self.roles, self.policy, mode)},
             )
         )
+        self.watcher = Watcher(self.guard, self.journal, self._found, self.troubles.note)
+        self.guard.refresh = self.watcher.refresh
         self.gateway = Gateway(
             roles=self.roles,
             guard=self.guard,
             current_mode=self.mode,
             journal=self.journal,
-            sinks=[self.metrics, *([LogSink()] if sinks is None else sinks)],
+            sinks=[self.watcher, self.metrics, *([LogSink()] if sinks is None else sinks)],
             account=account,
             troubles=self.troubles,
         )
@@ -122,8 +126,7 @@ class ExitShim:
             own: Any = client
             if own._self_gateway is self.gateway:  # noqa: SLF001
                 return client
-        if self.journal is not None:
-            self.journal.open()
+        self.begin()
         proxy: Any = proxy_class((*own_doors(client), *doors))(unwrap(client), self.gateway)
         return proxy  # type: ignore[no-any-return]
 
@@ -134,6 +137,46 @@ class ExitShim:
         from exit_shim.installation import install  # noqa: PLC0415 - it rests on this module
 
         return install(shim=self, threads=threads, doors=doors)
+
+    def begin(self) -> None:
+        """Open the journal, take the switches as it has them, and follow it; `wrap` and `install` do this."""
+        if self.journal is not None:
+            self.journal.open()
+            with self._unhurt("read the switches"):
+                self.watcher.begin()
+            self.watcher.run()
+
+    def delegate(self, symbol: str, *, to: str, within: float = 30.0) -> None:
+        """Give the exits of a symbol to an owner. See `exit_shim.delegate`."""
+        if not to.strip() or within <= 0:
+            raise ValueError(
+                f"delegate({symbol!r}, to={to!r}, within={within!r}): `to` must name a module, and `within` "
+                "be seconds above zero"
+            )
+        self.guard.delegations.give(symbol, to, within)
+        self.watcher.run()
+
+    def take_back(self, symbol: str) -> None:
+        """Undo `delegate`."""
+        self.guard.delegations.take_back(symbol)
+
+    def switch(self, *, mode: str | None = None, enforce: bool | None = None, by: str | None = None) -> None:
+        """Change the mode, or whether the policy may hold orders back, in every process of this journal.
+
+        Args:
+            mode: One of the policy's modes; "" for what environment and code say. None: as it is.
+            enforce: False switches all enforcement off. None: as it is.
+            by: Who does it, for the record. None: the user that this process runs as.
+
+        Raises:
+            ValueError: `mode` is not one of the policy's.
+        """
+        if mode and mode not in self.guard.standings.modes:
+            known = ", ".join(self.guard.standings.modes)
+            raise ValueError(f"mode={mode!r} is no mode; it must be one of {known}, or ''")
+        self.watcher.switch(
+            Switch(by=by or who(), mode=mode, enforce=None if enforce is None else "on" if enforce else "off")
+        )
 
     def mode(self) -> str:
         """The mode in force now: by a switch, code, EXIT_MODE or the policy; problems are logged once."""
@@ -199,8 +242,14 @@ class ExitShim:
 
     def close(self) -> None:
         """Flush and let go of the journal; a later order opens it again."""
+        self.watcher.stop()
         if self.journal is not None:
             self.journal.close()
+
+    def _found(self, finding: Finding) -> None:
+        self._warn(f"{GUARD} {guard_text(finding.reason)} reason={finding.reason} symbol={finding.symbol}")
+        if self.journal is not None:
+            self.journal.note("finding", finding)
 
     def _hold_against(self, symbol: str, order_params: Mapping[str, Any]) -> None:
         with self._unhurt("compare the symbols of a submission"):

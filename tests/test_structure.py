@@ -29,6 +29,7 @@ MAY_IMPORT = {
         "book",
         "doors",
         "errors",
+        "journal",
         "locks",
         "orders",
         "policy",

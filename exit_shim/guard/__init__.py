@@ -2,6 +2,6 @@
 
 from exit_shim.guard.holding import Held, Holding, answer_query
 from exit_shim.guard.judging import Guard, let_go
-from exit_shim.guard.switches import Switch, Switches
+from exit_shim.guard.switches import Switches
 
-__all__ = ["Guard", "Held", "Holding", "Switch", "Switches", "answer_query", "let_go"]
+__all__ = ["Guard", "Held", "Holding", "Switches", "answer_query", "let_go"]

@@ -192,6 +192,7 @@ class Holding:
         self, submissions: Sequence[Submission], stock: Stock | None
     ) -> tuple[list[Submission], list[Held]]:
         """The orders that go out, and those that do not."""
+        self._guard.refresh()
         settled = [self._guard.settled(submission, stock) for submission in submissions]
         goes = [submission for submission in settled if not submission.verdict.is_held]
         stays = [submission for submission in settled if submission.verdict.is_held]

@@ -75,6 +75,8 @@ class Guard:
         self.suppressed = Suppressed()
         self.delegations = Delegations(standings.policy.delegate)
         self.enforces = standings.enforces()
+        self.refresh: Callable[[], None] = lambda: None
+        """Looks at the switches; called before an order is held back."""
         self._rules: dict[str, RuleFunction] = {**RULES, **{rule.code: rule.function for rule in own}}
         self._on_trouble = on_trouble
         self._plans: dict[tuple[str, str | None, Intent], Plan] = {}
@@ -146,6 +148,11 @@ class Guard:
             submission: With a verdict that holds it.
             stock: What rests and is open on its symbol; None: that could not be seen.
         """
+        if not self.switches.enforcing and submission.verdict.reasons != (SUPPRESSED_ORDER,):
+            return msgspec.structs.replace(
+                submission,
+                verdict=msgspec.structs.replace(submission.verdict, action="warn", answer=None),
+            )
         why = self.why_it_must_go(submission, stock)
         if why is None:
             return submission

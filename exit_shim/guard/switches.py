@@ -1,20 +1,6 @@
 """What can be changed while the bot runs. Read on the order path as two attributes; set elsewhere."""
 
-from typing import Literal
-
-import msgspec
-
-
-class Switch(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A switch that somebody turned: an event `mode` of the journal.
-
-    `mode` is the new mode, "" for back to what environment and code say; `enforce` whether the policy may
-    hold orders back. What is None stays as it was.
-    """
-
-    by: str
-    mode: str | None = None
-    enforce: Literal["on", "off"] | None = None
+from exit_shim.records import Switch
 
 
 class Switches:

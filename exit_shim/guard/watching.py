@@ -1,0 +1,284 @@
+"""Off the order path: switches, what other processes do, and what should have happened by now."""
+
+import contextlib
+import getpass
+import os
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from exit_shim.book import Book, Spot
+from exit_shim.doors import Reference
+from exit_shim.guard.judging import Guard
+from exit_shim.journal import Journal, JournalError, read_records
+from exit_shim.journal.following import Follower, News
+from exit_shim.policy.codes import STRIPPED
+from exit_shim.records import Conclusion, Finding, Outcome, Record, Resolution, Submission, Switch
+
+POLL_S: Final = 0.25
+"""How often the journal is looked at: a switch reaches every process well within a second."""
+
+FRESH_S: Final = 1.0
+"""Before an order is held back, the switches have been looked at no longer ago than this."""
+
+TAKEN_UP_NS: Final = 24 * 3600 * 1_000_000_000
+"""How far back the book is taken up at the start; older orders are looked up by their ids when asked for."""
+
+MAX_PENDING: Final = 10_000
+STRIPPED_WITHIN_S: Final = 5.0
+
+
+def off_file(journal: Path) -> Path:
+    """The file whose being there switches enforcement off, whatever else the journal says."""
+    return journal.with_name(f"{journal.name}.enforce-off")
+
+
+class Watcher:
+    """Keeps a guard up to date from a thread of its own, which starts with the first order.
+
+    Args:
+        guard: Whose switches and book to keep.
+        journal: What to follow; None: only time is watched.
+        on_finding: Told of what is found without an order.
+        on_trouble: Told of what fails in the thread; it goes on.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        journal: Journal | None,
+        on_finding: Callable[[Finding], None],
+        on_trouble: Callable[[str, Exception], None],
+    ) -> None:
+        self._guard = guard
+        self._journal = journal
+        self._on_finding = on_finding
+        self._on_trouble = on_trouble
+        self._follower = None if journal is None else Follower(journal.path)
+        self._pending: OrderedDict[tuple[str, int], Submission] = OrderedDict()
+        self._bare: dict[Spot, float] = {}
+        self._begun = False
+        self._looked = 0.0
+        self._start_anew()
+        _watchers.add(self)
+        guard.book.is_behind = journal is not None
+        if guard.enforces:
+            guard.book.catch_up = self.catch_up
+
+    def _start_anew(self) -> None:
+        self._lock = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._stopped = threading.Event()
+
+    def begin(self) -> None:
+        """Take the switches as the journal has them; the book follows with the thread."""
+        with self._lock:
+            if self._begun or self._follower is None:
+                return
+            self._see_off_file()
+            with contextlib.suppress(JournalError):  # the journal itself says what is wrong with it
+                for body in self._follower.begin():
+                    self._turn(body)
+                self._begun = True
+
+    def run(self) -> None:
+        """Have the thread run, if it does not."""
+        if self._thread is None:
+            with (
+                self._lock,
+                contextlib.suppress(RuntimeError),
+            ):  # no more threads: what is denied looks itself
+                if self._thread is None:
+                    thread = threading.Thread(
+                        target=_watch, args=(weakref.ref(self),), name="exit-shim-guard", daemon=True
+                    )
+                    thread.start()
+                    self._thread = thread
+
+    def emit(self, record: Record) -> None:  # noqa: ARG002 - a sink
+        """An order was concluded: from now on there is something to watch, after a fork too."""
+        if self._thread is None:
+            self.run()
+
+    def stop(self) -> None:
+        """End the thread; a later order has another one run."""
+        self._stopped.set()
+        self._thread, self._stopped = None, threading.Event()
+
+    def switch(self, switch: Switch) -> None:
+        """Turn a switch here, and by way of the journal everywhere."""
+        if self._journal is not None:
+            turn(self._journal, switch)
+            self._see_off_file()
+        self._guard.switches.turn(switch)
+
+    def refresh(self) -> None:
+        """Look at the switches, if nobody did of late: nothing is denied on an old word."""
+        if time.monotonic() - self._looked > FRESH_S:
+            self.look()
+
+    def look(self) -> None:
+        """Take in what is new."""
+        with self._lock:
+            self.begin()
+            self._looked = time.monotonic()
+            self._see_off_file()
+            if self._follower is not None and self._journal is not None and self._begun:
+                with contextlib.suppress(JournalError):
+                    for news in self._follower.news(self._journal.run_id):
+                        self._take(news)
+
+    def look_back(self) -> None:
+        """Take up the orders of earlier runs, and of others that run."""
+        if self._journal is None:
+            return
+        since = time.time_ns() - TAKEN_UP_NS
+        with contextlib.suppress(JournalError):
+            take_up(self._guard.book, read_records(self._journal.path, since_ns=since), self._journal.run_id)
+
+    def catch_up(self, account: str | None, reference: Reference | None) -> None:
+        """What the book lacks of an order that is asked about: news, and then the journal's index."""
+        self.look()
+        if reference is None or self._journal is None:
+            return
+        if self._guard.book.find_live(account, reference) is not None:
+            return
+        name = reference.algo_id or reference.order_id or reference.client_order_id
+        if name is None or (isinstance(name, int) and name < 0):
+            return
+        with contextlib.suppress(JournalError):
+            take_up(self._guard.book, read_records(self._journal.path, named=str(name)), self._journal.run_id)
+
+    def check_time(self) -> None:
+        """Say what should have happened by now and has not: each once."""
+        book, now = self._guard.book, time.monotonic()
+        for symbol, reason in self._guard.delegations.gaps(book):
+            self._on_finding(Finding(reason, symbol))
+        within = self._guard.standings.rule(STRIPPED).within_s or STRIPPED_WITHIN_S
+        for spot, since in book.stripped():
+            if now - since >= within and book.still_stripped(spot):
+                reason = f"{STRIPPED} position_side={spot.position_side} side={spot.side} within_s={within:g}"
+                self._on_finding(Finding(reason, spot.symbol, spot.account))
+
+    def tick(self) -> None:
+        """One round of the thread."""
+        try:
+            self.look()
+            if self._guard.book.is_behind and (self._begun or self._journal is None):
+                self.look_back()
+                self._guard.book.is_behind = False
+            self.check_time()
+        except Exception as error:  # noqa: BLE001 - this thread must outlive whatever it meets
+            self._on_trouble("watch the journal", error)
+
+    def _see_off_file(self) -> None:
+        if self._journal is not None:
+            self._guard.switches.force_off(off_file(self._journal.path).exists())
+
+    def _turn(self, body: str) -> None:
+        with contextlib.suppress(msgspec.DecodeError):  # a later release's
+            switch = msgspec.json.decode(body, type=Switch)
+            if switch.mode and switch.mode not in self._guard.standings.modes:
+                self._on_finding(Finding(f"UNKNOWN_MODE mode={switch.mode} by={switch.by}"))
+                switch = msgspec.structs.replace(switch, mode=None)
+            self._guard.switches.turn(switch)
+
+    def _take(self, news: News) -> None:
+        if news.event == "mode":
+            self._turn(news.body)
+            return
+        with contextlib.suppress(msgspec.DecodeError):
+            if news.event == "intent":
+                self._pending[news.run_id, news.seq] = msgspec.json.decode(news.body, type=Submission)
+                while len(self._pending) > MAX_PENDING:
+                    self._pending.popitem(last=False)
+                return
+            run_id, _, seq = (news.about or "").rpartition(":")
+            key = (run_id or news.run_id, int(seq)) if seq.isdigit() else None
+            submission = None if key is None else self._pending.get(key)
+            if key is None or submission is None:
+                return
+            conclusion = concluded(news)
+            if conclusion.outcome != "unknown":
+                del self._pending[key]
+            self._guard.book.note(submission, conclusion)
+
+
+def turn(journal: Journal, switch: Switch) -> bool:
+    """Turn a switch in every process of a journal; False where nothing of it could be written.
+
+    `off` is a file beside the journal first: it works where the journal takes nothing.
+    """
+    done = False
+    path = off_file(journal.path)
+    with contextlib.suppress(OSError):
+        if switch.enforce == "off":
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            done = True
+        elif switch.enforce == "on":
+            path.unlink(missing_ok=True)
+    journal.note("mode", switch)
+    return journal.flush() or done
+
+
+def who() -> str:
+    """The user that this process runs as, and its number."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = str(getattr(os, "getuid", lambda: "unknown")())
+    return f"{name} (pid {os.getpid()})"
+
+
+def concluded(news: News) -> Conclusion:
+    """What an outcome or a resolution says, as an outcome."""
+    if news.event == "outcome":
+        return msgspec.json.decode(news.body, type=Conclusion)
+    return resolved(msgspec.json.decode(news.body, type=Resolution))
+
+
+def resolved(found: Resolution) -> Conclusion:
+    """What was proved later of an order, as an outcome; one that has ended does not rest."""
+    ended = found.status in {"FILLED", "CANCELED", "EXPIRED", "FINISHED", "REJECTED"}
+    outcome: Outcome = "accepted" if found.outcome == "accepted" and not ended else "rejected"
+    return Conclusion(outcome, found.order_id, found.algo_id, found.client_order_id)
+
+
+def take_up(book: Book, records: Iterable[Record], own_run: str) -> None:
+    """Let a book learn from records of other runs, oldest first."""
+    for record in records:
+        if record.run_id == own_run:
+            continue
+        if record.resolution is not None:
+            book.note(record.submission, resolved(record.resolution))
+        elif record.conclusion is not None:
+            book.note(record.submission, record.conclusion)
+
+
+_watchers: weakref.WeakSet[Watcher] = weakref.WeakSet()
+
+
+def _watch(watched: "weakref.ref[Watcher]") -> None:
+    """The thread; it is not what keeps a watcher alive."""
+    while (watcher := watched()) is not None:
+        watcher.tick()
+        stopped = watcher._stopped  # noqa: SLF001 - the module's own class
+        del watcher
+        if stopped.wait(POLL_S):
+            return
+
+
+def _after_fork_in_child() -> None:
+    for watcher in list(_watchers):
+        watcher._start_anew()  # noqa: SLF001 - the module's own class
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

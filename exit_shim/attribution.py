@@ -29,7 +29,8 @@ class Attribution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 
     `module` is the short name for people (`position_monitor`), `dotted_module` the importable one;
     `function`, `file` and `line` are the place that asked. `via` names the executors and layers passed on
-    the way, `chain` the frames that the name was chosen from, at most 16; both nearest to the client first.
+    the way, `chain` the frames up to the one that the name was chosen from, at most 16; both nearest to the
+    client first.
     """
 
     module: str
@@ -144,8 +145,14 @@ def running_in() -> object:
         return None
 
 
-def attribute(finder: SiteFinder, frame: Frame | None, bound_at: Site | None) -> Attribution:
-    """Name who asked: by the context variable, the call's stack, what was carried along, or the fetch."""
+def attribute(
+    finder: SiteFinder, frame: Frame | None, bound_at: Site | None
+) -> tuple[Attribution, Frame | None]:
+    """Name who asked: by the context variable, the call's stack, what was carried along, or the fetch.
+
+    Returns:
+        The name and its evidence, and the frame that asked where it is still there to look outwards from.
+    """
     found, at = finder.nearest(frame)
     passed = found.passed
     evidence: Evidence = "stack"
@@ -171,13 +178,11 @@ def attribute(finder: SiteFinder, frame: Frame | None, bound_at: Site | None) ->
     if code is None or found.known is None:
         return Attribution(
             module=module, evidence=evidence, via=via, chain=tuple(chain), explanation=explanation
-        )
+        ), None
     function = qualname(code)
     function = function if function.isascii() else plain_text(function)
     chain.append(Step(found.known.label, "chosen", function, found.line))
-    if at is not None:
-        finder.outer(at, chain)
-    return Attribution(
+    who = Attribution(
         module=module,
         evidence=evidence,
         dotted_module=plain_text(found.dotted),
@@ -188,3 +193,4 @@ def attribute(finder: SiteFinder, frame: Frame | None, bound_at: Site | None) ->
         chain=tuple(chain),
         explanation=explanation,
     )
+    return who, at

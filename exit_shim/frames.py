@@ -225,12 +225,13 @@ class SiteFinder:
             frame = frame.f_back
         return _new(Site, (None, "", None, 0, tuple(passed))), None
 
-    def outer(self, frame: Frame, chain: list[Step]) -> None:
-        """Put the bot's own frames outside `frame` into `chain`, nearest first, as far as there is room."""
+    def outer(self, frame: Frame, room: int) -> tuple[Step, ...]:
+        """The bot's own frames outside `frame`, nearest first, at most `room`."""
         known = self._known
+        chain: list[Step] = []
         at = frame.f_back
         for _ in range(FRAMES):
-            if at is None:
+            if at is None or len(chain) >= room:
                 break
             code = at.f_code
             try:
@@ -243,11 +244,10 @@ class SiteFinder:
                     function = qualname(code)
                     function = function if function.isascii() else plain_text(function)
                     chain.append(Step(own[2], "outer", function, at.f_lineno))
-                    if len(chain) >= CHAIN:
-                        break
                 elif part == "loop" and not waits_for_this_task(at):
                     break
             at = at.f_back
+        return tuple(chain)
 
     def _decide(self, filename: str, frame: Frame) -> Known | None:
         names = frame.f_globals

@@ -17,7 +17,7 @@ from exit_shim.accounts import account_label
 from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribute, declared
 from exit_shim.book import Book
 from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
-from exit_shim.frames import Frame, Site, SiteFinder
+from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
 from exit_shim.journal import Journal
 from exit_shim.layers import Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind
@@ -32,7 +32,10 @@ from exit_shim.troubles import Troubles
 UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
 OTHER: Final[Kind | None] = "other_exit"
 NO_SECRETS: Final[tuple[str, ...]] = ()
-NOBODY: Final = Attribution(module=UNKNOWN_MODULE, evidence="unknown")
+NOBODY: Final[tuple[Attribution, Frame | None]] = (
+    Attribution(module=UNKNOWN_MODULE, evidence="unknown"),
+    None,
+)
 UNANSWERED: Final = Answer("unknown", error_message="the answer is shorter than the batch")
 
 
@@ -40,10 +43,10 @@ class Passage:
     """The exits of one call on their way out: what each is, its `seq` once journalled (0 before), the clock.
 
     `presend` and `total` are nanoseconds; `restart` is for a coroutine, whose clock stands still between
-    its making and its first step.
+    its making and its first step. `asking` is the frame that asked, for as long as it is there for certain.
     """
 
-    __slots__ = ("client", "layer", "params", "presend", "seqs", "started", "submissions")
+    __slots__ = ("asking", "chain", "client", "layer", "params", "presend", "seqs", "started", "submissions")
 
     def __init__(
         self,
@@ -59,7 +62,16 @@ class Passage:
         self.params = params
         self.started = started
         self.presend = 0
+        self.asking: Frame | None = None
+        self.chain: tuple[Step, ...] = ()
         self.seqs: list[int] = [0] * len(submissions)
+
+    def look_outwards(self, finder: SiteFinder) -> None:
+        """Note what led to the frame that asked, and let go of it."""
+        asking, self.asking = self.asking, None
+        if asking is not None:
+            room = CHAIN - len(self.submissions[0].attribution.chain)
+            self.chain = finder.outer(asking, room)
 
     def pause(self) -> None:
         """Take the time that the shim has spent so far."""
@@ -164,6 +176,7 @@ class Gateway:
         if passage is None:
             return method(*args, **kwargs)
         if is_async:
+            self._look_outwards(passage)
             return self._named(self._send_async(passage, method, args, kwargs), method)
         return self._send(passage, method, args, kwargs)
 
@@ -184,7 +197,7 @@ class Gateway:
         layer, outer = Layer(door.intent, [item.order for item in items]), within.get()
         if outer is not None and outer.meets(layer):
             return Passage((), layer, client, params, started)
-        who = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
+        who, asking = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
         mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()
         passage = Passage(
             [
@@ -209,6 +222,7 @@ class Gateway:
             params,
             started,
         )
+        passage.asking = asking
         passage.pause()
         return passage
 
@@ -227,10 +241,12 @@ class Gateway:
         try:
             result = method(*args, **kwargs)
         except BaseException as error:
+            self._look_outwards(passage)
             self._conclude_failure(passage, error)
             raise
         finally:
             within.set(outer)
+        self._look_outwards(passage)
         if type(result) is CoroutineType:  # a plain function around an async client
             return self._named(self._follow(passage, result), method)
         if issubclass(type(result), asyncio.Future):  # not isinstance: a lazy object's `__class__` acts
@@ -238,6 +254,11 @@ class Gateway:
             return result
         self._conclude_result(passage, result)
         return result
+
+    def _look_outwards(self, passage: Passage) -> None:
+        """What else is to be known of the stack, while it is there and the order is no longer waiting."""
+        if passage.asking is not None:
+            self._or(None, "look behind who asked", passage.look_outwards, self.finder)
 
     async def _send_async(
         self,
@@ -294,7 +315,7 @@ class Gateway:
             presend, total = passage.presend / 1000, passage.total() / 1000
             journal = self._journal
             for seq, submission, answer in zip(passage.seqs, passage.submissions, found, strict=True):
-                conclusion = Conclusion(*answer, presend_us=presend, total_us=total)
+                conclusion = Conclusion(*answer, presend_us=presend, total_us=total, chain=passage.chain)
                 if journal is not None and seq:
                     self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
                 self._or(None, "keep the book", self._book.note, submission, conclusion)

@@ -448,7 +448,7 @@ def test_a_bot_among_the_installed_packages(tmp_path):
         "traders": "site-packages",
     }.items():
         names = {"__name__": name, "sys": sys, "finder": finder, "attribute": attribute}
-        text = "who = attribute(finder, sys._getframe(), None)"
+        text = "who, _ = attribute(finder, sys._getframe(), None)"
         exec(compile(text, str(tmp_path / folder / f"{name}.py"), "exec"), names)
         found[name] = names["who"].module
     assert found == {

@@ -72,7 +72,8 @@ def test_a_run_that_uses_no_fixture_imports_next_to_nothing(pytester):
             own = {name for name in sys.modules if name.startswith("exit_shim")}
             assert own <= {
                 "exit_shim", "exit_shim._lazy", "exit_shim.testing", "exit_shim.testing.plugin",
-                "exit_shim.testing.kit", "exit_shim.testing.kit.fixtures",
+                "exit_shim.testing.kit", "exit_shim.testing.kit.fixtures", "exit_shim.dispatch",
+                "exit_shim.locks",
             }
         """
     )

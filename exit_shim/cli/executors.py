@@ -51,18 +51,18 @@ def probable_executors(records: Iterable[Record]) -> list[Suggestion]:
     acting: set[str] = set()
     starts: set[str] = set()
     for record in records:
-        who = record.submission.attribution
-        starts.update(step.module for step in who.chain if step.function == "<module>")
-        at = next((place for place, step in enumerate(who.chain) if step.part == "chosen"), None)
+        who, chain = record.submission.attribution, record.chain
+        starts.update(step.module for step in chain if step.function == "<module>")
+        at = next((place for place, step in enumerate(chain) if step.part == "chosen"), None)
         if at is None:
             continue
-        module = who.chain[at].module
+        module = chain[at].module
         acting.add(module)
         if who.evidence in {
             "stack",
             "carried",
         }:  # what led to a fetch is not recorded; what is declared is told
-            seen.setdefault(module, Seen(who.module)).add(module, who.chain[at + 1 :])
+            seen.setdefault(module, Seen(who.module)).add(module, chain[at + 1 :])
     return [
         Suggestion(found.name, tuple(sorted({step.module for step in found.calls})))
         for module, found in sorted(seen.items())

@@ -160,7 +160,7 @@ def attribute(
         found, at = finder.nearest(handed_on.here())
         passed, evidence = (*passed, *found.passed), "carried"
     if found.known is None and bound_at is not None:
-        found, evidence = bound_at, "bind"
+        found, evidence = bound_at.with_line(), "bind"
         passed = (*passed, *found.passed)
     said = declared.get()
     if said is not None:

@@ -113,7 +113,8 @@ class Passed(NamedTuple):
 class Site(NamedTuple):
     """The place in the bot's own code that asked; `known` is None where no frame was the bot's.
 
-    `passed` holds the frames between it and the client, nearest to the client first.
+    `passed` holds the frames between it and the client, nearest to the client first. Which line an
+    `instruction` stands in is looked up when somebody asks: a fetch's place is hardly ever needed.
     """
 
     known: Known | None
@@ -121,6 +122,14 @@ class Site(NamedTuple):
     code: CodeType | None
     line: int
     passed: tuple[Passed, ...]
+    instruction: int | None = None
+
+    def with_line(self) -> "Site":
+        """The same, its line looked up."""
+        if self.code is None or self.instruction is None:
+            return self
+        lines = (line for start, end, line in self.code.co_lines() if start <= self.instruction < end)
+        return self._replace(line=next(lines, None) or self.code.co_firstlineno, instruction=None)
 
 
 class CodeOf(NamedTuple):
@@ -136,7 +145,7 @@ def portable(site: Site | None) -> Site | None:
     if site is None:
         return None
     passed = tuple(frame._replace(code=_code_of(frame.code)) for frame in site.passed)
-    return site._replace(code=site.code and _code_of(site.code), passed=passed)
+    return site.with_line()._replace(code=site.code and _code_of(site.code), passed=passed)
 
 
 def _code_of(code: Any) -> Any:
@@ -193,9 +202,9 @@ class SiteFinder:
                         break
                     dotted = at.f_globals.get("__name__")
                     dotted = dotted if dotted and type(dotted) is str else own[0]
-                    return _new(Site, (own, dotted, code, at.f_lineno, ()))
+                    return _new(Site, (own, dotted, code, 0, (), at.f_lasti))  # type: ignore[attr-defined]
                 at = at.f_back
-        except KeyError:
+        except (KeyError, AttributeError):  # a file not met before, or no real frame
             pass
         return self.nearest(frame)[0]
 
@@ -215,7 +224,7 @@ class SiteFinder:
                     dotted = frame.f_globals.get("__name__")
                     dotted = dotted if dotted and type(dotted) is str else own[0]
                     through = tuple(passed) if passed else ()
-                    return _new(Site, (own, dotted, code, frame.f_lineno, through)), frame
+                    return Site(own, dotted, code, frame.f_lineno, through), frame
                 if part == "skipped":
                     skipped = own  # the frames of a package in a row are told once
                 elif part == "loop" and not waits_for_this_task(frame):
@@ -223,7 +232,7 @@ class SiteFinder:
                 if len(passed) < CHAIN - 1:
                     passed.append(_new(Passed, (own, code, frame.f_lineno)))
             frame = frame.f_back
-        return _new(Site, (None, "", None, 0, tuple(passed))), None
+        return Site(None, "", None, 0, tuple(passed)), None
 
     def outer(self, frame: Frame, room: int) -> tuple[Step, ...]:
         """The bot's own frames outside `frame`, nearest first, at most `room`."""

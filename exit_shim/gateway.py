@@ -20,7 +20,7 @@ from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_co
 from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
 from exit_shim.journal import Journal
 from exit_shim.layers import Layer, within
-from exit_shim.orders import KINDS, ExitOrder, Kind
+from exit_shim.orders import KINDS, ExitOrder, Kind, may_be_exit
 from exit_shim.outcomes import Answer, read_answer, read_failure
 from exit_shim.policy import ALLOWED, Roles, judge
 from exit_shim.reading import Item, read_call
@@ -120,7 +120,7 @@ class Gateway:
         self._journal = journal
         self._sinks = tuple(sinks)
         self._account = account
-        self._troubles = troubles
+        self.troubles = troubles
         self._or = troubles.otherwise
         self._book = Book()
         # next() is atomic; a lock here would be the dearest part of an entry.
@@ -138,14 +138,22 @@ class Gateway:
         """The place that fetches a door's method, remembered for a call that comes without a stack."""
         try:
             return self.finder.find(frame)
-        except Exception as error:  # noqa: BLE001 - an unreadable stack costs the evidence, not the order
-            self._troubles.note("remember who fetched the method", error)
-            return None
+        except Exception as error:  # noqa: BLE001
+            return self.unreadable(error)
+
+    def unreadable(self, error: Exception) -> Site | None:
+        """Take note of a stack that cannot be read; it costs the evidence, not the order."""
+        self.troubles.note("remember who fetched the method", error)
+        return None
 
     def is_entry(self, door: Door, params: Mapping[str, Any]) -> bool:
         """True for a call that certainly carries no exit; it is counted, and nothing else is done."""
         try:
-            if door.may_carry_exit(params) or declared.get() is not None:
+            if door.carries == "order" and door.intent == "place":
+                may = may_be_exit(params, door.implies)  # at once: on an entry's path each call tells
+            else:
+                may = door.may_carry_exit(params)
+            if may or declared.get() is not None:
                 return False
         except Exception:  # noqa: BLE001 - odd values are read, and reported, further on
             return False
@@ -172,7 +180,7 @@ class Gateway:
             passage = self._prepare(asked, method, frame, bound_at)
             is_async = passage is not None and is_coroutine_method(method)
         except Exception as error:  # noqa: BLE001
-            self._troubles.note("read, attribute and judge an order", error)
+            self.troubles.note("read, attribute and judge an order", error)
         if passage is None:
             return method(*args, **kwargs)
         if is_async:
@@ -321,14 +329,14 @@ class Gateway:
                 self._or(None, "keep the book", self._book.note, submission, conclusion)
                 self._emit(Record(journal.run_id if journal else "", seq, submission, conclusion))
         except Exception as error:  # noqa: BLE001
-            self._troubles.note("conclude an order", error)
+            self.troubles.note("conclude an order", error)
 
     def _emit(self, record: Record) -> None:
         for sink in self._sinks:
             try:
                 sink.emit(record)
             except Exception as error:  # noqa: BLE001, PERF203 - one sink's failure is not another's
-                self._troubles.note(f"sink {type(sink).__name__}", error)
+                self.troubles.note(f"sink {type(sink).__name__}", error)
 
     def _named(
         self, coroutine: Coroutine[Any, Any, Any], method: Callable[..., Any]

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 import msgspec
 
 from exit_shim.files import plain_text
-from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step, qualname, step_of, via_of
+from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step, keep, qualname, step_of, via_of
 
 Evidence = Literal["context", "stack", "carried", "bind", "unknown"]
 """In the order in which they count: said so in code; a frame of the call; a frame of where the call was
@@ -111,6 +111,7 @@ class CarriedFrame(NamedTuple):
 
     f_code: CodeType
     f_lineno: int
+    f_lasti: int
     f_globals: dict[str, Any]
     f_back: "CarriedFrame | None"
 
@@ -153,7 +154,21 @@ def attribute(
     Returns:
         The name and its evidence, and the frame that asked where it is still there to look outwards from.
     """
+    if frame is not None and declared.get() is None:
+        told = finder.told.get((id(frame.f_code), frame.f_lasti))
+        if told is not None and told[1] is frame.f_globals.get("__name__"):
+            return told[2], frame
     found, at = finder.nearest(frame)
+    who, asking = pieced_together(finder, found, at, bound_at)
+    if asking is not None and asking is frame and who.evidence == "stack":
+        keep(finder.told, asking, (asking.f_code, asking.f_globals.get("__name__"), who))
+    return who, asking
+
+
+def pieced_together(
+    finder: SiteFinder, found: Site, at: Frame | None, bound_at: Site | None
+) -> tuple[Attribution, Frame | None]:
+    """The same, for what `nearest` has found."""
     passed = found.passed
     evidence: Evidence = "stack"
     if found.known is None and (handed_on := carried.get()) is not None:

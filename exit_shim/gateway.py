@@ -31,11 +31,14 @@ from exit_shim.troubles import Troubles
 
 UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
 OTHER: Final[Kind | None] = "other_exit"
+NO_STEPS: Final[tuple[Step, ...]] = ()
 NO_SECRETS: Final[tuple[str, ...]] = ()
 NOBODY: Final[tuple[Attribution, Frame | None]] = (
     Attribution(module=UNKNOWN_MODULE, evidence="unknown"),
     None,
 )
+ACCEPTED: Final = Answer("accepted")
+UNNUMBERED: Final = itertools.repeat(0)
 UNANSWERED: Final = Answer("unknown", error_message="the answer is shorter than the batch")
 
 
@@ -46,32 +49,24 @@ class Passage:
     its making and its first step. `asking` is the frame that asked, for as long as it is there for certain.
     """
 
-    __slots__ = ("asking", "chain", "client", "layer", "params", "presend", "seqs", "started", "submissions")
+    __slots__ = ("asking", "chain", "layer", "method", "params", "presend", "seqs", "started", "submissions")
 
     def __init__(
         self,
-        submissions: Sequence[Submission],
         layer: Layer,
-        client: object,
+        method: Callable[..., Any],
         params: Mapping[str, Any],
         started: int,
     ) -> None:
         self.layer = layer
-        self.submissions = submissions
-        self.client = client
+        self.method = method
         self.params = params
         self.started = started
         self.presend = 0
+        self.submissions: Sequence[Submission] = ()
+        self.seqs: list[int] = []
         self.asking: Frame | None = None
         self.chain: tuple[Step, ...] = ()
-        self.seqs: list[int] = [0] * len(submissions)
-
-    def look_outwards(self, finder: SiteFinder) -> None:
-        """Note what led to the frame that asked, and let go of it."""
-        asking, self.asking = self.asking, None
-        if asking is not None:
-            room = CHAIN - len(self.submissions[0].attribution.chain)
-            self.chain = finder.outer(asking, room)
 
     def pause(self) -> None:
         """Take the time that the shim has spent so far."""
@@ -194,52 +189,46 @@ class Gateway:
         """Steps 1 to 3: what the orders are, who asked, what the policy says. None: no exit among them."""
         started = time.perf_counter_ns()
         door, params = asked
-        client = self._or(None, "find the client", getattr, method, "__self__", None)
-        account = self._account or self._or(None, "name the account", account_label, client)
-        kind = self._or(OTHER, "read a declared kind", declared_kind, declared.get())
+        account = self._account or self._or(None, "name the account", account_label, method)
+        said = declared.get()
+        kind = None if said is None else self._or(OTHER, "read a declared kind", declared_kind, said)
         self._or(None, "fix a client order id", fix_client_order_ids, door, method, params)
         items = self._or(UNREADABLE, "read an order", read_call, door, params, kind, self._book, account)
         if not items:
             next(self._entries)
             return None
         layer, outer = Layer(door.intent, [item.order for item in items]), within.get()
+        passage = Passage(layer, method, params, started)
         if outer is not None and outer.meets(layer):
-            return Passage((), layer, client, params, started)
-        who, asking = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
+            return passage
+        who, passage.asking = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
         mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()
-        passage = Passage(
-            [
-                Submission(
-                    ts=now,
-                    door=door.method,
-                    intent=door.intent,
-                    order=order,
-                    attribution=who,
-                    mode=mode,
-                    verdict=self._or(
-                        ALLOWED, "judge an order", judge, door.intent, order, who, mode, self._roles
-                    ),
-                    account=account,
-                    batch_index=place,
-                    targets=targets,
-                )
-                for place, order, targets in items
-            ],
-            layer,
-            client,
-            params,
-            started,
-        )
-        passage.asking = asking
+        passage.submissions = [
+            Submission(
+                ts=now,
+                door=door.method,
+                intent=door.intent,
+                order=order,
+                attribution=who,
+                mode=mode,
+                verdict=self._or(
+                    ALLOWED, "judge an order", judge, door.intent, order, who, mode, self._roles
+                ),
+                account=account,
+                batch_index=place,
+                targets=targets,
+            )
+            for place, order, targets in items
+        ]
         passage.pause()
         return passage
 
     def _intend(self, passage: Passage) -> None:
         """Step 4: into the journal, before anything leaves."""
-        if self._journal is not None:
-            for place, submission in enumerate(passage.submissions):
-                passage.seqs[place] = self._or(0, "journal an intent", self._journal.intend, submission)
-        passage.pause()
+        if (journal := self._journal) is not None:
+            for submission in passage.submissions:
+                passage.seqs.append(self._or(0, "journal an intent", journal.intend, submission))
+            passage.pause()
 
     def _send(
         self, passage: Passage, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -265,8 +254,10 @@ class Gateway:
 
     def _look_outwards(self, passage: Passage) -> None:
         """What else is to be known of the stack, while it is there and the order is no longer waiting."""
-        if passage.asking is not None:
-            self._or(None, "look behind who asked", passage.look_outwards, self.finder)
+        asking, passage.asking = passage.asking, None
+        if asking is not None:
+            room = CHAIN - len(passage.submissions[0].attribution.chain)
+            passage.chain = self._or(NO_STEPS, "look behind who asked", self.finder.outer, asking, room)
 
     async def _send_async(
         self,
@@ -305,29 +296,30 @@ class Gateway:
             self._conclude_result(passage, future.result())
 
     def _conclude_failure(self, passage: Passage, error: BaseException) -> None:
-        secrets = self._or(
-            NO_SECRETS, "find the secrets of a call", secrets_of, passage.client, passage.params
-        )
+        client = self._or(None, "find the client", getattr, passage.method, "__self__", None)
+        secrets = self._or(NO_SECRETS, "find the secrets of a call", secrets_of, client, passage.params)
         unreadable = Answer("unknown", error_message=type(error).__name__)
         answer = self._or(unreadable, "read an error", read_failure, error, secrets)
         self._conclude(passage, [answer] * len(passage.submissions))
 
     def _conclude_result(self, passage: Passage, result: Any) -> None:
-        unreadable = [Answer("accepted")] * len(passage.submissions)
-        self._conclude(passage, self._or(unreadable, "read an answer", answers, passage.submissions, result))
+        submissions = passage.submissions
+        found = self._or(None, "read an answer", answers, submissions, result)
+        self._conclude(passage, [ACCEPTED] * len(submissions) if found is None else found)
 
     def _conclude(self, passage: Passage, found: Sequence[Answer]) -> None:
         """Step 6: the journal first, then whoever else wants to know."""
         try:
             passage.layer.close()
-            presend, total = passage.presend / 1000, passage.total() / 1000
+            times = passage.presend / 1000, passage.total() / 1000
             journal = self._journal
-            for seq, submission, answer in zip(passage.seqs, passage.submissions, found, strict=True):
-                conclusion = Conclusion(*answer, presend_us=presend, total_us=total, chain=passage.chain)
-                if journal is not None and seq:
+            run_id, seqs = (journal.run_id, passage.seqs) if journal else ("", UNNUMBERED)
+            for seq, submission, answer in zip(seqs, passage.submissions, found, strict=False):
+                conclusion = Conclusion(*answer, *times, passage.chain)
+                if seq and journal:
                     self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
                 self._or(None, "keep the book", self._book.note, submission, conclusion)
-                self._emit(Record(journal.run_id if journal else "", seq, submission, conclusion))
+                self._emit(Record(run_id, seq, submission, conclusion))
         except Exception as error:  # noqa: BLE001
             self.troubles.note("conclude an order", error)
 

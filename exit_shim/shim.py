@@ -77,7 +77,7 @@ class ExitShim:
         self.metrics = ExitOrderMetrics()
         self.roles = roles or Roles()
         self._mode = mode
-        self._modes: dict[str | None, str] = {}
+        self._modes: dict[object, str] = {}
         self.dispatch = Dispatch(warn_of_dropped)
         weakref.finalize(self, self.dispatch.stop).atexit = False
         self.troubles = Troubles(self.dispatch)
@@ -119,9 +119,9 @@ class ExitShim:
         """The mode in force now; what is wrong with it is logged once."""
         if self._mode is not None:
             return self._mode
-        written = os.environ.get(MODE_VARIABLE)
+        written = raw_mode()
         if (known := self._modes.get(written)) is None:
-            known, problems = resolve_mode(written, os.environ.get(BRAIN_FLAG_VARIABLE))
+            known, problems = resolve_mode(os.environ.get(MODE_VARIABLE), os.environ.get(BRAIN_FLAG_VARIABLE))
             self._modes[written] = known
             for problem in problems:
                 self._warn(f"{MODE} {problem}")
@@ -212,6 +212,15 @@ class ExitShim:
 
     def _journal_trouble(self, error: Exception) -> None:
         self.troubles.note("write the journal", error)
+
+
+def raw_mode() -> object:
+    """EXIT_MODE as the environment holds it, undecoded: this is asked before each order is sent."""
+    try:
+        held: dict[object, object] = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001
+        return held.get(os.environ.encodekey(MODE_VARIABLE))
+    except AttributeError:  # another Python's, or a stand-in
+        return os.environ.get(MODE_VARIABLE)
 
 
 def warn_of_dropped(count: int) -> None:

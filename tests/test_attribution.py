@@ -47,7 +47,7 @@ def frames(*sites):
     for line, (name, filename) in reversed(list(enumerate(sites, 1))):
         code = SimpleNamespace(co_filename=filename, co_name="f", co_qualname="C.f")
         back = SimpleNamespace(
-            f_code=code, f_lineno=line, f_globals={"__name__": name}, f_locals={}, f_back=back
+            f_code=code, f_lineno=line, f_lasti=line, f_globals={"__name__": name}, f_locals={}, f_back=back
         )
     return back
 

@@ -20,7 +20,7 @@ INLINE = False
 MAX_WAITING: Final = 10_000
 """Events held while a sink or log handler takes its time; what comes beyond it is dropped and counted."""
 
-GATHER_S: Final = 0.01
+GATHER_S: Final = 0.05
 """How long events gather once the thread is awake: the bot is busy with the answer right now."""
 
 EXIT_S: Final = 1.0
@@ -79,6 +79,8 @@ class Dispatch(Locked):
         self.dropped = 0
         self._told_dropped = 0
         self._waiting: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._bells: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._awaiting = 0
         self._thread: threading.Thread | None = None
 
     def hand_over(self, act: Callable[..., object], *args: Any) -> None:
@@ -104,9 +106,12 @@ class Dispatch(Locked):
         if self._thread is None or self._thread is threading.current_thread():
             return self._waiting.empty()
         done = threading.Event()
-        now = Moment(time.time(), self._thread)
-        self._waiting.put(_Work(Context(), now, done.set, ()))
-        return done.wait(timeout_s)
+        self._awaiting += 1
+        self._bells.put(None)
+        self._waiting.put(_Work(Context(), Moment(time.time(), self._thread), done.set, ()))
+        is_done = done.wait(timeout_s)
+        self._awaiting -= 1
+        return is_done
 
     def stop(self) -> None:
         """Let the thread end once it is through with what waits; later work begins another."""
@@ -135,7 +140,7 @@ class Dispatch(Locked):
                 work = self._waiting.get()
                 if work is not None:
                     if is_rested:
-                        time.sleep(GATHER_S)
+                        self._gather()
                     self._do(work)
                 elif self._thread is not me:  # else meant for one before, which was held up
                     return
@@ -143,6 +148,12 @@ class Dispatch(Locked):
         finally:
             if self._thread is me:
                 self._thread = None
+
+    def _gather(self) -> None:
+        """Let the bot's threads go first, unless one of them waits for this one."""
+        with contextlib.suppress(queue.Empty):
+            while not self._awaiting:
+                self._bells.get(timeout=GATHER_S)
 
     def _do(self, work: _Work) -> None:
         with contextlib.suppress(Exception), self.amid:

@@ -214,11 +214,13 @@ class ExitShim:
         self.troubles.note("write the journal", error)
 
 
+_ENCODED: Final[object] = getattr(os.environ, "encodekey", str)(MODE_VARIABLE)
+
+
 def raw_mode() -> object:
     """EXIT_MODE as the environment holds it, undecoded: this is asked before each order is sent."""
     try:
-        held: dict[object, object] = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001
-        return held.get(os.environ.encodekey(MODE_VARIABLE))
+        return os.environ._data.get(_ENCODED)  # type: ignore[attr-defined]  # noqa: SLF001
     except AttributeError:  # another Python's, or a stand-in
         return os.environ.get(MODE_VARIABLE)
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from exit_shim.doors import Reference, Store
-from exit_shim.locks import Locked
+from exit_shim.locks import Folding
 from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder, Kind
 from exit_shim.records import Conclusion, Submission, Target
 
@@ -76,7 +76,7 @@ class LastStop(NamedTuple):
     ts: int
 
 
-class Book(Locked):
+class Book(Folding[tuple[Submission, Conclusion]]):
     """Live exits by account and id, and by position; thread-safe, bounded."""
 
     def __init__(self) -> None:
@@ -95,18 +95,21 @@ class Book(Locked):
 
     def note(self, submission: Submission, conclusion: Conclusion) -> None:
         """Learn from a concluded order: what was accepted rests, what was cancelled does not."""
-        outcome, order = conclusion.outcome, submission.order
-        if outcome == "unknown" and submission.intent in {"place", "cancel"}:
-            self._doubt(submission, conclusion)
-        if outcome != "accepted":
-            return
-        if submission.intent == "place" and order.type != "MARKET":  # which never rests
+        if conclusion.outcome in {"accepted", "unknown"}:
+            self.take((submission, conclusion))
+
+    def _fold(self, learned: tuple[Submission, Conclusion]) -> None:
+        submission, conclusion = learned
+        order, intent = submission.order, submission.intent
+        if conclusion.outcome == "unknown":
+            if intent in {"place", "cancel"}:
+                self._doubt(submission, conclusion)
+        elif intent == "place" and order.type != "MARKET":  # which never rests
             self._add(submission, conclusion)
-        elif submission.intent == "cancel":
+        elif intent == "cancel":
             self._remove(submission)
         elif order.kind == "close":  # the position may be gone, and nothing has to follow
-            with self._lock:
-                self._stripped.pop(spot_of(submission.account, order), None)
+            self._stripped.pop(spot_of(submission.account, order), None)
 
     def find(self, account: str | None, reference: Reference) -> Target | None:
         """The order behind an id, if its placing is known."""
@@ -119,6 +122,7 @@ class Book(Locked):
     def find_live(self, account: str | None, reference: Reference | Target) -> Live | None:
         """All that is known of the order behind an id."""
         with self._lock:
+            self._fold_all()
             for key in keys(account, reference):
                 if (live := self._live.get(key)) is not None:
                     return live
@@ -129,6 +133,7 @@ class Book(Locked):
         if self.catch_up is not None:
             self.catch_up(account, None)
         with self._lock:
+            self._fold_all()
             found = [
                 live
                 for spot, lives in self._at.items()
@@ -141,31 +146,37 @@ class Book(Locked):
     def guarding(self, spot: Spot) -> tuple[Live, ...]:
         """The live exits of a position, oldest first."""
         with self._lock:
+            self._fold_all()
             return tuple(self._at.get(spot, {}).values())
 
     def spots(self) -> list[Spot]:
         """Every position that has live exits."""
         with self._lock:
+            self._fold_all()
             return list(self._at)
 
     def spots_of(self, account: str | None, symbol: str | None) -> list[Spot]:
         """The positions of a symbol that have live exits."""
         with self._lock:
+            self._fold_all()
             return [spot for spot in self._at if (spot.account, spot.symbol) == (account, symbol)]
 
     def placements(self, spot: Spot, kind: str, module: str | None) -> tuple[int, ...]:
         """When one module placed the same kind of exit for the same position: ns, oldest first."""
         with self._lock:
+            self._fold_all()
             return tuple(self._placed.get((spot, kind, module), ()))
 
     def last_stop(self, spot: Spot) -> LastStop | None:
         """The stop that was placed last for a position, resting still or not."""
         with self._lock:
+            self._fold_all()
             return self._stops.get(spot)
 
     def size(self, spot: Spot) -> Decimal | None:
         """The position's size when it was last seen at the exchange; None: never."""
         with self._lock:
+            self._fold_all()
             return self._sizes.get(spot, (None, 0))[0]
 
     def saw_size(self, spot: Spot, size: Decimal) -> None:
@@ -176,22 +187,26 @@ class Book(Locked):
     def stripped(self) -> list[tuple[Spot, float]]:
         """The positions a stop of which was cancelled, and when, on the monotonic clock."""
         with self._lock:
+            self._fold_all()
             return list(self._stripped.items())
 
     def still_stripped(self, spot: Spot) -> bool:
         """Whether a position has no live stop since; it is not asked about again."""
         with self._lock:
+            self._fold_all()
             self._stripped.pop(spot, None)
             return not any(live.is_protective for live in self._at.get(spot, {}).values())
 
     def settle(self, account: str | None, symbol: str | None) -> None:
         """What was in doubt on a symbol is no more: both stores were read."""
         with self._lock:
+            self._fold_all()
             self._doubts.discard((account, symbol))
 
     def forget(self, live: Live) -> None:
         """An order does not rest any more, as the exchange has told."""
         with self._lock:
+            self._fold_all()
             self._drop(live)
 
     def why_unsure(self, account: str | None, symbol: str | None) -> str | None:
@@ -199,6 +214,7 @@ class Book(Locked):
         if self.is_behind:
             return "the journal is not taken up yet"
         with self._lock:
+            self._fold_all()
             if (account, symbol) in self._doubts:
                 return "an order on this symbol is in doubt"
         return None
@@ -225,13 +241,15 @@ class Book(Locked):
             in_doubt,
             submission.attribution.dotted_module,
         )
-        with self._lock:
-            for key in keys(live.account, live.target):
-                self._live[key] = live
-            self._at.setdefault(live.spot, {})[id(live)] = live
-            self._remember(live)
-            while len(self._live) > MAX_LIVE:
-                self._drop(next(iter(self._live.values())))
+        for key in keys(live.account, live.target):
+            if (doubted := self._live.get(key)) is not None:
+                self._drop(doubted)
+        for key in keys(live.account, live.target):
+            self._live[key] = live
+        self._at.setdefault(live.spot, {})[id(live)] = live
+        self._remember(live)
+        while len(self._live) > MAX_LIVE:
+            self._drop(next(iter(self._live.values())))
 
     def _remember(self, live: Live) -> None:
         track = (live.spot, live.target.kind, live.target.module)
@@ -248,13 +266,12 @@ class Book(Locked):
             self._stops.popitem(last=False)
 
     def _remove(self, submission: Submission) -> None:
-        with self._lock:
-            for target in submission.targets:
-                for key in keys(submission.account, target):
-                    if (live := self._live.get(key)) is not None:
-                        self._drop(live)
-                        if live.is_protective and len(self._stripped) < MAX_TRACKS:
-                            self._stripped.setdefault(live.spot, time.monotonic())
+        for target in submission.targets:
+            for key in keys(submission.account, target):
+                if (live := self._live.get(key)) is not None:
+                    self._drop(live)
+                    if live.is_protective and len(self._stripped) < MAX_TRACKS:
+                        self._stripped.setdefault(live.spot, time.monotonic())
 
     def _drop(self, live: Live) -> None:
         for key in keys(live.account, live.target):
@@ -267,9 +284,8 @@ class Book(Locked):
                 del self._at[live.spot]
 
     def _doubt(self, submission: Submission, conclusion: Conclusion) -> None:
-        with self._lock:
-            if len(self._doubts) < MAX_TRACKS:
-                self._doubts.add((submission.account, submission.order.symbol))
+        if len(self._doubts) < MAX_TRACKS:
+            self._doubts.add((submission.account, submission.order.symbol))
         if submission.intent == "place" and submission.order.client_order_id is not None:
             self._add(submission, conclusion, in_doubt=True)
 

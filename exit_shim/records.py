@@ -49,8 +49,9 @@ class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the exchange's answer, or its silence, proves.
 
     `presend_us` is what the shim added before the send; `total_us` the whole call as the bot saw it,
-    the exchange included. Both in microseconds. `reasons` is what the rules that only warn found, which are
-    asked after the send.
+    the exchange included. Both in microseconds. `chain` goes on where that of the attribution ends, at who
+    asked, and `reasons` is what the rules that only warn found: both take time that an order does not have
+    before it is sent.
     """
 
     outcome: Outcome
@@ -146,6 +147,12 @@ class Record(msgspec.Struct, frozen=True):
         action = self.submission.verdict.action
         return "warn" if action == "allow" and any(map(is_loud, self.reasons)) else action
 
+    @property
+    def chain(self) -> tuple[Step, ...]:
+        """All frames that are known, nearest to the client first, who asked and what led there among them."""
+        inner = self.submission.attribution.chain
+        return inner if self.conclusion is None else inner + self.conclusion.chain
+
     def flat(self) -> dict[str, Any]:
         """One level of JSON-ready keys, the same for every record: the line that `records --json` prints.
 
@@ -186,7 +193,7 @@ class Record(msgspec.Struct, frozen=True):
             "via": who.via,
             "chain": [
                 {"module": step.module, "part": step.part, "function": step.function, "line": step.line}
-                for step in who.chain
+                for step in self.chain
             ],
             "evidence": who.evidence,
             "explanation": who.explanation,

@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 from exit_shim.doors import Asked, Door, is_coroutine_method
 from exit_shim.guard.judging import Guard, let_go, reference_to
 from exit_shim.guard.suppressed import MARK, Suppressed, is_algo_answer
-from exit_shim.records import Conclusion, Submission, Target
+from exit_shim.outcomes import Answer
+from exit_shim.records import Submission, Target
 from exit_shim.stock import Stock, ask, ask_async, taking_stock
 
 LOOK_S: Final = 2.0
@@ -58,14 +59,12 @@ def cancel_answer(submission: Submission, target: Target, reason: str) -> dict[s
     return {**ids, "symbol": submission.order.symbol, "status": "CANCELED", MARK: reason}
 
 
-def conclusion(submission: Submission, answer: Any) -> Conclusion:
+def outcome_of(submission: Submission, answer: Any) -> Answer:
     """What is recorded of an order that was held back."""
     if submission.verdict.action == "deny":
-        return Conclusion(
-            "denied", error_code=DENIED_CODE, error_message="; ".join(submission.verdict.reasons)
-        )
+        return Answer("denied", error_code=DENIED_CODE, error_message="; ".join(submission.verdict.reasons))
     given: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
-    return Conclusion(
+    return Answer(
         "suppressed",
         order_id=given.get("orderId"),
         algo_id=given.get("algoId"),
@@ -139,7 +138,7 @@ class Held(NamedTuple):
     """An order that does not go out, what is recorded of it, and what stands in its place in an answer."""
 
     submission: Submission
-    conclusion: Conclusion
+    outcome: Answer
     answer: Any
 
 
@@ -253,7 +252,7 @@ class Holding:
             answer = stand_in(submission, self._guard.suppressed, routes_stops=routes_stops(self.method))
         elif is_list(self._asked.door):
             answer = error_element(submission)
-        return Held(submission, conclusion(submission, answer), answer)
+        return Held(submission, outcome_of(submission, answer), answer)
 
 
 def together(stocks: Sequence[Stock]) -> Stock | None:

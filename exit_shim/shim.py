@@ -25,7 +25,7 @@ from exit_shim.guard.watching import Watcher, who
 from exit_shim.journal import Journal, Sync, default_path
 from exit_shim.logs import GATEWAY, GUARD, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
-from exit_shim.policy import Policy, Roles, Standings, check, find_policy, of_roles, read_policy
+from exit_shim.policy import Policy, PolicyError, Roles, Standings, check, find_policy, of_roles, read_policy
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
 from exit_shim.records import Failure, Finding, Switch
 from exit_shim.rules import own_codes, own_rules
@@ -156,6 +156,11 @@ class ExitShim:
 
     def begin(self) -> None:
         """Open the journal, take the switches as it has them, and follow it; `wrap` and `install` do this."""
+        if self.policy.strict and self.guard.enforces:
+            self._warn(
+                f"{GUARD} the policy is strict: stops of denied modules are denied even where a position has "
+                "no other, which can leave it bare"
+            )
         if self.journal is not None:
             self.journal.open()
             with self._unhurt("read the switches"):
@@ -396,6 +401,18 @@ def default_shim() -> ExitShim:
     with _default_lock:
         if _default is None:
             _default = ExitShim()
+        return _default
+
+
+def default_shim_for_an_order() -> ExitShim:
+    """The same where an order waits already: a policy that cannot be read is logged, and only warned by."""
+    global _default  # noqa: PLW0603
+    try:
+        return default_shim()
+    except PolicyError as error:
+        with _default_lock:
+            _default = _default or ExitShim(policy=Policy())
+        logger().error(f"{GATEWAY} {error}; until it is put right and the bot restarted, nothing is enforced")
         return _default
 
 

@@ -170,12 +170,16 @@ class Holding:
         self._held: dict[int, Held] = {}
 
     def look(self, submissions: Sequence[Submission]) -> Stock | None:
-        """What rests and is open on the symbols whose stops are to be held back; None: nothing was asked."""
+        """What rests and is open on the symbols whose stops are to be held back; None: nothing was seen."""
         client, stocks = self._client(), []
         for account, symbol in self._unseen(submissions):
             asked = time.time_ns()
-            stocks.append(ask(taking_stock(client, symbol, LOOK_S)))
-            self._guard.saw(account, symbol, stocks[-1], asked)
+            try:
+                stock = ask(taking_stock(client, symbol, LOOK_S))
+            except Exception:  # noqa: BLE001 - the exchange's trouble, a mock's answer: the verdict says it
+                return None
+            self._guard.saw(account, symbol, stock, asked)
+            stocks.append(stock)
         return together(stocks)
 
     async def look_async(self, submissions: Sequence[Submission]) -> Stock | None:
@@ -183,8 +187,12 @@ class Holding:
         client, stocks = self._client(), []
         for account, symbol in self._unseen(submissions):
             asked = time.time_ns()
-            stocks.append(await asyncio.wait_for(ask_async(taking_stock(client, symbol)), LOOK_S))
-            self._guard.saw(account, symbol, stocks[-1], asked)
+            try:
+                stock = await asyncio.wait_for(ask_async(taking_stock(client, symbol)), LOOK_S)
+            except Exception:  # noqa: BLE001
+                return None
+            self._guard.saw(account, symbol, stock, asked)
+            stocks.append(stock)
         return together(stocks)
 
     def part(

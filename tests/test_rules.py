@@ -1,0 +1,368 @@
+"""Each rule from both sides, by orders of named modules on the local exchange."""
+
+import time
+
+import pytest
+import structlog
+from binance.exceptions import BinanceAPIException
+
+import exit_shim
+from exit_shim.policy import parse_policy
+from exit_shim.rules.own import forget_own_rules
+from exit_shim.testing import FakeClient, LocalExchange
+
+STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
+PART = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "quantity": 0.005}
+LIMIT = {
+    "symbol": "BTCUSDT",
+    "side": "SELL",
+    "type": "LIMIT",
+    "price": 70000,
+    "quantity": 0.005,
+    "timeInForce": "GTC",
+    "reduceOnly": "true",
+}
+
+
+class Bot:
+    """A shim of its own around a client in this process; `says` are the findings of the last order."""
+
+    def __init__(self, policy="", mode="EXIT_BRAIN_V3", own_rules=(), **exchange):
+        self.records = []
+        self.shim = exit_shim.ExitShim(
+            journal=False,
+            policy=parse_policy(policy, own_rules=own_rules),
+            mode=mode,
+            sinks=[self],
+            account="one",
+        )
+        self.exchange = LocalExchange(**exchange)
+        self.client = self.shim.wrap(FakeClient(exchange=self.exchange))
+
+    def emit(self, record):
+        self.records.append(record)
+
+    def enter(self, quantity=0.01, **more):
+        self.client.futures_create_order(
+            symbol="BTCUSDT", side="BUY", type="MARKET", quantity=quantity, **more
+        )
+
+    def by(self, module, method="futures_create_order", kind=None, **params):
+        with exit_shim.attributed(module, kind=kind):
+            try:
+                answer = getattr(self.client, method)(**params)
+            except BinanceAPIException as refused:
+                answer = refused
+        assert self.shim.flush()
+        return answer
+
+    def says(self):
+        return [reason.partition(" ")[0] for reason in self.records[-1].reasons]
+
+    def fact(self, code):
+        (found,) = [reason for reason in self.records[-1].reasons if reason.startswith(code)]
+        return found
+
+
+@pytest.fixture
+def bot():
+    own = Bot()
+    own.enter()
+    yield own
+    own.shim.close()
+
+
+def test_ownership_conflict(bot):
+    """A legacy module's exit is one in EXIT_BRAIN_V3; an owner's and a stranger's is not."""
+    bot.by("position_monitor", **STOP)
+    assert bot.says() == ["OWNERSHIP_CONFLICT"]
+    for module in ("exit_brain_v3", "somebody"):
+        bot.by(module, **LIMIT)
+        assert "OWNERSHIP_CONFLICT" not in bot.says()
+
+
+def test_monitors_are_not_to_place():
+    """A module of `monitors` conflicts like a legacy one."""
+    bot = Bot('[modes.EXIT_BRAIN_V3]\nmonitors = ["looker"]\n')
+    bot.enter()
+    bot.by("looker", **LIMIT)
+    assert "role=monitor" in bot.fact("OWNERSHIP_CONFLICT")
+
+
+def test_unknown_module():
+    """A module on no list is told where the mode says so, and only then."""
+    for unknown, expected in (("warn", ["UNKNOWN_MODULE"]), ("allow", [])):
+        bot = Bot(f'[modes.EXIT_BRAIN_V3]\nunknown = "{unknown}"\n')
+        bot.enter()
+        bot.by("somebody", **LIMIT)
+        assert bot.says() == expected
+
+
+def test_legacy_fallback(bot):
+    """On a delegated symbol a legacy module acts in the owner's stead, until the owner has a stop."""
+    bot.shim.delegate("BTCUSDT", to="exit_brain_v3", within=60)
+    bot.by("position_monitor", **LIMIT)
+    assert "delegated_to=exit_brain_v3" in bot.fact("LEGACY_FALLBACK")
+    bot.by("exit_brain_v3", **STOP)
+    bot.by("position_monitor", **LIMIT)
+    assert "LEGACY_FALLBACK" not in bot.says()
+    bot.shim.take_back("BTCUSDT")
+
+
+@pytest.mark.parametrize("places", [True, False])
+def test_delegation_gap(bot, places):
+    """A delegation whose owner has no live stop in time is a gap, told once."""
+    bot.shim.watcher.stop()
+    bot.shim.delegate("BTCUSDT", to="exit_brain_v3", within=0.05)
+    bot.shim.watcher.stop()
+    if places:
+        bot.by("exit_brain_v3", **STOP)
+        bot.shim.watcher.stop()
+    time.sleep(0.06)
+    with structlog.testing.capture_logs() as lines:
+        bot.shim.watcher.check_time()
+        bot.shim.watcher.check_time()
+    told = [line["event"] for line in lines if "DELEGATION_GAP" in line["event"]]
+    assert len(told) == (0 if places else 1)
+    assert not told or "symbol=BTCUSDT" in told[0]
+
+
+def test_a_delegation_must_name_somebody(bot):
+    """An empty owner or a time that is none is an error."""
+    with pytest.raises(ValueError, match="`to` must name a module"):
+        bot.shim.delegate("BTCUSDT", to=" ")
+    with pytest.raises(ValueError, match="seconds above zero"):
+        bot.shim.delegate("BTCUSDT", to="me", within=0)
+
+
+def test_duplicate_exit(bot):
+    """Another module's live exit of the same kind is a duplicate; one's own, or one that is gone, is none."""
+    placed = bot.by("one", **PART, reduceOnly="true")
+    bot.by("one", **PART, reduceOnly="true")
+    assert "DUPLICATE_EXIT" not in bot.says()
+    bot.by("two", **PART, reduceOnly="true")
+    assert f"other=one kind=sl algo_id={placed['algoId']}" in bot.fact("DUPLICATE_EXIT")
+    bot.by("two", **LIMIT)
+    assert "DUPLICATE_EXIT" not in bot.says()
+
+
+def test_oversized(bot):
+    """Exits of one kind that add up to more than the position, where its size was seen."""
+    bot.by("one", **PART, reduceOnly="true")
+    assert "OVERSIZED" not in bot.says()
+    spot = bot.shim.guard.book.spots()[0]
+    bot.shim.guard.book.saw_size(spot, bot.exchange.engine.position("BTCUSDT").amount)
+    bot.by("one", **PART, reduceOnly="true")
+    assert "OVERSIZED" not in bot.says()
+    bot.by("one", **PART, reduceOnly="true")
+    assert "total=0.015 position=0.01" in bot.fact("OVERSIZED")
+
+
+def test_foreign_cancel(bot):
+    """Cancelling another's exit is foreign, by id or by a cancel-all; one's own, or by an owner, is not."""
+    placed = bot.by("one", **PART, reduceOnly="true")
+    bot.by("two", "futures_cancel_algo_order", algoId=placed["algoId"])
+    assert "module=two of=one orders=1" in bot.fact("FOREIGN_CANCEL")
+    mine = bot.by("two", **PART, reduceOnly="true")
+    bot.by("two", "futures_cancel_algo_order", algoId=mine["algoId"])
+    assert "FOREIGN_CANCEL" not in bot.says()
+    bot.by("one", **PART, reduceOnly="true")
+    bot.by("two", "futures_cancel_all_open_orders", symbol="BTCUSDT", conditional=True)
+    assert "FOREIGN_CANCEL" in bot.says()
+    bot.by("one", **PART, reduceOnly="true")
+    bot.by("exit_brain_v3", "futures_cancel_all_open_orders", symbol="BTCUSDT", conditional=True)
+    assert "FOREIGN_CANCEL" not in bot.says()
+
+
+def test_stripped(bot):
+    """The cancel of the last stop strips; of one of two it does not."""
+    first, second = (bot.by("one", **PART, reduceOnly="true") for _ in range(2))
+    bot.by("one", "futures_cancel_algo_order", algoId=first["algoId"])
+    assert "STRIPPED" not in bot.says()
+    bot.by("one", "futures_cancel_algo_order", algoId=second["algoId"])
+    assert "STRIPPED" in bot.says()
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_stripped_and_none_follows(follows):
+    """A position that has no stop again within the stated time is told of, once; one that has is not."""
+    bot = Bot("[rules.STRIPPED]\nwithin_s = 0.05\n")
+    bot.enter()
+    placed = bot.by("one", **STOP)
+    bot.shim.watcher.stop()
+    bot.by("one", "futures_cancel_algo_order", algoId=placed["algoId"])
+    if follows:
+        bot.by("one", **STOP)
+    bot.shim.watcher.stop()
+    time.sleep(0.06)
+    with structlog.testing.capture_logs() as lines:
+        bot.shim.watcher.check_time()
+        bot.shim.watcher.check_time()
+    assert len([line for line in lines if "STRIPPED" in line["event"]]) == (0 if follows else 1)
+
+
+def test_churn():
+    """The same exit placed `times` times within `within_s` is churn; less often, or another's, is not."""
+    bot = Bot("[rules.CHURN]\ntimes = 3\nwithin_s = 60\n")
+    bot.enter()
+    for number in range(3):
+        bot.by("one", **{**LIMIT, "quantity": 0.001})
+        assert ("CHURN" in bot.says()) is (number == 2)
+    bot.by("two", **{**LIMIT, "quantity": 0.001})
+    assert "CHURN" not in bot.says()
+
+
+@pytest.mark.parametrize(("to", "is_wider"), [(49000, True), (51000, False), (50000, False)])
+def test_stop_widened(bot, to, is_wider):
+    """A stop farther from the price than the one before is wider; one that is nearer, or the same, is not."""
+    placed = bot.by("one", **STOP)
+    bot.by("one", "futures_cancel_algo_order", algoId=placed["algoId"])
+    bot.by("one", **{**STOP, "stopPrice": to})
+    assert ("STOP_WIDENED" in bot.says()) is is_wider
+
+
+def test_naked_exit(bot):
+    """What the code calls an exit and could open is naked; reduceOnly, closePosition or side clothe it."""
+    bot.by("one", kind="sl", **PART)
+    assert bot.fact("NAKED_EXIT") == "NAKED_EXIT missing=reduceOnly"
+    bot.by("one", kind="sl", **{**PART, "side": "BUY", "positionSide": "LONG"})
+    assert "position_side=LONG" in bot.fact("NAKED_EXIT")
+    for clothed in ({**PART, "reduceOnly": "true"}, STOP, {**PART, "positionSide": "LONG"}):
+        bot.by("one", kind="sl", **clothed)
+        assert "NAKED_EXIT" not in bot.says()
+
+
+REFUSED = [
+    ({**STOP, "type": "MARKET"}, "closePosition,type", -4136),
+    ({**STOP, "reduceOnly": "true"}, "closePosition,reduceOnly", -1106),
+    ({**STOP, "quantity": 0.01}, "closePosition,quantity", -4137),
+    ({**PART, "reduceOnly": "true", "stopPrice": None}, "missing=triggerPrice", -1102),
+    (
+        {
+            "symbol": "BTCUSDT",
+            "side": "SELL",
+            "type": "TRAILING_STOP_MARKET",
+            "quantity": 0.01,
+            "reduceOnly": True,
+        },
+        "missing=callbackRate",
+        -1102,
+    ),
+]
+
+
+@pytest.mark.parametrize(("order", "fact", "code"), REFUSED)
+def test_refused_params(bot, order, fact, code):
+    """What the exchange refuses is told with the code it gives, which the local exchange gives too."""
+    answer = bot.by("one", **order)
+    assert fact in bot.fact("REFUSED_PARAMS")
+    assert str(code) in bot.fact("REFUSED_PARAMS")
+    assert answer.code == code
+
+
+def test_refused_in_hedge_mode():
+    """In hedge mode reduceOnly is refused; so is a missing position side, told once the mode is known."""
+    bot = Bot(hedge_mode=True)
+    bot.enter(positionSide="LONG")
+    assert bot.by("one", **PART, positionSide="LONG", reduceOnly="true").code == -1106
+    assert "reduceOnly,positionSide" in bot.fact("REFUSED_PARAMS")
+    assert bot.by("one", **PART, positionSide="LONG")["algoId"]
+    assert "REFUSED_PARAMS" not in bot.says()
+    assert bot.by("one", **PART, reduceOnly="true").code == -4061
+    assert "missing=positionSide error=-4061" in bot.fact("REFUSED_PARAMS")
+
+
+@pytest.mark.parametrize(
+    ("order", "fact"), [({**LIMIT, "reduceOnly": True}, "field=reduceOnly"), (STOP, "field=closePosition")]
+)
+def test_refused_in_a_batch(bot, order, fact):
+    """A bool inside a batch is invalid JSON, and a stop is not routed."""
+    bot.by("one", "futures_place_batch_order", batchOrders=[dict(order)])
+    assert fact in bot.fact("REFUSED_PARAMS")
+    bot.by("one", "futures_place_batch_order", batchOrders=[dict(LIMIT)])
+    assert "REFUSED_PARAMS" not in bot.says()
+
+
+@pytest.mark.parametrize(
+    ("method", "more", "fact"),
+    [
+        ("futures_create_order", {"activationPrice": 61000}, "field=activationPrice meant=activatePrice"),
+        ("futures_create_order", {"newClientOrderId": "mine"}, "field=newClientOrderId meant=clientAlgoId"),
+        ("futures_create_algo_order", {"stopPrice": 1}, "field=stopPrice meant=triggerPrice"),
+        ("futures_create_order", {"workingTipe": "MARK_PRICE"}, "field=workingTipe meant=workingType"),
+        ("futures_create_order", {"zzz": 1}, "field=zzz"),
+        ("futures_create_order", {"workingType": "MARK_PRICE", "recvWindow": 5000}, None),
+        ("futures_create_order", {"activatePrice": 61000, "clientAlgoId": "mine"}, None),
+    ],
+)
+def test_ignored_param(bot, method, more, fact):
+    """A field that nobody reads is told with the one that is likely meant; those that are read are not."""
+    trailing = {
+        "symbol": "BTCUSDT",
+        "side": "SELL",
+        "type": "TRAILING_STOP_MARKET",
+        "quantity": 0.01,
+        "callbackRate": 1,
+        "reduceOnly": "true",
+    }
+    bot.by("one", method, **trailing, **more)
+    assert [reason for reason in bot.records[-1].reasons if "IGNORED" in reason] == (
+        [] if fact is None else [f"IGNORED_PARAM {fact}"]
+    )
+
+
+def test_own_rules(monkeypatch):
+    """A function of one's own is a rule under its code and level; one that raises is counted and skipped."""
+    try:
+
+        @exit_shim.rule("TOO_LATE")
+        def too_late(case):
+            return f"symbol={case.order.symbol}" if case.who.module == "one" else None
+
+        @exit_shim.rule("BROKEN")
+        def broken(case):
+            raise KeyError("mine")
+
+        monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
+        for level in ("warn", "enforce"):
+            bot = Bot(f'[rules.TOO_LATE]\nlevel = "{level}"\n', own_rules=["TOO_LATE"])
+            bot.enter()
+            answer = bot.by("one", **LIMIT)
+            assert isinstance(answer, exit_shim.ExitOrderDenied) is (level == "enforce")
+            assert "TOO_LATE symbol=BTCUSDT" in bot.records[-1].reasons
+            bot.by("two", **LIMIT)
+            assert "TOO_LATE" not in bot.says()
+            assert bot.shim.troubles.count >= 1
+    finally:
+        forget_own_rules()
+
+
+@pytest.mark.parametrize("code", ["late", "CHURN"])
+def test_the_code_of_an_own_rule(code):
+    """It is in capitals, and none of exit_shim's."""
+    with pytest.raises(ValueError, match="rule code"):
+        exit_shim.rule(code)
+
+
+def test_a_level_of_observe_records_and_does_not_warn():
+    """The reason is in the record, the verdict is allow, and no line of the guard appears."""
+    bot = Bot('level = "observe"')
+    bot.enter()
+    with structlog.testing.capture_logs() as lines:
+        bot.by("position_monitor", **LIMIT)
+    assert bot.records[-1].action == "allow"
+    assert "OWNERSHIP_CONFLICT" in bot.says()
+    assert not lines
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_a_rule_on_an_unsure_book_warns(sure):
+    """DUPLICATE_EXIT enforced denies; while an order on the symbol is in doubt it only warns, and says so."""
+    bot = Bot('[rules.DUPLICATE_EXIT]\nlevel = "enforce"\n')
+    bot.enter()
+    bot.by("one", **LIMIT)
+    if not sure:
+        bot.shim.guard.book._doubts.add(("one", "BTCUSDT"))
+    answer = bot.by("two", **LIMIT)
+    assert isinstance(answer, exit_shim.ExitOrderDenied) is sure
+    assert bot.fact("DUPLICATE_EXIT").endswith("sure=no") is not sure

@@ -148,7 +148,7 @@ async def test_async_clients_are_denied_when_awaited():
 
 @pytest.mark.parametrize("denied", ["raise", "none", "monitor"])
 def test_a_batch_lacks_the_denied_element_alone(denied):
-    """The rest goes out, an error or stand-in is in the denied one's place, the caller's list is as it was."""
+    """The rest goes out, an error or stand-in is in the denied one's place; the caller's list stays."""
     bot = Bot(ENFORCE + f'denied = "{denied}"').enter()
     entry = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "price": "40000", "quantity": "0.005"}
     entry["timeInForce"] = "GTC"

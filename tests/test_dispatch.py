@@ -240,8 +240,13 @@ def test_a_signal_handler_places_orders(make):
             taken.append(record.submission.order.quantity)
 
     shim = make(sinks=[Sink()])
-    former = signal.signal(signal.SIGALRM, lambda *_: place(shim, "s"))
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+
+    def handle(*_):
+        place(shim, "s")
+        signal.setitimer(signal.ITIMER_REAL, 0.001)  # not before: on a slow machine they would pile up
+
+    former = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
     try:
         place(shim, *["o"] * 2000)
     finally:

@@ -1,4 +1,4 @@
-"""Names for the accounts behind clients, without giving their keys away."""
+"""Whose client is whose: names for the accounts behind clients, without giving their keys away."""
 
 import functools
 import hashlib
@@ -14,3 +14,8 @@ def account_label(client: object) -> str | None:
 def key_label(key: str) -> str:
     """`key-` and eight hex digits of the API key's digest."""
     return f"key-{hashlib.blake2s(key.encode(), digest_size=4).hexdigest()}"
+
+
+def is_genuine(client: object) -> bool:
+    """Whether a client is python-binance's or inherits from it; a mock that is told to look like one is not."""
+    return any(base.__module__.startswith("binance.") for base in type(client).__mro__)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final, cast
 
-from exit_shim.accounts import account_label
+from exit_shim.accounts import account_label, is_genuine
 from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribute, declared
 from exit_shim.book import Book
 from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
@@ -21,7 +21,7 @@ from exit_shim.frames import Frame, Site, SiteFinder
 from exit_shim.journal import Journal
 from exit_shim.layers import Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind
-from exit_shim.outcomes import Answer, read_answer, read_failure
+from exit_shim.outcomes import Answer, read_answers, read_failure
 from exit_shim.policy import ALLOWED, Roles, judge
 from exit_shim.reading import Item, read_call
 from exit_shim.records import Conclusion, Record, Submission
@@ -33,7 +33,6 @@ UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
 OTHER: Final[Kind | None] = "other_exit"
 NO_SECRETS: Final[tuple[str, ...]] = ()
 NOBODY: Final = Attribution(module=UNKNOWN_MODULE, evidence="unknown")
-UNANSWERED: Final = Answer("unknown", error_message="the answer is shorter than the batch")
 
 
 class Passage:
@@ -285,7 +284,7 @@ class Gateway:
 
     def _conclude_result(self, passage: Passage, result: Any) -> None:
         unreadable = [Answer("accepted")] * len(passage.submissions)
-        self._conclude(passage, self._or(unreadable, "read an answer", answers, passage.submissions, result))
+        self._conclude(passage, self._or(unreadable, "read an answer", answers, passage, result))
 
     def _conclude(self, passage: Passage, found: Sequence[Answer]) -> None:
         """Step 6: the journal first, then whoever else wants to know."""
@@ -321,14 +320,11 @@ class Gateway:
         return coroutine
 
 
-def answers(submissions: Sequence[Submission], result: Any) -> list[Answer]:
-    """What a returned value says of each submission: a batch answers with a list, in the batch's order."""
-    if isinstance(result, list):
-        return [
-            read_answer(result[place]) if (place := submission.batch_index or 0) < len(result) else UNANSWERED
-            for submission in submissions
-        ]
-    return [read_answer(result)] * len(submissions)
+def answers(passage: Passage, result: Any) -> list[Answer]:
+    """What a returned value says of each submission."""
+    places = [submission.batch_index for submission in passage.submissions]
+    asked = passage.submissions[0].intent if places and is_genuine(passage.client) else None
+    return read_answers(places, result, asked)
 
 
 def declared_kind(said: Declared | None) -> Kind | None:

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "doors": {"orders"},
     "policy": {"attribution", "doors", "modes", "orders"},
     "records": {"attribution", "doors", "orders", "policy"},
-    "outcomes": {"records", "scrubbing"},
+    "outcomes": {"doors", "records", "scrubbing"},
     "journal": {"records", "scrubbing"},
     "troubles": {"locks", "logs", "scrubbing"},
     "sinks": {"doors", "locks", "logs", "policy", "records"},

@@ -17,5 +17,5 @@ def key_label(key: str) -> str:
 
 
 def is_genuine(client: object) -> bool:
-    """Whether a client is python-binance's or inherits from it; a mock that is told to look like one is not."""
+    """Whether a client is python-binance's or inherits from it; a mock that looks like one is not."""
     return any(base.__module__.startswith("binance.") for base in type(client).__mro__)

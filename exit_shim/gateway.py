@@ -83,9 +83,10 @@ class Gateway:
         sinks: Where concluded orders go besides.
         account: The label to record instead of one derived from the client's API key.
         troubles: Takes note of what fails in the shim itself.
+        in_doubt: Told, with the client, of each order that ended in doubt; None for nobody.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name: how each step is done is given
         self,
         *,
         roles: Roles,
@@ -94,6 +95,7 @@ class Gateway:
         sinks: Sequence[Sink],
         account: str | None,
         troubles: Troubles,
+        in_doubt: Callable[[Any, Record], None] | None = None,
     ) -> None:
         self.finder = SiteFinder(
             roles.executors,
@@ -108,6 +110,7 @@ class Gateway:
         self._sinks = tuple(sinks)
         self._account = account
         self._troubles = troubles
+        self._in_doubt = in_doubt
         self._or = troubles.otherwise
         self._book = Book()
         # next() is atomic; a lock here would be the dearest part of an entry.
@@ -297,7 +300,10 @@ class Gateway:
                 if journal is not None and seq:
                     self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
                 self._or(None, "keep the book", self._book.note, submission, conclusion)
-                self._emit(Record(journal.run_id if journal else "", seq, submission, conclusion))
+                record = Record(journal.run_id if journal else "", seq, submission, conclusion)
+                self._emit(record)
+                if conclusion.outcome == "unknown" and self._in_doubt is not None:
+                    self._or(None, "hear of an order in doubt", self._in_doubt, passage.client, record)
         except Exception as error:  # noqa: BLE001
             self._troubles.note("conclude an order", error)
 

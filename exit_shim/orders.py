@@ -158,5 +158,9 @@ def read_order(params: Mapping[str, Any], kind: Kind | None = None) -> ExitOrder
         rule = FIELDS.get(name)
         if rule is not None and value is not None:  # python-binance drops None before it sends
             fields[rule[0]] = rule[1](value)
+    if fields.get("type") in CONDITIONAL_KINDS and params.get("clientAlgoId") is not None:
+        fields["client_order_id"] = text(
+            params["clientAlgoId"]
+        )  # its newClientOrderId never leaves the client
     known = kind or kind_of(fields)
     return None if known is None else ExitOrder(kind=known, **fields)

@@ -61,13 +61,35 @@ class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True):
     total_us: float = 0.0
 
 
+class Resolution(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a later look at the exchange proved of an order, or of a cancel or change, that was in doubt.
+
+    `not_there`: no order came of it, or the orders that it was to cancel or change are as they were.
+    `status` is the exchange's word for the order (NEW, FILLED, CANCELED …); `evidence` is what was asked and
+    answered, each as "QUERY → answer"; `asked` counts the requests; `after_s` is seconds after the intent.
+    """
+
+    outcome: Literal["accepted", "not_there", "rejected"]
+    status: str | None = None
+    order_id: int | None = None
+    algo_id: int | None = None
+    client_order_id: str | None = None
+    evidence: tuple[str, ...] = ()
+    asked: int = 0
+    after_s: float = 0.0
+
+
 class Record(msgspec.Struct, frozen=True):
-    """One order as the journal knows it. Without a conclusion it is in doubt."""
+    """One order as the journal knows it.
+
+    Without a conclusion, or with an unknown one, it is in doubt until there is a resolution.
+    """
 
     run_id: str
     seq: int
     submission: Submission
     conclusion: Conclusion | None = None
+    resolution: Resolution | None = None
 
     def flat(self) -> dict[str, Any]:
         """One level of JSON-ready keys, the same for every record: the line that `records --json` prints.

@@ -443,7 +443,7 @@ def test_what_the_answer_to_a_cancel_proves(recorded, body, outcome):
     ],
 )
 def test_what_a_batch_is_answered(recorded, body, outcome, code):
-    """A batch answered by no list is unknown in each of its orders, unless that is an error; `{}` in it too."""
+    """A batch answered by no list is unknown in each of its orders, unless that is an error."""
     with OddServer(answer(200, body)) as server, sync_client(server.url) as client:
         client.futures_place_batch_order(batchOrders=[dict(CLOSE, reduceOnly="true") for _ in range(2)])
     lines = [record.flat() for record in recorded()]

@@ -49,6 +49,7 @@ MAY_IMPORT = {
         "sinks",
         "troubles",
     },
+    "resolving": {"accounts", "doors", "locks", "orders", "records", "scrubbing", "troubles"},
     "testing": {"_lazy"},
     # The pytest kit sets up a shim and reads its records, as a user would.
     "testing/kit": {"files", "journal", "modes", "records", "shim", "testing"},

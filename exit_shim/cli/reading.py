@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from exit_shim.cli.tables import NANOSECONDS, RECORD_COLUMNS, Report, record_row, show
-from exit_shim.journal import JournalError, read_records
+from exit_shim.journal import JournalError, count_lost, read_counts, read_records, read_stacks
 from exit_shim.records import Record
 from exit_shim.shim import journal_path
 
@@ -54,12 +54,19 @@ since = click.option(
 )
 
 
-def read(**narrowed: Any) -> Iterator[Record]:
-    """The journal's records; what is wrong with the journal ends the command with its text."""
+@contextlib.contextmanager
+def complaints() -> Iterator[None]:
+    """What is wrong with the journal ends the command with its text."""
     try:
-        yield from read_records(journal_path(), **narrowed)
+        yield
     except JournalError as error:
         raise click.ClickException(str(error)) from error
+
+
+def read(**narrowed: Any) -> Iterator[Record]:
+    """The journal's records."""
+    with complaints():
+        yield from read_records(journal_path(), **narrowed)
 
 
 def json_line(record: Record) -> str:
@@ -72,7 +79,11 @@ def json_line(record: Record) -> str:
 @since
 def summary(*, as_json: bool, since: int | None) -> None:
     """Count the recorded exit orders by module, kind and place."""
-    report = Report(read(since_ns=since))
+    path = journal_path()
+    with complaints():
+        report = Report(
+            read_counts(path, since_ns=since), read_stacks(path, since_ns=since), count_lost(path)
+        )
     if as_json:
         click.echo(msgspec.json.encode(report.as_dict()))
     else:

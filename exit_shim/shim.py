@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args
 
 import msgspec
 
+from exit_shim.accounts import account_label
 from exit_shim.attribution import attributed
 from exit_shim.doors import DOOR_NAMES, Asked, Door, is_coroutine_method
+from exit_shim.doubts import resolver_of
 from exit_shim.frames import Site
 from exit_shim.gateway import Gateway
 from exit_shim.journal import Journal, Sync, default_path
@@ -22,6 +24,7 @@ from exit_shim.logs import GATEWAY, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, MODES, resolve_mode
 from exit_shim.policy import Roles
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
+from exit_shim.resolving import PACE, Pace
 from exit_shim.sinks import Sink
 from exit_shim.sinks.log import LogSink
 from exit_shim.sinks.metrics import ExitOrderMetrics
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
 DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
+RESOLVE_VARIABLE: Final = "EXIT_SHIM_RESOLVE"
 SYNC_VARIABLE: Final = "EXIT_SHIM_SYNC"
 SYNCS: Final = get_args(Sync)
 
@@ -60,12 +64,15 @@ class ExitShim:
         sync: What an order's intent survives before the order leaves: "process", the death of this process at
             any instant; "power", the loss of power too, for the price of an `fdatasync`. None:
             EXIT_SHIM_SYNC, else "process".
+        resolve: Whether a thread asks the exchange what became of orders in doubt, those of earlier runs too;
+            it only reads. A `Pace` says how patiently. None: yes, unless EXIT_SHIM_RESOLVE is 0. Never for
+            mocks, fakes and adapters, nor without a journal.
 
     Raises:
         ValueError: `mode` is not one of the modes, or `sync` neither of the two.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name, each with a default
         self,
         *,
         journal: str | os.PathLike[str] | Literal[False] | None = None,
@@ -74,6 +81,7 @@ class ExitShim:
         sinks: Sequence[Sink] | None = None,
         account: str | None = None,
         sync: Sync | None = None,
+        resolve: bool | Pace | None = None,
     ) -> None:
         if mode is not None and mode not in MODES:
             raise ValueError(f"mode={mode!r} is no mode; it must be one of {', '.join(MODES)}, or None")
@@ -92,6 +100,11 @@ class ExitShim:
                 about_run={"account": account, "configuration": digest(self.roles, mode)},
             )
         )
+        pace = pace_in_force(resolve)
+        self.resolver = (
+            None if self.journal is None or pace is None else resolver_of(self.journal, self.troubles, pace)
+        )
+        self._account = account
         self.gateway = Gateway(
             roles=self.roles,
             current_mode=self.mode,
@@ -99,6 +112,7 @@ class ExitShim:
             sinks=[self.metrics, *([LogSink()] if sinks is None else sinks)],
             account=account,
             troubles=self.troubles,
+            in_doubt=None if self.resolver is None else self.resolver.heard,
         )
 
     def wrap(self, client: C, *, doors: Sequence[Door] = ()) -> C:
@@ -111,6 +125,7 @@ class ExitShim:
                 return client
         if self.journal is not None:
             self.journal.open()
+        self._meet(unwrap(client))
         proxy: Any = proxy_class((*own_doors(client), *doors))(unwrap(client), self.gateway)
         return proxy  # type: ignore[no-any-return]
 
@@ -179,9 +194,17 @@ class ExitShim:
             logger().info(f"{METRICS} exit orders so far", **self.summary())
 
     def close(self) -> None:
-        """Flush and let go of the journal; a later order opens it again."""
+        """Flush and let go of the journal, and ask about no order in doubt; a later one begins both again."""
+        if self.resolver is not None:
+            self.resolver.stop()
         if self.journal is not None:
             self.journal.close()
+
+    def _meet(self, client: Any) -> None:
+        """Take up what earlier runs left in doubt of the client's account."""
+        if self.resolver is not None:
+            with self._unhurt("look for orders that earlier runs left in doubt"):
+                self.resolver.meet(client, self._account or account_label(client))
 
     def _hold_against(self, symbol: str, order_params: Mapping[str, Any]) -> None:
         with self._unhurt("compare the symbols of a submission"):
@@ -210,6 +233,15 @@ class ExitShim:
 def journal_path() -> str:
     """Where the journal is, by the environment or the platform."""
     return os.environ.get(JOURNAL_VARIABLE) or str(default_path())
+
+
+def pace_in_force(said: bool | Pace | None) -> Pace | None:
+    """How patiently orders in doubt are asked about, by the code or the environment; None: not at all."""
+    if isinstance(said, Pace):
+        return said
+    written = os.environ.get(RESOLVE_VARIABLE, "").strip().lower()
+    wanted = written not in {"0", "false", "no", "off"} if said is None else said
+    return PACE if wanted else None
 
 
 def sync_in_force(said: str | None) -> Sync:

@@ -118,6 +118,10 @@ class Resolver(Locked):
         """Whether there is something that it still asks about."""
         return self._thread is not None
 
+    def open_cases(self) -> list[tuple[Record, str]]:
+        """What it still asks about, each with the reason why that is in doubt."""
+        return [(case.record, case.reason or "not asked yet") for case, _ in list(self._cases.values())]
+
     def _left_by(self, account: str) -> list[Record]:
         found = (record for record in self._left_behind() if record.submission.account == account)
         return list(itertools.islice(found, MOST_CASES))

@@ -45,15 +45,23 @@ def resolver_of(
     troubles: Troubles,
     pace: Pace = PACE,
     tell: Callable[[Record], object] = tell_resolution,
-    give_up: Callable[[Record, str], object] = tell_given_up,
+    give_up: Callable[[Record, str], object] | None = None,
 ) -> Resolver:
-    """A resolver of what is in doubt in `journal`; it holds the journal, and not the other way round."""
+    """A resolver of what is in doubt in `journal`, which it holds.
+
+    What stays in doubt of earlier runs is not told of by default, lest each start of a bot say it again.
+    """
+
+    def of_this_run(record: Record, reason: str) -> None:
+        if record.run_id == journal.run_id:
+            tell_given_up(record, reason)
+
     return Resolver(
         left_behind=lambda: [one for one in left_in_doubt(journal.path) if one.run_id != journal.run_id],
         namesakes=lambda name: namesakes(journal, name),
         write=lambda found, run_id, seq: journal.note("resolution", found, (run_id, seq)),
         tell=tell,
-        give_up=give_up,
+        give_up=give_up or of_this_run,
         troubles=troubles,
         pace=pace,
     )

@@ -24,7 +24,7 @@ from exit_shim.logs import GATEWAY, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, MODES, resolve_mode
 from exit_shim.policy import Roles
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
-from exit_shim.resolving import PACE, Pace
+from exit_shim.resolving import PACE, TAKE_UP, Pace
 from exit_shim.sinks import Sink
 from exit_shim.sinks.log import LogSink
 from exit_shim.sinks.metrics import ExitOrderMetrics
@@ -203,7 +203,7 @@ class ExitShim:
     def _meet(self, client: Any) -> None:
         """Take up what earlier runs left in doubt of the client's account."""
         if self.resolver is not None:
-            with self._unhurt("look for orders that earlier runs left in doubt"):
+            with self._unhurt(TAKE_UP):
                 self.resolver.meet(client, self._account or account_label(client))
 
     def _hold_against(self, symbol: str, order_params: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from exit_shim.attribution import Attribution
 from exit_shim.journal import Journal, read_events, read_records
 from exit_shim.orders import ExitOrder
 from exit_shim.records import Conclusion, Submission
-from exit_shim.resolving import Asker, Pace, Sibling
+from exit_shim.resolving import Asker, Budget, Pace, Sibling
 from exit_shim.resolving.questions import USDT_MARGINED, Question
 from exit_shim.testing import FakeClient, faults
 from exit_shim.testing.leaving import leave
@@ -157,7 +157,7 @@ def test_an_exchanges_errors_carry_no_secret_on(client):
     with OddServer(echo) as server:
         own = Client("the-planted-key", "the-planted-secret", ping=False)
         own.FUTURES_URL = server.url + "/fapi"
-        asker = Asker(Sibling(own), 60)
+        asker = Asker(Sibling(own), Budget(60))
         reply = asker.ask(Question(USDT_MARGINED.orders, "order", {"symbol": "BTCUSDT", "orderId": 1}))
         asker.close()
         leave(own)

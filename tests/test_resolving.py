@@ -23,8 +23,8 @@ from exit_shim.attribution import Attribution
 from exit_shim.journal import read_records
 from exit_shim.orders import ExitOrder
 from exit_shim.records import Conclusion, Record, Submission, Target
-from exit_shim.resolving import Asker, Pace, Resolver, Sibling, can_have_sibling
-from exit_shim.resolving.cases import Case, why_not
+from exit_shim.resolving import Asker, Budget, Pace, Resolver, Sibling, can_have_sibling
+from exit_shim.resolving.cases import Case, cancelled, why_not
 from exit_shim.resolving.looks import EARLY_MS, LATE_MS, Sought
 from exit_shim.resolving.questions import (
     COIN_MARGINED,
@@ -313,7 +313,7 @@ def test_a_change_in_doubt_is_told_by_the_orders_fields(desk, exchange, long, cl
         )
     record = doubts()[-1]
     desk.resolver.stop()
-    late = record.submission.ts + EARLY_MS * 2_000_000  # as if the order had rested for a while before
+    late = record.submission.ts + EARLY_MS * 2_000_000  # as if the order had rested before
     record = msgspec.structs.replace(record, submission=msgspec.structs.replace(record.submission, ts=late))
     desk.open()
     desk.resolver.heard(client, record)
@@ -357,7 +357,7 @@ def test_after_429_and_418_it_is_silent(desk, exchange, long, fault):
 def test_an_account_near_its_limit_is_left_alone(client):
     """Where the last answer, the bot's or its own, says that half the limit is used, a minute is waited."""
     now = [0.0]
-    asker = Asker(Sibling(client), 60, clock=lambda: now[0])
+    asker = Asker(Sibling(client), Budget(60, clock=lambda: now[0]))
     asker.watch(client)
     client.response = answered = requests.Response()
     answered.headers["x-mbx-used-weight-1m"] = "1300"
@@ -366,14 +366,41 @@ def test_an_account_near_its_limit_is_left_alone(client):
     assert asker.wait_s(1) == 0.0  # the same answer is no news
 
 
-def test_weight_is_counted_over_a_sliding_minute(client):
+def test_weight_is_counted_over_a_sliding_minute():
     """Weight comes back a minute after it was spent."""
     now = [0.0]
-    asker = Asker(Sibling(client), 6, clock=lambda: now[0])
-    asker._spent.extend([(0.0, 5), (10.0, 1)])
+    budget = Budget(6, clock=lambda: now[0])
+    budget.spend(5)
+    now[0] = 10.0
+    budget.spend(1)
     now[0] = 20.0
-    assert asker.wait_s(5) == 40.0
-    assert asker.wait_s(6) == 50.0
+    assert budget.wait_s(5) == 40.0
+    assert budget.wait_s(6) == 50.0
+
+
+def test_a_clock_that_jumps_makes_no_order_old():
+    """Of an order of this process it is the time that has passed that counts, not what the clock shows."""
+    case = Case(a_record(), heard_s=100.0)
+    assert case.age_s(time.time_ns() + 10**15, 103.0) == 3.0
+    assert 290 < Case(a_record()).age_s(time.time_ns(), 103.0) < 310
+
+
+@pytest.mark.parametrize(
+    ("status", "updated", "told"),
+    [
+        ("NEW", 1, "as it was"),
+        ("CANCELED", 1_000, "accepted"),
+        ("CANCELED", 99, "not_there"),
+        ("CANCELED", 0, "unclear"),
+        ("EXPIRED", 1_000, "not_there"),
+        ("FINISHED", 1_000, "unclear"),
+        ("TRIGGERED", 1_000, "unclear"),
+    ],
+)
+def test_what_an_order_tells_of_its_cancel(status, updated, told):
+    """Cancelled since, it was this cancel; what ended otherwise or before was not; FINISHED is either."""
+    row = {"symbol": "BTCUSDT", "orderId": 1, "status": status, "updateTime": updated}
+    assert cancelled([read_row(row)], before_ms=100) == told
 
 
 def test_failures_are_no_evidence(desk, exchange, long):
@@ -603,7 +630,7 @@ def play(case, replies, times=1):
     """Let a case look, each question answered by its path."""
     found, asked = None, []
     for _ in range(times):
-        looking, reply = case.inquire(time.time_ns()), None
+        looking, reply = case.inquire(time.time_ns(), case.age_s(time.time_ns(), time.monotonic())), None
         try:
             while True:
                 question = looking.send(reply)
@@ -735,7 +762,7 @@ def test_the_other_markets_are_asked_at_their_own_addresses(door):
     with OddServer(answer(200, body)) as server, sync_client(server.url) as wrapped:
         own = exit_shim.unwrap(wrapped)
         own.FUTURES_COIN_URL, own.PAPI_URL = server.url + "/dapi", server.url + "/papi"
-        asker = Asker(Sibling(own), 60)
+        asker = Asker(Sibling(own), Budget(60))
         found = resolving.pursue(Case(record), asker, lambda name: ())
         asker.close()
     assert found.outcome == "accepted"

@@ -17,7 +17,7 @@ from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show
 from exit_shim.doubts import left_in_doubt, resolver_of
 from exit_shim.journal import Journal
 from exit_shim.records import Record
-from exit_shim.resolving import PACE, Asker, Sibling
+from exit_shim.resolving import PACE, Asker, Budget, Sibling
 from exit_shim.resolving.cases import inquiry, why_not
 from exit_shim.resolving.questions import Question
 from exit_shim.shim import journal_path
@@ -113,7 +113,7 @@ def cannot_ask(client: Any, records: list[Record]) -> str | None:
     asked = next((record for record in records if why_not(record) is None), None)
     if asked is None or asked.submission.intent == "test":
         return None
-    asker, store = Asker(Sibling(client), PACE.weight_a_minute), inquiry(asked).market.orders
+    asker, store = Asker(Sibling(client), Budget(PACE.weight_a_minute)), inquiry(asked).market.orders
     reply = asker.ask(Question(store, store.waiting, {"symbol": asked.submission.order.symbol}))
     asker.close()
     return reply.failure

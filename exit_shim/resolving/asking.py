@@ -14,7 +14,7 @@ MINUTE_S: Final = 60.0
 """The window of the exchange's request weight, and of ours."""
 
 HALF_OF_THE_LIMIT: Final = 1_200
-"""Of the 2,400 that an address may use in a minute; above it the bot needs the rest itself."""
+"""Of the 2,400 that an address may use in a minute; beyond it the rest is the bot's."""
 
 WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 
@@ -24,37 +24,39 @@ LIMITED: Final = {429: 300.0, 418: 1_800.0}
 TOO_MANY_REQUESTS: Final = -1003
 
 
-class Asker:
-    """Asks in one account's place.
+class Budget:
+    """How much may be asked, for all accounts together: the exchange counts by address.
 
     Args:
-        sibling: Whose place.
         weight_a_minute: The most request weight to use.
         clock: Seconds that only go forward.
     """
 
-    def __init__(
-        self, sibling: Sibling, weight_a_minute: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.sibling = sibling
+    def __init__(self, weight_a_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = weight_a_minute
         self._clock = clock
-        self._client: Any = None
-        self._bots: weakref.ref[Any] | None = None
         self._spent: deque[tuple[float, int]] = deque()
         self._quiet_until = 0.0
-        self._heeded: weakref.ref[Any] | None = None
 
-    def watch(self, client: Any) -> None:
-        """Look at this client's answers too for how much of its limit the account has used."""
-        self._bots = weakref.ref(client)
+    def spend(self, weight: int) -> None:
+        """Count a request."""
+        self._spent.append((self._clock(), weight))
+
+    def be_quiet(self, seconds: float) -> None:
+        """Ask nothing for a while."""
+        self._quiet_until = max(self._quiet_until, self._clock() + seconds)
+
+    def heed(self, answer: Any) -> None:
+        """Be quiet for a minute where an answer says that the address has used half its limit."""
+        used = _seconds(getattr(answer, "headers", {}).get(WEIGHT_HEADER))
+        if used > HALF_OF_THE_LIMIT:
+            self.be_quiet(MINUTE_S)
 
     def wait_s(self, weight: int) -> float:
         """Seconds until a request of this weight may be made; 0 for now."""
         now = self._clock()
         while self._spent and self._spent[0][0] <= now - MINUTE_S:
             self._spent.popleft()
-        self._look_at_the_bots_answers()
         wait = self._quiet_until - now
         over = sum(spent for _, spent in self._spent) + weight - self._limit
         for when, spent in self._spent:
@@ -64,9 +66,34 @@ class Asker:
             wait = max(wait, when + MINUTE_S - now)
         return max(wait, 0.0)
 
+
+class Asker:
+    """Asks in one account's place.
+
+    Args:
+        sibling: Whose place.
+        budget: What may be spent.
+    """
+
+    def __init__(self, sibling: Sibling, budget: Budget) -> None:
+        self.sibling = sibling
+        self._budget = budget
+        self._client: Any = None
+        self._bots: weakref.ref[Any] | None = None
+        self._heeded: weakref.ref[Any] | None = None
+
+    def watch(self, client: Any) -> None:
+        """Look at this client's answers too for how much of the limit has been used."""
+        self._bots = weakref.ref(client)
+
+    def wait_s(self, weight: int) -> float:
+        """Seconds until a request of this weight may be made; 0 for now."""
+        self._look_at_the_bots_answers()
+        return self._budget.wait_s(weight)
+
     def ask(self, question: Question) -> Reply:
         """Make one GET. What fails is a reply too; only `Exception` is caught."""
-        self._spent.append((self._clock(), question.weight))
+        self._budget.spend(question.weight)
         client = self._client = self._client or self.sibling.client()
         request = getattr(client, question.store.request, None)
         if request is None:
@@ -76,7 +103,7 @@ class Asker:
         except Exception as error:  # noqa: BLE001 - whatever a transport raises is no answer
             return self._failed(error)
         finally:
-            self._heed(client.response)
+            self._budget.heed(client.response)
         return Reply(found if isinstance(found, list) else (found,))
 
     def close(self) -> None:
@@ -91,24 +118,15 @@ class Asker:
             return Reply()
         if status in LIMITED or code == TOO_MANY_REQUESTS:
             asked = _seconds(getattr(getattr(error, "response", None), "headers", {}).get("Retry-After"))
-            self._be_quiet(max(asked, LIMITED.get(status or 0, LIMITED[429])))
+            self._budget.be_quiet(max(asked, LIMITED.get(status or 0, LIMITED[429])))
         return Reply(failure=describe(error, secrets_of(self._client, {})))
-
-    def _be_quiet(self, seconds: float) -> None:
-        self._quiet_until = max(self._quiet_until, self._clock() + seconds)
 
     def _look_at_the_bots_answers(self) -> None:
         client = self._bots() if self._bots is not None else None
         answer = getattr(client, "response", None)
         if answer is not None and (self._heeded is None or self._heeded() is not answer):
             self._heeded = weakref.ref(answer)
-            self._heed(answer)
-
-    def _heed(self, answer: Any) -> None:
-        """Be quiet for a minute where an answer says that the account has used half its limit."""
-        used = _seconds(getattr(answer, "headers", {}).get(WEIGHT_HEADER))
-        if used > HALF_OF_THE_LIMIT:
-            self._be_quiet(MINUTE_S)
+            self._budget.heed(answer)
 
 
 def _seconds(header: object) -> float:

@@ -16,7 +16,9 @@ KEPT_S: Final = 2.5 * 86_400
 """Until when absence means something: an order that ended without a fill is forgotten in 3 days."""
 
 GONE: Final = frozenset({"CANCELED"})
-RESTING: Final = frozenset({"NEW", "PARTIALLY_FILLED", "TRIGGERING", "TRIGGERED"})
+RESTING: Final = frozenset({"NEW", "PARTIALLY_FILLED", "TRIGGERING"})
+BECAME: Final = frozenset({"TRIGGERED", "FINISHED"})
+"""It became another order, and that one did not say what it is now."""
 
 
 class Pace(NamedTuple):
@@ -108,11 +110,18 @@ class Case:
     """What is known so far of one record in doubt.
 
     `reason` says why it still is; `asked` counts requests, `clean` the looks in a row that found nothing.
+
+    Args:
+        record: Which.
+        pace: How patient to be.
+        heard_s: When this process heard of it, on the clock that only goes forward. None for one that an
+            earlier run left: its age is what the wall clock says.
     """
 
-    def __init__(self, record: Record, pace: Pace = PACE) -> None:
+    def __init__(self, record: Record, pace: Pace = PACE, heard_s: float | None = None) -> None:
         self.record = record
         self.pace = pace
+        self.heard_s = heard_s
         self.asked = 0
         self.clean = 0
         self.pause = pace.first_s
@@ -134,24 +143,33 @@ class Case:
         """Stay in doubt until the next look, after twice the last pause."""
         self.reason, self.pause = reason, min(self.pause * 2, self.pace.longest_s)
 
-    def ended_ns(self) -> int:
-        """When the order's call had ended, as far as that is known."""
+    def age_s(self, now_ns: int, now_s: float) -> float:
+        """Seconds since the order's call ended; a wall clock that jumps must not make it old."""
+        if self.heard_s is not None:
+            return now_s - self.heard_s
         known = self.record.conclusion
-        return self.record.submission.ts + int((known.total_us if known else 0) * 1000)
+        return (now_ns - self.record.submission.ts) / NANOSECONDS - (known.total_us / 1e6 if known else 0)
 
     def inquire(
-        self, now_ns: int, taken: frozenset[int] = frozenset(), offset_ms: int = 0
+        self, now_ns: int, age_s: float, taken: frozenset[int] = frozenset(), offset_ms: int = 0
     ) -> Generator[Question, Reply, Resolution | None]:
-        """Look for it once; returns the resolution, or None while it stays in doubt."""
+        """Look for it once; returns the resolution, or None while it stays in doubt.
+
+        Args:
+            now_ns: The time, nanoseconds since the epoch.
+            age_s: How long ago the order's call ended.
+            taken: See `inquiry`.
+            offset_ms: See `inquiry`.
+        """
         if self.record.submission.intent == "test":
             return self._resolved("not_there", None, ("test orders are judged and never placed",), now_ns)
-        ripe = (now_ns - self.ended_ns()) / NANOSECONDS >= self.pace.absent_after_s
+        ripe = age_s >= self.pace.absent_after_s
         market, sought, conditional = inquiry(self.record, taken, offset_ms)
         looks: list[Look] = []
         for one in sought:
             found = yield from self._counted(look(market, one, conditional=conditional, thorough=ripe))
             looks.append(found)
-        return self.judge(looks, now_ns, market, offset_ms)
+        return self._judge(looks, now_ns, age_s, market, offset_ms)
 
     def _counted(self, asking: Generator[Question, Reply, Look]) -> Generator[Question, Reply, Look]:
         reply = None
@@ -164,15 +182,16 @@ class Case:
             found: Look = done.value
             return found
 
-    def judge(self, looks: list[Look], now_ns: int, market: Market, offset_ms: int = 0) -> Resolution | None:
+    def _judge(
+        self, looks: list[Look], now_ns: int, age_s: float, market: Market, offset_ms: int
+    ) -> Resolution | None:
         """What the looks of one round prove."""
         evidence = tuple(line for one in looks for line in one.evidence)
-        age = (now_ns - self.ended_ns()) / NANOSECONDS
         self.put_off("too early to tell" if all(one.clean for one in looks) else "not all was answered")
         self.clean = self.clean + 1 if all(one.clean for one in looks) else 0
-        ripe = age >= self.pace.absent_after_s and self.clean >= self.pace.looks
+        ripe = age_s >= self.pace.absent_after_s and self.clean >= self.pace.looks
         if self.record.submission.intent == "place":
-            return self._placed(looks[0], evidence, now_ns, may_miss=ripe and self._shows(market, age))
+            return self._placed(looks[0], evidence, now_ns, may_miss=ripe and self._shows(market, age_s))
         seen = [one.child or one.seen for one in looks if one.seen is not None]
         if len(seen) < len(looks):
             self.reason, self.hopeless = "an order that it is about is not found", ripe
@@ -206,7 +225,7 @@ class Case:
             return self._resolved("rejected" if refused else "accepted", one, evidence, now_ns)
         return self._resolved("not_there", one, evidence, now_ns) if may_miss else None
 
-    def _shows(self, market: Market, age: float) -> bool:
+    def _shows(self, market: Market, age_s: float) -> bool:
         """Whether nothing found would prove that nothing is there; says why where it never would."""
         submission = self.record.submission
         conditional = submission.order.type in CONDITIONAL_KINDS
@@ -216,7 +235,7 @@ class Case:
             self.reason = (
                 "not found, but a raw request's client order id may not be the one that it went under"
             )
-        elif age > KEPT_S:
+        elif age_s > KEPT_S:
             self.reason = "not found, but so old that the exchange may have forgotten it"
         else:
             return True
@@ -254,9 +273,9 @@ def cancelled(seen: list[Seen], before_ms: int) -> Told:
     """What the orders that a cancel was about say of it; "as it was" while one of them rests."""
     if any(one.status in RESTING for one in seen):
         return "as it was"
-    if any(one.status == "FINISHED" for one in seen):  # filled or cancelled: what it became did not say
-        return "unclear"
     gone = [one for one in seen if one.status in GONE]
+    if any(one.status in BECAME for one in seen) or not all(one.updated_ms for one in gone):
+        return "unclear"
     # Filled, expired, or cancelled by something earlier: this cancel took nothing.
     return "accepted" if gone and all(one.updated_ms >= before_ms for one in gone) else "not_there"
 

@@ -16,12 +16,13 @@ import msgspec
 from exit_shim.accounts import account_label
 from exit_shim.locks import Locked
 from exit_shim.records import Record, Resolution
-from exit_shim.resolving.asking import Asker
+from exit_shim.resolving.asking import Asker, Budget
 from exit_shim.resolving.cases import NANOSECONDS, PACE, Case, Pace
 from exit_shim.resolving.siblings import Sibling, can_have_sibling
 from exit_shim.troubles import Troubles
 
 THREAD: Final = "exit-shim-resolver"
+TAKE_UP: Final = "look for orders that earlier runs left in doubt"
 
 UNDER_WAY_NS: Final = 60 * NANOSECONDS
 """How long another order without an outcome counts as on its way, and not as left by a dead process."""
@@ -30,7 +31,7 @@ MOST_CASES: Final = 1_000
 """Orders in doubt that one process keeps in mind; what is beyond waits in the journal for the next run."""
 
 Key: TypeAlias = tuple[str, int]
-News: TypeAlias = "queue.SimpleQueue[tuple[Record, str] | None]"
+News: TypeAlias = "queue.SimpleQueue[tuple[Case, str] | None]"
 
 
 class StoppedError(Exception):
@@ -80,6 +81,7 @@ class Resolver(Locked):
         """Know nothing, as in a new process: a parent's doubts, threads and sockets are its own."""
         # The one means of threading that a signal handler may use amid its own use.
         self._news: News = queue.SimpleQueue()
+        self._budget = Budget(self.pace.weight_a_minute)
         self._askers: dict[str, Asker] = {}
         self._met: set[str] = set()
         self._cases: dict[Key, tuple[Case, Asker]] = {}
@@ -92,10 +94,10 @@ class Resolver(Locked):
         key = account_label(client)
         if account is None or key is None or key in self._met:
             return
-        self._met.add(key)
         if can_have_sibling(client):
+            self._met.add(key)
             for record in self._left_by(account):
-                self._take(client, key, record)
+                self._take(client, key, Case(record, self.pace))
 
     def heard(self, client: Any, record: Record) -> None:
         """An order of this process was concluded through `client`."""
@@ -104,7 +106,7 @@ class Resolver(Locked):
             return
         key = account_label(client)
         if key is not None and can_have_sibling(client):
-            self._take(client, key, record)
+            self._take(client, key, Case(record, self.pace, time.monotonic()))
 
     def stop(self) -> None:
         """Ask no more, until something new is heard; a request that is under way is not waited for."""
@@ -126,22 +128,20 @@ class Resolver(Locked):
         found = (record for record in self._left_behind() if record.submission.account == account)
         return list(itertools.islice(found, MOST_CASES))
 
-    def _take(self, client: Any, key: str, record: Record) -> None:
+    def _take(self, client: Any, key: str, case: Case) -> None:
         asker = self._askers.get(key)
         if asker is None:
-            asker = self._askers[key] = Asker(Sibling(client), self.pace.weight_a_minute)
+            asker = self._askers[key] = Asker(Sibling(client), self._budget)
         asker.watch(client)
         with self._lock:
-            self._news.put((record, key))
+            self._news.put((case, key))
             if self._thread is None:
                 self._start()
 
     def _start(self) -> None:
         news, before = self._news, self._last
         thread = threading.Thread(target=self._run, args=(news, before), name=THREAD, daemon=True)
-        with contextlib.suppress(
-            RuntimeError
-        ):  # at the interpreter's end no thread starts; the journal has it
+        with contextlib.suppress(RuntimeError):  # none starts at the interpreter's end; the journal knows
             thread.start()
             self._thread = self._last = thread
 
@@ -181,21 +181,20 @@ class Resolver(Locked):
                 return
             if heard is None:
                 raise StoppedError
-            record, key = heard
-            self._note(record, key)
-            account = record.submission.account
+            case, key = heard
+            self._note(case, key)
+            account = case.record.submission.account
             if key not in self._met and account is not None:  # a client that went through no `wrap`
                 self._met.add(key)
-                for one in self._left_by(account):
-                    self._note(one, key)
+                nothing: list[Record] = []
+                for record in self._troubles.otherwise(nothing, TAKE_UP, self._left_by, account):
+                    self._note(Case(record, self.pace), key)
 
-    def _note(self, record: Record, key: str) -> None:
-        case, name = Case(record, self.pace), (record.run_id, record.seq)
-        if name in self._cases:
-            return
+    def _note(self, case: Case, key: str) -> None:
+        name = case.record.run_id, case.record.seq
         if case.hopeless:
-            self._troubles.otherwise(None, "say what stays in doubt", self._give_up, record, case.reason)
-        elif len(self._cases) < MOST_CASES:
+            self._say_why(case)
+        elif name not in self._cases and len(self._cases) < MOST_CASES:
             self._cases[name] = case, self._askers[key]
             self._due[name] = time.monotonic() + case.pause
 
@@ -207,25 +206,28 @@ class Resolver(Locked):
             try:
                 resolution = self._pursue(case, asker, news)
                 if resolution is not None:
-                    self.settle(case, resolution)
+                    self._settle(case, resolution)
             except StoppedError:
                 raise
             except Exception as error:  # noqa: BLE001 - one order's trouble is not another's
                 self._troubles.note("look up an order in doubt", error)
                 case.put_off("it could not be looked up")
             if resolution is None and case.hopeless:
-                self._troubles.otherwise(
-                    None, "say what stays in doubt", self._give_up, case.record, case.reason
-                )
+                self._say_why(case)
             if resolution is not None or case.hopeless:
                 del self._cases[name], self._due[name]
             else:
                 self._due[name] = time.monotonic() + case.pause
 
+    def _say_why(self, case: Case) -> None:
+        self._troubles.otherwise(
+            None, "say what stays in doubt", self._give_up, case.record, case.reason or ""
+        )
+
     def _pursue(self, case: Case, asker: Asker, news: News) -> Resolution | None:
         return pursue(case, asker, self._namesakes, lambda seconds: self._wait(news, seconds))
 
-    def settle(self, case: Case, resolution: Resolution) -> None:
+    def _settle(self, case: Case, resolution: Resolution) -> None:
         """Write down what was found, and tell."""
         record = case.record
         self._write(resolution, record.run_id, record.seq)
@@ -244,7 +246,8 @@ def pursue(
     if any(other.conclusion is None and now - other.submission.ts < UNDER_WAY_NS for other in others):
         case.put_off("another order of the same client order id is under way")
         return None
-    looking = case.inquire(now, taken(others), asker.sibling.offset_ms)
+    age_s = case.age_s(now, time.monotonic())
+    looking = case.inquire(now, age_s, taken(others), asker.sibling.offset_ms)
     reply = None
     try:
         while True:

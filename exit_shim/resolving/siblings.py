@@ -43,9 +43,8 @@ class Sibling:
 
     def __init__(self, client: Any) -> None:
         self._class = sys.modules["binance.client"].Client
-        names = [name for name in dir(type(client)) if name.isupper()]
-        self._attributes: dict[str, Any] = {name: getattr(type(client), name) for name in names}
-        own = vars(client)
+        own, names = vars(client), [name for name in dir(type(client)) if name.isupper()]
+        self._attributes: dict[str, Any] = {name: getattr(client, name) for name in names}
         self._attributes.update((name, value) for name, value in own.items() if name not in LEFT)
         self._attributes["_requests_params"] = dict(_options(own, is_async=_is_async(client)))
         self._session = dict(_session_of(own, is_async=_is_async(client)))

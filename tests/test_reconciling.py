@@ -343,6 +343,13 @@ def test_reconcile_says_when_it_cannot_ask(exchange):
     assert "wrong" not in wrong.stderr
 
 
+def test_reconcile_takes_only_this_machine_for_local():
+    """A key is not signed with for whoever --local names."""
+    done = cli("reconcile", "--local", "http://exchange.invalid:80")
+    assert done.returncode == 2
+    assert "not on this machine" in done.stderr
+
+
 def test_reconcile_says_what_stays_in_doubt(exchange):
     """An order without a client order id cannot be asked about: status 1, with the reason."""
     in_doubt(client_order_id=None)

@@ -305,14 +305,12 @@ def test_a_cancel_of_an_order_that_was_filled_took_nothing(desk, exchange, long)
 def test_a_change_in_doubt_is_told_by_the_orders_fields(desk, exchange, long, client, fault, outcome):
     """A change took effect where the order bears the new price; not where nothing has touched it since."""
     placed = long.futures_create_order(**LIMIT)
-    desk.open()
     lose(exchange, fault(), method="PUT")
     with pytest.raises(requests.RequestException):
         long.futures_modify_order(
             symbol="BTCUSDT", side="SELL", orderId=placed["orderId"], quantity=0.01, price=71_000
         )
     record = doubts()[-1]
-    desk.resolver.stop()
     late = record.submission.ts + EARLY_MS * 2_000_000  # as if the order had rested before
     record = msgspec.structs.replace(record, submission=msgspec.structs.replace(record.submission, ts=late))
     desk.open()
@@ -420,6 +418,7 @@ def test_the_bots_client_is_not_kept_alive(exchange, recorded):
     desk = Desk(exchange).open()
     own = Client("local-key", "local-secret", ping=False)
     own.futures_create_order(**OPEN)
+    own.of_the_bots = {"client": own}
     lose(exchange, method="POST", path="order")
     sent(exit_shim.wrap(own), **CLOSE)
     gone = weakref.ref(own)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -27,6 +28,8 @@ from exit_shim.troubles import Troubles
 KEY, SECRET = "BINANCE_API_KEY", "BINANCE_API_SECRET"
 
 STILL_IN_DOUBT, COULD_NOT_ASK = 1, 2
+
+HERE: Final = ("127.0.0.1", "localhost", "::1")
 
 POLL_S: Final = 0.05
 
@@ -50,6 +53,8 @@ def reconcile(*, local: str | None, account: str | None, patience: float, as_jso
     processes that have ended; the exchange is only read. The exit status is 0 where all are resolved, 1 where
     some stay in doubt, 2 where nobody could be asked.
     """
+    if local is not None and urlsplit(local).hostname not in HERE:
+        raise click.UsageError(f"--local {local!r} is not on this machine; it must be at {', '.join(HERE)}")
     all_of_them = list(read(in_doubt=True))
     if not all_of_them:
         click.echo("nothing is in doubt", err=as_json)

@@ -225,7 +225,10 @@ class Resolver(Locked):
         )
 
     def _pursue(self, case: Case, asker: Asker, news: News) -> Resolution | None:
-        return pursue(case, asker, self._namesakes, lambda seconds: self._wait(news, seconds))
+        found = pursue(case, asker, self._namesakes, lambda seconds: self._wait(news, seconds))
+        if self._news is not news:  # stopped meanwhile: what it would write to may be closed
+            raise StoppedError
+        return found
 
     def _settle(self, case: Case, resolution: Resolution) -> None:
         """Write down what was found, and tell."""

@@ -26,10 +26,19 @@ OWN: Final = (
 )
 """What makes a client send to an exchange, and not to what a subclass has put in its place."""
 
-LEFT: Final = frozenset(
-    {"session", "response", "loop", "logger", "verbose", "ws_api", "ws_future", "_session_params"}
+TAKEN: Final = (
+    "API_KEY",
+    "API_SECRET",
+    "PRIVATE_KEY",
+    "TIME_UNIT",
+    "_is_rsa",
+    "demo",
+    "testnet",
+    "timestamp_offset",
+    "tld",
 )
-"""What of a client's attributes is its own: connections, loops, the last answer, the log of all headers."""
+"""What of a client's attributes is taken besides the constants of its class; nothing that a bot may have put
+there, no connection, loop or answer, and not `verbose`, which has all headers logged."""
 
 
 class Sibling:
@@ -43,9 +52,10 @@ class Sibling:
 
     def __init__(self, client: Any) -> None:
         self._class = sys.modules["binance.client"].Client
-        own, names = vars(client), [name for name in dir(type(client)) if name.isupper()]
-        self._attributes: dict[str, Any] = {name: getattr(client, name) for name in names}
-        self._attributes.update((name, value) for name, value in own.items() if name not in LEFT)
+        own, constants = vars(client), [name for name in dir(self._class) if name.isupper()]
+        self._attributes: dict[str, Any] = {
+            name: getattr(client, name) for name in (*constants, *TAKEN) if hasattr(client, name)
+        }
         self._attributes["_requests_params"] = dict(_options(own, is_async=_is_async(client)))
         self._session = dict(_session_of(own, is_async=_is_async(client)))
         self.offset_ms = int(own.get("timestamp_offset") or 0)

@@ -21,9 +21,10 @@ def left_in_doubt(path: Path) -> list[Record]:
     return [record for record in found if record.run_id not in living]
 
 
-def namesakes(journal: Journal, name: str) -> list[Record]:
-    """The records of a client order id, up to this moment."""
-    journal.flush()
+def namesakes(journal: Journal, name: str) -> list[Record] | None:
+    """The records of a client order id; None where the journal is not to be had up to this moment."""
+    if not journal.flush():
+        return None
     with unforked():
         found = list(read_records(journal.path, named=name))
     return [record for record in found if record.submission.order.client_order_id == name]

@@ -328,6 +328,18 @@ def test_a_retry_under_the_same_id_is_not_taken_for_the_first(desk, exchange, lo
     assert desk.only().outcome == "not_there"
 
 
+def test_without_the_journal_nothing_is_concluded(desk, exchange, long):
+    """Where nobody can tell whose an order of this id is, it stays in doubt."""
+    desk.open()
+    desk.resolver._namesakes = lambda name: None
+    lose(exchange, method="POST", path="order")
+    sent(long, **CLOSE)
+    time.sleep(0.5)
+    assert desk.written == []
+    desk.resolver._namesakes = lambda name: ()
+    assert desk.only().outcome == "accepted"
+
+
 def test_the_budget_is_kept(desk, exchange, long):
     """No more weight a minute than was granted, however many orders are in doubt."""
     desk.open(QUICK._replace(weight_a_minute=5, absent_after_s=60.0))
@@ -793,14 +805,15 @@ def test_the_question_is_what_stands_in_the_evidence():
 def everything():
     """The records of the process-wide shim."""
     journal = exit_shim.shim.default_shim().journal
-    assert journal.flush()
+    wait_for(journal.flush)  # two threads at once: one of them is told to come back
     return list(read_records(journal.path))
 
 
 def doubts():
     """Those of them that ended in doubt."""
-    wait_for(lambda: all(record.conclusion for record in everything()))
-    return [record for record in everything() if record.conclusion.outcome == "unknown"]
+    found = everything()
+    assert all(record.conclusion for record in found), found
+    return [record for record in found if record.conclusion.outcome == "unknown"]
 
 
 def named(record):

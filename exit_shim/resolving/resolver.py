@@ -47,7 +47,7 @@ class Resolver(Locked):
 
     Args:
         left_behind: The records in doubt of runs that have ended.
-        namesakes: The records of a client order id.
+        namesakes: The records of a client order id; None where they cannot be told now.
         write: Writes a resolution down, of the record with this `run_id` and `seq`.
         tell: Told of each record that was resolved.
         give_up: Told of each record that cannot be, and why.
@@ -59,7 +59,7 @@ class Resolver(Locked):
         self,
         *,
         left_behind: Callable[[], Iterable[Record]],
-        namesakes: Callable[[str], Iterable[Record]],
+        namesakes: Callable[[str], Iterable[Record] | None],
         write: Callable[[Resolution, str, int], object],
         tell: Callable[[Record], object],
         give_up: Callable[[Record, str], object],
@@ -240,12 +240,15 @@ class Resolver(Locked):
 def pursue(
     case: Case,
     asker: Asker,
-    namesakes: Callable[[str], Iterable[Record]],
+    namesakes: Callable[[str], Iterable[Record] | None],
     wait: Callable[[float], object] = time.sleep,
 ) -> Resolution | None:
     """Look once for an order in doubt, at the asker's pace; what that proves, None for nothing yet."""
-    others = [] if case.name is None else [other for other in namesakes(case.name) if case.is_other(other)]
-    now = time.time_ns()
+    named = () if case.name is None else namesakes(case.name)
+    if named is None:
+        case.put_off("whose other orders have its client order id cannot be read in the journal now")
+        return None
+    others, now = [record for record in named if case.is_other(record)], time.time_ns()
     if any(other.conclusion is None and now - other.submission.ts < UNDER_WAY_NS for other in others):
         case.put_off("another order of the same client order id is under way")
         return None

@@ -107,15 +107,12 @@ def read_answer(result: Any, asked: Intent | None = None) -> Answer:
             error_code=_integer(code),
             error_message=None if said is None else scrub(said),
         )
-    if asked and not (result if asked != "place" else any(result.get(name) is not None for name in NUMBERS)):
+    get = result.get
+    if asked and not (result if asked != "place" else any(get(name) is not None for name in NUMBERS)):
         return NO_ORDER
-    names = map(result.get, ("clientOrderId", "clientAlgoId", "newClientStrategyId"))
-    return Answer(
-        "accepted",
-        order_id=_integer(result.get("orderId")),
-        algo_id=_integer(result.get("algoId") or result.get("strategyId")),
-        client_order_id=next(filter(None, map(_string, names)), None),
-    )
+    order_id, algo_id = _integer(get("orderId")), _integer(get("algoId") or get("strategyId"))
+    name = get("clientOrderId") or get("clientAlgoId") or get("newClientStrategyId")
+    return Answer("accepted", order_id, algo_id, _string(name))
 
 
 def read_failure(error: BaseException, secrets: Iterable[str] = ()) -> Answer:

@@ -15,6 +15,7 @@ import click
 from exit_shim.accounts import key_label
 from exit_shim.cli.reading import json_line, read
 from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show
+from exit_shim.dispatch import Dispatch
 from exit_shim.doubts import left_in_doubt, resolver_of
 from exit_shim.journal import Journal
 from exit_shim.records import Record
@@ -137,7 +138,7 @@ def resolve(client: Any, label: str, records: list[Record], patience: float, *, 
 
     with contextlib.closing(Journal(journal_path())) as journal:
         journal.open()
-        resolver = resolver_of(journal, Troubles(), PACE, tell, give_up)
+        resolver = resolver_of(journal, Troubles(Dispatch(lambda _dropped: None)), PACE, tell, give_up)
         resolver.meet(client, label)
         until = time.monotonic() + patience
         while resolver.busy() and time.monotonic() < until:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from exit_shim.accounts import account_label
+from exit_shim.accounts import label_of
 from exit_shim.locks import Locked
 from exit_shim.records import Record, Resolution
 from exit_shim.resolving.asking import Asker, Budget
@@ -91,7 +91,7 @@ class Resolver(Locked):
 
     def meet(self, client: Any, account: str | None) -> None:
         """A client appeared: take up what earlier runs left in doubt of its account; once for each key."""
-        key = account_label(client)
+        key = label_of(client)
         if account is None or key is None or key in self._met:
             return
         if can_have_sibling(client):
@@ -104,7 +104,7 @@ class Resolver(Locked):
         known = record.conclusion
         if known is None or known.outcome != "unknown" or not record.seq:
             return
-        key = account_label(client)
+        key = label_of(client)
         if key is not None and can_have_sibling(client):
             self._take(client, key, Case(record, self.pace, time.monotonic()))
 

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from exit_shim.accounts import account_label
+from exit_shim.accounts import account_label, is_genuine
 from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribute, declared
 from exit_shim.book import Book
 from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
@@ -24,7 +24,7 @@ from exit_shim.guard import Guard, Held, Holding, answer_query, let_go
 from exit_shim.journal import Journal
 from exit_shim.layers import Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind, may_be_exit
-from exit_shim.outcomes import Answer, read_answer, read_failure
+from exit_shim.outcomes import Answer, read_answers, read_failure
 from exit_shim.policy import ALLOWED, Roles
 from exit_shim.reading import Item, read_call
 from exit_shim.records import Conclusion, Record, Submission
@@ -44,7 +44,6 @@ NOBODY: Final[tuple[Attribution, Frame | None]] = (
 )
 ACCEPTED: Final = Answer("accepted")
 UNNUMBERED: Final = itertools.repeat(0)
-UNANSWERED: Final = Answer("unknown", error_message="the answer is shorter than the batch")
 
 
 class Passage:
@@ -73,6 +72,10 @@ class Passage:
         self.asking: Frame | None = None
         self.chain: tuple[Step, ...] = ()
 
+    def client(self) -> Any:
+        """Whose method it is; None where that does not show."""
+        return getattr(self.method, "__self__", None)
+
     def pause(self) -> None:
         """Take the time that the shim has spent so far."""
         self.presend = time.perf_counter_ns() - self.started
@@ -97,9 +100,10 @@ class Gateway:
         sinks: Where concluded orders go besides.
         account: The label to record instead of one derived from the client's API key.
         troubles: Takes note of what fails in the shim itself.
+        in_doubt: Told, with the client, of each order that ended in doubt; None for nobody.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of a shim, all by name
+    def __init__(  # noqa: PLR0913 - all by name: how each step is done is given
         self,
         *,
         roles: Roles,
@@ -109,6 +113,7 @@ class Gateway:
         sinks: Sequence[Sink],
         account: str | None,
         troubles: Troubles,
+        in_doubt: Callable[[Any, Record], None] | None = None,
     ) -> None:
         self.finder = SiteFinder(
             roles.executors,
@@ -123,6 +128,7 @@ class Gateway:
         self._sinks = tuple(sinks)
         self._account = account
         self.troubles = troubles
+        self._in_doubt = in_doubt
         self._or = troubles.otherwise
         self._book: Book = guard.book
         # next() is atomic; a lock here would be the dearest part of an entry.
@@ -351,7 +357,7 @@ class Gateway:
             self._conclude_result(passage, future.result())
 
     def _conclude_failure(self, passage: Passage, error: BaseException) -> None:
-        client = self._or(None, "find the client", getattr, passage.method, "__self__", None)
+        client = self._or(None, "find the client", passage.client)
         secrets = self._or(NO_SECRETS, "find the secrets of a call", secrets_of, client, passage.params)
         unreadable = Answer("unknown", error_message=type(error).__name__)
         answer = self._or(unreadable, "read an error", read_failure, error, secrets)
@@ -359,7 +365,7 @@ class Gateway:
 
     def _conclude_result(self, passage: Passage, result: Any) -> None:
         submissions = passage.submissions
-        found = self._or(None, "read an answer", answers, submissions, result)
+        found = self._or(None, "read an answer", answers, passage, result)
         self._conclude(passage, [ACCEPTED] * len(submissions) if found is None else found)
 
     def _conclude(self, passage: Passage, found: Sequence[Answer]) -> None:
@@ -372,16 +378,20 @@ class Gateway:
                 reasons = self._or(
                     NO_REASONS, "apply the rules", self._guard.findings, submission, passage.params
                 )
-                self._finish(seq, submission, Conclusion(*answer, *times, passage.chain, reasons))
+                record = self._finish(seq, submission, Conclusion(*answer, *times, passage.chain, reasons))
+                if answer.outcome == "unknown" and self._in_doubt is not None:
+                    self._or(None, "look up an order in doubt", self._in_doubt, passage.client(), record)
         except Exception as error:  # noqa: BLE001
             self.troubles.note("conclude an order", error)
 
-    def _finish(self, seq: int, submission: Submission, conclusion: Conclusion) -> None:
+    def _finish(self, seq: int, submission: Submission, conclusion: Conclusion) -> Record:
         journal = self._journal
         if journal is not None and seq:
             self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
         self._or(None, "keep the book", self._book.note, submission, conclusion)
-        self._emit(Record(journal.run_id if journal is not None else "", seq, submission, conclusion))
+        record = Record(journal.run_id if journal is not None else "", seq, submission, conclusion)
+        self._emit(record)
+        return record
 
     def _emit(self, record: Record) -> None:
         for sink in self._sinks:
@@ -402,14 +412,11 @@ class Gateway:
         return coroutine
 
 
-def answers(submissions: Sequence[Submission], result: Any) -> list[Answer]:
-    """What a returned value says of each submission: a batch answers with a list, in the batch's order."""
-    if isinstance(result, list):
-        return [
-            read_answer(result[place]) if (place := submission.batch_index or 0) < len(result) else UNANSWERED
-            for submission in submissions
-        ]
-    return [read_answer(result)] * len(submissions)
+def answers(passage: Passage, result: Any) -> list[Answer]:
+    """What a returned value says of each submission."""
+    places = [submission.batch_index for submission in passage.submissions]
+    asked = passage.submissions[0].intent if places and is_genuine(passage.client()) else None
+    return read_answers(places, result, asked)
 
 
 def declared_kind(said: Declared | None) -> Kind | None:

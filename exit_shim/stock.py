@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from exit_shim.accounts import is_genuine
 from exit_shim.book import PROTECTIVE_TYPES, Spot, number
 from exit_shim.orders import CONDITIONAL_KINDS, closes_hedge_side, flag, upper
 
@@ -138,11 +139,6 @@ async def ask_async(questions: Generator[Question, Any, Stock]) -> Stock:
     except StopIteration as done:
         stock: Stock = done.value
         return stock
-
-
-def is_genuine(client: Any) -> bool:
-    """Whether it is python-binance's, whose methods take `requests_params`."""
-    return any(kind.__module__.startswith("binance.") for kind in type(client).__mro__)
 
 
 def rows(answer: Any) -> list[Mapping[str, Any]]:

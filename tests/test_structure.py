@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "scrubbing": set(),
     "doors": {"orders"},
     "policy": {"attribution", "doors", "modes", "orders"},
-    "stock": {"book", "orders"},
+    "stock": {"accounts", "book", "orders"},
     "rules": {"attribution", "book", "doors", "orders", "policy", "records"},
     "guard": {
         "attribution",
@@ -40,7 +40,7 @@ MAY_IMPORT = {
         "stock",
     },
     "records": {"attribution", "doors", "frames", "orders", "policy"},
-    "outcomes": {"records", "scrubbing"},
+    "outcomes": {"doors", "records", "scrubbing"},
     "journal": {"frames", "records", "scrubbing"},
     "troubles": {"dispatch", "locks", "logs", "scrubbing"},
     "sinks": {"dispatch", "doors", "locks", "logs", "policy", "records", "troubles"},
@@ -68,6 +68,7 @@ MAY_IMPORT = {
         "stock",
         "troubles",
     },
+    "resolving": {"accounts", "doors", "locks", "orders", "records", "scrubbing", "troubles"},
     "testing": {"_lazy", "dispatch"},
     # The pytest kit sets up a shim and reads its records, as a user would.
     "testing/kit": {"files", "journal", "modes", "records", "shim", "testing"},

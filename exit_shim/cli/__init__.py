@@ -7,6 +7,7 @@ from exit_shim.cli.exchange import exchange
 from exit_shim.cli.explain import explain
 from exit_shim.cli.keeping import prune_, verify
 from exit_shim.cli.reading import records, summary, tail
+from exit_shim.cli.reconcile import reconcile
 from exit_shim.cli.run import run
 from exit_shim.cli.switches import enforce, mode
 
@@ -19,5 +20,18 @@ def app() -> None:
     """Say which module of a Binance futures bot placed which exit order."""
 
 
-for command in (run, summary, records, explain, tail, verify, prune_, mode, enforce, exchange, doctor):
+for command in (
+    run,
+    summary,
+    records,
+    explain,
+    tail,
+    reconcile,
+    verify,
+    prune_,
+    mode,
+    enforce,
+    exchange,
+    doctor,
+):
     app.add_command(command)

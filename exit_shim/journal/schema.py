@@ -115,10 +115,11 @@ class JournalError(ValueError):
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> int:
     """The file's schema version, 0 for an empty one; JournalError where it cannot be ours."""
+    bare = is_bare(connection)  # before the rest: another process may be making the tables at this moment
     application, found = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
     )
-    if not is_bare(connection) and application != APPLICATION_ID:
+    if not bare and application != APPLICATION_ID:
         raise JournalError(
             f"{path} is a database of something else; set EXIT_SHIM_JOURNAL to another path for the journal"
         )

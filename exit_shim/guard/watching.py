@@ -16,7 +16,7 @@ import msgspec
 from exit_shim.book import Book, Spot
 from exit_shim.doors import Reference
 from exit_shim.guard.judging import Guard
-from exit_shim.journal import Journal, JournalError, read_records
+from exit_shim.journal import Journal, JournalError
 from exit_shim.journal.following import Follower, News
 from exit_shim.policy.codes import STRIPPED
 from exit_shim.records import Conclusion, Finding, Outcome, Record, Resolution, Submission, Switch
@@ -136,16 +136,16 @@ class Watcher:
 
     def look_back(self) -> None:
         """Take up the orders of earlier runs, and of others that run."""
-        if self._journal is None:
+        if self._follower is None or self._journal is None:
             return
         since = time.time_ns() - TAKEN_UP_NS
         with contextlib.suppress(JournalError):
-            take_up(self._guard.book, read_records(self._journal.path, since_ns=since), self._journal.run_id)
+            take_up(self._guard.book, self._follower.records(since_ns=since), self._journal.run_id)
 
     def catch_up(self, account: str | None, reference: Reference | None) -> None:
         """What the book lacks of an order that is asked about: news, and then the journal's index."""
         self.look()
-        if reference is None or self._journal is None:
+        if reference is None or self._follower is None or self._journal is None:
             return
         if self._guard.book.find_live(account, reference) is not None:
             return
@@ -153,7 +153,7 @@ class Watcher:
         if name is None or (isinstance(name, int) and name < 0):
             return
         with contextlib.suppress(JournalError):
-            take_up(self._guard.book, read_records(self._journal.path, named=str(name)), self._journal.run_id)
+            take_up(self._guard.book, self._follower.records(named=str(name)), self._journal.run_id)
 
     def check_time(self) -> None:
         """Say what should have happened by now and has not: each once."""

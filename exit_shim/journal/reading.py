@@ -154,14 +154,19 @@ def read_records(  # noqa: PLR0913 - each narrows in its own way
     }
     where = " AND ".join(clause for clause, value in clauses.items() if value is not None)
     question = f"{RECORDS} {'WHERE' * bool(where)} {where} ORDER BY orders.ts, orders.id"
-    for run, seq, intent, outcome, resolution in _rows(path, question, values):
-        yield Record(
-            run_id=run,
-            seq=seq,
-            submission=decode(Submission, intent),
-            conclusion=None if outcome is None else decode(Conclusion, outcome),
-            resolution=None if resolution is None else decode(Resolution, resolution),
-        )
+    yield from map(record_of, _rows(path, question, values))
+
+
+def record_of(row: tuple[str, int, str, str | None, str | None]) -> Record:
+    """A row of `RECORDS`."""
+    run, seq, intent, outcome, resolution = row
+    return Record(
+        run_id=run,
+        seq=seq,
+        submission=decode(Submission, intent),
+        conclusion=None if outcome is None else decode(Conclusion, outcome),
+        resolution=None if resolution is None else decode(Resolution, resolution),
+    )
 
 
 def read_events(

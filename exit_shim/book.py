@@ -26,6 +26,9 @@ PROTECTIVE_TYPES: Final = frozenset({"STOP", "STOP_MARKET", "TRAILING_STOP_MARKE
 PROTECTIVE_KINDS: Final = frozenset({"sl", "trailing", "breakeven"})
 
 
+UNANSWERED: Final = Conclusion("unknown")
+
+
 class Spot(NamedTuple):
     """What an exit guards: the position of an account on a symbol that orders of one side reduce."""
 
@@ -38,7 +41,8 @@ class Spot(NamedTuple):
 class Live(msgspec.Struct, frozen=True):
     """An accepted exit that nobody has been seen to cancel; it may have filled or expired since.
 
-    `in_doubt`: its placing, or a cancel of it, was never answered.
+    `ts` is when it was placed, `known` when the book learned that it was accepted, ns since the epoch.
+    `in_doubt`: its placing was never answered.
     """
 
     account: str | None
@@ -53,6 +57,7 @@ class Live(msgspec.Struct, frozen=True):
     ts: int = 0
     in_doubt: bool = False
     dotted: str | None = None
+    known: int = 0
 
     @property
     def is_protective(self) -> bool:
@@ -76,7 +81,7 @@ class LastStop(NamedTuple):
     ts: int
 
 
-class Book(Folding[tuple[Submission, Conclusion]]):
+class Book(Folding[tuple[Submission, Conclusion, int]]):
     """Live exits by account and id, and by position; thread-safe, bounded."""
 
     def __init__(self) -> None:
@@ -90,24 +95,39 @@ class Book(Folding[tuple[Submission, Conclusion]]):
         self._doubts: set[tuple[str | None, str | None]] = set()
         self.catch_up: Callable[[str | None, Reference | None], None] | None = None
         """Takes up, now, what other processes did; set where an unknown order could be denied for it."""
+        self.expects = False
+        """Whether orders are told of before they leave, so that their refusals are to be told too."""
         self.is_behind = False
         """While what other processes and earlier runs did is not taken up yet."""
 
     def note(self, submission: Submission, conclusion: Conclusion) -> None:
         """Learn from a concluded order: what was accepted rests, what was cancelled does not."""
-        if conclusion.outcome in {"accepted", "unknown"}:
-            self.take((submission, conclusion))
+        if self.expects or conclusion.outcome in {"accepted", "unknown"}:
+            self.take((submission, conclusion, time.time_ns()))
 
-    def _fold(self, learned: tuple[Submission, Conclusion]) -> None:
-        submission, conclusion = learned
+    def expect(self, submission: Submission) -> None:
+        """An order is about to leave: until it is concluded it counts as one in doubt.
+
+        Else a cancel-all of another thread, in the moment between the exchange's taking an owner's stop and
+        its answer, would take a stop that nobody knows of yet.
+        """
+        if submission.intent == "place" and submission.order.client_order_id is not None:
+            with self._lock:
+                self._fold_all()
+                self._add(submission, UNANSWERED, time.time_ns(), in_doubt=True)
+
+    def _fold(self, learned: tuple[Submission, Conclusion, int]) -> None:
+        submission, conclusion, known = learned
         order, intent = submission.order, submission.intent
         if conclusion.outcome == "unknown":
             if intent in {"place", "cancel"}:
-                self._doubt(submission, conclusion)
-        elif intent == "place" and order.type != "MARKET":  # which never rests
-            self._add(submission, conclusion)
-        elif intent == "cancel":
+                self._doubt(submission, conclusion, known)
+        elif intent == "place" and order.type != "MARKET" and conclusion.outcome == "accepted":
+            self._add(submission, conclusion, known)
+        elif intent == "cancel" and conclusion.outcome == "accepted":
             self._remove(submission)
+        elif intent == "place" and conclusion.outcome != "accepted":
+            self._drop_expected(submission)
         elif order.kind == "close":  # the position may be gone, and nothing has to follow
             self._stripped.pop(spot_of(submission.account, order), None)
 
@@ -219,7 +239,9 @@ class Book(Folding[tuple[Submission, Conclusion]]):
                 return "an order on this symbol is in doubt"
         return None
 
-    def _add(self, submission: Submission, conclusion: Conclusion, in_doubt: bool = False) -> None:
+    def _add(
+        self, submission: Submission, conclusion: Conclusion, known: int, *, in_doubt: bool = False
+    ) -> None:
         order = submission.order
         live = Live(
             submission.account,
@@ -240,6 +262,7 @@ class Book(Folding[tuple[Submission, Conclusion]]):
             submission.ts,
             in_doubt,
             submission.attribution.dotted_module,
+            known,
         )
         for key in keys(live.account, live.target):
             if (doubted := self._live.get(key)) is not None:
@@ -247,7 +270,8 @@ class Book(Folding[tuple[Submission, Conclusion]]):
         for key in keys(live.account, live.target):
             self._live[key] = live
         self._at.setdefault(live.spot, {})[id(live)] = live
-        self._remember(live)
+        if not in_doubt:
+            self._remember(live)
         while len(self._live) > MAX_LIVE:
             self._drop(next(iter(self._live.values())))
 
@@ -273,6 +297,12 @@ class Book(Folding[tuple[Submission, Conclusion]]):
                     if live.is_protective and len(self._stripped) < MAX_TRACKS:
                         self._stripped.setdefault(live.spot, time.monotonic())
 
+    def _drop_expected(self, submission: Submission) -> None:
+        own = Reference(client_order_id=submission.order.client_order_id)
+        for key in keys(submission.account, own):
+            if (live := self._live.get(key)) is not None and live.in_doubt and live.ts == submission.ts:
+                self._drop(live)
+
     def _drop(self, live: Live) -> None:
         for key in keys(live.account, live.target):
             if self._live.get(key) is live:
@@ -283,11 +313,11 @@ class Book(Folding[tuple[Submission, Conclusion]]):
             if not lives:
                 del self._at[live.spot]
 
-    def _doubt(self, submission: Submission, conclusion: Conclusion) -> None:
+    def _doubt(self, submission: Submission, conclusion: Conclusion, known: int) -> None:
         if len(self._doubts) < MAX_TRACKS:
             self._doubts.add((submission.account, submission.order.symbol))
         if submission.intent == "place" and submission.order.client_order_id is not None:
-            self._add(submission, conclusion, in_doubt=True)
+            self._add(submission, conclusion, known, in_doubt=True)
 
 
 def spot_of(account: str | None, order: ExitOrder) -> Spot:

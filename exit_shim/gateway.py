@@ -289,7 +289,10 @@ class Gateway:
         if (journal := self._journal) is not None:
             for submission in passage.submissions:
                 passage.seqs.append(self._or(0, "journal an intent", journal.intend, submission))
-            passage.pause()
+        if self._book.expects:
+            for submission in passage.submissions:
+                self._or(None, "tell the book", self._book.expect, submission)
+        passage.pause()
 
     def _send(
         self, passage: Passage, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -232,12 +232,16 @@ def test_a_stop_is_denied_where_an_owners_covers(bot):
     assert bot.resting() == []
 
 
-def test_the_exchange_is_believed_not_the_book(bot):
-    """An owner's stop that somebody cancelled in the app covers nothing, whatever the book thinks."""
+@pytest.mark.parametrize("lag", [0, 10_000_000_000])
+def test_the_exchange_is_believed_not_the_book(bot, monkeypatch, lag):
+    """An owner's stop that was cancelled in the app covers nothing; one too young to be listed is kept."""
+    monkeypatch.setattr("exit_shim.guard.judging.READ_LAG_NS", lag)
     bot.by(OWNER, **STOP)
     bot.exchange.engine.cancel_all_algos("BTCUSDT")
     assert bot.by(LEGACY, **STOP)["algoId"] > 0
-    assert bot.shim.guard.book.guarding(bot.shim.guard.book.spots()[0])[0].target.module == LEGACY
+    book = bot.shim.guard.book
+    known = [live.target.module for live in book.guarding(book.spots()[0])]
+    assert known == ([OWNER] if lag else []) + [LEGACY]
 
 
 @pytest.mark.parametrize(("quantity", "covered"), [("0.010", True), ("0.005", False)], ids=["whole", "part"])

@@ -2,6 +2,7 @@
 
 import click
 
+from exit_shim.cli.audit import audit
 from exit_shim.cli.doctor import doctor
 from exit_shim.cli.exchange import exchange
 from exit_shim.cli.explain import explain
@@ -10,6 +11,7 @@ from exit_shim.cli.reading import records, summary, tail
 from exit_shim.cli.reconcile import reconcile
 from exit_shim.cli.run import run
 from exit_shim.cli.switches import enforce, mode
+from exit_shim.cli.whatif import whatif
 
 __all__ = ["app"]
 
@@ -31,6 +33,8 @@ for command in (
     prune_,
     mode,
     enforce,
+    whatif,
+    audit,
     exchange,
     doctor,
 ):

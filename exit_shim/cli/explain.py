@@ -9,6 +9,7 @@ import msgspec
 
 from exit_shim.cli.reading import read
 from exit_shim.cli.tables import NANOSECONDS, outcome_of
+from exit_shim.policy import REASONS, code_of
 from exit_shim.records import Record, Resolution, Target
 
 RULES: Final = {
@@ -66,10 +67,11 @@ def told(record: Record) -> Iterator[str]:
         yield f"  because   {who.explanation}"
     yield f"  found by  {who.evidence}: {RULES[who.evidence]}"
     yield from frames(record)
-    reasons = "; ".join(submission.verdict.reasons)
-    yield f"  verdict   {submission.verdict.action} in {submission.mode}" + (
-        f": {reasons}" if reasons else ""
-    )
+    yield f"  verdict   {record.action} in {submission.mode}"
+    yield from (f"  rule      {reason}: {meaning(reason)}" for reason in record.reasons)
+    if submission.verdict.policy is not None:
+        yield f"  policy    {submission.verdict.policy}"
+    yield from (f"  beside    {live}" for live in submission.verdict.book)
     yield from (f"  about     {target_told(target)}" for target in submission.targets)
     yield f"  outcome   {outcome_of(record)}" + ids(record)
     if known is not None and (known.error_code is not None or known.error_message):
@@ -85,6 +87,11 @@ def resolved(later: Resolution) -> Iterator[str]:
     word = f", {later.status}" if later.status else ""
     yield f"  resolved  {later.outcome}{word}, {later.after_s:.0f} s after it was sent"
     yield from (f"            {question}" for question in later.evidence)
+
+
+def meaning(reason: str) -> str:
+    """What a reason means."""
+    return REASONS.get(code_of(reason), "a rule of your own")
 
 
 def what(record: Record) -> str:

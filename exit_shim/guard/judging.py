@@ -24,6 +24,9 @@ PLACES: Final[frozenset[Intent]] = frozenset({"place", "modify"})
 BATCHES: Final = ("batchOrders", "orders")
 """The fields in which calls carry lists of orders."""
 
+READ_LAG_NS: Final = 2_000_000_000
+"""An order that was accepted this long ago is in the exchange's lists, if it rests; they may lag behind."""
+
 NO_IDS: Final = frozenset({("algo", None), ("order", None)})
 
 MAX_BOOK_WORDS: Final = 8
@@ -167,7 +170,7 @@ class Guard:
             self.book.saw_size(spot, stock.held(spot))
             for live in self.book.guarding(spot):
                 ids = {("algo", live.target.algo_id), ("order", live.target.order_id)}
-                if live.ts < asked and not live.in_doubt and there.isdisjoint(ids - NO_IDS):
+                if live.known < asked - READ_LAG_NS and not live.in_doubt and there.isdisjoint(ids - NO_IDS):
                     self.book.forget(live)
 
     def needs_a_look(self, submission: Submission) -> bool:

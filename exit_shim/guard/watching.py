@@ -68,6 +68,7 @@ class Watcher:
         self._start_anew()
         _watchers.add(self)
         guard.book.is_behind = journal is not None
+        guard.book.expects = guard.enforces
         if guard.enforces:
             guard.book.catch_up = self.catch_up
 

@@ -30,6 +30,14 @@ LEFT JOIN events AS outcome ON outcome.id = orders.outcome
 LEFT JOIN events AS resolution ON resolution.id = orders.resolution
 """
 
+BODIES: Final = """
+SELECT intent.body, outcome.body
+FROM orders
+JOIN events AS intent ON intent.id = orders.id
+LEFT JOIN events AS outcome ON outcome.id = orders.outcome
+WHERE orders.ts >= ? ORDER BY orders.ts, orders.id
+"""
+
 NAMED: Final = """orders.id IN (
     SELECT id FROM names WHERE name = :name
     UNION SELECT events.id FROM events JOIN runs USING (run) WHERE run_id = :named_run AND seq = :named_seq
@@ -155,6 +163,16 @@ def read_records(  # noqa: PLR0913 - each narrows in its own way
     where = " AND ".join(clause for clause, value in clauses.items() if value is not None)
     question = f"{RECORDS} {'WHERE' * bool(where)} {where} ORDER BY orders.ts, orders.id"
     yield from map(record_of, _rows(path, question, values))
+
+
+def read_bodies(path: str | os.PathLike[str], *, since_ns: int = 0) -> Iterator[tuple[str, str | None]]:
+    """The recorded orders as JSON, intent and outcome, oldest first; JournalError as `read_records`."""
+    yield from _rows(path, BODIES, (since_ns,))
+
+
+def count_orders(path: str | os.PathLike[str], *, since_ns: int = 0) -> int:
+    """How many orders there are; JournalError as `read_records`."""
+    return sum(number for (number,) in _rows(path, "SELECT count(*) FROM orders WHERE ts >= ?", (since_ns,)))
 
 
 def record_of(row: tuple[str, int, str, str | None, str | None]) -> Record:

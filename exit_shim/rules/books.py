@@ -26,7 +26,11 @@ def oversized(case: Case) -> str | None:
     size, quantity = case.book.size(case.spot), number(case.order.quantity)
     if case.intent != "place" or size is None or quantity is None or case.order.type == "MARKET":
         return None
-    resting = [live.quantity for live in case.beside if live.target.kind == case.order.kind and live.quantity]
+    resting = [
+        live.quantity
+        for live in case.beside
+        if live.target.kind == case.order.kind and live.quantity and not live.in_doubt
+    ]
     total = sum(resting, quantity)
     return f"total={total} position={size}" if total > size else None
 

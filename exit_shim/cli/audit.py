@@ -1,0 +1,140 @@
+"""`exit-shim audit`: what rests at the exchange now, held against the positions and the journal."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple, NoReturn
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+
+from exit_shim.cli.reading import as_json
+from exit_shim.cli.reconcile import HERE, KEY, SECRET, client_of
+from exit_shim.cli.tables import show
+from exit_shim.journal import JournalError, read_records
+from exit_shim.shim import journal_path
+from exit_shim.stock import (
+    Resting,
+    Stock,
+    UnreadableError,
+    ask,
+    bare,
+    duplicates,
+    orphans,
+    oversized_exits,
+    taking_stock,
+)
+from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
+
+FOUND, COULD_NOT_ASK = 1, 2
+
+UNKNOWN: Final = "unknown"
+
+
+class Flaw(NamedTuple):
+    """Something at the exchange that is not as it should be; `module` placed it, as far as is known."""
+
+    code: str
+    symbol: str
+    position_side: str
+    what: str
+    order: str = ""
+    module: str = ""
+
+
+@click.command()
+@click.option("--local", metavar="URL", help="Ask a local exchange at URL, which must be on this machine.")
+@click.option("--symbol", metavar="S", help="Only this symbol.")
+@as_json
+def audit(*, local: str | None, symbol: str | None, as_json: bool) -> None:
+    """List positions without a stop, orphaned, double and oversized exits, and those of unknown origin.
+
+    Reads positions and both order stores with the key in BINANCE_API_KEY and BINANCE_API_SECRET; nothing
+    is placed, changed or cancelled. The exit status is 0 where all is well, 1 where something was found, 2
+    where
+    the exchange could not be asked.
+    """
+    if local is not None and urlsplit(local).hostname not in HERE:
+        raise click.UsageError(f"--local {local!r} is not on this machine; it must be at {', '.join(HERE)}")
+    key = os.environ.get(KEY) or (LOCAL_KEY if local else "")
+    secret = os.environ.get(SECRET) or (LOCAL_SECRET if local else "")
+    if not (key and secret):
+        refuse(f"set {KEY} and {SECRET} to a key of the account that may read, or give --local URL")
+    with client_of(key, secret, local) as client:
+        stock = look(client, symbol.upper() if symbol else None)
+    found = list(flaws(stock))
+    if as_json:
+        for flaw in found:
+            click.echo(msgspec.json.encode(flaw._asdict()))
+    else:
+        report(stock, found)
+    sys.exit(FOUND if found else 0)
+
+
+def look(client: Any, symbol: str | None) -> Stock:
+    """Positions and resting orders; says so and ends where they cannot be had."""
+    try:
+        return ask(taking_stock(client, symbol))
+    except (UnreadableError, AttributeError) as error:
+        refuse(str(error))
+    except Exception as error:  # noqa: BLE001 - whatever the transport raises
+        refuse(f"the exchange could not be asked: {type(error).__name__}")
+
+
+def refuse(why: str) -> NoReturn:
+    """Say why nothing can be said."""
+    click.echo(why, err=True)
+    sys.exit(COULD_NOT_ASK)
+
+
+def flaws(stock: Stock) -> Iterator[Flaw]:
+    """All that is wrong, position by position, then the orders."""
+    origins = {order: origin(order) for order in stock.resting if order.can_only_reduce}
+    for held, missing in bare(stock):
+        yield Flaw(
+            "UNPROTECTED", held.symbol, held.position_side, f"{missing} of {abs(held.amount)} has no stop"
+        )
+    for _, stops in duplicates(stock):
+        for stop in stops:
+            yield about("DUPLICATE_EXIT", stop, f"one of {len(stops)} stops", origins)
+    for held, kind, total in oversized_exits(stock):
+        yield Flaw(
+            "OVERSIZED",
+            held.symbol,
+            held.position_side,
+            f"{kind} over {total}, the position is {abs(held.amount)}",
+        )
+    for order in orphans(stock):
+        yield about("ORPHAN", order, f"{order.type} without a position", origins)
+    for order, module in origins.items():
+        if module is None:
+            yield about("UNKNOWN_ORIGIN", order, f"{order.type} that the journal does not know", origins)
+
+
+def about(code: str, order: Resting, what: str, origins: dict[Resting, str | None]) -> Flaw:
+    """A flaw of one order."""
+    return Flaw(code, order.symbol, order.position_side, what, order.name, origins.get(order) or UNKNOWN)
+
+
+def origin(order: Resting) -> str | None:
+    """The module that placed an order, where the journal knows."""
+    for name in (order.algo_id, order.order_id, order.client_order_id):
+        if name is None:
+            continue
+        with contextlib.suppress(JournalError):
+            for record in read_records(journal_path(), named=str(name)):
+                if record.submission.intent == "place":
+                    return record.submission.attribution.module
+    return None
+
+
+def report(stock: Stock, found: list[Flaw]) -> None:
+    """The findings for people."""
+    if found:
+        show(("found", "symbol", "side", "what", "order", "module"), found)
+    click.echo(
+        f"{len(stock.positions)} positions, {len(stock.resting)} resting orders: "
+        + (f"{len(found)} findings" if found else "all is well")
+    )

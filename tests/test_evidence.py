@@ -1,0 +1,171 @@
+"""Evidence before enforcement: whatif, audit and explain."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import exit_shim
+from exit_shim.cli import app
+from exit_shim.policy import parse_policy
+from exit_shim.testing import FakeClient, LocalExchange
+from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
+
+STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
+TARGET = {**STOP, "type": "TAKE_PROFIT_MARKET", "stopPrice": 70000}
+LEGACY, OWNER = "position_monitor", "exit_brain_v3"
+
+
+def command(*words):
+    return CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+@pytest.fixture
+def exchange():
+    with LocalExchange() as local:
+        yield local
+
+
+def shim_on(policy=""):
+    return exit_shim.ExitShim(policy=parse_policy(policy), mode="EXIT_BRAIN_V3", sinks=[])
+
+
+def by(client, module, method="futures_create_order", **params):
+    with exit_shim.attributed(module):
+        return getattr(client, method)(**params)
+
+
+@pytest.fixture
+def history(exchange):
+    """A journal in which a legacy module and an owner act, all let through."""
+    shim = shim_on()
+    client = shim.wrap(FakeClient(exchange=exchange))
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    first = by(client, LEGACY, **STOP)
+    by(client, OWNER, "futures_cancel_algo_order", algoId=first["algoId"])
+    owners = by(client, OWNER, **STOP)
+    by(client, LEGACY, **TARGET)
+    by(client, LEGACY, "futures_cancel_algo_order", algoId=owners["algoId"])
+    by(client, LEGACY, **STOP)
+    shim.close()
+
+
+def test_whatif_tells_denied_from_overridden(history, tmp_path):
+    """By module, rule, kind and symbol; and the positions whose stops the policy would have decided about."""
+    (tmp_path / "new.toml").write_text('level = "enforce"\n')
+    done = command("whatif", "--policy", str(tmp_path / "new.toml"), "--json")
+    found = json.loads(done.output)
+    assert (found["orders"], found["denied"], found["overridden"]) == (6, 3, 1)
+    rows = {(row["fate"], row["module"], row["intent"], row["kind"]) for row in found["by"]}
+    assert rows == {
+        ("overridden", LEGACY, "place", "sl"),
+        ("denied", LEGACY, "place", "tp"),
+        ("denied", LEGACY, "cancel", "sl"),
+        ("denied", LEGACY, "place", "sl"),
+    }
+    (position,) = found["positions"]
+    assert (position["symbol"], position["side"]) == ("BTCUSDT", "SELL")
+    assert position["place overridden"] == position["cancel denied"] == position["place denied"] == 1
+    table = command("whatif", "--policy", str(tmp_path / "new.toml")).output
+    assert "6 orders: 3 would be denied, 1 stops would go out all the same" in table
+    assert "BTCUSDT long" in table
+
+
+def test_whatif_of_a_policy_that_only_warns(history, tmp_path):
+    """Nothing would be denied, and nothing is touched."""
+    (tmp_path / "new.toml").write_text("")
+    found = json.loads(command("whatif", "--policy", str(tmp_path / "new.toml"), "--json").output)
+    assert (found["denied"], found["overridden"], found["positions"]) == (0, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "said"),
+    [
+        ('lvel = "warn"', [], "did you mean level?"),
+        ("", ["--mode", "EXIT_BRAIN"], "did you mean EXIT_BRAIN_V3?"),
+        ("", ["--from", "postgresql://host/db"], "cannot be replayed yet"),
+        ("", ["--from", "/nowhere/at/all.db"], "there is no journal at"),
+    ],
+)
+def test_whatif_says_what_is_wrong(history, tmp_path, text, more, said):
+    """A wrong policy, mode or journal ends the command with the way out."""
+    (tmp_path / "new.toml").write_text(text)
+    done = command("whatif", "--policy", str(tmp_path / "new.toml"), *more)
+    assert done.exit_code != 0
+    assert said in done.output
+
+
+def test_explain_tells_rule_policy_and_book(exchange):
+    """A denied order is told with the rule, the policy's line, and the live exits beside it."""
+    shim = shim_on('level = "enforce"')
+    client = shim.wrap(FakeClient(exchange=exchange))
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    placed = by(client, OWNER, **STOP)
+    with pytest.raises(exit_shim.ExitOrderDenied):
+        by(client, LEGACY, **{**STOP, "clientAlgoId": "mine"})
+    shim.close()
+    told = command("explain", "mine").output
+    assert "verdict   deny in EXIT_BRAIN_V3" in told
+    assert "rule      OWNERSHIP_CONFLICT module=position_monitor" in told
+    assert "policy    the policy given in code: modes.EXIT_BRAIN_V3.legacy" in told
+    assert f"beside    sl whole position trigger=50000 of exit_brain_v3 id={placed['algoId']}" in told
+
+
+def audit(exchange, *words):
+    done = command("audit", "--local", exchange.url, "--json", *words)
+    return done.exit_code, [json.loads(line) for line in done.output.splitlines() if line.startswith("{")]
+
+
+def test_audit_finds_what_is_wrong_and_whose_it_is(exchange):
+    """Bare positions, orphans, doubles, oversized exits and strangers' orders, each with the module."""
+    exchange.register(LOCAL_KEY, LOCAL_SECRET)
+    shim = shim_on()
+    plain = FakeClient(exchange=exchange)
+    client = shim.wrap(plain)
+    assert audit(exchange) == (0, [])
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    status, (bare,) = audit(exchange)
+    assert (status, bare["code"], bare["what"]) == (1, "UNPROTECTED", "0.010 of 0.010 has no stop")
+    by(client, OWNER, **STOP)
+    shim.flush()
+    assert audit(exchange) == (0, [])
+    part = {**STOP, "quantity": 0.02, "reduceOnly": "true"}
+    del part["closePosition"]
+    by(client, LEGACY, **part)
+    plain.futures_create_order(
+        symbol="ETHUSDT", side="SELL", type="STOP_MARKET", stopPrice=1000, quantity=1, reduceOnly="true"
+    )
+    shim.flush()
+    status, found = audit(exchange)
+    assert status == 1
+    assert [(flaw["code"], flaw["module"]) for flaw in found] == [
+        ("DUPLICATE_EXIT", OWNER),
+        ("DUPLICATE_EXIT", LEGACY),
+        ("OVERSIZED", ""),
+        ("ORPHAN", "unknown"),
+        ("UNKNOWN_ORIGIN", "unknown"),
+    ]
+    assert {flaw["code"] for flaw in audit(exchange, "--symbol", "ETHUSDT")[1]} == {
+        "ORPHAN",
+        "UNKNOWN_ORIGIN",
+    }
+    shim.close()
+
+
+def test_audit_only_reads(exchange):
+    """It sends nothing that changes anything."""
+    exchange.register(LOCAL_KEY, LOCAL_SECRET)
+    audit(exchange)
+    assert {request.method for request in exchange.requests} == {"GET"}
+
+
+def test_audit_without_a_key_or_an_exchange(monkeypatch, exchange):
+    """Status 2 and the way out."""
+    for name in ("BINANCE_API_KEY", "BINANCE_API_SECRET"):
+        monkeypatch.delenv(name, raising=False)
+    done = command("audit")
+    assert done.exit_code == 2
+    assert "set BINANCE_API_KEY and BINANCE_API_SECRET" in done.output
+    gone = exchange.url
+    exchange.stop()
+    assert command("audit", "--local", gone).exit_code == 2

@@ -1,0 +1,93 @@
+"""What stands in a row of the central database: the event to the byte, and what questions are asked by."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from exit_shim.journal import Event
+from exit_shim.journal.rows import decode
+from exit_shim.records import Conclusion, Resolution, Submission, Target
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "run_id": "text",
+    "seq": "bigint",
+    "pos": "bigint",
+    "ts": "bigint",
+    "event": "text",
+    "about": "text",
+    "body": "text",
+    "link": "bytea",
+    "about_run": "text",
+    "about_seq": "bigint",
+    "host": "text",
+    "account": "text",
+    "module": "text",
+    "symbol": "text",
+    "kind": "text",
+    "intent": "text",
+    "mode": "text",
+    "conflict": "boolean",
+    "outcome": "text",
+    "names": "text[]",
+}
+"""Columns and their types, in the order of a row.
+
+Up to `link` they are the event itself. `body` is text and neither json nor jsonb: the chain is over its bytes,
+and what a damaged journal holds must be storable too. The rest is made from it here, once, rather than by
+whoever asks.
+"""
+
+MADE: Final = tuple(name for name in COLUMNS if name not in Event._fields)
+
+
+def row(event: Event, host: str | None) -> tuple[Any, ...]:
+    """One event as `COLUMNS` has it."""
+    made = {**_made(event), "host": host}
+    return (
+        event.run_id,
+        event.seq,
+        event.pos,
+        event.ts,
+        event.event,
+        event.about,
+        event.body,
+        event.link,
+        *(made.get(name) for name in MADE),
+    )
+
+
+def _made(event: Event) -> dict[str, Any]:
+    if event.event == "intent":
+        return _of_intent(decode(Submission, event.body))
+    run_id, _, seq = (event.about or "").rpartition(":")
+    about = {"about_run": run_id or event.run_id, "about_seq": int(seq)} if seq.isdecimal() else {}
+    known: Conclusion | Resolution
+    if event.event == "outcome":
+        known = decode(Conclusion, event.body)
+    elif event.event == "resolution":
+        known = decode(Resolution, event.body)
+    else:
+        return about
+    return {**about, "outcome": known.outcome, "names": _names(_ids(known))}
+
+
+def _of_intent(submission: Submission) -> dict[str, Any]:
+    order = submission.order
+    ids = [order.client_order_id, *(one for target in submission.targets for one in _ids(target))]
+    return {
+        "account": submission.account,
+        "module": submission.attribution.module,
+        "symbol": order.symbol,
+        "kind": order.kind,
+        "intent": submission.intent,
+        "mode": submission.mode,
+        "conflict": bool(submission.verdict.reasons),
+        "names": _names(ids),
+    }
+
+
+def _ids(known: Conclusion | Resolution | Target) -> tuple[object, ...]:
+    return known.order_id, known.algo_id, known.client_order_id
+
+
+def _names(ids: Iterable[object]) -> list[str] | None:
+    return [str(one) for one in ids if one is not None] or None

@@ -248,8 +248,8 @@ def install(
         A context manager whose `with` gives the shim.
     """
     chosen = shim or default_shim()
-    if chosen.journal is not None and not is_disabled():
-        chosen.journal.open()
+    if not is_disabled():
+        chosen.begin()
     return Installation(Wish(chosen, doors or {}, threads))
 
 

@@ -26,9 +26,11 @@ from exit_shim.troubles import Troubles
 
 if TYPE_CHECKING:
     from exit_shim.installation import Installation
+    from exit_shim.postgres import Background
 
 JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
 DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
+SHIP_VARIABLE: Final = "EXIT_SHIM_SHIP_TO"
 
 C = TypeVar("C")
 
@@ -52,6 +54,8 @@ class ExitShim:
             structlog.
         account: The label recorded for the account. None: one derived from the client's API key, which
             does not give it away.
+        ship_to: A PostgreSQL to ship the journal to, from a thread of this process: postgresql://… None:
+            EXIT_SHIM_SHIP_TO, else nowhere. False: nowhere. Without it, `exit-shim ship` does the same.
 
     Raises:
         ValueError: `mode` is not one of the modes.
@@ -65,6 +69,7 @@ class ExitShim:
         roles: Roles | None = None,
         sinks: Sequence[Sink] | None = None,
         account: str | None = None,
+        ship_to: str | Literal[False] | None = None,
     ) -> None:
         if mode is not None and mode not in MODES:
             raise ValueError(f"mode={mode!r} is no mode; it must be one of {', '.join(MODES)}, or None")
@@ -74,6 +79,7 @@ class ExitShim:
         self._modes: dict[str | None, str] = {}
         self.troubles = Troubles()
         self.journal = None if journal is False else Journal(journal or journal_path(), self._journal_trouble)
+        self._shipping = self._ship(ship_to)
         self.gateway = Gateway(
             roles=self.roles,
             current_mode=self.mode,
@@ -91,10 +97,16 @@ class ExitShim:
             own: Any = client
             if own._self_gateway is self.gateway:  # noqa: SLF001
                 return client
-        if self.journal is not None:
-            self.journal.open()
+        self.begin()
         proxy: Any = proxy_class((*own_doors(client), *doors))(unwrap(client), self.gateway)
         return proxy  # type: ignore[no-any-return]
+
+    def begin(self) -> None:
+        """Open the journal, and ship it where that is configured: before orders come, not at the first."""
+        if self.journal is not None:
+            self.journal.open()
+        if self._shipping is not None:
+            self._shipping.start()
 
     def install(
         self, *, threads: bool = False, doors: Mapping[type, Sequence[Door]] | None = None
@@ -153,6 +165,7 @@ class ExitShim:
             "entry_orders": self.gateway.entry_orders(),
             "internal_errors": self.troubles.count,
             "journal": None if self.journal is None else self.journal.health()._asdict(),
+            "shipping": None if self._shipping is None else self._shipping.health()._asdict(),
         }
 
     def log_summary(self) -> None:
@@ -164,6 +177,21 @@ class ExitShim:
         """Flush and let go of the journal; a later order opens it again."""
         if self.journal is not None:
             self.journal.close()
+        if self._shipping is not None:
+            self._shipping.stop()
+
+    def _ship(self, ship_to: str | Literal[False] | None) -> "Background | None":
+        """What ships the journal in this process; a DSN that is none costs a logged error, not the bot."""
+        dsn = os.environ.get(SHIP_VARIABLE) if ship_to is None else ship_to
+        if not dsn or self.journal is None or is_disabled():
+            return None
+        try:
+            from exit_shim.postgres import Background  # noqa: PLC0415 - an extra, for those who use it
+
+            return Background(self.journal.path, dsn, functools.partial(self.troubles.note, "ship the journal"))
+        except Exception as error:  # noqa: BLE001
+            self.troubles.note("ship the journal", error)
+            return None
 
     def _hold_against(self, symbol: str, order_params: Mapping[str, Any]) -> None:
         with self._unhurt("compare the symbols of a submission"):

@@ -1,8 +1,13 @@
 """What stands in a row of the central database: the event to the byte, and what questions are asked by."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from exit_shim.frames import Step
 from exit_shim.journal import Event
 from exit_shim.journal.rows import decode
 from exit_shim.records import Conclusion, Resolution, Submission, Target
@@ -22,12 +27,17 @@ COLUMNS: Final[Mapping[str, str]] = {
     "account": "text",
     "module": "text",
     "symbol": "text",
-    "kind": "text",
     "intent": "text",
+    "kind": "text",
+    "function": "text",
+    "place": "text",
+    "via": "text",
+    "evidence": "text",
     "mode": "text",
     "conflict": "boolean",
     "outcome": "text",
     "names": "text[]",
+    "stack": "bigint",
 }
 """Columns and their types, in the order of a row.
 
@@ -67,21 +77,27 @@ def _made(event: Event) -> dict[str, Any]:
         known = decode(Resolution, event.body)
     else:
         return about
-    return {**about, "outcome": known.outcome, "names": _names(_ids(known))}
+    stack = _stack(known.chain) if isinstance(known, Conclusion) else None
+    return {**about, "outcome": known.outcome, "names": _names(_ids(known)), "stack": stack}
 
 
 def _of_intent(submission: Submission) -> dict[str, Any]:
-    order = submission.order
+    order, who = submission.order, submission.attribution
     ids = [order.client_order_id, *(one for target in submission.targets for one in _ids(target))]
     return {
         "account": submission.account,
-        "module": submission.attribution.module,
+        "module": who.module,
         "symbol": order.symbol,
-        "kind": order.kind,
         "intent": submission.intent,
+        "kind": order.kind,
+        "function": who.function or "?",
+        "place": f"{Path(who.file).name}:{who.line}" if who.file else "?",
+        "via": ",".join(who.via),
+        "evidence": who.evidence,
         "mode": submission.mode,
         "conflict": bool(submission.verdict.reasons),
         "names": _names(ids),
+        "stack": _stack(who.chain),
     }
 
 
@@ -91,3 +107,11 @@ def _ids(known: Conclusion | Resolution | Target) -> tuple[object, ...]:
 
 def _names(ids: Iterable[object]) -> list[str] | None:
     return [str(one) for one in ids if one is not None] or None
+
+
+def _stack(chain: tuple[Step, ...]) -> int | None:
+    """A number for a chain, so that the different ones are found without reading all."""
+    if not chain:
+        return None
+    digest = hashlib.blake2b(msgspec.json.encode(chain), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

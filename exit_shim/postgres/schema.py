@@ -46,7 +46,8 @@ CREATE INDEX events_names ON exit_shim.events USING gin (names);
 CREATE VIEW exit_shim.orders AS
 SELECT
     intent.at, intent.ts, intent.run_id, intent.seq, intent.host, intent.account, intent.module, intent.symbol,
-    intent.kind, intent.intent, intent.mode, intent.conflict,
+    intent.intent, intent.kind, intent.function, intent.place, intent.via, intent.evidence, intent.mode,
+    intent.conflict, intent.stack, outcome.stack AS later_stack,
     coalesce(resolution.outcome, nullif(outcome.outcome, 'unknown'), 'in doubt') AS state,
     intent.body AS submission, outcome.body AS conclusion, resolution.body AS resolution
 FROM exit_shim.events AS intent
@@ -83,6 +84,12 @@ GRANT SELECT ON exit_shim.versions, exit_shim.runs, exit_shim.events, exit_shim.
 """A writer that resumes must find how far a run has come, so it reads which runs there are and their positions,
 and no more. Its batches arrive in a temporary table."""
 
+LATE: Final = """
+SELECT DISTINCT date_part('year', at AT TIME ZONE 'UTC')::int * 12 + date_part('month', at AT TIME ZONE 'UTC')::int - 1
+FROM exit_shim.events_other WHERE at >= '2020-01-01Z' AND at < %s
+"""
+"""The months of what is in no month's partition; a clock that stood before this library's time has none."""
+
 LOCK: Final = 0x45584954
 """The advisory lock under which one migration at a time runs."""
 
@@ -97,7 +104,7 @@ def check_version(connection: "psycopg.Connection[Any]", address: Address) -> in
     except psycopg.errors.InsufficientPrivilege:
         raise PostgresError(
             f"{address.name}: this user may not use the schema exit_shim; whoever made it can "
-            f"GRANT {WRITER} TO it for shipping, or {READER} for reading"
+            f"GRANT {WRITER} TO it for shipping, or {READER} for reading, and migrates it"
         ) from None
     version = int(found[0]) if found else 0
     if version > VERSION:
@@ -165,20 +172,17 @@ def _check_encoding(connection: "psycopg.Connection[Any]", address: Address) -> 
 
 def _make_partitions(connection: "psycopg.Connection[Any]", now: datetime.datetime) -> Iterator[str]:
     """For last month to a year ahead, and for what came when there was none; what is made."""
-    connection.execute("LOCK TABLE exit_shim.events_other IN ACCESS EXCLUSIVE MODE")
-    there = _partitions(connection)
     this = now.year * 12 + now.month - 1
-    late = connection.execute(
-        "SELECT DISTINCT date_part('year', at AT TIME ZONE 'UTC')::int * 12 "
-        "+ date_part('month', at AT TIME ZONE 'UTC')::int - 1 FROM exit_shim.events_other "
-        "WHERE at >= '2020-01-01Z' AND at < %s",
-        (now,),
-    ).fetchall()
-    for month in sorted({*range(this - 1, this + MONTHS_AHEAD + 1), *(month for (month,) in late)}):
-        name = _partition_name(month)
-        if name not in there:
-            _make_partition(connection, name, _first_of(month), _first_of(month + 1))
-            yield name
+    late = connection.execute(LATE, (now,)).fetchall()
+    wanted = sorted({*range(this - 1, this + MONTHS_AHEAD + 1), *(month for (month,) in late)})
+    missing = {_partition_name(month): month for month in wanted}
+    for name in _partitions(connection):
+        missing.pop(name, None)
+    if missing:  # an insert that had looked for its partition already would find another one in its place
+        connection.execute("LOCK TABLE ONLY exit_shim.events IN SHARE ROW EXCLUSIVE MODE")
+    for name, month in missing.items():
+        _make_partition(connection, name, _first_of(month), _first_of(month + 1))
+        yield name
 
 
 def _make_partition(connection: "psycopg.Connection[Any]", name: str, start: str, end: str) -> None:

@@ -1,0 +1,396 @@
+"""Shipping to a real PostgreSQL: exactly once, in order, resumed, byte for byte, whatever happens in between."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+from made import fill
+
+from exit_shim.journal import JournalError, read_events, read_runs, verify_run
+from exit_shim.postgres import Address, Outbox, PostgresError, Shipper, Unreachable, following, reading
+
+KILLS = int(os.environ.get("EXIT_SHIM_KILLS", "10"))
+"""How often the shipper is killed; the long form is 300."""
+
+BOT = """
+import itertools, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from made import order
+from exit_shim.journal import Journal
+journal = Journal(sys.argv[1])
+for number in itertools.count():
+    order(journal, number)
+    time.sleep(0.001)
+"""
+
+SHIPPING = """
+import sys
+from pathlib import Path
+from exit_shim.postgres import Address, Outbox, Shipper
+address = Address(sys.argv[2])
+shipper = Shipper(Outbox(Path(sys.argv[1]), address.name), address, batch=7)
+while True:
+    shipper.round()
+"""
+
+
+@contextlib.contextmanager
+def shipper(path, dsn, **options):
+    address = Address(dsn)
+    with contextlib.closing(Shipper(Outbox(path, address.name), address, **options)) as own:
+        yield own
+
+
+def ship(path, dsn, **options):
+    """Ship what is there; how many events were sent."""
+    with shipper(path, dsn, **options) as own:
+        return own.round()
+
+
+def local(path):
+    """The journal as `Database.stored` has it."""
+    return sorted((tuple(event) for event in read_events(path)), key=lambda row: (row[0], row[2]))
+
+
+def until(condition, patience=20.0):
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.01)
+
+
+def python(script, *arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)], text=True, **options
+    )
+
+
+@contextlib.contextmanager
+def killed(process):
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def followed(path, dsn, listener=None):
+    """A shipper that follows, in a thread; its listener."""
+    listener, stopped = listener or Told(), threading.Event()
+    with shipper(path, dsn, batch=50) as own:
+        thread = threading.Thread(target=following.follow, args=(own, stopped, listener))
+        thread.start()
+        try:
+            yield listener
+        finally:
+            stopped.set()
+            thread.join()
+
+
+class Told:
+    def __init__(self):
+        self.events = 0
+        self.failures = []
+        self.waits = 0
+
+    def shipped(self, events):
+        self.events += events
+
+    def failed(self, error, pause):
+        self.failures.append((str(error), pause))
+
+    def waiting(self):
+        self.waits += 1
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal.db"
+
+
+def test_what_is_shipped_is_the_journal_byte_for_byte(central, path):
+    """Every event of every run is there once, with the same bytes, and its chain holds from the database alone."""
+    runs = [fill(path, 40), fill(path, 7)]
+    sent = ship(path, central.writer, batch=25)
+    assert central.stored() == local(path)
+    assert sent == central.count()
+    found = reading.read_runs(central.reader)
+    assert [run.run_id for run in found] == runs
+    assert found == read_runs(path)
+    for run in found:
+        assert verify_run(run, reading.read_events(central.reader, run_id=run.run_id)) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE exit_shim.events SET body = replace(body, 'BTCUSDT', 'BTCUSDC') WHERE seq = 9", "changed"),
+        ("UPDATE exit_shim.events SET ts = ts + 1 WHERE seq = 9", "changed"),
+        ("DELETE FROM exit_shim.events WHERE seq = 9", "missing"),
+    ],
+)
+def test_what_is_changed_in_the_database_is_found(central, path, change, said):
+    """A row that is altered or taken away centrally breaks the chain at that row."""
+    fill(path, 40)
+    ship(path, central.writer)
+    (run,) = reading.read_runs(central.reader)
+    (at,) = (event.pos for event in read_events(path) if event.seq == 9)
+    central.run(change)
+    flaw = verify_run(run, reading.read_events(central.reader, run_id=run.run_id))
+    assert flaw.pos == at
+    assert said in flaw.what
+
+
+def test_shipping_goes_on_where_it_stopped(central, path):
+    """Another shipper sends only what is new, and the journal remembers how far each run has come."""
+    run = fill(path, 20)
+    first = ship(path, central.writer)
+    other = fill(path, 3)
+    second = ship(path, central.writer)
+    assert ship(path, central.writer) == 0
+    assert first + second == central.count() == len(local(path))
+    name = Address(central.writer).name
+    assert Outbox(path, name).remembered() == {"": 0, **{one.run_id: one.pos for one in read_runs(path)}}
+    assert {run, other} < Outbox(path, name).remembered().keys()
+
+
+def test_a_shipper_killed_at_random_moments(central, path):
+    """Killed again and again under load, each time resumed: each event is there once, and never one before another."""
+    here = os.path.dirname(__file__)
+    with killed(python(BOT, path, here)) as bot:
+        until(lambda: path.exists() and len(read_runs(path)) == 1)
+        for _ in range(KILLS):
+            with killed(python(SHIPPING, path, central.writer)):
+                time.sleep(0.3 + random.random() / 2)
+            ((number, last),) = central.rows("SELECT count(*), coalesce(max(pos), 0) FROM exit_shim.events")
+            assert number == last
+        bot.kill()
+    assert last > KILLS
+    ship(path, central.writer)
+    assert central.stored() == local(path)
+
+
+def test_two_shippers_at_once_are_harmless(central, path):
+    """Four that ship the same runs at the same time store each event once, and none of them fails."""
+    for _ in range(3):
+        fill(path, 60)
+    failures = []
+    barrier = threading.Barrier(4)
+
+    def one():
+        try:
+            with shipper(path, central.writer, batch=3) as own:
+                barrier.wait()
+                own.round()
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert central.stored() == local(path)
+
+
+def test_of_those_that_follow_one_ships(central, path):
+    """A second shipper of the same journal waits, and takes over when the first ends."""
+    fill(path, 5)
+    with followed(path, central.writer) as first:
+        until(lambda: first.events)
+        with followed(path, central.writer) as second:
+            until(lambda: second.waits)
+            fill(path, 5)
+            until(lambda: central.count() == len(local(path)))
+            assert second.events == 0
+    with followed(path, central.writer) as third:
+        fill(path, 5)
+        until(lambda: third.events)
+    assert central.stored() == local(path)
+
+
+def test_an_outage_costs_nothing_but_lag(server, central, path, monkeypatch):
+    """While the server is down events stay and the lag grows; soon after it is back all are there, once."""
+    monkeypatch.setattr(following, "LONGEST_PAUSE_S", 0.5)
+    fill(path, 10)
+    with followed(path, central.writer) as told:
+        until(lambda: told.events)
+        server.stop()
+        try:
+            for _ in range(3):
+                fill(path, 10)
+            until(lambda: len(told.failures) > 2)
+            with shipper(path, central.writer) as own:
+                lag = own.lag()
+            with pytest.raises(Unreachable, match="cannot be reached"):
+                ship(path, central.writer)
+        finally:
+            server.start()
+        assert lag.events == len(local(path)) - told.events
+        assert lag.seconds > 0
+        until(lambda: central.count() == len(local(path)))
+    assert central.stored() == local(path)
+    pauses = [pause for _, pause in told.failures]
+    assert pauses[0] < pauses[1] < 1
+
+
+def test_sessions_that_are_cut_are_made_again(server, central, path, monkeypatch):
+    """A failover that ends every session, again and again, loses and doubles nothing."""
+    monkeypatch.setattr(following, "LONGEST_PAUSE_S", 0.5)
+    with followed(path, central.writer) as told:
+        for _ in range(5):
+            fill(path, 30)
+            until(lambda: central.rows("SELECT 1 FROM pg_stat_activity WHERE usename = 'writer'"))
+            server.kill_sessions()
+        until(lambda: central.count() == len(local(path)))
+    assert told.failures
+    assert central.stored() == local(path)
+
+
+class Cutting:
+    """Between a shipper and the server; of one COMMIT the answer is swallowed, and the connection cut."""
+
+    def __init__(self, port):
+        self._server = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.cut = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server))
+                for one, other in ((client, server), (server, client)):
+                    threading.Thread(
+                        target=self._pump, args=(one, other, client, server), daemon=True
+                    ).start()
+
+    def _pump(self, source, sink, client, server):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if source is client and b"COMMIT\x00" in data and not self.cut.is_set():
+                    self.cut.set()
+                    client.shutdown(socket.SHUT_RDWR)
+                    server.sendall(data)
+                    time.sleep(0.3)
+                    break
+                sink.sendall(data)
+        for one in (client, server):
+            one.close()
+
+    def close(self):
+        self._listener.close()
+
+
+def test_a_commit_whose_answer_is_lost(server, central, path):
+    """What was stored though the shipper could not hear of it is not sent again."""
+    fill(path, 20)
+    with contextlib.closing(Cutting(server.port)) as between:
+        through = central.writer.replace(f":{server.port}/", f":{between.port}/")
+        with shipper(path, through, batch=10) as own:
+            with pytest.raises(Unreachable):
+                own.round()
+            until(lambda: central.count() == 10)
+            assert own.round() == len(local(path)) - 10
+    assert central.stored() == local(path)
+
+
+def test_a_database_set_back_to_an_older_state_is_filled_again(central, path):
+    """What a restored backup has not got is sent again, from the journal."""
+    fill(path, 20)
+    fill(path, 20)
+    ship(path, central.writer)
+    (older, newer) = (run.run_id for run in read_runs(path))
+    central.run(f"DELETE FROM exit_shim.events WHERE run_id = '{older}' AND pos > 10")
+    central.run(f"DELETE FROM exit_shim.events WHERE run_id = '{newer}'")
+    central.run(f"DELETE FROM exit_shim.runs WHERE run_id = '{newer}'")
+    ship(path, central.writer)
+    assert central.stored() == local(path)
+
+
+def test_months_that_were_dropped_by_rule_are_not_sent_again(central, path):
+    """A run that is known there and has no events any more is left as it is."""
+    fill(path, 20)
+    ship(path, central.writer)
+    central.run("DELETE FROM exit_shim.events")
+    assert ship(path, central.writer) == 0
+
+
+def test_a_run_that_the_database_does_not_take_holds_up_no_other(central, path):
+    """An event with a character that PostgreSQL has not keeps its run here; the other runs go, and it is said."""
+    bad, good = fill(path, 5), fill(path, 5)
+    with contextlib.closing(sqlite3.connect(path)) as own, own:
+        own.execute("UPDATE events SET body = body || char(0) WHERE seq = 3 AND run = 1")
+    with pytest.raises(PostgresError, match=f"run {bad}"):
+        ship(path, central.writer)
+    assert {row[0] for row in central.stored()} == {good}
+
+
+def test_a_run_that_was_pruned_before_is_shipped_from_there(central, path):
+    """Where the journal's beginning is gone, the chain in the database begins behind it, and holds."""
+    run_id = fill(path, 20)
+    with contextlib.closing(sqlite3.connect(path)) as own, own:
+        (link,) = own.execute("SELECT link FROM events WHERE pos = 10").fetchone()
+        own.execute("DELETE FROM events WHERE pos <= 10")
+        own.execute("UPDATE runs SET pruned_pos = 10, pruned_head = ?", (link,))
+    ship(path, central.writer)
+    (run,) = reading.read_runs(central.reader)
+    assert (run.pruned_pos, run.pruned_head) == (10, link)
+    assert verify_run(run, reading.read_events(central.reader, run_id=run_id)) is None
+
+
+def test_nothing_is_pruned_that_is_not_shipped(server, central, path):
+    """From the first attempt on, reachable or not, what the database has not got stays in the journal."""
+    from exit_shim.journal import prune  # noqa: PLC0415
+
+    fill(path, 20)
+    server.stop()
+    try:
+        with followed(path, central.writer) as told:
+            until(lambda: told.failures)
+    finally:
+        server.start()
+    far = time.time_ns() + 10**15
+    assert prune(path, before_ns=far).events == 0
+    ship(path, central.writer)
+    assert prune(path, before_ns=far).events > 0
+    assert ship(path, central.writer) == 0
+
+
+def test_there_is_no_journal_yet(central, path):
+    """A shipper that follows waits for a journal; one that ships once says that there is none."""
+    with pytest.raises(JournalError, match="there is no journal"):
+        ship(path, central.writer)
+    with followed(path, central.writer) as told:
+        until(lambda: told.failures)
+        fill(path, 5)
+        until(lambda: told.events)
+    assert central.stored() == local(path)
+
+
+def test_a_shipper_that_is_told_to_stop_ends_in_good_order(central, path):
+    """SIGTERM ends the command between two batches, with status 0."""
+    fill(path, 5)
+    command = [sys.executable, "-m", "exit_shim", "ship", "--to", central.writer]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "EXIT_SHIM_JOURNAL": str(path)}
+    ) as own:
+        until(lambda: central.count() == len(local(path)))
+        own.send_signal(signal.SIGTERM)
+        said, _ = own.communicate(timeout=20)
+    assert own.returncode == 0
+    assert f"shipped {central.count()} events; lag 0 events, 0.0 s" in said

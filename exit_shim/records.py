@@ -6,6 +6,7 @@ import msgspec
 
 from exit_shim.attribution import Attribution
 from exit_shim.doors import Intent
+from exit_shim.frames import Step
 from exit_shim.orders import ExitOrder, Kind
 from exit_shim.policy import ALLOWED, Verdict
 
@@ -59,15 +60,58 @@ class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True):
     error_message: str | None = None
     presend_us: float = 0.0
     total_us: float = 0.0
+    chain: tuple[Step, ...] = ()
+
+
+class Resolution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a later look at the exchange proved of an order that was in doubt.
+
+    `outcome`: "accepted", it was there; "rejected", it was refused; "not_there", it never was, as far as
+    `evidence` shows: each question with its answer. `status` is the exchange's own word. `asked` counts the
+    requests spent, `after_s` is seconds since the intent.
+    """
+
+    outcome: Literal["accepted", "rejected", "not_there"]
+    status: str | None = None
+    order_id: int | None = None
+    algo_id: int | None = None
+    client_order_id: str | None = None
+    evidence: tuple[str, ...] = ()
+    asked: int = 0
+    after_s: float = 0.0
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """Events that are not in the journal, and why not."""
+
+    why: str
+    events: int
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A failure of the shim's own: in which step, and what it said."""
+
+    step: str
+    error: str
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The end of a process that came to one in good order; how many events it had written before."""
+
+    events: int
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One order as the journal knows it. Without a conclusion it is in doubt."""
+    """One order as the journal knows it.
+
+    Without a conclusion, or with an unknown one, it is in doubt until a resolution tells.
+    """
 
     run_id: str
     seq: int
     submission: Submission
     conclusion: Conclusion | None = None
+    resolution: Resolution | None = None
 
     def flat(self) -> dict[str, Any]:
         """One level of JSON-ready keys, the same for every record: the line that `records --json` prints.
@@ -76,6 +120,7 @@ class Record(msgspec.Struct, frozen=True):
         """
         submission, conclusion = self.submission, self.conclusion or _NOT_CONCLUDED
         order, who = submission.order, submission.attribution
+        known = self.resolution or conclusion
         fields = {
             "ts": submission.ts,
             "run_id": self.run_id,
@@ -97,7 +142,7 @@ class Record(msgspec.Struct, frozen=True):
             "reduce_only": order.reduce_only,
             "time_in_force": order.time_in_force,
             "working_type": order.working_type,
-            "client_order_id": conclusion.client_order_id or order.client_order_id,
+            "client_order_id": known.client_order_id or order.client_order_id,
             "batch_index": submission.batch_index,
             "targets": submission.targets,
             "module": who.module,
@@ -116,8 +161,9 @@ class Record(msgspec.Struct, frozen=True):
             "verdict": submission.verdict.action,
             "reasons": submission.verdict.reasons,
             "outcome": conclusion.outcome if self.conclusion else None,
-            "order_id": conclusion.order_id,
-            "algo_id": conclusion.algo_id,
+            "resolution": None if self.resolution is None else self.resolution.outcome,
+            "order_id": known.order_id,
+            "algo_id": known.algo_id,
             "error_code": conclusion.error_code,
             "error_message": conclusion.error_message,
             "presend_us": conclusion.presend_us if self.conclusion else None,

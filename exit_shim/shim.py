@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 import functools
+import hashlib
 import inspect
 import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args
+
+import msgspec
 
 from exit_shim.attribution import attributed
 from exit_shim.doors import DOOR_NAMES, Asked, Door, is_coroutine_method
 from exit_shim.frames import Site
 from exit_shim.gateway import Gateway
-from exit_shim.journal import Journal, default_path
+from exit_shim.journal import Journal, Sync, default_path
 from exit_shim.logs import GATEWAY, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, MODES, resolve_mode
 from exit_shim.policy import Roles
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
 DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
+SYNC_VARIABLE: Final = "EXIT_SHIM_SYNC"
+SYNCS: Final = get_args(Sync)
 SHIP_VARIABLE: Final = "EXIT_SHIM_SHIP_TO"
 
 C = TypeVar("C")
@@ -54,11 +59,14 @@ class ExitShim:
             structlog.
         account: The label recorded for the account. None: one derived from the client's API key, which
             does not give it away.
+        sync: What an order's intent survives before the order leaves: "process", the death of this process at
+            any instant; "power", the loss of power too, for the price of an `fdatasync`. None:
+            EXIT_SHIM_SYNC, else "process".
         ship_to: A PostgreSQL to ship the journal to, from a thread of this process: postgresql://… None:
             EXIT_SHIM_SHIP_TO, else nowhere. False: nowhere. Without it, `exit-shim ship` does the same.
 
     Raises:
-        ValueError: `mode` is not one of the modes.
+        ValueError: `mode` is not one of the modes, or `sync` neither of the two.
     """
 
     def __init__(
@@ -69,6 +77,7 @@ class ExitShim:
         roles: Roles | None = None,
         sinks: Sequence[Sink] | None = None,
         account: str | None = None,
+        sync: Sync | None = None,
         ship_to: str | Literal[False] | None = None,
     ) -> None:
         if mode is not None and mode not in MODES:
@@ -78,7 +87,16 @@ class ExitShim:
         self._mode = mode
         self._modes: dict[str | None, str] = {}
         self.troubles = Troubles()
-        self.journal = None if journal is False else Journal(journal or journal_path(), self._journal_trouble)
+        self.journal = (
+            None
+            if journal is False
+            else Journal(
+                journal or journal_path(),
+                self._journal_trouble,
+                sync=sync_in_force(sync),
+                about_run={"account": account, "configuration": digest(self.roles, mode)},
+            )
+        )
         self._shipping = self._ship(ship_to)
         self.gateway = Gateway(
             roles=self.roles,
@@ -220,6 +238,28 @@ class ExitShim:
 def journal_path() -> str:
     """Where the journal is, by the environment or the platform."""
     return os.environ.get(JOURNAL_VARIABLE) or str(default_path())
+
+
+def sync_in_force(said: str | None) -> Sync:
+    """What intents are to survive, by the code or the environment; a misspelt environment is warned of."""
+    written = said if said is not None else (os.environ.get(SYNC_VARIABLE) or "process").strip().lower()
+    if written in SYNCS:
+        return cast("Sync", written)
+    if said is not None:
+        raise ValueError(
+            f"sync={said!r} is no promise of ours; it must be one of {', '.join(SYNCS)}, or None"
+        )
+    known = ", ".join(SYNCS)
+    logger().warning(
+        f"{GATEWAY} {SYNC_VARIABLE}={written!r} is unknown; it must be one of {known}. Using process."
+    )
+    return "process"
+
+
+def digest(roles: Roles, mode: str | None) -> str:
+    """Eight hex digits that tell configurations apart, for a run's header."""
+    said = msgspec.json.encode((mode, roles), order="deterministic")
+    return hashlib.blake2s(said, digest_size=4).hexdigest()
 
 
 _default: ExitShim | None = None

@@ -17,7 +17,16 @@ from odd_server import OddServer, answer, async_client_on, sync_client
 
 import exit_shim
 from exit_shim.attribution import Attribution
-from exit_shim.journal import MAX_WAITING, Journal, JournalError, default_path, read_records
+from exit_shim.journal import (
+    MAX_WAITING,
+    Journal,
+    JournalError,
+    count_lost,
+    default_path,
+    read_records,
+)
+from exit_shim.journal.lines import parse
+from exit_shim.journal.spool import Spool, spools
 from exit_shim.orders import ExitOrder
 from exit_shim.records import Conclusion, Submission
 
@@ -97,9 +106,15 @@ def until(condition, patience=5.0):
 
 
 def rows(path):
-    """The events in the file, by a second connection."""
+    """The events of orders in the database, by a second connection."""
     with contextlib.closing(sqlite3.connect(path)) as own:
-        return own.execute("SELECT event, body FROM events ORDER BY id").fetchall()
+        return own.execute("SELECT event, body FROM events WHERE event != 'start' ORDER BY id").fetchall()
+
+
+def spooled(path):
+    """The events of orders in the spools, by their bytes."""
+    lines = [line for file in spools(path) for line in parse(file.read_bytes())]
+    return [(line.event, line.body) for line in lines if line.event != "start"]
 
 
 def submission(**changed):
@@ -119,7 +134,7 @@ def looking(path, found):
     """Behaviour: look into the journal before answering."""
 
     def behave(connection, request):
-        found.append(rows(path))
+        found.append(spooled(path))
         answer(200, {"algoId": 1})(connection, request)
 
     return behave
@@ -148,25 +163,36 @@ async def test_the_intent_of_an_async_client_is_in_the_file_too(tmp_path):
 
 
 def test_nobody_else_can_read_it(tmp_path):
-    """The folder is 0700; the file, its WAL and its index are 0600, whatever the umask."""
+    """The folders are 0700; the file, its WAL, its index and the spool are 0600, whatever the umask."""
     before = os.umask(0)
     try:
         journal = Journal(tmp_path / "state" / "journal.db")
         journal.intend(submission())
+        assert journal.flush()
     finally:
         os.umask(before)
+    folder = tmp_path / "state"
     modes = {
-        found.name: stat.S_IMODE(found.stat().st_mode)
-        for found in (tmp_path / "state", *(tmp_path / "state").iterdir())
+        found.name.replace(journal.run_id, "RUN"): stat.S_IMODE(found.stat().st_mode)
+        for found in (folder, *folder.rglob("*"))
     }
     journal.close()
-    assert modes == {"state": 0o700, "journal.db": 0o600, "journal.db-wal": 0o600, "journal.db-shm": 0o600}
+    assert modes == {
+        "state": 0o700,
+        "journal.db": 0o600,
+        "journal.db-wal": 0o600,
+        "journal.db-shm": 0o600,
+        "journal.db-spool": 0o700,
+        "RUN.1.spool": 0o600,
+    }
 
 
 def spoil(path, how):
     """Put something at `path` that cannot be the journal; what the complaint says of it."""
     if how == "newer":
-        Journal(path).open()
+        made = Journal(path)
+        made.open()
+        made.close()
         with contextlib.closing(sqlite3.connect(path)) as own:
             own.execute("PRAGMA user_version=99")
         return "newer exit_shim"
@@ -199,7 +225,7 @@ def spoil(path, how):
     ],
 )
 def test_a_path_that_cannot_be_the_journal(tmp_path, monkeypatch, caplog, client, exchange, how):
-    """Orders go out and wait in memory; the log says once which path, what is wrong and the way out."""
+    """Orders go out, their events wait, and the log says which path, what is wrong and the way out."""
     path = tmp_path / ("file/journal.db" if how == "below a file" else "bad.db")
     complaint = spoil(path, how)
     monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
@@ -208,33 +234,35 @@ def test_a_path_that_cannot_be_the_journal(tmp_path, monkeypatch, caplog, client
     for _ in range(3):
         wrapped.futures_create_order(**{**STOP, "quantity": 0.01})
     assert len(exchange.order_requests) == 3
-    (said,) = {record.getMessage() for record in caplog.records if "internal error" in record.getMessage()}
-    assert str(path) in said
-    assert "EXIT_SHIM_JOURNAL" in said
-    assert complaint in said
+    until(lambda: shim.summary()["journal"]["last_error"])
+    shim.journal.flush()
+    said = {record.getMessage() for record in caplog.records if "internal error" in record.getMessage()}
+    assert all(str(path) in text and "EXIT_SHIM_JOURNAL" in text for text in said)
+    assert any(complaint in text for text in said)
     health = shim.summary()["journal"]
-    assert health["waiting"] == 6
+    assert health["waiting"] == (6 if how == "below a file" else 7)
+    assert health["in_memory"] == (6 if how == "below a file" else 0)
     assert complaint in health["last_error"]
     with pytest.raises(JournalError, match=path.name):
         list(read_records(path))
+    shim.close()
 
 
-def test_a_lock_of_another_process_delays_an_order_by_a_bound(
-    exchange, client, recorded, monkeypatch, tmp_path
-):
-    """An order goes out well within a second though the file is locked; later it is in the file."""
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+def test_a_lock_of_another_process_delays_no_order(exchange, client, recorded, tmp_path):
+    """Orders go out at once though the database is locked, their events are safe in the spool, and are moved."""
     wrapped = exit_shim.wrap(client)
+    assert exit_shim.shim.default_shim().journal.flush()
     with locked(tmp_path / "journal.db"):
-        begun = time.monotonic()
-        wrapped.futures_create_order(**{**STOP, "quantity": 0.01})
-        assert time.monotonic() - begun < 1.0
-        for _ in range(30):  # those that follow do not each find it out anew
+        presend = []
+        for _ in range(30):
             wrapped.futures_create_order(**{**STOP, "quantity": 0.01})
-        assert time.monotonic() - begun < 1.4
         assert rows(tmp_path / "journal.db") == []
-    assert [record.conclusion.outcome for record in recorded()] == ["accepted"] * 31
-    assert exit_shim.shim.default_shim().troubles.count >= 1
+        assert [event for event, _ in spooled(tmp_path / "journal.db")] == ["intent", "outcome"] * 30
+    records = recorded()
+    presend = [record.conclusion.presend_us for record in records]
+    assert [record.conclusion.outcome for record in records] == ["accepted"] * 30
+    assert max(presend) < 50_000
+    assert exit_shim.shim.default_shim().troubles.count == 0
 
 
 def test_a_lock_costs_many_threads_no_more_than_one(monkeypatch, tmp_path):
@@ -264,31 +292,64 @@ def test_a_lock_costs_many_threads_no_more_than_one(monkeypatch, tmp_path):
 
 def test_the_journals_own_thread_catches_up_after_a_lock(monkeypatch, tmp_path):
     """Nobody needs to flush: soon after the lock is gone what waited is in the file."""
-    monkeypatch.setattr(exit_shim.journal.appending, "RETRY_S", 0.05)
+    monkeypatch.setattr(exit_shim.journal.moving, "RETRY_S", 0.05)
     journal = Journal(tmp_path / "journal.db")
     journal.open()
+    assert journal.flush()
     with locked(journal.path):
-        journal.intend(submission())
-        assert journal.health().waiting == 1
+        journal.conclude(journal.intend(submission()), Conclusion("accepted"))
+        time.sleep(0.2)
+        assert journal.health().waiting == 2
     until(lambda: journal.health().waiting == 0)
-    assert [event for event, _ in rows(journal.path)] == ["intent"]
+    assert [event for event, _ in rows(journal.path)] == ["intent", "outcome"]
+    journal.close()
+
+
+def test_an_order_under_way_is_soon_in_the_database(tmp_path, monkeypatch):
+    """While the exchange keeps an order waiting, its intent is there for whoever asks."""
+    monkeypatch.setattr(exit_shim.journal.appending, "LOOK_S", 0.05)
+    journal = Journal(tmp_path / "journal.db")
+    journal.open()
+    journal.intend(submission())
+    until(lambda: len(list(read_records(journal.path))) == 1)
+    journal.close()
+
+
+def test_a_lock_that_lasts_is_told(tmp_path, monkeypatch):
+    """A lock passes, and is nobody's trouble; one that does not is told, with the way out."""
+    monkeypatch.setattr(exit_shim.journal.moving, "BUSY_S", 0.5)
+    monkeypatch.setattr(exit_shim.journal.moving, "RETRY_S", 0.05)
+    told = []
+    journal = Journal(tmp_path / "journal.db", told.append)
+    journal.open()
+    assert journal.flush()
+    with locked(journal.path):
+        journal.conclude(journal.intend(submission()), Conclusion("accepted"))
+        time.sleep(0.2)
+        assert told == []
+        until(lambda: told)
+    assert "locked" in str(told[0])
     journal.close()
 
 
 def test_memory_is_bounded_and_losses_are_counted(tmp_path):
     """Where the file cannot be written, a bounded number of events waits; each one beyond it is counted."""
     (tmp_path / "journal.db").mkdir()
+    (tmp_path / "journal.db-spool").touch()
     journal = Journal(tmp_path / "journal.db")
     journal.open()
     event = submission()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: journal.intend(event), range(MAX_WAITING + 500)))
     health = journal.health()
-    assert MAX_WAITING - 64 <= health.waiting <= MAX_WAITING + 64
-    assert health.waiting + health.dropped == MAX_WAITING + 500
+    assert MAX_WAITING - 64 <= health.in_memory <= MAX_WAITING + 64
+    assert health.in_memory + health.dropped == MAX_WAITING + 500
     (tmp_path / "journal.db").rmdir()
+    (tmp_path / "journal.db-spool").unlink()
+    time.sleep(1.1)
     journal.close()
-    assert len(list(read_records(journal.path))) == health.waiting
+    assert len(list(read_records(journal.path))) == health.in_memory
+    assert count_lost(journal.path) == health.dropped
 
 
 def test_a_full_disk(tmp_path):
@@ -409,8 +470,9 @@ def test_two_journals_of_one_process_do_not_undo_each_others_locks(tmp_path):
     second = Journal(path)
     second.open()
     run("client.futures_create_order(**STOP)", path)
-    first.intend(submission())
-    second.intend(submission())
+    for journal in (first, second):
+        journal.intend(submission())
+        assert journal.flush()
     counted = run(
         "print(len(list(exit_shim.journal.read_records(sys.argv[1]))))",
         path,
@@ -502,20 +564,21 @@ def test_an_order_placed_while_the_process_exits(tmp_path):
 def test_a_shim_dropped_right_after_an_order(tmp_path):
     """A shim that nobody holds any more still writes the outcome of its last order."""
     exit_shim.ExitShim(journal=tmp_path / "journal.db").wrap(FakeClient()).futures_create_order(**STOP)
-    until(lambda: len(rows(tmp_path / "journal.db")) == 2)
+    until(lambda: [record.conclusion is None for record in read_records(tmp_path / "journal.db")] == [False])
 
 
 def test_an_append_within_an_append_does_not_wait(tmp_path, monkeypatch):
     """An order that a signal handler places amid an append on its own thread is kept for later at once."""
     monkeypatch.setattr(exit_shim.journal.appending, "LOCK_S", 5.0)
-    journal, append, inner = Journal(tmp_path / "journal.db"), Journal._append, []
+    journal, append, inner = Journal(tmp_path / "journal.db"), Spool.append, []
+    journal.open()
 
-    def interrupted(self, event):
-        monkeypatch.setattr(Journal, "_append", append)
-        inner.append(self.intend(submission(ts=2)))
-        append(self, event)
+    def interrupted(self, data, *, lasting=False):
+        monkeypatch.setattr(Spool, "append", append)
+        inner.append(journal.intend(submission(ts=2)))
+        append(self, data, lasting=lasting)
 
-    monkeypatch.setattr(Journal, "_append", interrupted)
+    monkeypatch.setattr(Spool, "append", interrupted)
     begun = time.monotonic()
     outer = journal.intend(submission(ts=1))
     assert time.monotonic() - begun < 2.0
@@ -672,7 +735,7 @@ def test_a_journal_removed_in_use_begins_anew(tmp_path):
     assert "was removed or replaced" in str(told[0])
     journal.intend(submission())
     journal.close()
-    assert len(list(read_records(tmp_path / "journal.db"))) == 1
+    assert len(list(read_records(tmp_path / "journal.db"))) == 3  # what was still in the spool comes along
 
 
 @pytest.mark.parametrize(

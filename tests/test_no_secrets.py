@@ -54,7 +54,9 @@ def traces(tmp_path, caplog, capfd):
     def gather(*commands):
         shim = exit_shim.shim.default_shim()
         assert shim.journal.flush()
-        found = {file.name: file.read_bytes().decode("latin-1") for file in tmp_path.iterdir()}
+        found = {
+            file.name: file.read_bytes().decode("latin-1") for file in tmp_path.rglob("*") if file.is_file()
+        }
         assert {"journal.db", "journal.db-wal", "journal.db-shm"} <= found.keys()
         found["log"] = "".join(
             f"{record.getMessage()}{vars(record)}" for record in caplog.records if record.name == "exit_shim"

@@ -5,6 +5,7 @@ import click
 from exit_shim.cli.doctor import doctor
 from exit_shim.cli.exchange import exchange
 from exit_shim.cli.explain import explain
+from exit_shim.cli.keeping import prune_, verify
 from exit_shim.cli.reading import records, summary, tail
 from exit_shim.cli.run import run
 from exit_shim.cli.ship import ship
@@ -18,5 +19,5 @@ def app() -> None:
     """Say which module of a Binance futures bot placed which exit order."""
 
 
-for command in (run, summary, records, explain, tail, ship, exchange, doctor):
+for command in (run, summary, records, explain, tail, verify, prune_, ship, exchange, doctor):
     app.add_command(command)

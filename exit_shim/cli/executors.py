@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from exit_shim.frames import Step
+from exit_shim.journal import Stack
 from exit_shim.policy import Roles
-from exit_shim.records import Record
 
 ENOUGH: Final = 2
 DECIDE: Final = Roles().legacy | Roles().owners
@@ -40,7 +40,7 @@ class Seen:
         self.is_alone |= not others
 
 
-def probable_executors(records: Iterable[Record]) -> list[Suggestion]:
+def probable_executors(stacks: Iterable[Stack]) -> list[Suggestion]:
     """Modules that are always called by others, and act for them.
 
     Named is a module behind which at least two different modules stand, and one every time; called by two
@@ -50,18 +50,15 @@ def probable_executors(records: Iterable[Record]) -> list[Suggestion]:
     seen: dict[str, Seen] = {}
     acting: set[str] = set()
     starts: set[str] = set()
-    for record in records:
-        who = record.submission.attribution
+    for who in stacks:
         starts.update(step.module for step in who.chain if step.function == "<module>")
         at = next((place for place, step in enumerate(who.chain) if step.part == "chosen"), None)
         if at is None:
             continue
         module = who.chain[at].module
         acting.add(module)
-        if who.evidence in {
-            "stack",
-            "carried",
-        }:  # what led to a fetch is not recorded; what is declared is told
+        # What led to a fetch is not recorded; what is declared is told.
+        if who.evidence in {"stack", "carried"}:
             seen.setdefault(module, Seen(who.module)).add(module, who.chain[at + 1 :])
     return [
         Suggestion(found.name, tuple(sorted({step.module for step in found.calls})))

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Final
 
 import click
 import msgspec
 
 from exit_shim.cli.reading import read
+from exit_shim.cli.sources import from_
 from exit_shim.cli.tables import NANOSECONDS, outcome_of
-from exit_shim.records import Record, Target
+from exit_shim.records import Record, Resolution, Target
 
 RULES: Final = {
     "context": "the code said so, by attributed() or submit_exit_order(), which outranks the stack",
@@ -31,13 +32,14 @@ DOES: Final = {"place": "placed", "modify": "changed", "cancel": "cancelled", "t
 @click.command()
 @click.argument("order")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, with the rule in words.")
-def explain(*, order: str, as_json: bool) -> None:
+@from_
+def explain(*, order: str, as_json: bool, dsn: str | None) -> None:
     """Say all that is known of ORDER: what, when, who asked and how that was found, and what came of it.
 
     ORDER is an order id, an algo id, a client order id, or RUN_ID:SEQ as `records --json` prints them.
     Cancels and changes that are about the order are told too.
     """
-    found = [record for record in read() if is_about(record, order)]
+    found = list(read(dsn, named=order))
     if not found:
         raise click.ClickException(
             f"no record is about {order!r}; `exit-shim records` lists the orders, "
@@ -49,19 +51,6 @@ def explain(*, order: str, as_json: bool) -> None:
             click.echo(msgspec.json.encode({**record.flat(), "rule": rule}))
         else:
             click.echo("\n" * bool(number) + "\n".join(told(record)))
-
-
-def is_about(record: Record, order: str) -> bool:
-    """Whether the record is this order's, or that of a cancel or change that names it."""
-    if order == f"{record.run_id}:{record.seq}":
-        return True
-    known = record.conclusion
-    ids: list[Any] = [record.submission.order.client_order_id]
-    if known is not None:
-        ids += [known.order_id, known.algo_id, known.client_order_id]
-    for target in record.submission.targets:
-        ids += [target.order_id, target.algo_id, target.client_order_id]
-    return order in {str(one) for one in ids if one is not None}
 
 
 def told(record: Record) -> Iterator[str]:
@@ -87,8 +76,17 @@ def told(record: Record) -> Iterator[str]:
     yield f"  outcome   {outcome_of(record)}" + ids(record)
     if known is not None and (known.error_code is not None or known.error_message):
         yield f"  error     {known.error_code or ''} {known.error_message or ''}".rstrip()
+    if record.resolution is not None:
+        yield from resolved(record.resolution)
     if known is not None:
         yield f"  took      {known.total_us:.0f} µs, of which the shim before the send {known.presend_us:.0f}"
+
+
+def resolved(later: Resolution) -> Iterator[str]:
+    """What a later look at the exchange found, and by which questions."""
+    word = f", {later.status}" if later.status else ""
+    yield f"  resolved  {later.outcome}{word}, {later.after_s:.0f} s after it was sent"
+    yield from (f"            {question}" for question in later.evidence)
 
 
 def what(record: Record) -> str:
@@ -135,7 +133,7 @@ def target_told(target: Target) -> str:
 
 def ids(record: Record) -> str:
     """What the exchange calls it."""
-    known = record.conclusion
+    known = record.resolution or record.conclusion
     if known is None:
         return ": no answer was recorded; it may rest at the exchange"
     found = (("order id", known.order_id), ("algo id", known.algo_id))

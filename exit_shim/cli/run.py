@@ -17,7 +17,7 @@ import msgspec
 
 from exit_shim.cli.reading import json_line
 from exit_shim.cli.tables import Report
-from exit_shim.journal import JournalError, read_records, state_folder
+from exit_shim.journal import JournalError, counted, read_records, state_folder
 from exit_shim.modes import MODE_VARIABLE, MODES
 from exit_shim.shim import JOURNAL_VARIABLE, ExitShim, default_shim, is_disabled
 from exit_shim.testing import LocalExchange, WalkingMarket
@@ -201,5 +201,5 @@ def report(shim: ExitShim, printed_to: TextIO | None) -> None:
         for record in records:
             click.echo(json_line(record), file=printed_to)
         return
-    Report(records).show()
+    Report(*counted(records)).show()
     click.echo(f"{shim.gateway.entry_orders()} entry orders passed; journal: {shim.journal.path}")

@@ -60,7 +60,8 @@ def ship_for_good(shipper: Shipper) -> None:
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    click.echo(f"shipping {shipper.outbox.journal} to {shipper.address.name}")
+    journal = shipper.outbox.journal
+    click.echo(f"shipping {journal} to {shipper.address.name}" + ("" if journal.exists() else ", once it is there"))
     follow(shipper, stopped, Status(shipper))
 
 

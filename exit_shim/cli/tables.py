@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 from rich import box
@@ -13,51 +13,34 @@ from rich.console import Console
 from rich.table import Table
 
 from exit_shim.cli.executors import probable_executors
+from exit_shim.journal import Count, Site, Stack, state_of
 from exit_shim.records import Record
 
 NANOSECONDS = 1_000_000_000
 
 
-class Row(NamedTuple):
-    """One line of the report: a place in the bot that places, changes or cancels exits of one kind."""
-
-    module: str
-    intent: str
-    kind: str
-    function: str
-    place: str
-    via: str
-    evidence: str
-
-
 class Report:
-    """What a set of records says, counted once."""
+    """What is recorded, counted.
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        self.rows: Counter[Row] = Counter()
-        self.conflicts: Counter[Row] = Counter()
-        self.outcomes: dict[Row, Counter[str]] = {}
+    Args:
+        counts: Orders by place, mode and state.
+        stacks: The chains that they came by.
+        lost: Events that the journal itself says it lost.
+    """
+
+    def __init__(self, counts: Iterable[Count], stacks: Iterable[Stack], lost: int = 0) -> None:
+        self.rows: Counter[Site] = Counter()
+        self.conflicts: Counter[Site] = Counter()
+        self.outcomes: dict[Site, Counter[str]] = {}
         self.modes: Counter[str] = Counter()
-        records = list(records)
-        for record in records:
-            self._count(record)
-        self.executors = probable_executors(records)
-
-    def _count(self, record: Record) -> None:
-        submission, who = record.submission, record.submission.attribution
-        row = Row(
-            who.module,
-            submission.intent,
-            submission.order.kind,
-            who.function or "?",
-            f"{Path(who.file).name}:{who.line}" if who.file else "?",
-            ",".join(who.via),
-            who.evidence,
-        )
-        self.rows[row] += 1
-        self.modes[submission.mode] += submission.intent == "place"
-        self.conflicts[row] += bool(submission.verdict.reasons)
-        self.outcomes.setdefault(row, Counter())[outcome_of(record)] += 1
+        for found in counts:
+            row = found.site
+            self.rows[row] += found.orders
+            self.modes[found.mode] += found.orders * (row.intent == "place")
+            self.conflicts[row] += found.conflicts
+            self.outcomes.setdefault(row, Counter())[found.state] += found.orders
+        self.executors = probable_executors(stacks)
+        self.lost = lost
 
     def total(self, intent: str = "place") -> int:
         """How many orders were placed, or cancelled, or changed."""
@@ -77,6 +60,7 @@ class Report:
                 sum((found for row, found in self.outcomes.items() if row.intent == "place"), Counter())
             ),
             "orders_by_mode": dict(self.modes),
+            "events_lost": self.lost,
             "probable_executors": [
                 {**found._asdict(), "configuration": found.configuration} for found in self.executors
             ],
@@ -124,6 +108,10 @@ class Report:
             f"{sum(self.conflicts.values())} ownership conflicts"
             + "".join(f", {number} in {mode}" for mode, number in self.modes.most_common())
         )
+        if self.lost:
+            click.echo(
+                f"{self.lost} events were lost: the journal could not be written; see exit-shim doctor"
+            )
         for found in self.executors:
             click.echo(
                 f"{found.module} is probably an executor: it always acts for others "
@@ -133,9 +121,8 @@ class Report:
 
 
 def outcome_of(record: Record) -> str:
-    """The outcome as people call it: an order without one, or with an unknown one, is in doubt."""
-    outcome = record.conclusion.outcome if record.conclusion else "unknown"
-    return "in doubt" if outcome == "unknown" else outcome
+    """What is known of an order: "in doubt" until an answer, or a later look at the exchange, proves more."""
+    return state_of(record.conclusion, record.resolution)
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -1,24 +1,60 @@
-"""The durable record: an append-only SQLite file, written before an order leaves, shared by one host.
+"""The durable record: written before an order leaves, append-only and chained, shared by one host.
 
-WAL with `synchronous=NORMAL`: what was appended survives the death of the process at any instruction
-(the operating system holds it), though not the loss of power. One file serves all processes of a host.
+An event is a line in its run's spool first (`spool`), and a row of the SQLite database a moment later
+(`moving`, `ingesting`). What was appended survives the death of the process at any instruction; with
+`sync="power"` the loss of power too. One database serves all processes of a host.
 """
 
-from exit_shim.journal.appending import MAX_WAITING, Health, Journal
+from exit_shim.journal.appending import Health, Journal
 from exit_shim.journal.examining import Condition, examine
-from exit_shim.journal.file import SCHEMA_VERSION, JournalError
+from exit_shim.journal.ingesting import IN_DOUBT, Site, state_of
+from exit_shim.journal.memory import MAX_WAITING
 from exit_shim.journal.places import default_path, state_folder
-from exit_shim.journal.reading import read_records
+from exit_shim.journal.pruning import Pruned, prune
+from exit_shim.journal.reading import (
+    Count,
+    Event,
+    Run,
+    Stack,
+    count_lost,
+    counted,
+    read_counts,
+    read_events,
+    read_records,
+    read_runs,
+    read_stacks,
+)
+from exit_shim.journal.schema import SCHEMA_VERSION, JournalError
+from exit_shim.journal.spool import Sync
+from exit_shim.journal.verifying import Flaw, verify_run
 
 __all__ = [
+    "IN_DOUBT",
     "MAX_WAITING",
     "SCHEMA_VERSION",
     "Condition",
+    "Count",
+    "Event",
+    "Flaw",
     "Health",
     "Journal",
     "JournalError",
+    "Pruned",
+    "Run",
+    "Site",
+    "Stack",
+    "Sync",
+    "count_lost",
+    "counted",
     "default_path",
     "examine",
+    "prune",
+    "read_counts",
+    "read_events",
     "read_records",
+    "read_runs",
+    "read_stacks",
     "state_folder",
+    "state_of",
+    "verify_run",
 ]

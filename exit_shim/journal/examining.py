@@ -7,24 +7,26 @@ import sqlite3
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from exit_shim.journal.file import JournalError, check_schema, connect, is_bare, is_busy
-from exit_shim.journal.reading import open_reader
+from exit_shim.journal.file import connect, is_busy
+from exit_shim.journal.schema import SCHEMA_VERSION, JournalError, check_schema, is_bare
+from exit_shim.journal.spool import spools
 
-RUNS: Final = "SELECT count(*) FROM runs"
+CHECKED_BYTES: Final = 200_000_000
+"""The size up to which the file's pages are looked through; `exit-shim verify` does so for any."""
 
 COUNTS: Final = """
-SELECT count(*), count(*) FILTER (
-    WHERE outcome.body IS NULL OR json_extract(outcome.body, '$.outcome') = 'unknown'
-)
-FROM events AS intent LEFT JOIN events AS outcome ON outcome.concludes = intent.id
-WHERE intent.event = 'intent'
+SELECT
+    (SELECT count(*) FROM runs),
+    (SELECT coalesce(sum(orders), 0) FROM tally),
+    (SELECT count(*) FROM orders WHERE state = 'in doubt')
 """
 
 
 class Condition(NamedTuple):
     """What was found; sizes are in bytes, that of the file with its WAL.
 
-    `in_doubt` counts orders without an outcome or with an unknown one; those that are at the exchange at
+    `spooled` are bytes that running processes have not moved into the file yet, or dead ones left for the
+    next who opens it. `in_doubt` counts orders of which nothing is proved; those that are at the exchange at
     this moment are among them. `problem` says why orders could not be recorded here, None where they can.
     """
 
@@ -34,6 +36,7 @@ class Condition(NamedTuple):
     size: int = 0
     free: int | None = None
     schema: int | None = None
+    spooled: int = 0
     runs: int = 0
     records: int = 0
     in_doubt: int = 0
@@ -47,7 +50,10 @@ def examine(path: str | os.PathLike[str]) -> Condition:
     try:
         found = found._replace(free=shutil.disk_usage(_nearest_folder(at)).free)
         return _examine_file(at, found) if at.exists() else _examine_place(at, found)
-    except (JournalError, OSError, sqlite3.Error) as error:
+    except sqlite3.Error as error:
+        said = f"the journal {at} cannot be read ({error}); is it another program's file, or damaged?"
+        return found._replace(exists=True, problem=said)
+    except (JournalError, OSError) as error:
         return found._replace(exists=os.path.lexists(at), problem=str(error))
 
 
@@ -65,23 +71,29 @@ def _examine_place(at: Path, found: Condition) -> Condition:
 
 
 def _examine_file(at: Path, found: Condition) -> Condition:
-    found = found._replace(exists=True, size=_size(at))
-    with contextlib.closing(open_reader(at)) as reader:
+    found = found._replace(exists=True, size=_size(at), spooled=sum(_bytes(one) for one in spools(at)))
+    with contextlib.closing(connect(at, read_only=True)) as reader:
         found = found._replace(schema=check_schema(reader, at))
-        if not is_bare(reader):
+        if found.size <= CHECKED_BYTES:
             (damage,) = reader.execute("PRAGMA quick_check(1)").fetchone()
             if damage != "ok":
                 return found._replace(problem=f"the journal {at} is damaged: {damage}")
-            (runs,) = reader.execute(RUNS).fetchone()
-            records, in_doubt = reader.execute(COUNTS).fetchone()
+        if found.schema == SCHEMA_VERSION and not is_bare(reader):
+            runs, records, in_doubt = reader.execute(COUNTS).fetchone()
             found = found._replace(runs=runs, records=records, in_doubt=in_doubt)
     problem = _why_not_writable(at)
     return found._replace(writable=problem is None, problem=problem)
 
 
 def _size(at: Path) -> int:
-    wal = at.with_name(f"{at.name}-wal")
-    return at.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+    return _bytes(at) + _bytes(at.with_name(f"{at.name}-wal"))
+
+
+def _bytes(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # gone, meanwhile
+        return 0
 
 
 def _why_not_writable(at: Path) -> str | None:

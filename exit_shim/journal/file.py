@@ -1,55 +1,25 @@
-"""The file: its schema, how it is made and opened, and who writes to it."""
+"""The database file: how it is made, opened and kept small."""
 
 import contextlib
 import errno
-import json
+import functools
 import os
 import socket
 import sqlite3
 import sys
-import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-SCHEMA_VERSION: Final = 1
-APPLICATION_ID: Final = 0x45584954
-"""Marks the file as ours: "EXIT" in SQLite's header."""
+from exit_shim.journal import schema
+from exit_shim.journal.ingesting import Origin, ingest, transaction
+from exit_shim.journal.schema import SCHEMA_VERSION, JournalError
 
-BUSY_TIMEOUT_S: Final = 0.05
-"""The longest that one statement waits for another process's lock."""
+BUSY_TIMEOUT_S: Final = 0.3
+"""The longest that one statement waits for another process's lock; no order waits for it."""
 
 CHECKPOINT_BYTES: Final = 4_000_000
 """The size from which on the WAL is moved into the file."""
-
-SEQ_BITS: Final = 40
-SEQ_MASK: Final = (1 << SEQ_BITS) - 1
-
-SCHEMA: Final = f"""
-CREATE TABLE IF NOT EXISTS runs (
-    run INTEGER PRIMARY KEY,
-    run_id TEXT NOT NULL UNIQUE,
-    started INTEGER NOT NULL,
-    header TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS events (
-    id INTEGER PRIMARY KEY,
-    ts INTEGER NOT NULL,
-    event TEXT NOT NULL,
-    concludes INTEGER,
-    body TEXT NOT NULL,
-    run INTEGER GENERATED ALWAYS AS (id >> {SEQ_BITS}) VIRTUAL,
-    seq INTEGER GENERATED ALWAYS AS (id & {SEQ_MASK}) VIRTUAL
-);
-CREATE UNIQUE INDEX IF NOT EXISTS conclusions ON events (concludes) WHERE concludes IS NOT NULL;
-"""
-
-INSERT: Final = "INSERT OR IGNORE INTO events (id, ts, event, concludes, body) VALUES (?, ?, ?, ?, ?)"
-"""An event that is in the file already, by a write that seemed to fail, must not hold up those behind it."""
-
-
-class JournalError(ValueError):
-    """The journal cannot be used; the text names the file, the rule and the way out."""
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -66,8 +36,11 @@ def is_busy(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)  # its code is Python 3.11
 
 
-def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    """Open the file in autocommit; a reader never creates it and never blocks a writer."""
+def connect(path: Path, *, read_only: bool, lasting: bool = False) -> sqlite3.Connection:
+    """Open the file in autocommit; a reader never creates it and never blocks a writer.
+
+    `lasting`: a commit outlives the loss of power.
+    """
     mode = "ro" if read_only else "rw"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
@@ -78,10 +51,22 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     )
     try:
         if not read_only:
-            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(f"PRAGMA synchronous={'FULL' if lasting else 'NORMAL'}")
             connection.execute("PRAGMA wal_autocheckpoint=0")
-            # A WAL that stays as big as it once was would ask for a checkpoint after each order.
+            # A WAL that stays as big as it once was would ask for a checkpoint after each batch.
             connection.execute(f"PRAGMA journal_size_limit={CHECKPOINT_BYTES // 2}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_writer(path: Path, *, lasting: bool = False) -> sqlite3.Connection:
+    """Make the file where it is missing, and its tables; JournalError where it cannot be the journal."""
+    create_private(path)
+    connection = connect(path, read_only=False, lasting=lasting)
+    try:
+        _prepare(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -95,53 +80,26 @@ def checkpoint(path: Path) -> None:
             own.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
-def begin_run(connection: sqlite3.Connection, run_id: str) -> int:
-    """The number of this run in the file; it is written there once."""
-    connection.execute(
-        "INSERT OR IGNORE INTO runs (run_id, started, header) VALUES (?, ?, ?)",
-        (run_id, time.time_ns(), json.dumps(header())),
-    )
-    return int(connection.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()[0])
-
-
-def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the schema in a new file; refuse a file that is not ours or newer than this release."""
-    found = check_schema(connection, path)
-    if found == SCHEMA_VERSION:
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables in a new file, and today's of an older one's; refuse what is not ours or is newer."""
+    if schema.check_schema(connection, path) == SCHEMA_VERSION:
         return
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # `prune` gives room back; only a new file heeds it
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for statement in SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+    with transaction(connection):
+        found = schema.check_schema(connection, path)  # another process may have been at it meanwhile
+        if found == 0:
+            schema.make_tables(connection)
+        elif found == 1:
+            _bring_forward(connection)
 
 
-def check_schema(connection: sqlite3.Connection, path: Path) -> int:
-    """The file's schema version, 0 for an empty one; JournalError where it cannot be ours."""
-    application, found = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
-    )
-    if not is_bare(connection) and application != APPLICATION_ID:
-        raise JournalError(
-            f"{path} is a database of something else; set EXIT_SHIM_JOURNAL to another path for the journal"
-        )
-    if found > SCHEMA_VERSION:
-        raise JournalError(
-            f"{path} was written by a newer exit_shim (schema {found}, this one knows {SCHEMA_VERSION}); "
-            "upgrade exit_shim or set EXIT_SHIM_JOURNAL to another path"
-        )
-    return int(found)
-
-
-def is_bare(connection: sqlite3.Connection) -> bool:
-    """Whether the file is empty as yet: made, and its maker not come to the schema, or dead."""
-    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,))
+def _bring_forward(connection: sqlite3.Connection) -> None:
+    schema.put_aside_first(connection)
+    schema.make_tables(connection)
+    for run_id, started, header_, lines in schema.first_runs(connection):
+        ingest(connection, Origin(run_id, started, header_), lines)
+    schema.drop_first(connection)
 
 
 def create_private(path: Path) -> None:
@@ -175,6 +133,7 @@ def header() -> dict[str, Any]:
     }
 
 
+@functools.lru_cache(maxsize=8)
 def _version(distribution: str) -> str | None:
     try:
         return version(distribution)

@@ -21,6 +21,9 @@ class Kept(Protocol):
     def abandon(self) -> None:
         """In the child: leave what is the parent's, and begin anew."""
 
+    def end(self) -> None:
+        """Write down that the process ends."""
+
     def close(self) -> None:
         """Write what waits, and let go of the file."""
 
@@ -62,6 +65,7 @@ def close_at_exit_of_a_child() -> None:
 
 def _close_all() -> None:
     for journal in list(journals):
+        journal.end()
         journal.close()
 
 

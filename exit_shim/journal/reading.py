@@ -1,66 +1,244 @@
-"""Reading the journal back; a reader never creates the file and never blocks a writer."""
+"""Reading the journal back; a reader never blocks a writer, and takes up what dead runs have left."""
 
 import contextlib
+import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from exit_shim.journal.file import JournalError, check_schema, connect, is_bare
+import msgspec
+
+from exit_shim.frames import Step
+from exit_shim.journal.file import connect, open_writer
+from exit_shim.journal.ingesting import HOUR_NS, IN_DOUBT, Site, site_of, state_of
+from exit_shim.journal.lines import Line
 from exit_shim.journal.rows import decode
-from exit_shim.records import Conclusion, Record, Submission
+from exit_shim.journal.schema import POS_BITS, SCHEMA_VERSION, JournalError, check_schema, is_bare
+from exit_shim.journal.spool import spools
+from exit_shim.journal.taking_up import take_up
+from exit_shim.records import Conclusion, Lost, Record, Resolution, Submission
 
-SELECT: Final = """
-SELECT runs.run_id, intent.seq, intent.body, outcome.body
-FROM events AS intent
+RECORDS: Final = """
+SELECT runs.run_id, intent.seq, intent.body, outcome.body, resolution.body
+FROM orders
+JOIN events AS intent ON intent.id = orders.id
 JOIN runs ON runs.run = intent.run
-LEFT JOIN events AS outcome ON outcome.concludes = intent.id
-WHERE intent.event = 'intent'
+LEFT JOIN events AS outcome ON outcome.id = orders.outcome
+LEFT JOIN events AS resolution ON resolution.id = orders.resolution
+"""
+
+NAMED: Final = """orders.id IN (
+    SELECT id FROM names WHERE name = :name
+    UNION SELECT events.id FROM events JOIN runs USING (run) WHERE run_id = :named_run AND seq = :named_seq
+)"""
+
+EVENTS: Final = """
+SELECT seq, pos, ts, event, about, body, link FROM events WHERE id > ? AND id < ? ORDER BY id LIMIT ?
+"""
+
+COUNTS: Final = """
+SELECT module, intent, kind, function, place, via, evidence, mode, state, sum(orders), sum(conflicts)
+FROM ({counted}) JOIN sites USING (site)
+GROUP BY module, intent, kind, function, place, via, evidence, mode, state HAVING sum(orders) > 0
+ORDER BY module, intent, kind, function, place, via, evidence, mode, state
 """
 
 
-def read_records(
+Values = Sequence[object] | Mapping[str, object]
+
+
+class Event(NamedTuple):
+    """One row of the record: `pos` and `link` are its place in its run's chain."""
+
+    run_id: str
+    seq: int
+    pos: int
+    ts: int
+    event: str
+    about: str | None
+    body: str
+    link: bytes
+
+    @property
+    def line(self) -> Line:
+        """What its link is taken over."""
+        return Line(self.seq, self.ts, self.event, self.about, self.body)
+
+
+class Run(NamedTuple):
+    """One process's life: its header, and where its chain begins and ends.
+
+    `pos` and `head` are its last event's, `pruned_pos` and `pruned_head` those of the last that was pruned.
+    """
+
+    run_id: str
+    started: int
+    header: dict[str, Any]
+    pos: int
+    head: bytes
+    pruned_pos: int
+    pruned_head: bytes
+    ended: int | None
+
+
+class Count(NamedTuple):
+    """How many orders one place in the bot had, in one mode, that came to one state."""
+
+    site: Site
+    mode: str
+    state: str
+    orders: int
+    conflicts: int
+
+
+class Stack(NamedTuple):
+    """A chain of frames that orders came by, with the module that it was attributed to."""
+
+    module: str
+    evidence: str
+    chain: tuple[Step, ...]
+
+
+def read_records(  # noqa: PLR0913 - each narrows in its own way
     path: str | os.PathLike[str],
     *,
     module: str | None = None,
     symbol: str | None = None,
     since_ns: int | None = None,
     run_id: str | None = None,
+    named: str | None = None,
+    in_doubt: bool = False,
 ) -> Iterator[Record]:
     """The recorded orders, oldest first.
+
+    Args:
+        path: The journal.
+        module: Only those of this module, by its short name.
+        symbol: Only those on this symbol.
+        since_ns: Only those since this moment, in nanoseconds since the epoch.
+        run_id: Only those of this run.
+        named: Only those with this order id, algo id or client order id, the cancels and changes of such, or
+            the one that is RUN_ID:SEQ.
+        in_doubt: Only those of which nothing is proved.
 
     Raises:
         JournalError: There is no journal at `path`, or it cannot be read.
     """
-    where, values = [SELECT], []
-    for clause, value in (
-        ("json_extract(intent.body, '$.attribution.module') = ?", module),
-        ("json_extract(intent.body, '$.order.symbol') = ?", symbol),
-        ("intent.ts >= ?", since_ns),
-        ("runs.run_id = ?", run_id),
-    ):
-        if value is not None:
-            where.append(f"AND {clause}")
-            values.append(value)
-    where.append("ORDER BY intent.ts, intent.id")
+    named_run, _, named_seq = (named or "").rpartition(":")
+    clauses = {
+        "orders.site IN (SELECT site FROM sites WHERE module = :module)": module,
+        "orders.symbol = :symbol": symbol,
+        "orders.ts >= :since": since_ns,
+        "runs.run_id = :run": run_id,
+        NAMED: named,
+        f"orders.state = '{IN_DOUBT}'": in_doubt or None,
+    }
+    values = {
+        "module": module,
+        "symbol": symbol,
+        "since": since_ns,
+        "run": run_id,
+        "name": named,
+        "named_run": named_run,
+        "named_seq": int(named_seq) if named_seq.isdigit() else None,
+    }
+    where = " AND ".join(clause for clause, value in clauses.items() if value is not None)
+    question = f"{RECORDS} {'WHERE' * bool(where)} {where} ORDER BY orders.ts, orders.id"
+    for run, seq, intent, outcome, resolution in _rows(path, question, values):
+        yield Record(
+            run_id=run,
+            seq=seq,
+            submission=decode(Submission, intent),
+            conclusion=None if outcome is None else decode(Conclusion, outcome),
+            resolution=None if resolution is None else decode(Resolution, resolution),
+        )
+
+
+def read_events(
+    path: str | os.PathLike[str], *, run_id: str | None = None, after_pos: int = 0, limit: int | None = None
+) -> Iterator[Event]:
+    """All events, run by run, each run's in the order of its chain; JournalError as `read_records`."""
+    for run, known in _rows(path, "SELECT run, run_id FROM runs ORDER BY run"):
+        if run_id in (None, known):
+            beginning, end = (run << POS_BITS) + after_pos, run + 1 << POS_BITS
+            found = _rows(path, EVENTS, (beginning, end, -1 if limit is None else limit))
+            yield from (Event(known, *row) for row in found)
+
+
+def read_runs(path: str | os.PathLike[str]) -> list[Run]:
+    """All runs, in the order in which they came to the file; JournalError as `read_records`."""
+    found = _rows(
+        path,
+        "SELECT run_id, started, header, pos, head, pruned_pos, pruned_head, ended FROM runs ORDER BY run",
+    )
+    return [Run(run_id, started, json.loads(header), *rest) for run_id, started, header, *rest in found]
+
+
+def read_counts(path: str | os.PathLike[str], *, since_ns: int | None = None) -> list[Count]:
+    """How many orders, by place, mode and state; JournalError as `read_records`.
+
+    Whole hours are counted already; only the beginning of the first is counted now.
+    """
+    tallied = "SELECT site, mode, state, orders, conflicts FROM tally"
+    if since_ns is None:
+        found = _rows(path, COUNTS.format(counted=tallied))
+    else:
+        hour = -(-since_ns // HOUR_NS)
+        begun = "SELECT site, mode, state, 1, conflict FROM orders WHERE ts >= ? AND ts < ?"
+        counted = f"{tallied} WHERE hour >= ? UNION ALL {begun}"
+        found = _rows(path, COUNTS.format(counted=counted), (hour, since_ns, hour * HOUR_NS))
+    return [Count(Site(*row[: len(Site._fields)]), *row[len(Site._fields) :]) for row in found]
+
+
+def read_stacks(path: str | os.PathLike[str], *, since_ns: int | None = None) -> list[Stack]:
+    """The chains that concluded orders came by, each once; JournalError as `read_records`."""
+    found = _rows(
+        path, "SELECT module, evidence, chain FROM stacks WHERE last >= ? ORDER BY stack", (since_ns or 0,)
+    )
+    return [
+        Stack(module, evidence, msgspec.json.decode(chain, type=tuple[Step, ...]))
+        for module, evidence, chain in found
+    ]
+
+
+def counted(records: Iterable[Record]) -> tuple[list[Count], list[Stack]]:
+    """The same two, of records at hand."""
+    orders: Counter[tuple[Site, str, str]] = Counter()
+    conflicts: Counter[tuple[Site, str, str]] = Counter()
+    stacks: dict[Stack, None] = {}
+    for record in records:
+        submission, who = record.submission, record.submission.attribution
+        state = state_of(record.conclusion, record.resolution)
+        key = site_of(submission), submission.mode, state
+        orders[key] += 1
+        conflicts[key] += bool(submission.verdict.reasons)
+        if record.conclusion is not None:
+            stacks[Stack(who.module, who.evidence, (*who.chain, *record.conclusion.chain))] = None
+    return [Count(*key, number, conflicts[key]) for key, number in sorted(orders.items())], list(stacks)
+
+
+def count_lost(path: str | os.PathLike[str]) -> int:
+    """How many events were lost, by what the journal itself says; JournalError as `read_records`."""
+    found = _rows(path, "SELECT body FROM events WHERE event IN ('lost', 'error', 'mode') AND event = 'lost'")
+    return sum(decode(Lost, body).events for (body,) in found)
+
+
+def _rows(path: str | os.PathLike[str], question: str, values: Values = ()) -> Iterator[Any]:
     with contextlib.closing(open_reader(Path(path))) as connection:
         if is_bare(connection):
             return
         try:
-            for run, seq, intent, outcome in connection.execute(" ".join(where), values):
-                yield Record(
-                    run_id=run,
-                    seq=seq,
-                    submission=decode(Submission, intent),
-                    conclusion=None if outcome is None else decode(Conclusion, outcome),
-                )
+            yield from connection.execute(question, values)
         except sqlite3.Error as error:
             raise JournalError(f"the journal {path} cannot be read on ({error}); is it damaged?") from error
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that only reads; JournalError with the way out where there is nothing to read."""
+    take_up_left(path)
     if not path.exists():
         raise JournalError(
             f"there is no journal at {path}; it appears with the first exit order, or set EXIT_SHIM_JOURNAL"
@@ -69,10 +247,19 @@ def open_reader(path: Path) -> sqlite3.Connection:
         try:
             connection = connect(path, read_only=True)
             undo.callback(connection.close)
-            check_schema(connection, path)
+            if check_schema(connection, path) not in (0, SCHEMA_VERSION):
+                open_writer(path).close()  # brings the tables forward
         except sqlite3.Error as error:
             raise JournalError(
                 f"the journal {path} cannot be read ({error}); is it another program's file?"
             ) from error
         undo.pop_all()
     return connection
+
+
+def take_up_left(path: Path) -> None:
+    """Move what dead runs have left into the database, where this user can."""
+    with contextlib.suppress(JournalError, OSError, sqlite3.Error):
+        if spools(path):
+            with contextlib.closing(open_writer(path)) as connection:
+                take_up(connection, path)

@@ -6,18 +6,17 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from exit_shim.records import Conclusion, Submission
 from exit_shim.scrubbing import text_of
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def encode(event: Submission | Conclusion) -> str:
+def encode(event: msgspec.Struct) -> bytes:
     """An event as JSON; what JSON or UTF-8 cannot carry of it is carried as text."""
     try:
-        return _encode(event).decode()
+        return _encode(event)
     except Exception:  # noqa: BLE001 - a bot's odd values cost their own exactness, not the record
-        return _encode(_plain(event)).decode()
+        return _encode(_plain(event))
 
 
 def _plain(value: object) -> object:
@@ -41,6 +40,8 @@ _PLACEHOLDERS: Final[dict[str, Any]] = {
     "evidence": "unknown",
     "mode": "unknown",
     "outcome": "unknown",
+    "why": "unknown",
+    "events": 0,
 }
 """What stands for a required field that a row lacks or has in words that this release does not know."""
 

@@ -12,8 +12,8 @@ from typing import Final, Protocol
 from exit_shim.journal.file import checkpoint
 from exit_shim.journal.processes import checkpointing, close_at_exit_of_a_child
 
-GATHER_S: Final = 0.005
-"""How long the journal's thread lets outcomes gather."""
+GATHER_S: Final = 0.05
+"""How long the journal's thread lets events gather: nothing hangs on it, and the bot is busy right now."""
 
 STOP_S: Final = 1.0
 """The longest that closing waits for the thread."""
@@ -60,7 +60,7 @@ class Writer:
             with contextlib.suppress(queue.Empty):
                 if (journal := self._bells.get(timeout=pause)) is None:
                     return
-            time.sleep(GATHER_S)  # outcomes come in bursts, and the caller is busy right now
+            time.sleep(GATHER_S)
             journal = journal or self._journal()
             if journal is None or not self._hear_out():
                 return

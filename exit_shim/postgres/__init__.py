@@ -1,6 +1,6 @@
 """The central database: the journals of many hosts in one PostgreSQL. Needs the extra `postgres`."""
 
-from exit_shim.postgres.address import Address, PostgresError, Unreachable, is_address
+from exit_shim.postgres.address import Address, PostgresError, Unreachable
 from exit_shim.postgres.background import Background, Shipping
 from exit_shim.postgres.following import follow
 from exit_shim.postgres.outbox import Outbox
@@ -17,6 +17,5 @@ __all__ = [
     "Shipping",
     "Unreachable",
     "follow",
-    "is_address",
     "migrate",
 ]

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import psycopg
 
 SCHEMES: Final = ("postgresql://", "postgres://")
+
+AMBIGUOUS: Final = re.compile(r"[@/?].*@", re.DOTALL)
+"""A password with a raw @, / or ? in it, a part of which libpq would take for a host, and tell everybody."""
 
 SECRET: Final = ("password", "sslpassword")
 """Parts of a DSN that nobody is shown."""
@@ -35,11 +39,6 @@ class PostgresError(JournalError):
 
 class Unreachable(PostgresError):
     """It cannot be reached now; later it may."""
-
-
-def is_address(text: str) -> bool:
-    """Whether a text is meant for libpq: a URI of PostgreSQL's."""
-    return text.startswith(SCHEMES)
 
 
 def driver() -> Any:
@@ -65,9 +64,11 @@ class Address:
 
     def __init__(self, dsn: str) -> None:
         self._psycopg = driver()
-        if not is_address(dsn):
+        if not dsn.startswith(SCHEMES):
             raise PostgresError("that is no address of a PostgreSQL; write postgresql://USER@HOST:PORT/DATABASE")
         try:
+            if AMBIGUOUS.search(dsn.partition("://")[2]):
+                raise self._psycopg.ProgrammingError  # noqa: TRY301 - one text for whatever is wrong with it
             given = self._psycopg.conninfo.conninfo_to_dict(dsn)
         except self._psycopg.Error:  # its text quotes the DSN, password and all
             raise PostgresError(

@@ -40,7 +40,10 @@ def follow(shipper: Shipper, stopped: threading.Event, listener: Listener) -> No
                     listener.waiting()
                     stopped.wait(jittered(2 * POLL_S))
                     continue
-                if failures or shipper.connection is None:
+                if not outbox.journal.exists():
+                    stopped.wait(POLL_S)
+                    continue
+                if shipper.connection is None:  # however long there is none: nothing of it may be pruned
                     outbox.remember({})
                 events = shipper.round(stopped.is_set)
                 if events or failures:

@@ -5,11 +5,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from exit_shim.journal import Count, Event, Run, Stack
+from exit_shim.journal import Count, Event, Run, Site, Stack
 from exit_shim.journal.rows import decode
 from exit_shim.postgres.address import Address, PostgresError, Unreachable, driver
 from exit_shim.postgres.schema import check_ready
-from exit_shim.records import Conclusion, Record, Resolution, Submission
+from exit_shim.records import Conclusion, Lost, Record, Resolution, Submission
 
 AT_ONCE: Final = 2_000
 """Rows fetched in one go; no more are held."""
@@ -157,7 +157,9 @@ def read_runs(dsn: str) -> list[Run]:
 def read_counts(dsn: str, *, since_ns: int | None = None) -> list[Count]:
     """How many orders, by place, mode and state; PostgresError as `read_records`."""
     where = _where({"since_ns": since_ns})
-    return sorted(Count(*row) for row in _rows(dsn, COUNTS.format(where=where), {"since_ns": since_ns}))
+    found = _rows(dsn, COUNTS.format(where=where), {"since_ns": since_ns})
+    places = len(Site._fields)
+    return sorted(Count(Site(*row[:places]), *row[places:]) for row in found)
 
 
 def read_stacks(dsn: str, *, since_ns: int | None = None) -> list[Stack]:
@@ -172,7 +174,7 @@ def read_stacks(dsn: str, *, since_ns: int | None = None) -> list[Stack]:
 
 def count_lost(dsn: str) -> int:
     """How many events were lost, by what the journals themselves said; PostgresError as `read_records`."""
-    return sum(int(json.loads(body)["events"]) for (body,) in _rows(dsn, LOST, {}))
+    return sum(decode(Lost, body).events for (body,) in _rows(dsn, LOST, {}))
 
 
 def _where(values: Mapping[str, object]) -> str:

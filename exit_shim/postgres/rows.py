@@ -1,16 +1,16 @@
 """What stands in a row of the central database: the event to the byte, and what questions are asked by."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from exit_shim.frames import Step
 from exit_shim.journal import Event
+from exit_shim.journal.ingesting import names_of, site_of
 from exit_shim.journal.rows import decode
-from exit_shim.records import Conclusion, Resolution, Submission, Target
+from exit_shim.records import Conclusion, Resolution, Submission
 
 COLUMNS: Final[Mapping[str, str]] = {
     "run_id": "text",
@@ -78,35 +78,24 @@ def _made(event: Event) -> dict[str, Any]:
     else:
         return about
     stack = _stack(known.chain) if isinstance(known, Conclusion) else None
-    return {**about, "outcome": known.outcome, "names": _names(_ids(known)), "stack": stack}
+    return {**about, "outcome": known.outcome, "names": _names(names_of(known)), "stack": stack}
 
 
 def _of_intent(submission: Submission) -> dict[str, Any]:
-    order, who = submission.order, submission.attribution
-    ids = [order.client_order_id, *(one for target in submission.targets for one in _ids(target))]
+    targets = [name for target in submission.targets for name in names_of(target)]
     return {
+        **site_of(submission)._asdict(),
         "account": submission.account,
-        "module": who.module,
-        "symbol": order.symbol,
-        "intent": submission.intent,
-        "kind": order.kind,
-        "function": who.function or "?",
-        "place": f"{Path(who.file).name}:{who.line}" if who.file else "?",
-        "via": ",".join(who.via),
-        "evidence": who.evidence,
+        "symbol": submission.order.symbol,
         "mode": submission.mode,
         "conflict": bool(submission.verdict.reasons),
-        "names": _names(ids),
-        "stack": _stack(who.chain),
+        "names": _names([submission.order.client_order_id, *targets]),
+        "stack": _stack(submission.attribution.chain),
     }
 
 
-def _ids(known: Conclusion | Resolution | Target) -> tuple[object, ...]:
-    return known.order_id, known.algo_id, known.client_order_id
-
-
-def _names(ids: Iterable[object]) -> list[str] | None:
-    return [str(one) for one in ids if one is not None] or None
+def _names(names: list[object]) -> list[str] | None:
+    return [str(one) for one in names if one is not None] or None
 
 
 def _stack(chain: tuple[Step, ...]) -> int | None:

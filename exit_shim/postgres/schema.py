@@ -48,7 +48,7 @@ SELECT
     intent.at, intent.ts, intent.run_id, intent.seq, intent.host, intent.account, intent.module, intent.symbol,
     intent.intent, intent.kind, intent.function, intent.place, intent.via, intent.evidence, intent.mode,
     intent.conflict, intent.stack, outcome.stack AS later_stack,
-    coalesce(resolution.outcome, nullif(outcome.outcome, 'unknown'), 'in doubt') AS state,
+    coalesce(nullif(outcome.outcome, 'unknown'), resolution.outcome, 'in doubt') AS state,
     intent.body AS submission, outcome.body AS conclusion, resolution.body AS resolution
 FROM exit_shim.events AS intent
 LEFT JOIN exit_shim.events AS outcome

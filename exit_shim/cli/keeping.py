@@ -1,0 +1,126 @@
+"""`exit-shim verify` and `prune`: whether the journal is whole, and letting go of what is old."""
+
+import re
+import sys
+from typing import Any, Final
+
+import click
+import msgspec
+
+from exit_shim.cli.reading import as_json, complaints, moment_of
+from exit_shim.cli.sources import from_, source_of
+from exit_shim.cli.tables import NANOSECONDS, show
+from exit_shim.journal import Flaw, Run, prune, verify_run
+from exit_shim.shim import journal_path
+
+UNITS: Final = {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+
+
+class Size(click.ParamType):  # type: ignore[type-arg] # generic since click 8.2
+    """Bytes: 500MB, 2GB, 1500000."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+)([KMG]?)B?", value.strip().upper(), re.ASCII)
+        if found is None:
+            self.fail(f"{value!r} is no size; write 500MB, 2GB or a number of bytes", param, ctx)
+        return int(found[1]) * UNITS[found[2]]
+
+
+class Age(click.ParamType):  # type: ignore[type-arg]
+    """So long ago, or a moment: 90d, 12h, 2026-01-01."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Nanoseconds since the epoch."""
+        try:
+            return int(moment_of(value).timestamp() * NANOSECONDS)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no age; write 90d, 12h or 2026-01-01", param, ctx)
+
+
+@click.command()
+@as_json
+@from_
+def verify(*, as_json: bool, dsn: str | None) -> None:
+    """Check each run's chain of events, and name the first row that is missing, changed or out of order.
+
+    The exit status is 1 where there is one. What is gone with the whole of its run, or was taken from the end
+    by someone who knew how, shows only against a copy that was shipped elsewhere.
+    """
+    with complaints():
+        source, path = source_of(dsn)
+        found = [
+            (run, verify_run(run, source.read_events(path, run_id=run.run_id))) for run in source.read_runs(path)
+        ]
+        lost = source.count_lost(path)
+    if as_json:
+        click.echo(msgspec.json.encode([as_told(run, flaw) for run, flaw in found]))
+    else:
+        show(
+            ("run", "host", "pid", "events", "head", "found"),
+            [(run.run_id, *run_row(run), "whole" if flaw is None else told(flaw)) for run, flaw in found],
+        )
+        flawed = sum(flaw is not None for _, flaw in found)
+        click.echo(f"{len(found)} runs, {flawed} flawed, {lost} events lost by what the journal itself says")
+    sys.exit(any(flaw is not None for _, flaw in found))
+
+
+@click.command(name="prune")
+@click.option("--older-than", type=Age(), metavar="T", help="Events older than T: 90d, 12h, 2026-01-01.")
+@click.option(
+    "--max-size", type=Size(), metavar="BYTES", help="Then the oldest, until the file has this: 2GB."
+)
+@as_json
+def prune_(*, older_than: int | None, max_size: int | None, as_json: bool) -> None:
+    """Delete what is old; never an order in doubt, nor what has yet to be shipped.
+
+    Running bots go on meanwhile. A run's events go from its beginning, up to the first that must stay.
+    """
+    if older_than is None and max_size is None:
+        raise click.UsageError("say what is old: --older-than 90d, or --max-size 2GB")
+    with complaints():
+        gone = prune(journal_path(), before_ns=older_than, max_bytes=max_size)
+    if as_json:
+        click.echo(msgspec.json.encode(gone._asdict()))
+        return
+    click.echo(f"{gone.events} events deleted, {gone.bytes} bytes given back")
+    if gone.in_doubt:
+        click.echo(
+            f"{gone.in_doubt} runs keep old events because of orders in doubt; see exit-shim reconcile"
+        )
+    if gone.unshipped:
+        click.echo(f"{gone.unshipped} runs keep old events that have not been shipped; see exit-shim ship")
+
+
+def run_row(run: Run) -> tuple[object, ...]:
+    """Who wrote it, how many events it has, and the link of its last."""
+    return (
+        run.header.get("host") or "?",
+        run.header.get("pid") or "?",
+        run.pos - run.pruned_pos,
+        run.head.hex()[:16],
+    )
+
+
+def told(flaw: Flaw) -> str:
+    """A flaw in words."""
+    where = f"event {flaw.pos}" + ("" if flaw.seq is None else f" (seq {flaw.seq})")
+    return f"{where}: {flaw.what}"
+
+
+def as_told(run: Run, flaw: Flaw | None) -> dict[str, Any]:
+    """A run's line of the JSON."""
+    return {
+        "run_id": run.run_id,
+        "host": run.header.get("host"),
+        "pid": run.header.get("pid"),
+        "events": run.pos - run.pruned_pos,
+        "head": run.head.hex(),
+        "flaw": None if flaw is None else flaw._asdict(),
+    }

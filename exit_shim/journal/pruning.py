@@ -1,0 +1,171 @@
+"""Letting go of what is old: from each run's beginning, never what is in doubt or has not been shipped."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from exit_shim.journal.file import open_writer
+from exit_shim.journal.ingesting import COUNT, HOUR_NS, IN_DOUBT, transaction
+from exit_shim.journal.schema import POS_BITS, JournalError
+from exit_shim.journal.taking_up import take_up
+
+ROWS_AT_ONCE: Final = 5000
+"""Events that go in one transaction, so that the journals of running bots get their turn."""
+
+TRIES: Final = 8
+PATIENCE_MS: Final = 5000
+
+
+FIRST_YOUNG: Final = "SELECT id FROM events WHERE ts >= ? AND id BETWEEN ? AND ? ORDER BY id LIMIT 1"
+FIRST_IN_DOUBT: Final = "SELECT min(id) FROM orders WHERE state = ? AND id BETWEEN ? AND ? HAVING min(id)"
+
+UNCOUNTED: Final = """
+SELECT ts / ?, site, mode, state, -count(*), -sum(conflict) FROM orders WHERE id BETWEEN ? AND ?
+GROUP BY 1, 2, 3, 4
+"""
+
+
+class Pruned(NamedTuple):
+    """What went: events and bytes; and what is old and stays: orders in doubt, runs not shipped as far."""
+
+    events: int
+    bytes: int
+    in_doubt: int
+    unshipped: int
+
+
+class Cut(NamedTuple):
+    """Where a run is cut: up to and with this row, and why not further."""
+
+    run: int
+    last: int
+    in_doubt: bool
+    unshipped: bool
+
+
+def prune(
+    path: str | os.PathLike[str], *, before_ns: int | None = None, max_bytes: int | None = None
+) -> Pruned:
+    """Delete events older than `before_ns`, and then the oldest until the file has at most `max_bytes`.
+
+    A run's events go from its beginning up to the first that must stay, so that what is left of its chain can
+    still be verified.
+
+    Raises:
+        JournalError: There is no journal at `path`, or it cannot be written.
+    """
+    at = Path(path)
+    if not at.exists():
+        raise JournalError(f"there is no journal at {at}")
+    try:
+        with contextlib.closing(open_writer(at)) as connection:
+            connection.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
+            take_up(connection, at)
+            used = _used(connection)
+            events, in_doubt, unshipped = (
+                _prune(connection, before_ns) if before_ns is not None else (0, 0, 0)
+            )
+            for _ in range(TRIES if max_bytes is not None else 0):
+                cut_ns = _oldest_beyond(connection, max_bytes or 0)
+                if cut_ns is None:
+                    break
+                more, in_doubt, unshipped = _prune(connection, cut_ns)
+                events += more
+                if not more:
+                    break
+            _give_back(connection)
+            return Pruned(events, max(0, used - _used(connection)), in_doubt, unshipped)
+    except sqlite3.Error as error:
+        raise JournalError(f"the journal {at} cannot be pruned now ({error}); try again") from error
+
+
+def _prune(connection: sqlite3.Connection, before_ns: int) -> tuple[int, int, int]:
+    cuts = list(_cuts(connection, before_ns))
+    gone = sum(_delete(connection, cut) for cut in cuts)
+    if gone:
+        with transaction(connection):
+            connection.execute(
+                "DELETE FROM names WHERE NOT EXISTS (SELECT 1 FROM orders WHERE orders.id = names.id)"
+            )
+            connection.execute("DELETE FROM tally WHERE orders = 0")
+            connection.execute("DELETE FROM stacks WHERE last < ?", (before_ns,))
+    return gone, sum(cut.in_doubt for cut in cuts), sum(cut.unshipped for cut in cuts)
+
+
+def _cuts(connection: sqlite3.Connection, before_ns: int) -> Iterator[Cut]:
+    """Per run, up to where its events may go."""
+    destinations = connection.execute("SELECT count(DISTINCT destination) FROM shipments").fetchone()[0]
+    for run, run_id, pos in connection.execute("SELECT run, run_id, pos FROM runs").fetchall():
+        first, beyond = run << POS_BITS, (run << POS_BITS) + pos + 1
+        young = _first(connection, FIRST_YOUNG, before_ns, first, beyond)
+        doubtful = _first(connection, FIRST_IN_DOUBT, IN_DOUBT, first, beyond)
+        shipped, places = connection.execute(
+            "SELECT min(pos), count(*) FROM shipments WHERE run_id = ?", (run_id,)
+        ).fetchone()
+        waiting = first + (shipped if places == destinations else 0) + 1 if destinations else beyond
+        stays = min(young, doubtful, waiting)
+        yield Cut(run, stays - 1, doubtful < young, waiting < young)
+
+
+def _first(connection: sqlite3.Connection, question: str, value: object, first: int, beyond: int) -> int:
+    """The first row of a run that a condition holds for, or the one behind its last."""
+    found = connection.execute(question, (value, first, beyond)).fetchone()
+    return beyond if found is None else int(found[0])
+
+
+def _delete(connection: sqlite3.Connection, cut: Cut) -> int:
+    first, gone = cut.run << POS_BITS, 0
+    while True:
+        with transaction(connection):
+            found = (
+                connection.execute(
+                    "SELECT id, link FROM events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1 OFFSET ?",
+                    (first, cut.last, ROWS_AT_ONCE - 1),
+                ).fetchone()
+                or connection.execute(
+                    "SELECT id, link FROM events WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
+                    (first, cut.last),
+                ).fetchone()
+            )
+            if found is None:
+                return gone
+            last, link = found
+            counted = connection.execute(UNCOUNTED, (HOUR_NS, first, last))
+            connection.executemany(COUNT, counted.fetchall())
+            connection.execute("DELETE FROM orders WHERE id BETWEEN ? AND ?", (first, last))
+            gone += connection.execute("DELETE FROM events WHERE id BETWEEN ? AND ?", (first, last)).rowcount
+            connection.execute(
+                "UPDATE runs SET pruned_pos = ?, pruned_head = ? WHERE run = ?", (last - first, link, cut.run)
+            )
+
+
+def _oldest_beyond(connection: sqlite3.Connection, max_bytes: int) -> int | None:
+    """The moment before which orders have to go for the file to be small enough; None where it is."""
+    used = _used(connection)
+    if used <= max_bytes:
+        return None
+    (orders,) = connection.execute("SELECT count(*) FROM orders").fetchone()
+    excess = min(orders - 1, int(orders * (1 - max_bytes / used)) + 1)
+    found = connection.execute(
+        "SELECT ts FROM orders ORDER BY ts LIMIT 1 OFFSET ?", (max(0, excess),)
+    ).fetchone()
+    return None if found is None else int(found[0]) + 1
+
+
+def _used(connection: sqlite3.Connection) -> int:
+    """Bytes of the pages that hold something."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+def _give_back(connection: sqlite3.Connection) -> None:
+    """Make the file smaller, as far as others let go of it; a file of schema 1 only reuses its room."""
+    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,0 +1,233 @@
+"""Where a run's events are first: plain files of lines, appended to before an order leaves.
+
+An append is one `write`, a fifth of what a row in SQLite costs and never in another process's way. What has
+been written outlives the process; with `sync="power"` the machine too. The journal's thread moves the lines
+into the database, and then the files go. Each is locked for as long as its process lives: those that are not
+are what dead runs left.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from exit_shim.journal import holding
+from exit_shim.journal.lines import whole
+
+Sync = Literal["process", "power"]
+"""What an intent survives once the order leaves: the death of the process, or the loss of power too."""
+
+SEGMENT_BYTES: Final = 4_000_000
+"""The size from which on a new file is begun, so that old ones can go."""
+
+SPOOL_BYTES: Final = 256_000_000
+"""The most that one run leaves here while the database takes nothing; beyond it memory is next."""
+
+CHUNK_BYTES: Final = 64_000
+"""The most that is read back at once: some hundred events, one transaction."""
+
+CLOSED: Final = -1
+UNFINISHED: Final = ".new"
+SUFFIX: Final = ".spool"
+
+
+def folder_of(journal: Path) -> Path:
+    """Where the spools of a journal are."""
+    return journal.with_name(f"{journal.name}-spool")
+
+
+class Segment:
+    """One file of a run's spool."""
+
+    __slots__ = ("fd", "inode", "number", "path", "read", "size")
+
+    def __init__(self, path: Path, fd: int, number: int) -> None:
+        self.path = path
+        self.fd = fd
+        self.number = number
+        found = os.fstat(fd)
+        self.inode = found.st_dev, found.st_ino
+        self.size = found.st_size
+        self.read = 0
+
+    def is_in_place(self) -> bool:
+        """Whether the file is still where it was made."""
+        with contextlib.suppress(OSError):
+            found = self.path.stat()
+            return (found.st_dev, found.st_ino) == self.inode
+        return False
+
+    def chunk(self) -> bytes:
+        """The whole lines that follow what has been read."""
+        asked = CHUNK_BYTES
+        while True:
+            data = os.pread(self.fd, asked, self.read)
+            end = whole(data)
+            if end or len(data) < asked:
+                return data[:end]
+            asked *= 4  # a line may be longer than most
+
+    def rest(self) -> bytes:
+        """All that follows what has been read."""
+        return os.pread(self.fd, self.size - self.read, self.read)
+
+    def remove(self) -> None:
+        """Take the file away."""
+        with contextlib.suppress(OSError):
+            if self.is_in_place():
+                self.path.unlink()
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, once; its lock goes with it."""
+        fd, self.fd = self.fd, CLOSED
+        if fd != CLOSED:
+            os.close(fd)
+
+
+class Spool:
+    """The files of one living run. Nothing here is locked: the journal sees to that.
+
+    Args:
+        journal: The database's path.
+        run_id: Whose events.
+        sync: What an intent is to survive.
+    """
+
+    def __init__(self, journal: Path, run_id: str, sync: Sync) -> None:
+        self._folder = folder_of(journal)
+        self._run_id = run_id
+        self.sync = sync
+        self.segments: list[Segment] = []
+        self._last = 0
+
+    def begin(self) -> None:
+        """Begin another file; OSError where there can be none."""
+        number = self._last + 1
+        path = self._folder / f"{self._run_id}.{number}{SUFFIX}"
+        for folder in (self._folder.parent, self._folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = path.with_suffix(UNFINISHED)
+        fd = os.open(
+            made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600
+        )
+        try:
+            holding.hold(fd)
+            made.rename(path)  # nobody takes it for a dead run's before it is locked
+            if self.sync == "power":
+                sync_folder(self._folder)
+        except BaseException:
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                made.unlink()
+            raise
+        self.segments.append(Segment(path, fd, number))
+        self._last = number
+
+    def wants_another(self) -> bool:
+        """Whether the file that is written to is big enough to be let go of, or has been taken away."""
+        return bool(self.segments) and (
+            self.segments[-1].size > SEGMENT_BYTES or not self.segments[-1].is_in_place()
+        )
+
+    def append(self, data: bytes, *, lasting: bool = False) -> None:
+        """Write lines; OSError where the file does not take them, and then nothing of them is in it.
+
+        `lasting`: not to return before the loss of power cannot undo it, if that is wished for at all.
+        """
+        segment = self.segments[-1]
+        if segment.size > SEGMENT_BYTES and sum(one.size for one in self.segments) > SPOOL_BYTES:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(segment.path))
+        written = os.write(segment.fd, data)
+        if written != len(data):  # the disk is full: half a line would spoil the next
+            os.ftruncate(segment.fd, segment.size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(segment.path))
+        segment.size += written
+        if lasting and self.sync == "power":
+            sync_file(segment.fd)
+
+    def unread(self) -> Segment | None:
+        """The first file with lines that were not read."""
+        return next((one for one in self.segments if one.read < one.size), None)
+
+    def drop_read(self) -> None:
+        """Take away the files that have been read, but for the one that is written to."""
+        for segment in self.segments[:-1]:
+            if segment.read >= segment.size:
+                self.segments.remove(segment)
+                segment.remove()
+
+    def close(self) -> None:
+        """Take away what has been read, and leave the rest for whoever comes."""
+        for segment in self.segments:
+            if segment.read >= segment.size:
+                segment.remove()
+        self.let_go()
+
+    def rewind(self) -> None:
+        """Read from the beginning again."""
+        for segment in self.segments:
+            segment.read = 0
+
+    def let_go(self) -> None:
+        """Close the files and leave them."""
+        segments, self.segments = self.segments, []
+        for segment in segments:
+            segment.close()
+
+
+class Left(NamedTuple):
+    """A file that a dead run has left, held open and locked."""
+
+    run_id: str
+    segment: Segment
+
+
+def left(journal: Path) -> Iterator[Left]:
+    """What dead runs have left, oldest first; each is ours while the caller looks at it."""
+    for path in sorted(spools(journal), key=named):
+        run_id, number = named(path)
+        try:
+            segment = Segment(path, os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0)), number)
+        except OSError:
+            continue  # gone meanwhile, or another user's
+        try:
+            if (
+                holding.try_to_hold(segment.fd) and segment.is_in_place()
+            ):  # else somebody has just taken it up
+                yield Left(run_id, segment)
+        finally:
+            segment.close()
+
+
+def spools(journal: Path) -> list[Path]:
+    """The files of all runs, living and dead."""
+    return list(folder_of(journal).glob(f"*{SUFFIX}"))
+
+
+def named(path: Path) -> tuple[str, int]:
+    """The run and the number of a file."""
+    run_id, _, number = path.stem.rpartition(".")
+    return run_id, int(number) if number.isdigit() else 0
+
+
+def sync_file(fd: int) -> None:
+    """Have the file's bytes on the disk itself."""
+    try:
+        import fcntl  # noqa: PLC0415 - not everywhere
+
+        fcntl.fcntl(fd, getattr(fcntl, "F_FULLFSYNC"))  # noqa: B009 - macOS alone, whose fsync does less
+    except (ImportError, AttributeError):
+        getattr(os, "fdatasync", os.fsync)(fd)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the folder's entries on the disk; where folders cannot be opened the system does it."""
+    with contextlib.suppress(PermissionError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

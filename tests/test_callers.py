@@ -20,7 +20,7 @@ from exit_shim.attribution import attribute
 from exit_shim.carrying import carrying_threads
 from exit_shim.cli.executors import probable_executors
 from exit_shim.frames import SiteFinder
-from exit_shim.journal import read_records
+from exit_shim.journal import counted, read_records
 
 EXECUTOR = """
     import asyncio, concurrent.futures, threading
@@ -683,7 +683,7 @@ def test_the_frames_of_a_library_in_a_row_are_told_once(strategy, lines):
 
 def suggested(lines_of):
     """The probable executors in what was recorded."""
-    return [found.module for found in probable_executors(lines_of())]
+    return [found.module for found in probable_executors(counted(lines_of())[1])]
 
 
 def test_probable_executors(tmp_path, recorded):

@@ -249,11 +249,10 @@ def test_a_path_that_cannot_be_the_journal(tmp_path, monkeypatch, caplog, client
 
 
 def test_a_lock_of_another_process_delays_no_order(exchange, client, recorded, tmp_path):
-    """Orders go out at once though the database is locked, their events are safe in the spool, and are moved."""
+    """Orders go out at once though the database is locked; their events are in the spool, and are moved."""
     wrapped = exit_shim.wrap(client)
     assert exit_shim.shim.default_shim().journal.flush()
     with locked(tmp_path / "journal.db"):
-        presend = []
         for _ in range(30):
             wrapped.futures_create_order(**{**STOP, "quantity": 0.01})
         assert rows(tmp_path / "journal.db") == []

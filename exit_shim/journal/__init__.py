@@ -7,7 +7,7 @@ An event is a line in its run's spool first (`spool`), and a row of the SQLite d
 
 from exit_shim.journal.appending import Health, Journal
 from exit_shim.journal.examining import Condition, examine
-from exit_shim.journal.ingesting import IN_DOUBT, Site, state_of
+from exit_shim.journal.folding import IN_DOUBT, Site, state_of
 from exit_shim.journal.memory import MAX_WAITING
 from exit_shim.journal.places import default_path, state_folder
 from exit_shim.journal.pruning import Pruned, prune

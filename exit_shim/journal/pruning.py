@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from exit_shim.journal.file import open_writer
-from exit_shim.journal.ingesting import COUNT, HOUR_NS, IN_DOUBT, transaction
+from exit_shim.journal.folding import COUNT, HOUR_NS, IN_DOUBT
+from exit_shim.journal.ingesting import transaction
 from exit_shim.journal.schema import POS_BITS, JournalError
 from exit_shim.journal.taking_up import take_up
 
@@ -21,6 +22,10 @@ PATIENCE_MS: Final = 5000
 
 FIRST_YOUNG: Final = "SELECT id FROM events WHERE ts >= ? AND id BETWEEN ? AND ? ORDER BY id LIMIT 1"
 FIRST_IN_DOUBT: Final = "SELECT min(id) FROM orders WHERE state = ? AND id BETWEEN ? AND ? HAVING min(id)"
+
+LAST_OF_PIECE: Final = """
+SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?)
+"""
 
 UNCOUNTED: Final = """
 SELECT ts / ?, site, mode, state, -count(*), -sum(conflict) FROM orders WHERE id BETWEEN ? AND ?
@@ -120,19 +125,10 @@ def _delete(connection: sqlite3.Connection, cut: Cut) -> int:
     first, gone = cut.run << POS_BITS, 0
     while True:
         with transaction(connection):
-            found = (
-                connection.execute(
-                    "SELECT id, link FROM events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1 OFFSET ?",
-                    (first, cut.last, ROWS_AT_ONCE - 1),
-                ).fetchone()
-                or connection.execute(
-                    "SELECT id, link FROM events WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
-                    (first, cut.last),
-                ).fetchone()
-            )
-            if found is None:
+            (last,) = connection.execute(LAST_OF_PIECE, (first, cut.last, ROWS_AT_ONCE)).fetchone()
+            if last is None:
                 return gone
-            last, link = found
+            (link,) = connection.execute("SELECT link FROM events WHERE id = ?", (last,)).fetchone()
             counted = connection.execute(UNCOUNTED, (HOUR_NS, first, last))
             connection.executemany(COUNT, counted.fetchall())
             connection.execute("DELETE FROM orders WHERE id BETWEEN ? AND ?", (first, last))

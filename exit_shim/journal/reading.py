@@ -13,7 +13,7 @@ import msgspec
 
 from exit_shim.frames import Step
 from exit_shim.journal.file import connect, open_writer
-from exit_shim.journal.ingesting import HOUR_NS, IN_DOUBT, Site, site_of, state_of
+from exit_shim.journal.folding import HOUR_NS, IN_DOUBT, Site, site_of, state_of
 from exit_shim.journal.lines import Line
 from exit_shim.journal.rows import decode
 from exit_shim.journal.schema import POS_BITS, SCHEMA_VERSION, JournalError, check_schema, is_bare

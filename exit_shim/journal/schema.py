@@ -103,6 +103,11 @@ answered by an index: one row an order, the names that the exchange and the bot 
 the place in the bot, and the stacks that were seen. `shipments` says what other databases have of a run."""
 
 
+FIRST_EVENTS: Final = """
+SELECT seq, ts, event, concludes & ?, body FROM first_events WHERE id >= ? AND id < ? ORDER BY id
+"""
+
+
 class JournalError(ValueError):
     """The journal cannot be used; the text names the file, the rule and the way out."""
 
@@ -149,7 +154,7 @@ def first_runs(connection: sqlite3.Connection) -> Iterator[tuple[str, int, str, 
     runs = connection.execute("SELECT run, run_id, started, header FROM first_runs ORDER BY run").fetchall()
     for run, run_id, started, header in runs:
         found = connection.execute(
-            "SELECT seq, ts, event, concludes & ?, body FROM first_events WHERE id >= ? AND id < ? ORDER BY id",
+            FIRST_EVENTS,
             (POS_MASK, run << POS_BITS, run + 1 << POS_BITS),
         )
         lines = [

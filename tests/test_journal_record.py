@@ -1,0 +1,526 @@
+"""The record itself: its chain, what is verified and named, what may go, and what an older release left."""
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+import exit_shim
+from exit_shim.attribution import Attribution
+from exit_shim.frames import Step
+from exit_shim.journal import (
+    IN_DOUBT,
+    Journal,
+    counted,
+    examine,
+    prune,
+    read_counts,
+    read_events,
+    read_records,
+    read_runs,
+    read_stacks,
+    verify_run,
+)
+from exit_shim.journal.lines import parse
+from exit_shim.journal.spool import spools
+from exit_shim.orders import ExitOrder
+from exit_shim.policy import Verdict
+from exit_shim.records import Conclusion, Lost, Resolution, Submission, Target
+
+HOUR = 3_600_000_000_000
+DAY = 24 * HOUR
+
+
+def submission(ts, module="position_monitor", **order):
+    """An order about to leave, made by hand."""
+    return Submission(
+        ts=ts,
+        door="futures_create_order",
+        intent="place",
+        order=ExitOrder(**{"kind": "sl", "symbol": "BTCUSDT", **order}),
+        attribution=Attribution(
+            module=module,
+            evidence="stack",
+            function="f",
+            file=f"/bot/{module}.py",
+            line=7,
+            chain=(Step(module, "chosen", "f", 7),),
+        ),
+        mode="LEGACY",
+    )
+
+
+def ordered(journal, *moments, outcome="accepted", **order):
+    """Write concluded orders."""
+    for moment in moments:
+        journal.conclude(
+            journal.intend(submission(moment, **order)), Conclusion(outcome, order_id=moment % 1000)
+        )
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """A journal, closed at the end."""
+    own = Journal(tmp_path / "journal.db")
+    yield own
+    own.close()
+
+
+def spoil(journal, statement, *values):
+    """Have somebody at the closed journal."""
+    with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
+        assert own.execute(statement, values).rowcount > 0
+
+
+@contextlib.contextmanager
+def at(moment):
+    """Have the journal take this for now."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("exit_shim.journal.appending.time.time_ns", lambda: moment)
+        yield
+
+
+def flaws(path):
+    """The flaw of each run, None for a whole one."""
+    return [verify_run(run, read_events(path, run_id=run.run_id)) for run in read_runs(path)]
+
+
+def verified(path):
+    """What `exit-shim verify` ends with and prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "exit_shim", "verify"],
+        env={**os.environ, "EXIT_SHIM_JOURNAL": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def test_a_whole_journal_verifies(journal):
+    """The chain of each run holds from its start to its last event, whichever thread or process moved it."""
+    ordered(journal, *range(1, 300))
+    journal.close()
+    ordered(journal, *range(300, 320))
+    journal.close()
+    assert flaws(journal.path) == [None]
+    (run,) = read_runs(journal.path)
+    events = list(read_events(journal.path))
+    assert [event.pos for event in events] == list(range(1, run.pos + 1))
+    assert events[0].event == "start"
+    assert json.loads(events[0].body) == run.header
+    assert run.header["pid"] == os.getpid()
+    status, said = verified(journal.path)
+    assert status == 0
+    assert "whole" in said
+
+
+@pytest.mark.parametrize(
+    ("statement", "pos", "seq", "what"),
+    [
+        (
+            "UPDATE events SET body = replace(body, 'BTCUSDT', 'ETHUSDT') WHERE pos = 4",
+            4,
+            3,
+            "intent changed",
+        ),
+        ("UPDATE events SET ts = ts + 1 WHERE pos = 5", 5, 4, "outcome changed"),
+        ("UPDATE events SET about = '7' WHERE pos = 5", 5, 4, "outcome changed"),
+        ("DELETE FROM events WHERE pos = 6", 6, None, "1 missing"),
+        ("DELETE FROM events WHERE pos >= 8", 8, None, "missing at the end"),
+        ("UPDATE events SET link = zeroblob(16) WHERE pos = 3", 3, 2, "outcome changed"),
+        ("UPDATE runs SET head = zeroblob(16)", 11, None, "head"),
+    ],
+)
+def test_the_first_row_that_was_tampered_with_is_named(journal, statement, pos, seq, what):
+    """Changed, removed from the middle or the end, with its link or without: the first such row is told."""
+    ordered(journal, *range(1, 6))
+    journal.close()
+    spoil(journal, statement)
+    (flaw,) = flaws(journal.path)
+    assert (flaw.pos, flaw.seq) == (pos, seq)
+    assert what in flaw.what
+    status, said = verified(journal.path)
+    assert status == 1
+    assert f"event {pos}" in said
+
+
+def test_rows_that_changed_places_are_out_of_order(journal):
+    """Two events that were swapped do not pass, though nothing of theirs was changed."""
+    ordered(journal, *range(1, 6))
+    journal.close()
+    with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
+        ids = [row[0] for row in own.execute("SELECT id FROM events WHERE pos IN (4, 6) ORDER BY id")]
+        for was, becomes in ((ids[0], -1), (ids[1], ids[0]), (-1, ids[1])):
+            own.execute("UPDATE events SET id = ? WHERE id = ?", (becomes, was))
+    (flaw,) = flaws(journal.path)
+    assert flaw.pos == 4
+    assert "out of its order" in flaw.what
+
+
+def test_what_a_dead_run_left_is_taken_up_by_who_reads(tmp_path):
+    """A process that dies right after an append, before anything was moved, has it there for the reader."""
+    script = """
+import os, signal, sys
+import exit_shim.journal.appending as appending
+from exit_shim.journal import Journal
+sys.path.insert(0, sys.argv[2])
+from test_journal_record import submission
+appending.Journal._wake = lambda self: None
+journal = Journal(sys.argv[1])
+journal.intend(submission(1))
+journal.intend(submission(2))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    path = tmp_path / "journal.db"
+    subprocess.run([sys.executable, "-c", script, str(path), os.path.dirname(__file__)], check=False)  # noqa: PTH120
+    assert not path.exists()
+    (left,) = spools(path)
+    with left.open("ab") as file:
+        file.write(b"1234 half a line")
+    assert [record.submission.ts for record in read_records(path)] == [1, 2]
+    assert spools(path) == []
+    assert flaws(path) == [None]
+    assert list(read_records(path, in_doubt=True)) == list(read_records(path))
+    (lost,) = (event for event in read_events(path) if event.event == "lost")
+    assert "damaged" in lost.body
+
+
+def test_a_living_run_is_not_taken_up(journal):
+    """Another opener leaves the spool of a process that lives alone."""
+    journal.intend(submission(1))
+    other = Journal(journal.path)
+    ordered(other, 5)
+    other.close()
+    assert [record.submission.ts for record in read_records(journal.path)] == [5]
+    journal.close()
+    assert [record.submission.ts for record in read_records(journal.path)] == [1, 5]
+
+
+def test_a_run_that_is_moved_twice_is_there_once(journal):
+    """A spool whose lines are in the database already, as after a death between the two, adds nothing."""
+    ordered(journal, 1, 2, 3)
+    (left,) = spools(journal.path)
+    kept = left.read_bytes()
+    journal.close()
+    left.write_bytes(kept)
+    assert len(list(parse(kept))) == 7
+    assert len(list(read_records(journal.path))) == 3
+    assert spools(journal.path) == []
+    assert flaws(journal.path) == [None]
+
+
+def test_counts_are_those_of_the_records(journal):
+    """What summaries are made of equals the records counted one by one, since whatever moment."""
+    now = 100 * DAY
+    for hours, module, outcome in [
+        (0, "a", "accepted"),
+        (1, "a", "rejected"),
+        (1, "b", "unknown"),
+        (30, "b", "accepted"),
+    ]:
+        ordered(journal, now - hours * HOUR, now - hours * HOUR - 7, module=module, outcome=outcome)
+    journal.intend(submission(now - HOUR // 2))
+    (first, _) = read_back_in_doubt(journal)
+    journal.note("resolution", Resolution(outcome="not_there"), about=(first.run_id, first.seq))
+    assert journal.flush()
+    for since in (None, 0, now - HOUR, now - HOUR + 1, now - 30 * HOUR - 7, now):
+        counts, stacks = counted(read_records(journal.path, since_ns=since))
+        assert sorted(read_counts(journal.path, since_ns=since)) == counts
+        assert set(stacks) <= set(read_stacks(journal.path, since_ns=since))
+    states = [count.state for count in read_counts(journal.path)]
+    assert sorted(states) == ["accepted", "accepted", "in doubt", "in doubt", "not_there", "rejected"]
+
+
+def read_back_in_doubt(journal):
+    """Two orders whose outcome is unknown."""
+    assert journal.flush()
+    found = [record for record in read_records(journal.path, in_doubt=True) if record.conclusion is not None]
+    assert len(found) == 2
+    return found
+
+
+def test_an_order_is_found_by_any_of_its_names(journal):
+    """By order id, algo id, either client order id, its number in its run; and so are cancels of it."""
+    seq = journal.intend(submission(1, client_order_id="mine"))
+    journal.conclude(
+        seq, Conclusion("accepted", order_id=11, algo_id=4000000000000001, client_order_id="theirs")
+    )
+    cancel = Submission(
+        ts=2,
+        door="futures_cancel_order",
+        intent="cancel",
+        order=ExitOrder(kind="sl"),
+        attribution=Attribution(module="m", evidence="stack"),
+        mode="LEGACY",
+        targets=(Target(kind="sl", order_id=11),),
+    )
+    journal.intend(cancel)
+    ordered(journal, 3)
+    assert journal.flush()
+
+    def found(name):
+        return [record.submission.ts for record in read_records(journal.path, named=name)]
+
+    assert found("11") == [1, 2]
+    assert (
+        found("4000000000000001")
+        == found("mine")
+        == found("theirs")
+        == found(f"{journal.run_id}:{seq}")
+        == [1]
+    )
+    assert found("12") == found(f"{journal.run_id}:77") == found(":") == []
+
+
+def test_a_resolution_settles_an_order_in_doubt_and_no_other(journal):
+    """It gives the order its state and ids, last one first; an order whose outcome tells stays as it is."""
+    doubtful = journal.intend(submission(1, client_order_id="x"))
+    clear = journal.intend(submission(2))
+    journal.conclude(doubtful, Conclusion("unknown", error_message="timed out"))
+    journal.conclude(clear, Conclusion("rejected"))
+    for about in (doubtful, clear):
+        journal.note(
+            "resolution",
+            Resolution(outcome="accepted", status="NEW", algo_id=5, evidence=("open list → there",)),
+            about=(journal.run_id, about),
+        )
+    assert journal.flush()
+    first, second = read_records(journal.path)
+    assert first.resolution.algo_id == 5
+    assert (first.flat()["outcome"], first.flat()["resolution"], first.flat()["algo_id"]) == (
+        "unknown",
+        "accepted",
+        5,
+    )
+    assert second.resolution is None
+    assert list(read_records(journal.path, in_doubt=True)) == []
+    assert [record.seq for record in read_records(journal.path, named="5")] == [doubtful]
+
+
+def test_old_events_go_and_the_rest_verifies(journal):
+    """What is older than the limit is gone from rows, names and counts; what is left is whole."""
+    now = time.time_ns()
+    with at(now - 100 * DAY):
+        journal._begin_run()
+        ordered(journal, *(now - 100 * DAY + place for place in range(40)))
+    ordered(journal, *(now - place for place in range(40)))
+    assert journal.flush()
+    gone = prune(journal.path, before_ns=now - 90 * DAY)
+    assert (gone.in_doubt, gone.unshipped) == (0, 0)
+    assert gone.events == 1 + 80
+    assert len(list(read_records(journal.path))) == 40
+    assert read_counts(journal.path) == counted(read_records(journal.path))[0]
+    assert flaws(journal.path) == [None]
+    ordered(journal, now + 1)
+    assert journal.flush()
+    assert flaws(journal.path) == [None]
+
+
+def old_journal(path):
+    """A journal whose events are all of a hundred days ago, and its run."""
+    journal = Journal(path)
+    then = time.time_ns() - 100 * DAY
+    with at(then):
+        journal._begin_run()
+        ordered(journal, *range(then, then + 20))
+        journal.intend(submission(then + 50))
+        ordered(journal, *range(then + 100, then + 120))
+        assert journal.flush()
+    return journal
+
+
+def test_an_order_in_doubt_is_never_pruned(tmp_path):
+    """An old order of which nothing is proved stays, and what follows it in its run, until it is resolved."""
+    journal = old_journal(tmp_path / "journal.db")
+    ninety = time.time_ns() - 90 * DAY
+    gone = prune(journal.path, before_ns=ninety)
+    assert gone.events == 41
+    assert gone.in_doubt == 1
+    (doubtful,) = read_records(journal.path, in_doubt=True)
+    journal.note("resolution", Resolution(outcome="not_there"), about=(doubtful.run_id, doubtful.seq))
+    assert journal.flush()
+    assert prune(journal.path, before_ns=ninety).events == 41
+    assert list(read_records(journal.path)) == []
+    assert flaws(journal.path) == [None]
+    journal.close()
+
+
+def test_what_has_yet_to_be_shipped_is_never_pruned(tmp_path):
+    """With destinations, a run goes as far as the one that is furthest behind has it."""
+    journal = old_journal(tmp_path / "journal.db")
+    ninety = time.time_ns() - 90 * DAY
+    with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
+        own.execute("INSERT INTO shipments VALUES ('there', ?, 30)", (journal.run_id,))
+        own.execute("INSERT INTO shipments VALUES ('elsewhere', 'another run', 1)")
+    gone = prune(journal.path, before_ns=ninety)
+    assert (gone.events, gone.unshipped) == (0, 1)
+    with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
+        own.execute("INSERT INTO shipments VALUES ('elsewhere', ?, 10)", (journal.run_id,))
+    assert prune(journal.path, before_ns=ninety).events == 10
+    assert flaws(journal.path) == [None]
+    journal.close()
+
+
+def test_a_size_is_kept(tmp_path):
+    """The oldest orders go until the file has the size that was asked for, and the room is given back."""
+    journal = Journal(tmp_path / "journal.db")
+    with at(1):
+        journal._begin_run()
+    for moment in range(1, 4000):
+        with at(moment):
+            ordered(journal, moment)
+    journal.close()
+    before = journal.path.stat().st_size
+    gone = prune(journal.path, max_bytes=before // 2)
+    assert gone.bytes > before // 3
+    assert journal.path.stat().st_size <= before * 0.6
+    kept = [record.submission.ts for record in read_records(journal.path)]
+    assert kept == list(range(4000 - len(kept), 4000))
+    assert 500 < len(kept) < 3000
+
+
+def test_pruning_by_command(tmp_path, monkeypatch):
+    """`exit-shim prune` wants to be told what is old, says what went and what had to stay."""
+    journal = old_journal(tmp_path / "journal.db")
+    journal.close()
+    monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(journal.path))
+
+    def command(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "exit_shim", "prune", *words], capture_output=True, text=True, check=False
+        )
+
+    assert command().returncode == 2
+    assert "--older-than 90d" in command().stderr
+    assert command("--max-size", "many").returncode == 2
+    done = command("--older-than", "90d")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("41 events deleted")
+    assert "1 runs keep old events because of orders in doubt" in done.stdout
+    assert json.loads(command("--max-size", "2GB", "--json").stdout)["events"] == 0
+
+
+FIRST_SCHEMA = """
+CREATE TABLE runs (
+    run INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, started INTEGER NOT NULL, header TEXT NOT NULL
+);
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, event TEXT NOT NULL, concludes INTEGER, body TEXT NOT NULL,
+    run INTEGER GENERATED ALWAYS AS (id >> 40) VIRTUAL,
+    seq INTEGER GENERATED ALWAYS AS (id & 1099511627775) VIRTUAL
+);
+CREATE UNIQUE INDEX conclusions ON events (concludes) WHERE concludes IS NOT NULL;
+PRAGMA application_id=1163413844;
+PRAGMA user_version=1;
+PRAGMA journal_mode=WAL;
+"""
+
+
+@pytest.mark.parametrize("who", ["reader", "writer"])
+def test_a_journal_of_schema_1_comes_forward(tmp_path, who):
+    """Whoever opens it first brings its events into today's tables, chained; none is lost or changed."""
+    path = tmp_path / "journal.db"
+    bodies = (
+        '{"ts":5,"door":"futures_create_order","intent":"place","order":{"kind":"sl","symbol":"BTCUSDT"},'
+        '"attribution":{"module":"m","evidence":"stack"},"mode":"LEGACY"}'
+    )
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
+        own.executescript(FIRST_SCHEMA)
+        for run in (1, 2):
+            own.execute('INSERT INTO runs VALUES (?, ?, 3, \'{"host":"old"}\')', (run, f"run-{run}"))
+            own.execute(
+                "INSERT INTO events (id, ts, event, body) VALUES (?, 5, 'intent', ?)",
+                ((run << 40) + 1, bodies),
+            )
+        own.execute(
+            "INSERT INTO events (id, ts, event, concludes, body) VALUES (?, 6, 'outcome', ?, ?)",
+            ((1 << 40) + 2, (1 << 40) + 1, '{"outcome":"accepted","order_id":9}'),
+        )
+    if who == "writer":
+        journal = Journal(path)
+        ordered(journal, 7)
+        journal.close()
+    records = list(read_records(path))[:2]
+    assert [record.run_id for record in records] == ["run-1", "run-2"]
+    assert [record.conclusion and record.conclusion.order_id for record in records] == [9, None]
+    assert examine(path).schema == 2
+    assert all(flaw is None for flaw in flaws(path))
+    assert read_runs(path)[0].header == {"host": "old"}
+
+
+def test_events_besides_orders_are_in_the_record(journal):
+    """The start and the end of the process, and what was lost, stand in the chain with the orders."""
+    ordered(journal, 1)
+    journal.note("lost", Lost("a test", 3))
+    journal.end()
+    journal.close()
+    assert [event.event for event in read_events(journal.path)] == [
+        "start",
+        "intent",
+        "outcome",
+        "lost",
+        "end",
+    ]
+    assert read_runs(journal.path)[0].ended is not None
+    assert flaws(journal.path) == [None]
+
+
+def test_a_process_that_ends_says_so(tmp_path):
+    """The last event of a run that came to its end in good order is its end; it leaves no spool."""
+    path = tmp_path / "journal.db"
+    script = "import exit_shim, sys; exit_shim.ExitShim(journal=sys.argv[1], sync='power').wrap(object())"
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+    assert [event.event for event in read_events(path)] == ["start", "end"]
+    (run,) = read_runs(path)
+    assert run.header["sync"] == "power"
+    assert run.header["configuration"]
+    assert spools(path) == []
+
+
+def test_power_safety_is_chosen_in_code_or_by_the_environment(tmp_path, monkeypatch, caplog):
+    """`sync` or EXIT_SHIM_SYNC; code outranks it, where an unknown word is an error; else it is told."""
+    path = tmp_path / "journal.db"
+    assert exit_shim.ExitShim(journal=path).journal.sync == "process"
+    monkeypatch.setenv("EXIT_SHIM_SYNC", "Power")
+    assert exit_shim.ExitShim(journal=path).journal.sync == "power"
+    assert exit_shim.ExitShim(journal=path, sync="process").journal.sync == "process"
+    with pytest.raises(ValueError, match="must be one of process, power"):
+        exit_shim.ExitShim(journal=path, sync="disk")
+    monkeypatch.setenv("EXIT_SHIM_SYNC", "disk")
+    assert exit_shim.ExitShim(journal=path).journal.sync == "process"
+    assert "EXIT_SHIM_SYNC='disk'" in caplog.text
+
+
+def test_an_intent_is_on_the_disk_before_the_order_leaves(tmp_path, monkeypatch):
+    """With power safety the spool is synced between the append and the send, for intents alone."""
+    done = []
+    monkeypatch.setattr("exit_shim.journal.spool.sync_file", lambda fd: done.append(os.fstat(fd).st_size))
+    journal = Journal(tmp_path / "journal.db", sync="power")
+    seq = journal.intend(submission(1))
+    (file,) = spools(journal.path)
+    assert done == [file.stat().st_size]
+    journal.conclude(seq, Conclusion("accepted"))
+    assert len(done) == 1
+    journal.close()
+
+
+def test_a_guarded_order_counts_its_conflict(journal):
+    """A verdict's reasons are counted by the place that they are about."""
+    body = submission(5)
+    journal.intend(
+        Submission(
+            **{
+                **{name: getattr(body, name) for name in body.__struct_fields__},
+                "verdict": Verdict("warn", ("OWNERSHIP_CONFLICT module=position_monitor",)),
+            }
+        )
+    )
+    assert journal.flush()
+    (count,) = read_counts(journal.path)
+    assert (count.orders, count.conflicts, count.state) == (1, 1, IN_DOUBT)

@@ -206,7 +206,9 @@ class ExitShim:
         try:
             from exit_shim.postgres import Background  # noqa: PLC0415 - an extra, for those who use it
 
-            return Background(self.journal.path, dsn, functools.partial(self.troubles.note, "ship the journal"))
+            return Background(
+                self.journal.path, dsn, functools.partial(self.troubles.note, "ship the journal")
+            )
         except Exception as error:  # noqa: BLE001
             self.troubles.note("ship the journal", error)
             return None

@@ -56,7 +56,8 @@ def verify(*, as_json: bool, dsn: str | None) -> None:
     with complaints():
         source, path = source_of(dsn)
         found = [
-            (run, verify_run(run, source.read_events(path, run_id=run.run_id))) for run in source.read_runs(path)
+            (run, verify_run(run, source.read_events(path, run_id=run.run_id)))
+            for run in source.read_runs(path)
         ]
         lost = source.count_lost(path)
     if as_json:

@@ -10,8 +10,8 @@ from typing import Any, Final
 import click
 import msgspec
 
-from exit_shim.cli.tables import NANOSECONDS, RECORD_COLUMNS, Report, record_row, show
 from exit_shim.cli.sources import from_, source_of
+from exit_shim.cli.tables import NANOSECONDS, RECORD_COLUMNS, Report, record_row, show
 from exit_shim.journal import JournalError
 from exit_shim.records import Record
 
@@ -102,7 +102,9 @@ def summary(*, as_json: bool, since: int | None, dsn: str | None) -> None:
 @click.option("--host", metavar="H", help="With --from: only orders of processes on host H.")
 @click.option("--account", metavar="A", help="With --from: only orders on the account of label A.")
 @from_
-def records(*, as_json: bool, since: int | None, symbol: str | None, dsn: str | None, **of: str | None) -> None:
+def records(
+    *, as_json: bool, since: int | None, symbol: str | None, dsn: str | None, **of: str | None
+) -> None:
     """List the recorded exit orders, oldest first."""
     given = {name: value for name, value in of.items() if value is not None}
     if not dsn and given.keys() & {"host", "account"}:

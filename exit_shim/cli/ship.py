@@ -61,7 +61,9 @@ def ship_for_good(shipper: Shipper) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     journal = shipper.outbox.journal
-    click.echo(f"shipping {journal} to {shipper.address.name}" + ("" if journal.exists() else ", once it is there"))
+    click.echo(
+        f"shipping {journal} to {shipper.address.name}" + ("" if journal.exists() else ", once it is there")
+    )
     follow(shipper, stopped, Status(shipper))
 
 

@@ -1,6 +1,6 @@
 """The central database: the journals of many hosts in one PostgreSQL. Needs the extra `postgres`."""
 
-from exit_shim.postgres.address import Address, PostgresError, Unreachable
+from exit_shim.postgres.address import Address, PostgresError, UnreachableError
 from exit_shim.postgres.background import Background, Shipping
 from exit_shim.postgres.following import follow
 from exit_shim.postgres.outbox import Outbox
@@ -15,7 +15,7 @@ __all__ = [
     "PostgresError",
     "Shipper",
     "Shipping",
-    "Unreachable",
+    "UnreachableError",
     "follow",
     "migrate",
 ]

@@ -37,7 +37,7 @@ class PostgresError(JournalError):
     """The central database cannot be used; the text names it, what is wrong and the way out."""
 
 
-class Unreachable(PostgresError):
+class UnreachableError(PostgresError):
     """It cannot be reached now; later it may."""
 
 
@@ -65,10 +65,12 @@ class Address:
     def __init__(self, dsn: str) -> None:
         self._psycopg = driver()
         if not dsn.startswith(SCHEMES):
-            raise PostgresError("that is no address of a PostgreSQL; write postgresql://USER@HOST:PORT/DATABASE")
+            raise PostgresError(
+                "that is no address of a PostgreSQL; write postgresql://USER@HOST:PORT/DATABASE"
+            )
         try:
             if AMBIGUOUS.search(dsn.partition("://")[2]):
-                raise self._psycopg.ProgrammingError  # noqa: TRY301 - one text for whatever is wrong with it
+                raise self._psycopg.ProgrammingError
             given = self._psycopg.conninfo.conninfo_to_dict(dsn)
         except self._psycopg.Error:  # its text quotes the DSN, password and all
             raise PostgresError(
@@ -84,7 +86,7 @@ class Address:
         return f"Address({self.name!r})"
 
     def connect(self) -> "psycopg.Connection[Any]":
-        """A connection in autocommit; Unreachable where there is none to be had."""
+        """A connection in autocommit; UnreachableError where there is none to be had."""
         try:
             return self._psycopg.connect(  # type: ignore[no-any-return]
                 self._dsn,
@@ -94,7 +96,7 @@ class Address:
                 **self._options,
             )
         except self._psycopg.Error as error:
-            raise Unreachable(f"{self.name} cannot be reached: {self.told(error)}") from None
+            raise UnreachableError(f"{self.name} cannot be reached: {self.told(error)}") from None
 
     def told(self, error: Exception) -> str:
         """An error's text on one line, without secrets."""

@@ -138,9 +138,8 @@ _held: list[threading.Lock] = []
 
 
 def _before_fork() -> None:
-    for one in list(_all):
-        if one.outbox.lock.acquire(timeout=FORK_S):
-            _held.append(one.outbox.lock)
+    locks = [one.outbox.lock for one in list(_all)]
+    _held.extend(lock for lock in locks if lock.acquire(timeout=FORK_S))
 
 
 def _after_fork_in_parent() -> None:

@@ -2,7 +2,6 @@
 
 import random
 import threading
-from collections.abc import Callable
 from typing import Final, Protocol
 
 from exit_shim.journal import JournalError
@@ -13,7 +12,7 @@ POLL_S: Final = 0.5
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 60.0
-"""After a failure the pause doubles, from the first to the longest; then it is tried every minute, for hours."""
+"""After a failure the pause doubles, from the first to the longest; at that it stays, for hours."""
 
 
 class Listener(Protocol):
@@ -65,4 +64,6 @@ def jittered(pause: float) -> float:
 
 
 def _as_ours(error: Exception) -> JournalError:
-    return error if isinstance(error, JournalError) else JournalError(f"the journal cannot be shipped: {error}")
+    return (
+        error if isinstance(error, JournalError) else JournalError(f"the journal cannot be shipped: {error}")
+    )

@@ -1,4 +1,4 @@
-"""The local journal as an outbox: what is in it, what of it was shipped where, and whose turn it is to ship."""
+"""The local journal as an outbox: what is in it, what of it was shipped where, and whose turn it is."""
 
 import contextlib
 import hashlib
@@ -85,5 +85,5 @@ class Outbox:
                 yield connection
         except sqlite3.Error as error:
             raise JournalError(
-                f"what was shipped cannot be {'read from' if read_only else 'kept in'} {self.journal} now ({error})"
+                f"the journal {self.journal} cannot be used for shipping now ({error})"
             ) from error

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from exit_shim.journal import Count, Event, Run, Site, Stack
 from exit_shim.journal.rows import decode
-from exit_shim.postgres.address import Address, PostgresError, Unreachable, driver
+from exit_shim.postgres.address import Address, PostgresError, UnreachableError, driver
 from exit_shim.postgres.schema import check_ready
 from exit_shim.records import Conclusion, Lost, Record, Resolution, Submission
 
@@ -73,7 +73,7 @@ ORDER BY ts, run_id, seq
 LOST: Final = "SELECT body FROM exit_shim.events WHERE event = 'lost'"
 
 
-def read_records(
+def read_records(  # noqa: PLR0913 - each narrows in its own way
     dsn: str,
     *,
     module: str | None = None,
@@ -115,7 +115,9 @@ def read_records(
         "of_run": of_run,
         "of_seq": int(of_seq) if of_seq.isdecimal() and len(of_seq) < len(str(2**63)) else None,
     }
-    for run, seq, submission, conclusion, resolution in _rows(dsn, RECORDS.format(where=_where(values)), values):
+    for run, seq, submission, conclusion, resolution in _rows(
+        dsn, RECORDS.format(where=_where(values)), values
+    ):
         yield Record(
             run_id=run,
             seq=seq,
@@ -197,6 +199,6 @@ def _rows(dsn: str, question: str, values: Mapping[str, object]) -> Iterator[Any
             f"{address.name}: this user may not read the record; GRANT exit_shim_reader TO it"
         ) from None
     except psycopg.OperationalError as error:
-        raise Unreachable(f"{address.name} was lost: {address.told(error)}") from None
+        raise UnreachableError(f"{address.name} was lost: {address.told(error)}") from None
     except psycopg.Error as error:
         raise PostgresError(f"{address.name} cannot be read: {address.told(error)}") from None

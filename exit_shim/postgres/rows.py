@@ -8,7 +8,7 @@ import msgspec
 
 from exit_shim.frames import Step
 from exit_shim.journal import Event
-from exit_shim.journal.ingesting import names_of, site_of
+from exit_shim.journal.folding import names_of, site_of
 from exit_shim.journal.rows import decode
 from exit_shim.records import Conclusion, Resolution, Submission
 
@@ -41,9 +41,9 @@ COLUMNS: Final[Mapping[str, str]] = {
 }
 """Columns and their types, in the order of a row.
 
-Up to `link` they are the event itself. `body` is text and neither json nor jsonb: the chain is over its bytes,
-and what a damaged journal holds must be storable too. The rest is made from it here, once, rather than by
-whoever asks.
+Up to `link` they are the event itself. `body` is text and neither json nor jsonb: the chain is over its
+bytes, and what a damaged journal holds must be storable too. The rest is made from it here, once, rather than
+by whoever asks.
 """
 
 MADE: Final = tuple(name for name in COLUMNS if name not in Event._fields)

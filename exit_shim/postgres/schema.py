@@ -1,7 +1,7 @@
 """The central database's tables, how they come about, and who may do what with them."""
 
-import datetime
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from exit_shim.postgres.address import Address, PostgresError, driver
@@ -29,7 +29,7 @@ CREATE TABLE exit_shim.runs (
 );
 CREATE TABLE exit_shim.events (
     at timestamptz NOT NULL,
-    {", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())},
+    {", ".join(map(" ".join, COLUMNS.items()))},
     PRIMARY KEY (run_id, seq, at)
 ) PARTITION BY RANGE (at);
 ALTER TABLE exit_shim.events
@@ -45,9 +45,9 @@ CREATE INDEX events_symbol ON exit_shim.events (symbol, ts) WHERE event = 'inten
 CREATE INDEX events_names ON exit_shim.events USING gin (names);
 CREATE VIEW exit_shim.orders AS
 SELECT
-    intent.at, intent.ts, intent.run_id, intent.seq, intent.host, intent.account, intent.module, intent.symbol,
-    intent.intent, intent.kind, intent.function, intent.place, intent.via, intent.evidence, intent.mode,
-    intent.conflict, intent.stack, outcome.stack AS later_stack,
+    intent.at, intent.ts, intent.run_id, intent.seq, intent.host, intent.account, intent.module,
+    intent.symbol, intent.intent, intent.kind, intent.function, intent.place, intent.via, intent.evidence,
+    intent.mode, intent.conflict, intent.stack, outcome.stack AS later_stack,
     coalesce(nullif(outcome.outcome, 'unknown'), resolution.outcome, 'in doubt') AS state,
     intent.body AS submission, outcome.body AS conclusion, resolution.body AS resolution
 FROM exit_shim.events AS intent
@@ -59,9 +59,9 @@ LEFT JOIN (
     ORDER BY about_run, about_seq, ts DESC, pos DESC
 ) AS resolution ON resolution.about_run = intent.run_id AND resolution.about_seq = intent.seq
 WHERE intent.event = 'intent';
-"""
-"""An event is one by its run and `seq`. A key must have the partitions' column in it, and has: `at` follows from
-`ts`, which the event's link covers, so an event that is sent again is the same in all three."""
+"""  # noqa: S608 - the columns are our own
+"""An event is one by its run and `seq`. A key must have the partitions' column in it, and has: `at` follows
+from `ts`, which the event's link covers, so an event that is sent again is the same in all three."""
 
 MIGRATIONS: Final = (FIRST,)
 """What makes version 1 of nothing, version 2 of 1, and so on."""
@@ -81,21 +81,30 @@ GRANT USAGE ON SCHEMA exit_shim TO {role};
 GRANT SELECT ON exit_shim.versions, exit_shim.runs, exit_shim.events, exit_shim.orders TO {role};
 """,
 }
-"""A writer that resumes must find how far a run has come, so it reads which runs there are and their positions,
-and no more. Its batches arrive in a temporary table."""
+"""A writer that resumes must find how far a run has come, so it reads which runs there are and their
+positions, and no more. Its batches arrive in a temporary table."""
 
 LATE: Final = """
-SELECT DISTINCT date_part('year', at AT TIME ZONE 'UTC')::int * 12 + date_part('month', at AT TIME ZONE 'UTC')::int - 1
-FROM exit_shim.events_other WHERE at >= '2020-01-01Z' AND at < %s
+SELECT DISTINCT (date_part('year', day) * 12 + date_part('month', day) - 1)::int
+FROM (
+    SELECT at AT TIME ZONE 'UTC' AS day FROM exit_shim.events_other WHERE at >= '2020-01-01Z' AND at < %s
+) AS days
 """
 """The months of what is in no month's partition; a clock that stood before this library's time has none."""
+
+PARTITION: Final = """
+CREATE TABLE {name} (LIKE exit_shim.events);
+WITH moved AS (DELETE FROM exit_shim.events_other WHERE at >= {start} AND at < {end} RETURNING *)
+INSERT INTO {name} SELECT * FROM moved;
+ALTER TABLE exit_shim.events ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end});
+"""
 
 LOCK: Final = 0x45584954
 """The advisory lock under which one migration at a time runs."""
 
 
 def check_version(connection: "psycopg.Connection[Any]", address: Address) -> int:
-    """The schema's version, 0 where there is none; PostgresError where it is newer, or may not be looked at."""
+    """The schema's version, 0 where there is none; PostgresError where it is newer, or not for this user."""
     psycopg = driver()
     try:
         if connection.execute("SELECT to_regclass('exit_shim.versions')").fetchone() == (None,):
@@ -109,8 +118,8 @@ def check_version(connection: "psycopg.Connection[Any]", address: Address) -> in
     version = int(found[0]) if found else 0
     if version > VERSION:
         raise PostgresError(
-            f"{address.name} has the schema of a newer exit_shim (version {version}, this one knows {VERSION}); "
-            "upgrade exit_shim here"
+            f"{address.name} has the schema of a newer exit_shim (version {version}, this one knows "
+            f"{VERSION}); upgrade exit_shim here"
         )
     return version
 
@@ -125,7 +134,7 @@ def check_ready(connection: "psycopg.Connection[Any]", address: Address) -> None
         )
 
 
-def migrate(address: Address, now: datetime.datetime | None = None) -> list[str]:
+def migrate(address: Address, now: datetime | None = None) -> list[str]:
     """Bring the schema to today's version, make partitions ahead, and grant; what was done, in lines.
 
     Safe to repeat, and to run while others ship: what is there already is left. Needs a user that may create
@@ -135,7 +144,7 @@ def migrate(address: Address, now: datetime.datetime | None = None) -> list[str]
     with address.connect() as connection:
         try:
             with connection.transaction():
-                return list(_migrate(connection, address, now or datetime.datetime.now(datetime.timezone.utc)))
+                return list(_migrate(connection, address, now or datetime.now(timezone.utc)))
         except psycopg.errors.InsufficientPrivilege as error:
             raise PostgresError(
                 f"{address.name}: this user may not make or change the schema exit_shim "
@@ -145,9 +154,7 @@ def migrate(address: Address, now: datetime.datetime | None = None) -> list[str]
             raise PostgresError(f"{address.name} could not be migrated: {address.told(error)}") from None
 
 
-def _migrate(
-    connection: "psycopg.Connection[Any]", address: Address, now: datetime.datetime
-) -> Iterator[str]:
+def _migrate(connection: "psycopg.Connection[Any]", address: Address, now: datetime) -> Iterator[str]:
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
     found = check_version(connection, address)
     _check_encoding(connection, address)
@@ -170,7 +177,7 @@ def _check_encoding(connection: "psycopg.Connection[Any]", address: Address) -> 
         )
 
 
-def _make_partitions(connection: "psycopg.Connection[Any]", now: datetime.datetime) -> Iterator[str]:
+def _make_partitions(connection: "psycopg.Connection[Any]", now: datetime) -> Iterator[str]:
     """For last month to a year ahead, and for what came when there was none; what is made."""
     this = now.year * 12 + now.month - 1
     late = connection.execute(LATE, (now,)).fetchall()
@@ -189,13 +196,7 @@ def _make_partition(connection: "psycopg.Connection[Any]", name: str, start: str
     """Made aside, filled with what came before it was there, and put in its place."""
     sql = driver().sql
     names = {"name": sql.Identifier("exit_shim", name), "start": sql.Literal(start), "end": sql.Literal(end)}
-    for statement in (
-        "CREATE TABLE {name} (LIKE exit_shim.events)",
-        "WITH moved AS (DELETE FROM exit_shim.events_other WHERE at >= {start} AND at < {end} RETURNING *) "
-        "INSERT INTO {name} SELECT * FROM moved",
-        "ALTER TABLE exit_shim.events ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})",
-    ):
-        connection.execute(sql.SQL(statement).format(**names))
+    connection.execute(sql.SQL(PARTITION).format(**names))
 
 
 def _partitions(connection: "psycopg.Connection[Any]") -> set[str]:

@@ -1,4 +1,4 @@
-"""From the local journal to the central database: at least once sent, exactly once stored, in order run by run."""
+"""From the local journal to the central database: sent at least once, stored exactly once, in order by run."""
 
 import contextlib
 import json
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from exit_shim.journal import JournalError, Run
-from exit_shim.postgres.address import Address, PostgresError, Unreachable, driver
+from exit_shim.postgres.address import Address, PostgresError, UnreachableError, driver
 from exit_shim.postgres.outbox import Outbox
 from exit_shim.postgres.rows import COLUMNS, row
 from exit_shim.postgres.schema import check_ready
@@ -33,7 +33,7 @@ INSERT INTO exit_shim.events (at, {", ".join(COLUMNS)})
 SELECT 'epoch'::timestamptz + ts / 1000 * interval '1 microsecond', {", ".join(COLUMNS)}
 FROM pg_temp.exit_shim_arrivals ORDER BY pos
 ON CONFLICT DO NOTHING
-"""
+"""  # noqa: S608 - the columns are our own
 """In the order of the chain, so that two that ship the same wait for each other and never in a circle."""
 
 RUN: Final = """
@@ -92,7 +92,7 @@ class Shipper:
         """Ship what is there; how many events were sent.
 
         Raises:
-            Unreachable: The database cannot be reached, or the connection broke; later it may go on.
+            UnreachableError: The database cannot be reached, or the connection broke; later it may go on.
             PostgresError: It refuses: its schema is missing, newer, or this user may not, or a run's events.
             JournalError: The journal cannot be read.
         """
@@ -105,7 +105,11 @@ class Shipper:
                 while not stopping() and self._stored[run.run_id] < run.pos:
                     try:
                         shipped = self._ship(connection, run)
-                    except (psycopg.DataError, psycopg.IntegrityError, UnicodeError) as error:  # one run's trouble is not the others'
+                    except (
+                        psycopg.DataError,
+                        psycopg.IntegrityError,
+                        UnicodeError,
+                    ) as error:  # one run's trouble is not the others'
                         refused = PostgresError(
                             f"{self.address.name} does not take the events of run {run.run_id} from "
                             f"{self._stored[run.run_id] + 1} on: {self.address.told(error)}"
@@ -118,7 +122,7 @@ class Shipper:
             self._remember()
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             self.close()
-            raise Unreachable(f"{self.address.name} was lost: {self.address.told(error)}") from None
+            raise UnreachableError(f"{self.address.name} was lost: {self.address.told(error)}") from None
         except psycopg.Error as error:
             self.close()
             raise PostgresError(f"{self.address.name} refuses: {self.address.told(error)}") from None
@@ -134,11 +138,7 @@ class Shipper:
             for run in self.outbox.runs()
             if shipped.get(run.run_id, run.pruned_pos) < run.pos
         ]
-        oldest = [
-            event.ts
-            for run, pos in behind
-            for event in self.outbox.events(run.run_id, pos, 1)
-        ]
+        oldest = [event.ts for run, pos in behind for event in self.outbox.events(run.run_id, pos, 1)]
         seconds = (time.time_ns() - min(oldest)) / 1e9 if oldest else 0.0
         return Lag(sum(run.pos - pos for run, pos in behind), max(seconds, 0.0))
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import stat
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -132,3 +131,9 @@ def central(server, request):
             server.admin(f"CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE exit_shim_{role}")
     yield database
     server.admin(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where a test's journal is."""
+    return tmp_path / "journal.db"

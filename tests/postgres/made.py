@@ -1,16 +1,25 @@
-"""Journals made by hand, and what a database holds."""
+"""Journals made by hand, what ships them, and what a database holds."""
 
 import contextlib
+import os
+import subprocess
+import sys
+import textwrap
+import threading
 import time
 
 import psycopg
 
 from exit_shim.attribution import Attribution
 from exit_shim.frames import Step
-from exit_shim.journal import Journal
+from exit_shim.journal import Journal, read_events
 from exit_shim.orders import ExitOrder
 from exit_shim.policy import Verdict
+from exit_shim.postgres import Address, Outbox, Shipper, following
 from exit_shim.records import Conclusion, Resolution, Submission, Target
+
+KILLS = int(os.environ.get("EXIT_SHIM_KILLS", "10"))
+"""How often the shipper is killed; the long form is 300."""
 
 PASSWORDS = {"writer": "pLaNtEd-Writer-Pa55", "reader": "pLaNtEd-Reader-Pa55"}
 
@@ -50,7 +59,10 @@ def submission(number=1, **changed):
         "door": "futures_create_order",
         "intent": "place",
         "order": ExitOrder(
-            kind="sl", symbol="BTCUSDT" if number % 3 else "ETHUSDT", side="SELL", client_order_id=f"x-{number}"
+            kind="sl",
+            symbol="BTCUSDT" if number % 3 else "ETHUSDT",
+            side="SELL",
+            client_order_id=f"x-{number}",
         ),
         "attribution": Attribution(
             module="position_monitor" if number % 2 else "trailing_stop_manager",
@@ -101,3 +113,73 @@ def fill(path, orders, first=0):
                 )
         assert journal.flush()
         return journal.run_id
+
+
+@contextlib.contextmanager
+def shipper(path, dsn, **options):
+    address = Address(dsn)
+    with contextlib.closing(Shipper(Outbox(path, address.name), address, **options)) as own:
+        yield own
+
+
+def ship(path, dsn, **options):
+    """Ship what is there; how many events were sent."""
+    with shipper(path, dsn, **options) as own:
+        return own.round()
+
+
+def local(path):
+    """The journal as `Database.stored` has it."""
+    return sorted((tuple(event) for event in read_events(path)), key=lambda row: (row[0], row[2]))
+
+
+def until(condition, patience=20.0):
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.01)
+
+
+def python(script, *arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)], text=True, **options
+    )
+
+
+@contextlib.contextmanager
+def killed(process):
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def followed(path, dsn, listener=None):
+    """A shipper that follows, in a thread; its listener."""
+    listener, stopped = listener or Told(), threading.Event()
+    with shipper(path, dsn, batch=50) as own:
+        thread = threading.Thread(target=following.follow, args=(own, stopped, listener))
+        thread.start()
+        try:
+            yield listener
+        finally:
+            stopped.set()
+            thread.join()
+
+
+class Told:
+    def __init__(self):
+        self.events = 0
+        self.failures = []
+        self.waits = 0
+
+    def shipped(self, events):
+        self.events += events
+
+    def failed(self, error, pause):
+        self.failures.append((str(error), pause))
+
+    def waiting(self):
+        self.waits += 1

@@ -10,8 +10,7 @@ import threading
 import time
 
 import pytest
-from made import fill
-from test_shipping import KILLS, killed, local, path, python, until  # noqa: F401 - a fixture among them
+from made import KILLS, fill, killed, local, python, until
 
 import exit_shim
 from exit_shim.journal import read_records, read_runs
@@ -41,7 +40,7 @@ def threads():
 
 
 @contextlib.contextmanager
-def bot(path, dsn):  # noqa: F811
+def bot(path, dsn):
     """A shim that ships, and a client on it."""
     shim = exit_shim.ExitShim(journal=path, ship_to=dsn, sinks=[])
     try:
@@ -50,7 +49,7 @@ def bot(path, dsn):  # noqa: F811
         shim.close()
 
 
-def test_a_bots_orders_are_shipped_as_they_come(central, path):  # noqa: F811
+def test_a_bots_orders_are_shipped_as_they_come(central, path):
     """Soon after an order its events are in the database; one thread does it, and ends with the shim."""
     with bot(path, central.writer) as (shim, client):
         exit_shim.wrap(FakeClient(), shim=shim)
@@ -61,12 +60,15 @@ def test_a_bots_orders_are_shipped_as_they_come(central, path):  # noqa: F811
         until(lambda: shim.summary()["shipping"]["shipped"] == 7)
         health = shim.summary()["shipping"]
         assert health == {
-            "destination": Address(central.writer).name, "is_ours": True, "shipped": 7, "last_error": None
+            "destination": Address(central.writer).name,
+            "is_ours": True,
+            "shipped": 7,
+            "last_error": None,
         }
     assert threads() == []
 
 
-def test_the_environment_says_where_to(central, path, monkeypatch):  # noqa: F811
+def test_the_environment_says_where_to(central, path, monkeypatch):
     """EXIT_SHIM_SHIP_TO does the same for a bot that is left as it is, and ship_to=False does without."""
     monkeypatch.setenv("EXIT_SHIM_SHIP_TO", central.writer)
     with bot(path, None) as (_, client):
@@ -77,7 +79,7 @@ def test_the_environment_says_where_to(central, path, monkeypatch):  # noqa: F81
         assert threads() == []
 
 
-def test_nothing_is_started_for_a_shim_that_ships_nowhere(path):  # noqa: F811
+def test_nothing_is_started_for_a_shim_that_ships_nowhere(path):
     """Without a destination neither the thread nor psycopg is there."""
     script = BOT.replace("ship_to=sys.argv[2], ", "") + "client.futures_create_order(**STOP)\n"
     script += "print('psycopg' in sys.modules, 'exit_shim.postgres' in sys.modules)"
@@ -85,8 +87,10 @@ def test_nothing_is_started_for_a_shim_that_ships_nowhere(path):  # noqa: F811
         assert own.communicate(timeout=20)[0] == "False False\n"
 
 
-@pytest.mark.parametrize("how", ["nobody listens", "nobody answers", "no such host", "no database there", "no DSN"])
-def test_a_database_that_fails_costs_no_order_a_moment(server, path, monkeypatch, how):  # noqa: F811
+@pytest.mark.parametrize(
+    "how", ["nobody listens", "nobody answers", "no such host", "no database there", "no DSN"]
+)
+def test_a_database_that_fails_costs_no_order_a_moment(server, path, monkeypatch, how):
     """Whatever is wrong with the database, orders take what they take without it, and wait in the journal."""
     monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
     with contextlib.ExitStack() as around:
@@ -108,16 +112,20 @@ def test_a_database_that_fails_costs_no_order_a_moment(server, path, monkeypatch
     assert len(list(read_records(path))) == 200
 
 
-def test_a_bot_without_psycopg_goes_on(path):  # noqa: F811
+def test_a_bot_without_psycopg_goes_on(path):
     """Where the extra is missing the log says how to get it, and orders are recorded."""
-    script = "import sys; sys.modules['psycopg'] = None\n" + BOT + "client.futures_create_order(**STOP); shim.close()"
+    script = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        + BOT
+        + "client.futures_create_order(**STOP); shim.close()"
+    )
     with python(script, path, "postgresql://u@h/d", stderr=subprocess.PIPE) as own:
         said = own.communicate(timeout=20)[1]
     assert "pip install 'exit_shim[postgres]'" in said
     assert len(list(read_records(path))) == 1
 
 
-def test_of_a_hosts_processes_one_ships(central, path):  # noqa: F811
+def test_of_a_hosts_processes_one_ships(central, path):
     """Of three bots on one journal one has a session at the database; when it is killed another takes over."""
     script = BOT + "client.futures_create_order(**STOP)\nprint(os.getpid(), flush=True)\ntime.sleep(60)"
     with contextlib.ExitStack() as around:
@@ -143,9 +151,11 @@ def test_of_a_hosts_processes_one_ships(central, path):  # noqa: F811
             own.stdout.close()
 
 
-def test_a_child_takes_over_when_its_parent_is_gone(central, path):  # noqa: F811
+def test_a_child_takes_over_when_its_parent_is_gone(central, path):
     """A bot that becomes a daemon by a fork: the parent's session ends with the parent, and the child ships on."""
-    script = BOT + """
+    script = (
+        BOT
+        + """
 client.futures_create_order(**STOP)
 while shim.summary()["shipping"]["shipped"] < 3:
     time.sleep(0.01)
@@ -161,6 +171,7 @@ while True:
     client.futures_create_order(**STOP)
     time.sleep(0.05)
 """
+    )
     with python(script, path, central.writer, stdout=subprocess.PIPE) as own:
         child = int(own.stdout.readline())
         try:
@@ -174,9 +185,11 @@ while True:
         assert stored == [row for row in local(path) if row in stored]
 
 
-def test_forks_amid_shipping(central, path):  # noqa: F811
+def test_forks_amid_shipping(central, path):
     """Children that come and go while the thread is at work neither hang nor break the parent's session."""
-    script = BOT + """
+    script = (
+        BOT
+        + """
 for number in range(60):
     for _ in range(20):
         client.futures_create_order(**STOP)
@@ -193,6 +206,7 @@ assert shim.troubles.count == 0, shim.summary()
 print("done", flush=True)
 time.sleep(60)
 """
+    )
     with killed(python(script, path, central.writer, stdout=subprocess.PIPE)) as own, own.stdout:
         assert own.stdout.readline() == "done\n"
         until(lambda: len(read_runs(path)) == 61)
@@ -200,8 +214,8 @@ time.sleep(60)
         assert central.stored() == local(path)
 
 
-def test_bots_that_are_killed_while_they_ship(central, path):  # noqa: F811
-    """Killed at random instants, each time another bot takes up what the last one left: nothing is missing."""
+def test_bots_that_are_killed_while_they_ship(central, path):
+    """Killed at random instants, each time another takes up what the last one left: nothing is missing."""
     script = BOT + "while True:\n    client.futures_create_order(**STOP)\n    time.sleep(0.0005)"
     for number in range(max(KILLS // 3, 2)):
         with killed(python(script, path, central.writer)):
@@ -213,7 +227,7 @@ def test_bots_that_are_killed_while_they_ship(central, path):  # noqa: F811
     assert central.stored()[: len(local(path))] == local(path)[: central.count()]
 
 
-def test_an_interpreter_ends_at_once_amid_an_outage(path):  # noqa: F811
+def test_an_interpreter_ends_at_once_amid_an_outage(path):
     """A bot that ends while its database is away is not held up."""
     script = BOT + "client.futures_create_order(**STOP)\ntime.sleep(0.5)"
     begun = time.monotonic()
@@ -225,7 +239,7 @@ def test_an_interpreter_ends_at_once_amid_an_outage(path):  # noqa: F811
     assert len(list(read_records(path))) == 1
 
 
-def test_an_error_of_the_thread_is_told_and_ends_nothing(central, path, monkeypatch):  # noqa: F811
+def test_an_error_of_the_thread_is_told_and_ends_nothing(central, path, monkeypatch):
     """What nobody foresaw is counted and logged, and the bot goes on."""
     monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
     monkeypatch.setattr(following, "jittered", lambda pause: 1 / 0)

@@ -1,18 +1,18 @@
 """The central database's schema: how it comes about, who may do what, and where events are kept."""
 
 import contextlib
-import datetime
 import threading
+from datetime import datetime, timezone
 
 import psycopg
 import pytest
-from made import fill
-from test_shipping import local, path, ship  # noqa: F401 - a fixture among them
+from made import fill, local, ship
 
 from exit_shim.journal import read_events
 from exit_shim.postgres import Address, PostgresError, migrate, reading, schema
 
-NOW = datetime.datetime.now(datetime.timezone.utc)
+NOW = datetime.now(timezone.utc)
+ROW = "(at, run_id, seq, pos, ts, event, body, link) VALUES (now(), '', 1, 1, 1, '', '', '')"
 
 
 def partitions(central):
@@ -69,7 +69,7 @@ def test_two_migrations_at_once(server, bare):
     assert sorted(map(bool, done)) == [False, True]
 
 
-def test_a_newer_schema_is_refused(central, path):  # noqa: F811
+def test_a_newer_schema_is_refused(central, path):
     """Shipping, reading and migrating refuse the schema of a newer release, and say what to do."""
     fill(path, 3)
     central.run("INSERT INTO exit_shim.versions (version) VALUES (99)")
@@ -83,11 +83,11 @@ def test_a_newer_schema_is_refused(central, path):  # noqa: F811
     assert central.count() == 0
 
 
-def test_a_missing_schema_is_named(bare, path):  # noqa: F811
+def test_a_missing_schema_is_named(bare, path):
     """Before the migration shipping and reading say which command makes the schema."""
     fill(path, 3)
     for act in (lambda: ship(path, bare), lambda: reading.read_runs(bare)):
-        with pytest.raises(PostgresError, match="has no schema of exit_shim.*ship --migrate"):
+        with pytest.raises(PostgresError, match=r"has no schema of exit_shim.*ship --migrate"):
             act()
 
 
@@ -95,14 +95,14 @@ def test_a_database_that_cannot_hold_all_characters_is_refused(server):
     """An encoding other than UTF8 would lose events; the migration says how to have another database."""
     server.admin("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     try:
-        with pytest.raises(PostgresError, match="LATIN1.*ENCODING 'UTF8'"):
+        with pytest.raises(PostgresError, match=r"LATIN1.*ENCODING 'UTF8'"):
             migrate(Address(server.dsn("admin", "latin")))
     finally:
         server.admin("DROP DATABASE latin")
 
 
-def test_somebody_without_a_role_is_told_which(server, central, path):  # noqa: F811
-    """A user with neither role is told which to have granted; a writer that reads, and a reader that ships, too."""
+def test_somebody_without_a_role_is_told_which(server, central, path):
+    """A user with neither role is told which to have granted; so are a writer that reads and the reverse."""
     with contextlib.suppress(psycopg.errors.DuplicateObject):
         server.admin("CREATE ROLE stranger LOGIN PASSWORD 'stranger'")
     fill(path, 3)
@@ -128,10 +128,8 @@ def test_somebody_without_a_role_is_told_which(server, central, path):  # noqa: 
         "UPDATE exit_shim.events SET pos = 1",
         "DELETE FROM exit_shim.events",
         "TRUNCATE exit_shim.events",
-        "INSERT INTO {partition} (at, run_id, seq, pos, ts, event, body, link) "
-        "VALUES (now(), '', 1, 1, 1, '', '', '')",
-        "INSERT INTO exit_shim.events (at, run_id, seq, pos, ts, event, body, link) "
-        "VALUES (now(), '', 1, 1, 1, '', '', '') ON CONFLICT (run_id, seq, at) DO UPDATE SET pos = 2",
+        f"INSERT INTO {{partition}} {ROW}",
+        f"INSERT INTO exit_shim.events {ROW} ON CONFLICT (run_id, seq, at) DO UPDATE SET pos = 2",
         "UPDATE exit_shim.runs SET started = 1",
         "INSERT INTO exit_shim.versions (version) VALUES (2)",
         "CREATE TABLE exit_shim.own (x int)",
@@ -175,8 +173,8 @@ def test_a_reader_can_only_read(central, statement):
         "TEMPORARY ON DATABASE {name}",
     ],
 )
-def test_a_writer_has_no_right_that_it_does_not_need(central, path, revoked):  # noqa: F811
-    """With all that it is granted a writer ships, also where nobody else may make a temporary table; with less not."""
+def test_a_writer_has_no_right_that_it_does_not_need(central, path, revoked):
+    """With all that it is granted a writer ships, also where others may make no temporary table; not with less."""
     fill(path, 3)
     central.run(f"REVOKE TEMPORARY ON DATABASE {central.name} FROM PUBLIC")
     if revoked is None:
@@ -187,7 +185,7 @@ def test_a_writer_has_no_right_that_it_does_not_need(central, path, revoked):  #
         ship(path, central.writer)
 
 
-def test_events_go_where_their_month_is(central, path):  # noqa: F811
+def test_events_go_where_their_month_is(central, path):
     """Partitions are there from last month to a year ahead; one's event is in that of its own moment."""
     found = partitions(central)
     assert len(found) == 1 + 1 + 1 + schema.MONTHS_AHEAD
@@ -201,8 +199,8 @@ def test_events_go_where_their_month_is(central, path):  # noqa: F811
     assert rows == exact > 0
 
 
-def test_an_event_without_a_partition_is_kept_and_moved_later(central, path):  # noqa: F811
-    """What comes when nobody has migrated for long is in the default partition, until a migration sorts it in."""
+def test_an_event_without_a_partition_is_kept_and_moved_later(central, path):
+    """What comes when nobody has migrated for long is in the default partition, until a migration."""
     fill(path, 10)
     central.run(f"DROP TABLE exit_shim.{month(NOW)}")
     ship(path, central.writer)
@@ -214,7 +212,7 @@ def test_an_event_without_a_partition_is_kept_and_moved_later(central, path):  #
     assert ship(path, central.writer) == 0
 
 
-def test_moments_that_no_calendar_has_are_kept(central, path, monkeypatch):  # noqa: F811
+def test_moments_that_no_calendar_has_are_kept(central, path, monkeypatch):
     """A clock that stood at 1970, or far ahead, costs no event: there is a partition for the rest."""
     import made  # noqa: PLC0415
 
@@ -229,7 +227,7 @@ def test_moments_that_no_calendar_has_are_kept(central, path, monkeypatch):  # n
     assert central.stored() == local(path)
 
 
-def test_a_migration_while_others_ship(central, path):  # noqa: F811
+def test_a_migration_while_others_ship(central, path):
     """Partitions are made under the feet of those that ship, and nothing is lost."""
     for _ in range(4):
         fill(path, 40)

@@ -1,4 +1,4 @@
-"""Shipping to a real PostgreSQL: exactly once, in order, resumed, byte for byte, whatever happens in between."""
+"""Shipping to a real PostgreSQL: exactly once, in order, byte for byte, whatever happens in between."""
 
 import contextlib
 import os
@@ -8,18 +8,15 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
-from made import fill
+from made import KILLS, fill, followed, killed, local, python, ship, shipper, until
 
 from exit_shim.journal import JournalError, read_events, read_runs, verify_run
-from exit_shim.postgres import Address, Outbox, PostgresError, Shipper, Unreachable, following, reading
-
-KILLS = int(os.environ.get("EXIT_SHIM_KILLS", "10"))
-"""How often the shipper is killed; the long form is 300."""
+from exit_shim.postgres import Address, Outbox, PostgresError, UnreachableError, following, reading
 
 BOT = """
 import itertools, sys, time
@@ -44,83 +41,8 @@ while True:
 """
 
 
-@contextlib.contextmanager
-def shipper(path, dsn, **options):
-    address = Address(dsn)
-    with contextlib.closing(Shipper(Outbox(path, address.name), address, **options)) as own:
-        yield own
-
-
-def ship(path, dsn, **options):
-    """Ship what is there; how many events were sent."""
-    with shipper(path, dsn, **options) as own:
-        return own.round()
-
-
-def local(path):
-    """The journal as `Database.stored` has it."""
-    return sorted((tuple(event) for event in read_events(path)), key=lambda row: (row[0], row[2]))
-
-
-def until(condition, patience=20.0):
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.01)
-
-
-def python(script, *arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)], text=True, **options
-    )
-
-
-@contextlib.contextmanager
-def killed(process):
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextlib.contextmanager
-def followed(path, dsn, listener=None):
-    """A shipper that follows, in a thread; its listener."""
-    listener, stopped = listener or Told(), threading.Event()
-    with shipper(path, dsn, batch=50) as own:
-        thread = threading.Thread(target=following.follow, args=(own, stopped, listener))
-        thread.start()
-        try:
-            yield listener
-        finally:
-            stopped.set()
-            thread.join()
-
-
-class Told:
-    def __init__(self):
-        self.events = 0
-        self.failures = []
-        self.waits = 0
-
-    def shipped(self, events):
-        self.events += events
-
-    def failed(self, error, pause):
-        self.failures.append((str(error), pause))
-
-    def waiting(self):
-        self.waits += 1
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "journal.db"
-
-
 def test_what_is_shipped_is_the_journal_byte_for_byte(central, path):
-    """Every event of every run is there once, with the same bytes, and its chain holds from the database alone."""
+    """Every event of every run is there once, to the byte, and the chain holds from the database alone."""
     runs = [fill(path, 40), fill(path, 7)]
     sent = ship(path, central.writer, batch=25)
     assert central.stored() == local(path)
@@ -166,8 +88,8 @@ def test_shipping_goes_on_where_it_stopped(central, path):
 
 
 def test_a_shipper_killed_at_random_moments(central, path):
-    """Killed again and again under load, each time resumed: each event is there once, and never one before another."""
-    here = os.path.dirname(__file__)
+    """Killed again and again under load, each time resumed: each event is there once, none before another."""
+    here = Path(__file__).parent
     with killed(python(BOT, path, here)) as bot:
         until(lambda: path.exists() and len(read_runs(path)) == 1)
         for _ in range(KILLS):
@@ -193,7 +115,7 @@ def test_two_shippers_at_once_are_harmless(central, path):
             with shipper(path, central.writer, batch=3) as own:
                 barrier.wait()
                 own.round()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - any of them is one too many
             failures.append(error)
 
     threads = [threading.Thread(target=one) for _ in range(4)]
@@ -235,7 +157,7 @@ def test_an_outage_costs_nothing_but_lag(server, central, path, monkeypatch):
             until(lambda: len(told.failures) > 2)
             with shipper(path, central.writer) as own:
                 lag = own.lag()
-            with pytest.raises(Unreachable, match="cannot be reached"):
+            with pytest.raises(UnreachableError, match="cannot be reached"):
                 ship(path, central.writer)
         finally:
             server.start()
@@ -303,7 +225,7 @@ def test_a_commit_whose_answer_is_lost(server, central, path):
     with contextlib.closing(Cutting(server.port)) as between:
         through = central.writer.replace(f":{server.port}/", f":{between.port}/")
         with shipper(path, through, batch=10) as own:
-            with pytest.raises(Unreachable):
+            with pytest.raises(UnreachableError):
                 own.round()
             until(lambda: central.count() == 10)
             assert own.round() == len(local(path)) - 10
@@ -332,7 +254,7 @@ def test_months_that_were_dropped_by_rule_are_not_sent_again(central, path):
 
 
 def test_a_run_that_the_database_does_not_take_holds_up_no_other(central, path):
-    """An event with a character that PostgreSQL has not keeps its run here; the other runs go, and it is said."""
+    """An event with a character that PostgreSQL has not keeps its run here; the other runs go on."""
     bad, good = fill(path, 5), fill(path, 5)
     with contextlib.closing(sqlite3.connect(path)) as own, own:
         own.execute("UPDATE events SET body = body || char(0) WHERE seq = 3 AND run = 1")

@@ -69,7 +69,7 @@ class ExitShim:
         ValueError: `mode` is not one of the modes, or `sync` neither of the two.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all of it is optional, and by name
         self,
         *,
         journal: str | os.PathLike[str] | Literal[False] | None = None,
@@ -206,9 +206,8 @@ class ExitShim:
         try:
             from exit_shim.postgres import Background  # noqa: PLC0415 - an extra, for those who use it
 
-            return Background(
-                self.journal.path, dsn, functools.partial(self.troubles.note, "ship the journal")
-            )
+            told = functools.partial(self.troubles.note, "ship the journal")
+            return Background(self.journal.path, dsn, told)
         except Exception as error:  # noqa: BLE001
             self.troubles.note("ship the journal", error)
             return None

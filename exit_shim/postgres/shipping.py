@@ -1,4 +1,4 @@
-"""From the local journal to the central database: sent at least once, stored exactly once, in order by run."""
+"""From the local journal to the central database: sent at least once, stored once, in order run by run."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""A real PostgreSQL that pytest-postgresql starts from the system's binaries, and a database for each test."""
+"""A real PostgreSQL that pytest-postgresql starts from the system's binaries; a database for each test."""
 
 import contextlib
 import os

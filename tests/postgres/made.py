@@ -68,7 +68,7 @@ def submission(number=1, **changed):
             module="position_monitor" if number % 2 else "trailing_stop_manager",
             evidence="stack",
             function="Monitor.adjust",
-            file="/srv/bot/monitor – “ä”.py",
+            file="/srv/bot/monitor “ä”.py",
             line=number % 5,
             chain=(
                 Step("backend.monitor", "chosen", "Monitor.adjust", number % 5),
@@ -92,7 +92,7 @@ def order(journal, number):
     if number % 7 == 0:
         return seq
     if number % 7 == 1:
-        journal.conclude(seq, Conclusion("unknown", error_message="timed out – ‘ä’ \u2028"))
+        journal.conclude(seq, Conclusion("unknown", error_message="timed out “ä” \u2028"))
     elif number % 7 == 2:
         journal.conclude(seq, Conclusion("rejected", error_code=-2021, error_message="would trigger"))
     else:

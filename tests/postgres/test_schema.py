@@ -174,7 +174,7 @@ def test_a_reader_can_only_read(central, statement):
     ],
 )
 def test_a_writer_has_no_right_that_it_does_not_need(central, path, revoked):
-    """With all that it is granted a writer ships, also where others may make no temporary table; not with less."""
+    """With all that it is granted a writer ships, and with anything less it does not."""
     fill(path, 3)
     central.run(f"REVOKE TEMPORARY ON DATABASE {central.name} FROM PUBLIC")
     if revoked is None:

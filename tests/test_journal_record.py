@@ -223,13 +223,23 @@ def test_counts_are_those_of_the_records(journal):
         (1, "a", "rejected"),
         (1, "b", "unknown"),
         (30, "b", "accepted"),
+        (100, "a", "accepted"),
     ]:
         ordered(journal, now - hours * HOUR, now - hours * HOUR - 7, module=module, outcome=outcome)
     journal.intend(submission(now - HOUR // 2))
     (first, _) = read_back_in_doubt(journal)
     journal.note("resolution", Resolution(outcome="not_there"), about=(first.run_id, first.seq))
     assert journal.flush()
-    for since in (None, 0, now - HOUR, now - HOUR + 1, now - 30 * HOUR - 7, now):
+    for since in (
+        None,
+        0,
+        now - HOUR,
+        now - HOUR + 1,
+        now - 30 * HOUR - 7,
+        now - 30 * HOUR,
+        now - 40 * HOUR,
+        now,
+    ):
         counts, stacks = counted(read_records(journal.path, since_ns=since))
         assert sorted(read_counts(journal.path, since_ns=since)) == counts
         assert set(stacks) <= set(read_stacks(journal.path, since_ns=since))

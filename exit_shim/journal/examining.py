@@ -17,7 +17,7 @@ CHECKED_BYTES: Final = 200_000_000
 COUNTS: Final = """
 SELECT
     (SELECT count(*) FROM runs),
-    (SELECT coalesce(sum(orders), 0) FROM tally),
+    (SELECT coalesce(sum(orders), 0) FROM tally WHERE span = 86400000000000),
     (SELECT count(*) FROM orders WHERE state = 'in doubt')
 """
 

@@ -12,6 +12,9 @@ from exit_shim.journal.rows import decode
 from exit_shim.records import Conclusion, Resolution, Submission, Target
 
 HOUR_NS: Final = 3_600_000_000_000
+DAY_NS: Final = 24 * HOUR_NS
+SPANS: Final = (HOUR_NS, DAY_NS)
+"""What orders are counted by: a year has too many hours to add up, and a day too many orders."""
 
 IN_DOUBT: Final = "in doubt"
 """The state of an order of which nothing is proved: without an outcome as yet, or with an unknown one."""
@@ -21,8 +24,8 @@ INSERT INTO orders (id, ts, site, account, symbol, mode, conflict, state) VALUES
 """
 
 COUNT: Final = """
-INSERT INTO tally (hour, site, mode, state, orders, conflicts) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (hour, site, mode, state)
+INSERT INTO tally (span, place, site, mode, state, orders, conflicts) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (span, place, site, mode, state)
 DO UPDATE SET orders = orders + excluded.orders, conflicts = conflicts + excluded.conflicts
 """
 
@@ -75,13 +78,13 @@ FROM events JOIN orders USING (id) WHERE events.run = {run} AND events.seq = ?
 
 
 class Folding:
-    """Folds one run's events in their order, for the length of one transaction; `finish` writes the counts."""
+    """Folds a run's events in their order, for the length of one transaction; `finish` writes the counts."""
 
     def __init__(self, connection: sqlite3.Connection, run: int) -> None:
         self._execute = connection.execute
         self._run = run
         self._sites: dict[Site, int] = {}
-        self._counts: defaultdict[tuple[int, int, str, str], list[int]] = defaultdict(lambda: [0, 0])
+        self._counts: defaultdict[tuple[int, int, int, str, str], list[int]] = defaultdict(lambda: [0, 0])
         self._stacks: dict[tuple[str, str, str], int] = {}
 
     def fold(self, event_id: int, line: Line) -> None:
@@ -143,9 +146,10 @@ class Folding:
         self._count(order.ts, order.site, order.mode, state, 1, order.conflict)
 
     def _count(self, ts: int, site: int, mode: str, state: str, orders: int, conflicts: int) -> None:
-        counted = self._counts[ts // HOUR_NS, site, mode, state]
-        counted[0] += orders
-        counted[1] += conflicts
+        for span in SPANS:
+            counted = self._counts[span, ts // span, site, mode, state]
+            counted[0] += orders
+            counted[1] += conflicts
 
     def _site(self, submission: Submission) -> int:
         site = site_of(submission)

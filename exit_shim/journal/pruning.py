@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from exit_shim.journal.file import open_writer
-from exit_shim.journal.folding import COUNT, HOUR_NS, IN_DOUBT
+from exit_shim.journal.folding import COUNT, IN_DOUBT, SPANS
 from exit_shim.journal.ingesting import transaction
 from exit_shim.journal.schema import POS_BITS, JournalError
 from exit_shim.journal.taking_up import take_up
@@ -28,8 +28,8 @@ SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id 
 """
 
 UNCOUNTED: Final = """
-SELECT ts / ?, site, mode, state, -count(*), -sum(conflict) FROM orders WHERE id BETWEEN ? AND ?
-GROUP BY 1, 2, 3, 4
+SELECT :span, ts / :span, site, mode, state, -count(*), -sum(conflict) FROM orders
+WHERE id BETWEEN :first AND :last GROUP BY 2, 3, 4, 5
 """
 
 
@@ -129,8 +129,9 @@ def _delete(connection: sqlite3.Connection, cut: Cut) -> int:
             if last is None:
                 return gone
             (link,) = connection.execute("SELECT link FROM events WHERE id = ?", (last,)).fetchone()
-            counted = connection.execute(UNCOUNTED, (HOUR_NS, first, last))
-            connection.executemany(COUNT, counted.fetchall())
+            for span in SPANS:
+                where = {"span": span, "first": first, "last": last}
+                connection.executemany(COUNT, connection.execute(UNCOUNTED, where).fetchall())
             connection.execute("DELETE FROM orders WHERE id BETWEEN ? AND ?", (first, last))
             gone += connection.execute("DELETE FROM events WHERE id BETWEEN ? AND ?", (first, last)).rowcount
             connection.execute(

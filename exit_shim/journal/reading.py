@@ -13,7 +13,7 @@ import msgspec
 
 from exit_shim.frames import Step
 from exit_shim.journal.file import connect, open_writer
-from exit_shim.journal.folding import HOUR_NS, IN_DOUBT, Site, site_of, state_of
+from exit_shim.journal.folding import DAY_NS, HOUR_NS, IN_DOUBT, Site, site_of, state_of
 from exit_shim.journal.lines import Line
 from exit_shim.journal.rows import decode
 from exit_shim.journal.schema import POS_BITS, SCHEMA_VERSION, JournalError, check_schema, is_bare
@@ -41,7 +41,14 @@ SELECT seq, pos, ts, event, about, body, link FROM events WHERE id > ? AND id < 
 
 COUNTS: Final = """
 SELECT module, intent, kind, function, place, via, evidence, mode, state, sum(orders), sum(conflicts)
-FROM ({counted}) JOIN sites USING (site)
+FROM (
+    SELECT site, mode, state, orders, conflicts FROM tally WHERE span = :day_ns AND place >= :day
+    UNION ALL
+    SELECT site, mode, state, orders, conflicts FROM tally
+    WHERE span = :hour_ns AND place >= :hour AND place < :first_day
+    UNION ALL
+    SELECT site, mode, state, 1, conflict FROM orders WHERE ts >= :since AND ts < :first_hour
+) JOIN sites USING (site)
 GROUP BY module, intent, kind, function, place, via, evidence, mode, state HAVING sum(orders) > 0
 ORDER BY module, intent, kind, function, place, via, evidence, mode, state
 """
@@ -180,16 +187,20 @@ def read_runs(path: str | os.PathLike[str]) -> list[Run]:
 def read_counts(path: str | os.PathLike[str], *, since_ns: int | None = None) -> list[Count]:
     """How many orders, by place, mode and state; JournalError as `read_records`.
 
-    Whole hours are counted already; only the beginning of the first is counted now.
+    Whole days and hours are counted already; only the beginning of the first hour is counted now.
     """
-    tallied = "SELECT site, mode, state, orders, conflicts FROM tally"
-    if since_ns is None:
-        found = _rows(path, COUNTS.format(counted=tallied))
-    else:
-        hour = -(-since_ns // HOUR_NS)
-        begun = "SELECT site, mode, state, 1, conflict FROM orders WHERE ts >= ? AND ts < ?"
-        counted = f"{tallied} WHERE hour >= ? UNION ALL {begun}"
-        found = _rows(path, COUNTS.format(counted=counted), (hour, since_ns, hour * HOUR_NS))
+    since = since_ns or 0
+    hour, day = -(-since // HOUR_NS), -(-since // DAY_NS)
+    values = {
+        "hour_ns": HOUR_NS,
+        "day_ns": DAY_NS,
+        "since": since,
+        "hour": hour,
+        "day": day,
+        "first_hour": hour * HOUR_NS,
+        "first_day": day * DAY_NS // HOUR_NS,
+    }
+    found = _rows(path, COUNTS, values)
     return [Count(Site(*row[: len(Site._fields)]), *row[len(Site._fields) :]) for row in found]
 
 

@@ -75,13 +75,14 @@ CREATE TABLE names (
     PRIMARY KEY (name, id)
 ) WITHOUT ROWID;
 CREATE TABLE tally (
-    hour INTEGER NOT NULL,
+    span INTEGER NOT NULL,
+    place INTEGER NOT NULL,
     site INTEGER NOT NULL,
     mode TEXT NOT NULL,
     state TEXT NOT NULL,
     orders INTEGER NOT NULL,
     conflicts INTEGER NOT NULL,
-    PRIMARY KEY (hour, site, mode, state)
+    PRIMARY KEY (span, place, site, mode, state)
 ) WITHOUT ROWID;
 CREATE TABLE stacks (
     stack INTEGER PRIMARY KEY,
@@ -99,9 +100,9 @@ CREATE TABLE shipments (
 ) WITHOUT ROWID;
 """
 """`events` is the record, append-only and chained run by run. The rest is made from it, so that questions are
-answered by an index: one row an order, the names that the exchange and the bot have for it, hourly counts by
-the place in the bot, and the stacks that were seen. `shipments` says what other databases have of a run."""
-
+answered by an index: one row an order, the names that the exchange and the bot have for it, counts of each
+place in the bot by hour and by day, and the stacks that were seen. `shipments` says what other databases have
+of a run."""
 
 FIRST_EVENTS: Final = """
 SELECT seq, ts, event, concludes & ?, body FROM first_events WHERE id >= ? AND id < ? ORDER BY id

@@ -15,8 +15,8 @@ from exit_shim.postgres.outbox import Outbox
 from exit_shim.postgres.shipping import Shipper
 
 BATCH: Final = 200
-BREATHE_S: Final = 0.002
-"""A thread that works holds up those that place orders, so it works little at a time."""
+BREATHE_S: Final = 0.0005
+"""While a thread works those that place orders wait, for there is one interpreter; so it works in short bits."""
 
 STOP_S: Final = 2.0
 """The longest that stopping waits for what is under way."""

@@ -53,7 +53,7 @@ def free_port():
 class Server:
     """One cluster on a port of its own; `stop` and `start` make an outage, `ssl` a server with TLS."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, options="-c log_statement=all"):
         self.folder = folder
         self.port = free_port()
         self.log = folder / "log"
@@ -67,7 +67,7 @@ class Server:
             startparams="-w",
             dbname="postgres",
             user=ADMIN,
-            postgres_options="-c listen_addresses=127.0.0.1 -c log_statement=all",
+            postgres_options=f"-c listen_addresses=127.0.0.1 {options}",
         )
         self.executor.init_directory()
         self.put("pg_hba.conf", ACCESS)

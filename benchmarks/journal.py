@@ -1,8 +1,8 @@
 """What questions cost a journal of many events: `python benchmarks/journal.py [--events N] [--json]`.
 
 It writes N events as a year of a busy bot would have them (six modules, 120 places, 200 symbols, one order
-in a thousand in doubt), and then asks what the commands ask, by the commands themselves, each in a process of its
-own. The budget is one second an answer, beyond what a command takes that asks nothing.
+in a thousand in doubt), and then asks what the commands ask, by the commands themselves, each in a process of
+its own. The budget is one second an answer, beyond what a command takes that asks nothing.
 """
 
 import argparse

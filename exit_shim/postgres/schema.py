@@ -37,7 +37,7 @@ ALTER TABLE exit_shim.events
     ALTER COLUMN body SET NOT NULL, ALTER COLUMN link SET NOT NULL;
 CREATE TABLE exit_shim.events_other PARTITION OF exit_shim.events DEFAULT;
 CREATE INDEX events_chain ON exit_shim.events (run_id, pos);
-CREATE INDEX events_about ON exit_shim.events (about_run, about_seq) WHERE about_run IS NOT NULL;
+CREATE INDEX events_outcome ON exit_shim.events (run_id, about_seq) WHERE event = 'outcome';
 CREATE INDEX events_resolved ON exit_shim.events (about_run, about_seq) WHERE event = 'resolution';
 CREATE INDEX events_orders ON exit_shim.events (ts) WHERE event = 'intent';
 CREATE INDEX events_module ON exit_shim.events (module, ts) WHERE event = 'intent';
@@ -52,7 +52,7 @@ SELECT
     intent.body AS submission, outcome.body AS conclusion, resolution.body AS resolution
 FROM exit_shim.events AS intent
 LEFT JOIN exit_shim.events AS outcome
-    ON outcome.event = 'outcome' AND outcome.about_run = intent.run_id AND outcome.about_seq = intent.seq
+    ON outcome.event = 'outcome' AND outcome.run_id = intent.run_id AND outcome.about_seq = intent.seq
 LEFT JOIN (
     SELECT DISTINCT ON (about_run, about_seq) about_run, about_seq, outcome, body
     FROM exit_shim.events WHERE event = 'resolution'

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from made import PASSWORDS, Database
+from made import PASSWORDS, Database, until
 from pytest_postgresql.executors import PostgreSQLExecutor
 
 from exit_shim.postgres import Address, migrate
@@ -84,7 +84,12 @@ class Server:
 
     def start(self):
         self.executor.start()
-        self.executor.wait_for_postgres()
+        until(self.is_ready)  # the port is open before that
+
+    def is_ready(self):
+        with contextlib.suppress(psycopg.OperationalError):
+            return self.admin("SELECT true")
+        return False
 
     def stop(self):
         self.executor.stop()

@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import msgspec
@@ -19,20 +20,27 @@ SPANS: Final = (HOUR_NS, DAY_NS)
 IN_DOUBT: Final = "in doubt"
 """The state of an order of which nothing is proved: without an outcome as yet, or with an unknown one."""
 
-ADD_ORDER: Final = """
-INSERT INTO orders (id, ts, site, account, symbol, mode, conflict, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ADD_ORDERS: Final = """
+INSERT INTO orders (id, ts, site, account, symbol, mode, conflict, state, outcome, resolution)
 """
 
-COUNT: Final = """
-INSERT INTO tally (span, place, site, mode, state, orders, conflicts) VALUES (?, ?, ?, ?, ?, ?, ?)
+CHANGE_ORDER: Final = "UPDATE orders SET state = ?, outcome = ?, resolution = ? WHERE id = ?"
+
+ADD_NAMES: Final = "INSERT OR IGNORE INTO names (name, id)"
+
+COUNT: Final = "INSERT INTO tally (span, place, site, mode, state, orders, conflicts)"
+
+ADD_UP: Final = """
 ON CONFLICT (span, place, site, mode, state)
 DO UPDATE SET orders = orders + excluded.orders, conflicts = conflicts + excluded.conflicts
 """
 
-SEE: Final = """
-INSERT INTO stacks (module, evidence, chain, last) VALUES (?, ?, ?, ?)
-ON CONFLICT (module, evidence, chain) DO UPDATE SET last = max(last, excluded.last)
-"""
+SEE: Final = "INSERT INTO stacks (module, evidence, chain, last)"
+
+SEEN_LAST: Final = "ON CONFLICT (module, evidence, chain) DO UPDATE SET last = max(last, excluded.last)"
+
+VALUES_AT_ONCE: Final = 900
+"""Older SQLites take 999 in a statement."""
 
 
 class Site(NamedTuple):
@@ -56,45 +64,85 @@ ADD_SITE: Final = """
 INSERT INTO sites (module, intent, kind, function, place, via, evidence) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
+FIND: Final = """
+SELECT events.seq, orders.id, orders.ts, site, account, symbol, mode, conflict, state, outcome, resolution,
+    body
+FROM events JOIN orders USING (id) WHERE events.run = {run} AND events.seq IN ({seqs})
+"""
 
-class Order(NamedTuple):
-    """A row of `orders`, as far as events about it need it, and the body of its intent."""
 
+@dataclass
+class Order:
+    """A row of `orders`, on its way to or from the database, and what its intent said."""
+
+    submission: Submission
     id: int
     ts: int
     site: int
+    account: str | None
+    symbol: str | None
     mode: str
     conflict: int
     state: str
     outcome: int | None
     resolution: int | None
-    body: str
+    is_old: bool = False
 
-
-FIND: Final = """
-SELECT orders.id, orders.ts, site, mode, conflict, state, outcome, resolution, body
-FROM events JOIN orders USING (id) WHERE events.run = {run} AND events.seq = ?
-"""
+    def row(self) -> tuple[object, ...]:
+        """All that the table has."""
+        return (
+            *(self.id, self.ts, self.site, self.account, self.symbol),
+            *(self.mode, self.conflict, self.state, self.outcome, self.resolution),
+        )
 
 
 class Folding:
-    """Folds a run's events in their order, for the length of one transaction; `finish` writes the counts."""
+    """Folds a run's events in their order, within one transaction; `finish` writes what came of it.
 
-    def __init__(self, connection: sqlite3.Connection, run: int) -> None:
-        self._execute = connection.execute
+    What is written is gathered into few statements: each one lets go of the interpreter, and in a bot whose
+    threads are busy it is milliseconds until it is had again.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, run: int, run_id: str) -> None:
+        self._connection = connection
         self._run = run
+        self._own = f"{run_id}:"
+        self._new: dict[int, Order] = {}
+        self._old: dict[str, Order] = {}
+        self._changed: dict[int, Order] = {}
         self._sites: dict[Site, int] = {}
+        self._names: list[tuple[str, int]] = []
         self._counts: defaultdict[tuple[int, int, int, str, str], list[int]] = defaultdict(lambda: [0, 0])
         self._stacks: dict[tuple[str, str, str], int] = {}
+        self._ended: int | None = None
+
+    def look_up(self, lines: Iterable[Line]) -> None:
+        """Find the orders that events are about and that came before these."""
+        intents = {line.seq for line in lines if line.event == "intent"}
+        about = {self._about(line) for line in lines if line.event in {"outcome", "resolution"}}
+        seqs = [int(seq) for seq in about if seq.isdigit() and int(seq) not in intents]
+        if seqs:
+            self._find("?", [self._run, *seqs], len(seqs))
+        for run_id, _, seq in (one.rpartition(":") for one in about if ":" in one):
+            if seq.isdigit():
+                self._find("(SELECT run FROM runs WHERE run_id = ?)", [run_id, int(seq)], 1, f"{run_id}:")
+
+    def _find(self, run: str, values: Sequence[object], number: int, prefix: str = "") -> None:
+        question = FIND.format(run=run, seqs=", ".join("?" * number))
+        for seq, *fields, body in self._connection.execute(question, values).fetchall():
+            order = self._old[f"{prefix}{seq}"] = Order(decode(Submission, body), *fields)
+            order.is_old = True
 
     def fold(self, event_id: int, line: Line) -> None:
-        """Take in an event that has just become a row."""
+        """Take in an event that becomes a row."""
         if line.event == "intent":
-            self._add(event_id, line.ts, decode(Submission, line.body))
+            self._add(event_id, line, decode(Submission, line.body))
         elif line.event == "end":
-            self._execute("UPDATE runs SET ended = ? WHERE run = ?", (line.ts, self._run))
+            self._ended = line.ts
         elif line.event in {"outcome", "resolution"}:
-            order = self._find(line.about)
+            about = self._about(line)
+            order = self._new.get(int(about)) if about.isdigit() else None
+            order = order or self._old.get(about)
             if order is None:  # its intent is not in this file: it was lost, or has been pruned
                 return
             if line.event == "outcome":
@@ -102,32 +150,51 @@ class Folding:
             else:
                 self._resolve(order, event_id, decode(Resolution, line.body))
 
-    def finish(self) -> None:
-        """Write what was counted."""
-        for key, (orders, conflicts) in self._counts.items():
-            if orders or conflicts:
-                self._execute(COUNT, (*key, orders, conflicts))
-        for stack, last in self._stacks.items():
-            self._execute(SEE, (*stack, last))
+    def _about(self, line: Line) -> str:
+        """The `seq` of an order of this run, or RUN_ID:SEQ of another's."""
+        about = line.about or ""
+        return about.removeprefix(self._own)
 
-    def _add(self, event_id: int, ts: int, submission: Submission) -> None:
-        site, mode, conflict = self._site(submission), submission.mode, bool(submission.verdict.reasons)
-        account, symbol = submission.account, submission.order.symbol
-        self._execute(ADD_ORDER, (event_id, ts, site, account, symbol, mode, conflict, IN_DOUBT))
-        self._count(ts, site, mode, IN_DOUBT, 1, conflict)
-        self._name(event_id, [submission.order.client_order_id])
+    def finish(self) -> None:
+        """Write it."""
+        put(self._connection, ADD_ORDERS, [order.row() for order in self._new.values()])
+        for order in self._changed.values():
+            self._connection.execute(CHANGE_ORDER, (order.state, order.outcome, order.resolution, order.id))
+        put(self._connection, ADD_NAMES, self._names)
+        counted = [(*key, *numbers) for key, numbers in self._counts.items() if any(numbers)]
+        put(self._connection, COUNT, counted, ADD_UP)
+        put(self._connection, SEE, [(*stack, last) for stack, last in self._stacks.items()], SEEN_LAST)
+        if self._ended is not None:
+            self._connection.execute("UPDATE runs SET ended = ? WHERE run = ?", (self._ended, self._run))
+
+    def _add(self, event_id: int, line: Line, submission: Submission) -> None:
+        order = Order(
+            submission,
+            id=event_id,
+            ts=line.ts,
+            site=self._site(submission),
+            account=submission.account,
+            symbol=submission.order.symbol,
+            mode=submission.mode,
+            conflict=bool(submission.verdict.reasons),
+            state=IN_DOUBT,
+            outcome=None,
+            resolution=None,
+        )
+        self._new[line.seq] = order
+        self._count(order, order.state, 1)
+        self._name(order, [submission.order.client_order_id])
         for target in submission.targets:
-            self._name(event_id, names_of(target))
+            self._name(order, names_of(target))
 
     def _conclude(self, order: Order, event_id: int, conclusion: Conclusion) -> None:
         """The first outcome stands."""
         if order.outcome is not None:
             return
-        state = order.state if conclusion.outcome == "unknown" else conclusion.outcome
-        self._execute("UPDATE orders SET outcome = ?, state = ? WHERE id = ?", (event_id, state, order.id))
-        self._move(order, state)
-        self._name(order.id, names_of(conclusion))
-        who = decode(Submission, order.body).attribution
+        order.outcome = event_id
+        self._move(order, order.state if conclusion.outcome == "unknown" else conclusion.outcome)
+        self._name(order, names_of(conclusion))
+        who = order.submission.attribution
         steps = msgspec.json.encode((*who.chain, *conclusion.chain)).decode()
         stack = who.module, who.evidence, steps
         self._stacks[stack] = max(order.ts, self._stacks.get(stack, 0))
@@ -136,41 +203,47 @@ class Folding:
         """The last resolution stands, of an order whose outcome does not tell by itself."""
         if order.state != IN_DOUBT and order.resolution is None:
             return
-        state = resolution.outcome
-        self._execute("UPDATE orders SET resolution = ?, state = ? WHERE id = ?", (event_id, state, order.id))
-        self._move(order, state)
-        self._name(order.id, names_of(resolution))
+        order.resolution = event_id
+        self._move(order, resolution.outcome)
+        self._name(order, names_of(resolution))
 
     def _move(self, order: Order, state: str) -> None:
-        self._count(order.ts, order.site, order.mode, order.state, -1, -order.conflict)
-        self._count(order.ts, order.site, order.mode, state, 1, order.conflict)
+        self._count(order, order.state, -1)
+        order.state = state
+        self._count(order, state, 1)
+        if order.is_old:
+            self._changed[order.id] = order
 
-    def _count(self, ts: int, site: int, mode: str, state: str, orders: int, conflicts: int) -> None:
+    def _count(self, order: Order, state: str, number: int) -> None:
         for span in SPANS:
-            counted = self._counts[span, ts // span, site, mode, state]
-            counted[0] += orders
-            counted[1] += conflicts
+            counted = self._counts[span, order.ts // span, order.site, order.mode, state]
+            counted[0] += number
+            counted[1] += number * order.conflict
+
+    def _name(self, order: Order, names: Iterable[object]) -> None:
+        self._names += [(str(name), order.id) for name in names if name is not None]
 
     def _site(self, submission: Submission) -> int:
         site = site_of(submission)
         if site not in self._sites:
-            known = self._execute(FIND_SITE, site).fetchone()
-            self._sites[site] = int(known[0] if known else self._execute(ADD_SITE, site).lastrowid or 0)
+            known = self._connection.execute(FIND_SITE, site).fetchone()
+            added = known or (self._connection.execute(ADD_SITE, site).lastrowid,)
+            self._sites[site] = int(added[0] or 0)
         return self._sites[site]
 
-    def _name(self, order: int, names: Iterable[object]) -> None:
-        for name in names:
-            if name is not None:
-                self._execute("INSERT OR IGNORE INTO names (name, id) VALUES (?, ?)", (str(name), order))
 
-    def _find(self, about: str | None) -> Order | None:
-        """The order that an event is about; None where it is not in this file."""
-        run_id, _, seq = (about or "").rpartition(":")
-        if not seq.isdigit():
-            return None
-        which = "(SELECT run FROM runs WHERE run_id = ?)" if run_id else "?"
-        found = self._execute(FIND.format(run=which), (run_id or self._run, int(seq))).fetchone()
-        return None if found is None else Order(*found)
+def put(
+    connection: sqlite3.Connection, into: str, rows: Sequence[tuple[object, ...]], then: str = ""
+) -> None:
+    """Add rows, as many in a statement as it takes."""
+    if not rows:
+        return
+    marks = f"({', '.join('?' * len(rows[0]))})"
+    at_once = VALUES_AT_ONCE // len(rows[0])
+    for first in range(0, len(rows), at_once):
+        piece = rows[first : first + at_once]
+        values = [value for row in piece for value in row]
+        connection.execute(f"{into} VALUES {', '.join([marks] * len(piece))} {then}", values)
 
 
 def site_of(submission: Submission) -> Site:

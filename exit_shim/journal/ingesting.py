@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from exit_shim.journal import chain
-from exit_shim.journal.folding import Folding
+from exit_shim.journal.folding import Folding, put
 from exit_shim.journal.lines import Line
 from exit_shim.journal.schema import POS_BITS, add_run
 
-ADD_EVENT: Final = """
-INSERT OR IGNORE INTO events (id, seq, ts, event, about, body, link) VALUES (?, ?, ?, ?, ?, ?, ?)
-"""
+ADD_EVENTS: Final = "INSERT INTO events (id, seq, ts, event, about, body, link)"
+
+KNOWN: Final = "SELECT seq FROM events WHERE run = ? AND seq BETWEEN ? AND ?"
 
 
 class Origin(NamedTuple):
@@ -47,20 +47,25 @@ def ingest(connection: sqlite3.Connection, origin: Origin, lines: Iterable[Line 
     run, pos, head = connection.execute(
         "SELECT run, pos, head FROM runs WHERE run_id = ?", (origin.run_id,)
     ).fetchone()
-    before, folding = pos, Folding(connection, run)
-    for read in lines:
-        line = read or _damaged(pos)
-        event_id, made = (run << POS_BITS) + pos + 1, chain.link(head, line)
-        if connection.execute(ADD_EVENT, (event_id, *line, made)).rowcount:
-            pos, head = pos + 1, made
-            folding.fold(event_id, line)
+    given = [line or _damaged(pos, place) for place, line in enumerate(lines)]
+    seqs = [line.seq for line in given] or [0]
+    known = {seq for (seq,) in connection.execute(KNOWN, (run, min(seqs), max(seqs))).fetchall()}
+    folding, rows = Folding(connection, run, origin.run_id), []
+    folding.look_up(given)
+    for line in given:
+        if line.seq not in known:
+            known.add(line.seq)
+            pos, head = pos + 1, chain.link(head, line)
+            rows.append(((run << POS_BITS) + pos, *line, head))
+            folding.fold(rows[-1][0], line)
+    put(connection, ADD_EVENTS, rows)
     folding.finish()
     connection.execute("UPDATE runs SET pos = ?, head = ? WHERE run = ?", (pos, head, run))
     if origin.place is not None:
         connection.execute("UPDATE runs SET segment = ?, offset = ? WHERE run = ?", (*origin.place, run))
-    return int(pos - before)
+    return len(rows)
 
 
-def _damaged(pos: int) -> Line:
+def _damaged(pos: int, place: int) -> Line:
     """What stands for a line that cannot be read; its number is one that no journal gives."""
-    return Line(-1 - pos, 0, "lost", None, '{"why":"a line of the spool was damaged","events":1}')
+    return Line(-1 - pos - place, 0, "lost", None, '{"why":"a line of the spool was damaged","events":1}')

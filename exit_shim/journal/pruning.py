@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from exit_shim.journal.file import open_writer
-from exit_shim.journal.folding import COUNT, IN_DOUBT, SPANS
+from exit_shim.journal.folding import ADD_UP, COUNT, IN_DOUBT, SPANS, put
 from exit_shim.journal.ingesting import transaction
 from exit_shim.journal.schema import POS_BITS, JournalError
 from exit_shim.journal.taking_up import take_up
@@ -131,7 +131,7 @@ def _delete(connection: sqlite3.Connection, cut: Cut) -> int:
             (link,) = connection.execute("SELECT link FROM events WHERE id = ?", (last,)).fetchone()
             for span in SPANS:
                 where = {"span": span, "first": first, "last": last}
-                connection.executemany(COUNT, connection.execute(UNCOUNTED, where).fetchall())
+                put(connection, COUNT, connection.execute(UNCOUNTED, where).fetchall(), ADD_UP)
             connection.execute("DELETE FROM orders WHERE id BETWEEN ? AND ?", (first, last))
             gone += connection.execute("DELETE FROM events WHERE id BETWEEN ? AND ?", (first, last)).rowcount
             connection.execute(

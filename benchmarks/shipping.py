@@ -1,7 +1,7 @@
-"""What a PostgreSQL takes, and what shipping costs a bot: `python benchmarks/shipping.py [--json] [--events N]`.
+"""What a PostgreSQL takes, what shipping costs a bot: `python benchmarks/shipping.py [--json] [--events N]`.
 
-Starts a PostgreSQL of its own with fsync on, as `tests/postgres` does, and eight processes besides: all of them
-share this machine's cores, so what is measured is less than what a server on a machine of its own takes.
+Starts a PostgreSQL of its own with fsync on, as `tests/postgres` does, and eight processes besides: all of
+them share this machine's cores, so what is measured is less than a server on a machine of its own takes.
 """
 
 import argparse
@@ -20,9 +20,9 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "postgres"))
 
-from conftest import Server
 from made import Database
 
+from conftest import Server
 from exit_shim.postgres import Address, migrate
 
 PROCESSES = 8
@@ -114,16 +114,20 @@ def drained(folder, central, events):
 def bytes_an_event(central):
     ((size, heap, number),) = central.rows(
         "SELECT sum(pg_total_relation_size(inhrelid)), sum(pg_relation_size(inhrelid)), "
-        "(SELECT count(*) FROM exit_shim.events) FROM pg_inherits WHERE inhparent = 'exit_shim.events'::regclass"
+        "(SELECT count(*) FROM exit_shim.events) FROM pg_inherits "
+        "WHERE inhparent = 'exit_shim.events'::regclass"
     )
     return {"with indexes": float(size / number), "rows alone": float(heap / number)}
 
 
 def live(folder, central):
-    """Eight bots that place an order each 10 ms and ship themselves: events a second, and how late they come."""
+    """Eight bots that place an order each 10 ms and ship themselves: events a second, and how late they are."""
     orders = int(LIVE_S / PACE_S)
     before = central.count()
-    bots = [python(BOT, folder / f"live-{number}.db", central.writer, PACE_S, orders) for number in range(PROCESSES)]
+    bots = [
+        python(BOT, folder / f"live-{number}.db", central.writer, PACE_S, orders)
+        for number in range(PROCESSES)
+    ]
     begun, lags = time.time(), []
     with psycopg.connect(central.admin, autocommit=True) as connection:
         while time.time() - begun < LIVE_S:

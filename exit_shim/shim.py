@@ -166,6 +166,8 @@ class ExitShim:
         is_async = is_coroutine_method(method)
         place = method
         if not is_disabled():
+            if self._shipping is not None:  # nothing may have been wrapped before
+                self._shipping.start()
             self._hold_against(symbol, order_params)
             place = functools.partial(self._place, method, self.gateway.site(sys._getframe(1)))  # noqa: SLF001
         with attributed(module_name, kind=order_kind, explanation=explanation):

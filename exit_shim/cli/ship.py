@@ -22,7 +22,8 @@ STATUS_S: Final = 60.0
 )
 @click.option("--once", is_flag=True, help="Ship what is there, and end.")
 @click.option("--migrate", "migrating", is_flag=True, help="Make or update the schema there, and end.")
-def ship(*, dsn: str, once: bool, migrating: bool) -> None:
+@click.option("--forget", is_flag=True, help="Ship there no more: let prune delete what it has not got.")
+def ship(*, dsn: str, once: bool, migrating: bool, forget: bool) -> None:
     """Ship the journal to PostgreSQL, for good; through outages, and on from where it stopped.
 
     DSN is libpq's, with its options (sslmode, sslrootcert, …). A password is best in PGPASSWORD or ~/.pgpass;
@@ -34,6 +35,9 @@ def ship(*, dsn: str, once: bool, migrating: bool) -> None:
         if migrating:
             for line in migrate(address) or ["nothing to do"]:
                 click.echo(f"{address.name}: {line}")
+        elif forget:
+            shipper.outbox.forget()
+            click.echo(f"{address.name} is forgotten")
         elif once:
             ship_once(shipper)
         else:

@@ -16,7 +16,7 @@ from exit_shim.postgres.shipping import Shipper
 
 BATCH: Final = 200
 BREATHE_S: Final = 0.0005
-"""While a thread works those that place orders wait, for there is one interpreter; so it works in short bits."""
+"""While a thread works those that place orders wait, for the interpreter is one; so it works in bits."""
 
 STOP_S: Final = 2.0
 """The longest that stopping waits for what is under way."""
@@ -65,7 +65,6 @@ class Background:
             self.outbox, self._address, batch=BATCH, breathe=lambda: time.sleep(BREATHE_S)
         )
         self._shipped = 0
-        self._is_ours = False
         self._last_error: str | None = None
 
     def start(self) -> None:
@@ -92,21 +91,20 @@ class Background:
 
     def health(self) -> Shipping:
         """How it fares, for summaries."""
-        return Shipping(self._address.name, self._is_ours, self._shipped, self._last_error)
+        return Shipping(self._address.name, self.outbox.is_ours, self._shipped, self._last_error)
 
     def shipped(self, events: int) -> None:
         """All that was there is at the database."""
         self._shipped += events
-        self._is_ours, self._last_error = True, None
+        self._last_error = None
 
     def failed(self, error: JournalError, _pause: float) -> None:
         """The events wait in the journal."""
-        self._is_ours, self._last_error = True, str(error)
+        self._last_error = str(error)
         self._on_trouble(error)
 
     def waiting(self) -> None:
         """Another process ships."""
-        self._is_ours = False
 
     def _run(self) -> None:
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from exit_shim.journal import Event, JournalError, Run, read_events, read_runs
-from exit_shim.journal.file import connect
+from exit_shim.journal.file import open_writer
 from exit_shim.journal.holding import try_to_hold
 
 EVERY_RUN: Final = ""
@@ -45,19 +45,29 @@ class Outbox:
     def remember(self, shipped: Mapping[str, int]) -> None:
         """Keep how far each run has come at the destination, so that nothing unshipped is pruned."""
         rows = [(self.destination, run_id, pos) for run_id, pos in {EVERY_RUN: 0, **shipped}.items()]
-        with self._opened(read_only=False) as connection:
+        with self._opened() as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany("INSERT OR REPLACE INTO shipments VALUES (?, ?, ?)", rows)
             connection.execute("COMMIT")
 
+    def forget(self) -> None:
+        """Let what the destination has not got be pruned: nothing is shipped there any more."""
+        with self._opened() as connection:
+            connection.execute("DELETE FROM shipments WHERE destination = ?", (self.destination,))
+
     def remembered(self) -> dict[str, int]:
         """How far each run had come at the destination when that was last kept."""
-        with self._opened(read_only=True) as connection:
+        with self._opened() as connection:
             return dict(
                 connection.execute(
                     "SELECT run_id, pos FROM shipments WHERE destination = ?", (self.destination,)
                 ).fetchall()
             )
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process has the turn."""
+        return self._turn is not None
 
     def take_turn(self) -> bool:
         """Whether this process is the one of its host that ships; OSError where no file can be made.
@@ -79,9 +89,9 @@ class Outbox:
             os.close(fd)
 
     @contextlib.contextmanager
-    def _opened(self, *, read_only: bool) -> Iterator[sqlite3.Connection]:
+    def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
-            with self.lock, contextlib.closing(connect(self.journal, read_only=read_only)) as connection:
+            with self.lock, contextlib.closing(open_writer(self.journal)) as connection:
                 yield connection
         except sqlite3.Error as error:
             raise JournalError(

@@ -3,10 +3,10 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from exit_shim.journal import JournalError, Run
+from exit_shim.journal import Event, JournalError, Run
 from exit_shim.postgres.address import Address, PostgresError, UnreachableError, driver
 from exit_shim.postgres.outbox import Outbox
 from exit_shim.postgres.rows import COLUMNS, row
@@ -88,11 +88,15 @@ class Shipper:
         self._batch = batch
         self._breathe = breathe
         self._stored: dict[str, int] = {}
+        self._stuck: set[str] = set()
+        self._refused: PostgresError | None = None
         self._told: dict[str, int] = {}
         self._due = 0.0
 
     def round(self, stopping: Callable[[], bool] = lambda: False) -> int:
-        """Ship what is there; how many events were sent.
+        """Ship what is there, a batch of each run in turn; how many events were sent.
+
+        A run whose events the database does not take is told of once, and left until the next connection.
 
         Raises:
             UnreachableError: The database cannot be reached, or the connection broke; later it may go on.
@@ -100,27 +104,13 @@ class Shipper:
             JournalError: The journal cannot be read.
         """
         psycopg = driver()
-        runs = self.outbox.runs()
-        sent, refused = 0, None
+        sent, runs = 0, self.outbox.runs()
         try:
             connection = self._connected(runs)
-            for run in runs:
-                while not stopping() and self._stored[run.run_id] < run.pos:
-                    try:
-                        shipped = self._ship(connection, run)
-                    except (
-                        psycopg.DataError,
-                        psycopg.IntegrityError,
-                        UnicodeError,
-                    ) as error:  # one run's trouble is not the others'
-                        refused = PostgresError(
-                            f"{self.address.name} does not take the events of run {run.run_id} from "
-                            f"{self._stored[run.run_id] + 1} on: {self.address.told(error)}"
-                        )
-                        break
-                    sent += shipped
-                    if not shipped:
-                        break
+            while runs and not stopping():
+                runs = [run for run in runs if self._is_behind(run)]
+                for run in runs:
+                    sent += self._ship(connection, run)
             self._remember()
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             self.close()
@@ -128,6 +118,7 @@ class Shipper:
         except psycopg.Error as error:
             self.close()
             raise PostgresError(f"{self.address.name} refuses: {self.address.told(error)}") from None
+        refused, self._refused = self._refused, None
         if refused is not None:
             raise refused
         return sent
@@ -148,6 +139,7 @@ class Shipper:
         """Let go of the connection; a later round makes another and asks again."""
         connection, self.connection = self.connection, None
         self._stored.clear()
+        self._stuck.clear()
         if connection is not None:
             with contextlib.suppress(Exception):  # what is to be let go of may be broken in any way
                 connection.close()
@@ -165,26 +157,40 @@ class Shipper:
                 self._stored[run_id] = max(run.pruned_pos, _reached(run_id, found, here))
         return self.connection
 
+    def _is_behind(self, run: Run) -> bool:
+        return run.run_id not in self._stuck and self._stored[run.run_id] < run.pos
+
     def _ship(self, connection: "psycopg.Connection[Any]", run: Run) -> int:
         """One batch of a run, all of it or nothing; how many events."""
-        after = self._stored[run.run_id]
+        psycopg, after = driver(), self._stored[run.run_id]
         events = self.outbox.events(run.run_id, after, self._batch)
+        try:
+            if events:
+                self._store(connection, run, events)
+        except (psycopg.DataError, psycopg.IntegrityError, UnicodeError) as error:
+            self._refused = PostgresError(
+                f"{self.address.name} does not take the events of run {run.run_id} from {after + 1} on: "
+                f"{self.address.told(error)}"
+            )
+            events = []
         if not events:
+            self._stuck.add(run.run_id)
             return 0
-        host = run.header.get("host")
-        with connection.transaction(), connection.cursor() as cursor:
-            cursor.execute(ARRIVALS)
-            if after <= run.pruned_pos:
-                cursor.execute(RUN, _run_row(run))
-            with cursor.copy(COPY) as copy:
-                for number, event in enumerate(events, 1):
-                    copy.write_row(row(event, host))
-                    if number % AT_A_STRETCH == 0:
-                        self._breathe()
-            cursor.execute(STORE)
         self._stored[run.run_id] = events[-1].pos
         self._remember(REMEMBER_S)
         return len(events)
+
+    def _store(self, connection: "psycopg.Connection[Any]", run: Run, events: Sequence[Event]) -> None:
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.execute(ARRIVALS)
+            if self._stored[run.run_id] <= run.pruned_pos:
+                cursor.execute(RUN, _run_row(run))
+            with cursor.copy(COPY) as copy:
+                for number, event in enumerate(events, 1):
+                    copy.write_row(row(event, run.header.get("host")))
+                    if number % AT_A_STRETCH == 0:
+                        self._breathe()
+            cursor.execute(STORE)
 
     def _remember(self, at_most_every: float = 0.0) -> None:
         """Keep in the journal what was stored since the last time; a busy journal is tried again later."""

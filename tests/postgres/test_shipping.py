@@ -263,6 +263,29 @@ def test_a_run_that_the_database_does_not_take_holds_up_no_other(central, path):
     assert {row[0] for row in central.stored()} == {good}
 
 
+def test_a_run_that_is_not_taken_is_told_once_and_the_others_go_on_at_once(central, path):
+    """A follower says it, and does not keep the other runs waiting for it."""
+    fill(path, 5)
+    with contextlib.closing(sqlite3.connect(path)) as own, own:
+        own.execute("UPDATE events SET body = body || char(0) WHERE seq = 3")
+    with followed(path, central.writer) as told:
+        until(lambda: told.failures)
+        good = fill(path, 5)
+        until(lambda: {row[0] for row in central.stored()} == {good})
+    assert len(told.failures) == 1
+
+
+def test_many_runs_take_turns(central, path):
+    """A run with much to ship does not keep a short one waiting to its end."""
+    fill(path, 40)
+    short = fill(path, 2)
+    order = []
+    with shipper(path, central.writer, batch=5) as own:
+        own.round(lambda: order.append({row[0] for row in central.stored()}) or len(order) > 1)
+    assert short in order[-1]
+    assert central.count() == 10
+
+
 def test_a_run_that_was_pruned_before_is_shipped_from_there(central, path):
     """Where the journal's beginning is gone, the chain in the database begins behind it, and holds."""
     run_id = fill(path, 20)
@@ -289,7 +312,11 @@ def test_nothing_is_pruned_that_is_not_shipped(server, central, path):
         server.start()
     far = time.time_ns() + 10**15
     assert prune(path, before_ns=far).events == 0
+    Outbox(path, "postgresql://given-up:5432/d").remember({})
     ship(path, central.writer)
+    assert prune(path, before_ns=far).events == 0
+    command = [sys.executable, "-m", "exit_shim", "ship", "--forget", "--to", "postgresql://u@given-up/d"]
+    subprocess.run(command, check=True, env={**os.environ, "EXIT_SHIM_JOURNAL": str(path)})
     assert prune(path, before_ns=far).events > 0
     assert ship(path, central.writer) == 0
 

@@ -34,6 +34,8 @@ EXIT = {
     "quantity": 0.01,
     "reduceOnly": True,
 }
+FRAMES = 30
+"""How deep in the bot's own code the calls of the deep cases are."""
 CALLS_A_ROUND = 200
 LOOPBACK_ORDERS_A_ROUND = 20
 
@@ -56,13 +58,31 @@ class Nowhere(SpanExporter):
         pass
 
 
+def bot(folder):
+    """A function of a bot's own file that calls what it is given from behind so many frames."""
+    steps = [f"def step{number}(call):\n    return step{number - 1}(call)\n" for number in range(1, FRAMES)]
+    file = folder / "deep_bot.py"
+    file.write_text("\n".join(["def step0(call):\n    return call()\n", *steps]), encoding="utf-8")
+    names = {"__name__": "deep_bot"}
+    exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), names)
+    return names[f"step{FRAMES - 1}"]
+
+
 def in_process_cases(folder, closing):
-    """Each case by name: a call without arguments, and how many of them to time at once."""
+    """Each case by name: a call without arguments, and how many of them to time at once.
+
+    The shims besides, to be flushed between cases: what one leaves to its threads is no cost of others.
+    """
     fake = Fake()
     proxied = wrapt.ObjectProxy(fake)
-    silent = shim(closing, journal=False, sinks=[]).wrap(fake)
-    journalled = shim(closing, journal=folder / "journalled.db", sinks=[]).wrap(fake)
-    logged = shim(closing, journal=folder / "logged.db").wrap(fake)
+    shims = [
+        shim(closing, journal=False, sinks=[]),
+        shim(closing, journal=folder / "journalled.db", sinks=[]),
+        shim(closing, journal=folder / "logged.db"),
+        shim(closing, journal=folder / "deep.db"),
+    ]
+    silent, journalled, logged, from_deep = (own.wrap(fake) for own in shims)
+    deep = bot(folder)
     provider = TracerProvider()
     closing.callback(provider.shutdown)
     provider.add_span_processor(BatchSpanProcessor(Nowhere()))
@@ -73,7 +93,7 @@ def in_process_cases(folder, closing):
         with tracer.start_as_current_span("order", attributes=attributes):
             return fake.futures_create_order(**EXIT)
 
-    return {
+    cases = {
         "bare call": (lambda: fake.futures_create_order(**ENTRY), 10),
         "wrapt.ObjectProxy, call": (lambda: proxied.futures_create_order(**ENTRY), 10),
         "wrapt.ObjectProxy, attribute": (lambda: proxied.futures_account, 10),
@@ -84,7 +104,13 @@ def in_process_cases(folder, closing):
         "shim, exit order, journal off": (lambda: silent.futures_create_order(**EXIT), 1),
         "shim, exit order, journal on": (lambda: journalled.futures_create_order(**EXIT), 1),
         "shim, exit order, journal and log": (lambda: logged.futures_create_order(**EXIT), 1),
+        f"bare exit call under {FRAMES} frames": (lambda: deep(lambda: fake.futures_create_order(**EXIT)), 1),
+        f"shim, exit order, journal and log, under {FRAMES} frames": (
+            lambda: deep(lambda: from_deep.futures_create_order(**EXIT)),
+            1,
+        ),
     }
+    return cases, shims
 
 
 def shim(closing, **configuration):
@@ -107,19 +133,39 @@ def time_calls(call, at_once):
 
 def measure_in_process(rounds, folder):
     with contextlib.ExitStack() as closing:
-        cases = in_process_cases(folder, closing)
+        cases, shims = in_process_cases(folder, closing)
         taken = {name: [] for name in cases}
         for _ in range(rounds):
             for name, (call, at_once) in cases.items():
                 taken[name] += time_calls(call, at_once)
-    presend = [
-        record.conclusion.presend_us
-        for record in read_records(folder / "journalled.db")
-        if record.conclusion is not None
-    ]
+                for own in shims:
+                    own.flush(timeout_s=60)
     figures = {name: statistics.median(values) / 1000 for name, values in taken.items()}
-    figures["added before the send, journal on"] = statistics.median(presend)
+    figures["added before the send, journal on"] = presend(folder / "journalled.db")
+    figures[f"added before the send, journal on, under {FRAMES} frames"] = presend(folder / "deep.db")
     return figures
+
+
+def presend(journal):
+    """The median of what the records themselves say."""
+    return statistics.median(
+        record.conclusion.presend_us for record in read_records(journal) if record.conclusion is not None
+    )
+
+
+def measure_apart(rounds):
+    """What the shim's own thread spends on the log lines of an order: CPU, and no order waits for it."""
+    with contextlib.ExitStack() as closing:
+        own = shim(closing, journal=False)
+        client, read = own.wrap(Fake()), []
+        for _ in range(rounds):
+            own.dispatch.hand_over(lambda: read.append(time.thread_time_ns()))
+            for _ in range(CALLS_A_ROUND):
+                client.futures_create_order(**EXIT)
+            own.dispatch.hand_over(lambda: read.append(time.thread_time_ns()))
+            own.flush(timeout_s=60)
+    spent = [(after - before) / CALLS_A_ROUND for before, after in zip(read[::2], read[1::2], strict=True)]
+    return {"the shim's own thread, CPU for the log lines of an order": statistics.median(spent) / 1000}
 
 
 def measure_loopback(rounds, folder):
@@ -153,6 +199,8 @@ def ratios(figures):
     """The budgets: what is measured, against what, and at most how much."""
     span = figures["OpenTelemetry span, 8 attributes"] - figures["bare exit call"]
     added = figures["shim, exit order, journal and log"] - figures["bare exit call"]
+    under = f"under {FRAMES} frames"
+    added_deep = figures[f"shim, exit order, journal and log, {under}"] - figures[f"bare exit call {under}"]
     rows = [
         (
             "a method or attribute that is no door / the same through wrapt.ObjectProxy",
@@ -169,7 +217,13 @@ def ratios(figures):
             figures["added before the send, journal on"] / span,
             1.0,
         ),
+        (
+            f"the same, {under} of the bot's own",
+            figures[f"added before the send, journal on, {under}"] / span,
+            1.0,
+        ),
         ("added in all, exit order, journal and log on / that span", added / span, 2.5),
+        (f"the same, {under} of the bot's own", added_deep / span, 2.5),
     ]
     if "order over loopback, with the shim" in figures:
         rows.append(
@@ -194,7 +248,11 @@ def main():
     with tempfile.TemporaryDirectory() as name, Path(os.devnull).open("w") as nowhere:
         own.addHandler(logging.StreamHandler(nowhere))
         folder = Path(name)
-        figures = measure_in_process(chosen.rounds, folder) | measure_loopback(chosen.rounds, folder)
+        figures = (
+            measure_in_process(chosen.rounds, folder)
+            | measure_apart(chosen.rounds)
+            | measure_loopback(chosen.rounds, folder)
+        )
     found = {
         "microseconds": {name: round(value, 2) for name, value in figures.items()},
         "ratios": ratios(figures),

@@ -21,8 +21,8 @@ import psycopg
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "postgres"))
 
 from made import Database
+from servers import Server
 
-from conftest import Server
 from exit_shim.postgres import Address, migrate
 
 PROCESSES = 8
@@ -121,7 +121,7 @@ def bytes_an_event(central):
 
 
 def live(folder, central):
-    """Eight bots that place an order each 10 ms and ship themselves: events a second, and how late they are."""
+    """Eight bots that place an order each 10 ms and ship themselves: events a second, how late they are."""
     orders = int(LIVE_S / PACE_S)
     before = central.count()
     bots = [

@@ -4,8 +4,9 @@ import functools
 import hashlib
 
 
-def account_label(client: object) -> str | None:
-    """A stable name for the account behind a client that has an API key."""
+def account_label(method: object) -> str | None:
+    """A stable name for the account behind the client whose method this is, where that has an API key."""
+    client = getattr(method, "__self__", None)
     key = getattr(client, "__dict__", {}).get("API_KEY")  # never through __getattr__: adapters may act on it
     return key_label(key) if isinstance(key, str) and key else None
 

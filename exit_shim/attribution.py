@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 import msgspec
 
 from exit_shim.files import plain_text
-from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step, qualname, step_of, via_of
+from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step, keep, qualname, step_of, via_of
 
 Evidence = Literal["context", "stack", "carried", "bind", "unknown"]
 """In the order in which they count: said so in code; a frame of the call; a frame of where the call was
@@ -29,7 +29,8 @@ class Attribution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 
     `module` is the short name for people (`position_monitor`), `dotted_module` the importable one;
     `function`, `file` and `line` are the place that asked. `via` names the executors and layers passed on
-    the way, `chain` the frames that the name was chosen from, at most 16; both nearest to the client first.
+    the way, `chain` the frames up to the one that the name was chosen from, at most 16; both nearest to the
+    client first.
     """
 
     module: str
@@ -110,6 +111,7 @@ class CarriedFrame(NamedTuple):
 
     f_code: CodeType
     f_lineno: int
+    f_lasti: int
     f_globals: dict[str, Any]
     f_back: "CarriedFrame | None"
 
@@ -144,16 +146,36 @@ def running_in() -> object:
         return None
 
 
-def attribute(finder: SiteFinder, frame: Frame | None, bound_at: Site | None) -> Attribution:
-    """Name who asked: by the context variable, the call's stack, what was carried along, or the fetch."""
+def attribute(
+    finder: SiteFinder, frame: Frame | None, bound_at: Site | None
+) -> tuple[Attribution, Frame | None]:
+    """Name who asked: by the context variable, the call's stack, what was carried along, or the fetch.
+
+    Returns:
+        The name and its evidence, and the frame that asked where it is still there to look outwards from.
+    """
+    if frame is not None and declared.get() is None:
+        told = finder.told.get((id(frame.f_code), frame.f_lasti))
+        if told is not None and told[1] is frame.f_globals.get("__name__"):
+            return told[2], frame
     found, at = finder.nearest(frame)
+    who, asking = pieced_together(finder, found, at, bound_at)
+    if asking is not None and asking is frame and who.evidence == "stack":
+        keep(finder.told, asking, (asking.f_code, asking.f_globals.get("__name__"), who))
+    return who, asking
+
+
+def pieced_together(
+    finder: SiteFinder, found: Site, at: Frame | None, bound_at: Site | None
+) -> tuple[Attribution, Frame | None]:
+    """The same, for what `nearest` has found."""
     passed = found.passed
     evidence: Evidence = "stack"
     if found.known is None and (handed_on := carried.get()) is not None:
         found, at = finder.nearest(handed_on.here())
         passed, evidence = (*passed, *found.passed), "carried"
     if found.known is None and bound_at is not None:
-        found, evidence = bound_at, "bind"
+        found, evidence = bound_at.with_line(), "bind"
         passed = (*passed, *found.passed)
     said = declared.get()
     if said is not None:
@@ -171,13 +193,11 @@ def attribute(finder: SiteFinder, frame: Frame | None, bound_at: Site | None) ->
     if code is None or found.known is None:
         return Attribution(
             module=module, evidence=evidence, via=via, chain=tuple(chain), explanation=explanation
-        )
+        ), None
     function = qualname(code)
     function = function if function.isascii() else plain_text(function)
     chain.append(Step(found.known.label, "chosen", function, found.line))
-    if at is not None:
-        finder.outer(at, chain)
-    return Attribution(
+    who = Attribution(
         module=module,
         evidence=evidence,
         dotted_module=plain_text(found.dotted),
@@ -188,3 +208,4 @@ def attribute(finder: SiteFinder, frame: Frame | None, bound_at: Site | None) ->
         chain=tuple(chain),
         explanation=explanation,
     )
+    return who, at

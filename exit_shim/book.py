@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from exit_shim.doors import Reference, Store
-from exit_shim.locks import Locked
+from exit_shim.locks import Folding
 from exit_shim.orders import CONDITIONAL_KINDS, Kind
 from exit_shim.records import Conclusion, Submission, Target
 
@@ -23,7 +23,7 @@ class Live(msgspec.Struct, frozen=True):
     target: Target
 
 
-class Book(Locked):
+class Book(Folding[tuple[Submission, Conclusion]]):
     """Live exits by account and id; thread-safe, bounded."""
 
     def __init__(self) -> None:
@@ -32,8 +32,11 @@ class Book(Locked):
 
     def note(self, submission: Submission, conclusion: Conclusion) -> None:
         """Learn from a concluded order: what was accepted rests, what was cancelled does not."""
-        if conclusion.outcome != "accepted":
-            return
+        if conclusion.outcome == "accepted":
+            self.take((submission, conclusion))
+
+    def _fold(self, learned: tuple[Submission, Conclusion]) -> None:
+        submission, conclusion = learned
         if submission.intent == "place" and submission.order.type != "MARKET":  # which never rests
             self._add(submission, conclusion)
         elif submission.intent == "cancel":
@@ -42,6 +45,7 @@ class Book(Locked):
     def find(self, account: str | None, reference: Reference) -> Target | None:
         """The order behind an id, if this process saw it placed."""
         with self._lock:
+            self._fold_all()
             for key in keys(account, reference):
                 if (live := self._live.get(key)) is not None:
                     return live.target
@@ -50,6 +54,7 @@ class Book(Locked):
     def all_of(self, account: str | None, symbol: str | None, store: Store) -> tuple[Target, ...]:
         """The live exits that a cancel-all takes away, oldest first."""
         with self._lock:
+            self._fold_all()
             found = {
                 id(live): live.target
                 for live in self._live.values()
@@ -68,17 +73,15 @@ class Book(Locked):
         )
         store: Store = "conditional" if order.type in CONDITIONAL_KINDS else "orders"
         live = Live(submission.account, order.symbol, store, target)
-        with self._lock:
-            for key in keys(submission.account, target):
-                self._live[key] = live
-            while len(self._live) > MAX_LIVE:
-                self._live.popitem(last=False)
+        for key in keys(submission.account, target):
+            self._live[key] = live
+        while len(self._live) > MAX_LIVE:
+            self._live.popitem(last=False)
 
     def _remove(self, submission: Submission) -> None:
-        with self._lock:
-            for target in submission.targets:
-                for key in keys(submission.account, target):
-                    self._live.pop(key, None)
+        for target in submission.targets:
+            for key in keys(submission.account, target):
+                self._live.pop(key, None)
 
 
 def keys(account: str | None, named: Reference | Target) -> list[tuple[str | None, object]]:

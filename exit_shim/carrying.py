@@ -82,7 +82,7 @@ def kept(frame: Frame | None) -> CarriedFrame | None:
         more = more.f_back
     linked: CarriedFrame | None = None
     for one in reversed(found):
-        linked = CarriedFrame(one.f_code, one.f_lineno, one.f_globals, linked)
+        linked = CarriedFrame(one.f_code, one.f_lineno, one.f_lasti, one.f_globals, linked)
     return linked
 
 

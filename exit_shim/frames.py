@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import CodeType
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -39,6 +39,10 @@ _GENERATED: Final = 4096
 """How many texts without a file are remembered; a notebook makes one for each cell that is run."""
 
 
+PLACES: Final = 4096
+"""How many places in the code are remembered."""
+
+
 _LOOP: Final = "asyncio.base_events"
 
 
@@ -57,6 +61,13 @@ qualname: Final[Callable[[Any], str]] = operator.attrgetter(
 )
 
 
+K = TypeVar("K", bound=tuple[Any, ...])
+
+Places = dict[tuple[int, int], K]
+"""What is remembered of places: by the identity of the code, for those of copied files are equal, and the
+instruction in it."""
+
+
 class Frame(Protocol):
     """What is read of a stack frame; `types.FrameType` is one."""
 
@@ -67,6 +78,10 @@ class Frame(Protocol):
     @property
     def f_lineno(self) -> int:
         """The line that runs."""
+
+    @property
+    def f_lasti(self) -> int:
+        """The instruction that runs."""
 
     @property
     def f_globals(self) -> dict[str, Any]:
@@ -94,6 +109,10 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     line: int = 0
 
 
+_AT_LOOP: Final = Step("asyncio", "skipped")
+"""Stands for an event loop's frame."""
+
+
 class Known(NamedTuple):
     """What is known of a file: the short name to record, what its frames are, and the name in a chain."""
 
@@ -113,7 +132,8 @@ class Passed(NamedTuple):
 class Site(NamedTuple):
     """The place in the bot's own code that asked; `known` is None where no frame was the bot's.
 
-    `passed` holds the frames between it and the client, nearest to the client first.
+    `passed` holds the frames between it and the client, nearest to the client first. Which line an
+    `instruction` stands in is looked up when somebody asks: a fetch's place is hardly ever needed.
     """
 
     known: Known | None
@@ -121,6 +141,14 @@ class Site(NamedTuple):
     code: CodeType | None
     line: int
     passed: tuple[Passed, ...]
+    instruction: int | None = None
+
+    def with_line(self) -> "Site":
+        """The same, its line looked up."""
+        if self.code is None or self.instruction is None:
+            return self
+        lines = (line for start, end, line in self.code.co_lines() if start <= self.instruction < end)
+        return self._replace(line=next(lines, None) or self.code.co_firstlineno, instruction=None)
 
 
 class CodeOf(NamedTuple):
@@ -136,7 +164,7 @@ def portable(site: Site | None) -> Site | None:
     if site is None:
         return None
     passed = tuple(frame._replace(code=_code_of(frame.code)) for frame in site.passed)
-    return site._replace(code=site.code and _code_of(site.code), passed=passed)
+    return site.with_line()._replace(code=site.code and _code_of(site.code), passed=passed)
 
 
 def _code_of(code: Any) -> Any:
@@ -180,6 +208,9 @@ class SiteFinder:
         self._known: dict[str, Known | None] = {}
         self._packages: dict[str, Known] = {}
         self._generated: dict[tuple[str, str | None, str | None], Known | None] = {}
+        self.told: Places[Any] = {}
+        """What `attribute` said of a place that asked."""
+        self._steps: Places[tuple[CodeType, Step | None]] = {}
 
     def find(self, frame: Frame | None) -> Site:
         """Walk outwards from `frame`."""
@@ -193,7 +224,7 @@ class SiteFinder:
                         break
                     dotted = at.f_globals.get("__name__")
                     dotted = dotted if dotted and type(dotted) is str else own[0]
-                    return _new(Site, (own, dotted, code, at.f_lineno, ()))
+                    return _new(Site, (own, dotted, code, 0, (), at.f_lasti))
                 at = at.f_back
         except KeyError:
             pass
@@ -215,7 +246,7 @@ class SiteFinder:
                     dotted = frame.f_globals.get("__name__")
                     dotted = dotted if dotted and type(dotted) is str else own[0]
                     through = tuple(passed) if passed else ()
-                    return _new(Site, (own, dotted, code, frame.f_lineno, through)), frame
+                    return _new(Site, (own, dotted, code, frame.f_lineno, through, None)), frame
                 if part == "skipped":
                     skipped = own  # the frames of a package in a row are told once
                 elif part == "loop" and not waits_for_this_task(frame):
@@ -223,31 +254,38 @@ class SiteFinder:
                 if len(passed) < CHAIN - 1:
                     passed.append(_new(Passed, (own, code, frame.f_lineno)))
             frame = frame.f_back
-        return _new(Site, (None, "", None, 0, tuple(passed))), None
+        return Site(None, "", None, 0, tuple(passed)), None
 
-    def outer(self, frame: Frame, chain: list[Step]) -> None:
-        """Put the bot's own frames outside `frame` into `chain`, nearest first, as far as there is room."""
-        known = self._known
+    def outer(self, frame: Frame, room: int) -> tuple[Step, ...]:
+        """The bot's own frames outside `frame`, nearest first, at most `room`."""
+        steps = self._steps
+        chain: list[Step] = []
         at = frame.f_back
         for _ in range(FRAMES):
-            if at is None:
+            if at is None or len(chain) >= room:
                 break
-            code = at.f_code
-            try:
-                own = known[code.co_filename]
-            except KeyError:
-                own = self._decide(code.co_filename, at)
-            if own is not None:
-                part = own[1]
-                if part == "own" or part == "executor":  # noqa: PLR1714 - a set costs more
-                    function = qualname(code)
-                    function = function if function.isascii() else plain_text(function)
-                    chain.append(Step(own[2], "outer", function, at.f_lineno))
-                    if len(chain) >= CHAIN:
-                        break
-                elif part == "loop" and not waits_for_this_task(at):
+            kept = steps.get((id(at.f_code), at.f_lasti)) or self._look_at(at)
+            step = kept[1]
+            if step is _AT_LOOP:
+                if not waits_for_this_task(at):
                     break
+            elif step is not None:
+                chain.append(step)
             at = at.f_back
+        return tuple(chain)
+
+    def _look_at(self, frame: Frame) -> tuple[CodeType, Step | None]:
+        """What a frame is in the chain of another; remembered, for a bot is in the same few places again."""
+        code, step = frame.f_code, None
+        own = self._decide(code.co_filename, frame)
+        if own is not None and own.part == "loop":
+            step = _AT_LOOP
+        elif own is not None and own.part != "skipped":
+            step = Step(own.label, "outer", plain_text(qualname(code)), frame.f_lineno)
+        kept = code, step
+        if code.co_filename in self._known:  # a generated text's code may run as one module and as another
+            keep(self._steps, frame, kept)
+        return kept
 
     def _decide(self, filename: str, frame: Frame) -> Known | None:
         names = frame.f_globals
@@ -289,6 +327,13 @@ class SiteFinder:
         if self._in_app and matches(self._in_app, dotted, filename):
             return False
         return is_foreign(filename, dotted)
+
+
+def keep(places: Places[K], frame: Frame, kept: K) -> None:
+    """Remember something of the place where a frame is; `kept` begins with its code, which keeps the id."""
+    if len(places) >= PLACES:
+        places.clear()
+    places[id(frame.f_code), frame.f_lasti] = kept
 
 
 def waits_for_this_task(frame: Frame | None) -> bool:

@@ -17,10 +17,10 @@ from exit_shim.accounts import account_label
 from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribute, declared
 from exit_shim.book import Book
 from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
-from exit_shim.frames import Frame, Site, SiteFinder
+from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
 from exit_shim.journal import Journal
 from exit_shim.layers import Layer, within
-from exit_shim.orders import KINDS, ExitOrder, Kind
+from exit_shim.orders import KINDS, ExitOrder, Kind, may_be_exit
 from exit_shim.outcomes import Answer, read_answer, read_failure
 from exit_shim.policy import ALLOWED, Roles, judge
 from exit_shim.reading import Item, read_call
@@ -31,8 +31,14 @@ from exit_shim.troubles import Troubles
 
 UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
 OTHER: Final[Kind | None] = "other_exit"
+NO_STEPS: Final[tuple[Step, ...]] = ()
 NO_SECRETS: Final[tuple[str, ...]] = ()
-NOBODY: Final = Attribution(module=UNKNOWN_MODULE, evidence="unknown")
+NOBODY: Final[tuple[Attribution, Frame | None]] = (
+    Attribution(module=UNKNOWN_MODULE, evidence="unknown"),
+    None,
+)
+ACCEPTED: Final = Answer("accepted")
+UNNUMBERED: Final = itertools.repeat(0)
 UNANSWERED: Final = Answer("unknown", error_message="the answer is shorter than the batch")
 
 
@@ -40,26 +46,27 @@ class Passage:
     """The exits of one call on their way out: what each is, its `seq` once journalled (0 before), the clock.
 
     `presend` and `total` are nanoseconds; `restart` is for a coroutine, whose clock stands still between
-    its making and its first step.
+    its making and its first step. `asking` is the frame that asked, for as long as it is there for certain.
     """
 
-    __slots__ = ("client", "layer", "params", "presend", "seqs", "started", "submissions")
+    __slots__ = ("asking", "chain", "layer", "method", "params", "presend", "seqs", "started", "submissions")
 
     def __init__(
         self,
-        submissions: Sequence[Submission],
         layer: Layer,
-        client: object,
+        method: Callable[..., Any],
         params: Mapping[str, Any],
         started: int,
     ) -> None:
         self.layer = layer
-        self.submissions = submissions
-        self.client = client
+        self.method = method
         self.params = params
         self.started = started
         self.presend = 0
-        self.seqs: list[int] = [0] * len(submissions)
+        self.submissions: Sequence[Submission] = ()
+        self.seqs: list[int] = []
+        self.asking: Frame | None = None
+        self.chain: tuple[Step, ...] = ()
 
     def pause(self) -> None:
         """Take the time that the shim has spent so far."""
@@ -108,7 +115,7 @@ class Gateway:
         self._journal = journal
         self._sinks = tuple(sinks)
         self._account = account
-        self._troubles = troubles
+        self.troubles = troubles
         self._or = troubles.otherwise
         self._book = Book()
         # next() is atomic; a lock here would be the dearest part of an entry.
@@ -126,14 +133,22 @@ class Gateway:
         """The place that fetches a door's method, remembered for a call that comes without a stack."""
         try:
             return self.finder.find(frame)
-        except Exception as error:  # noqa: BLE001 - an unreadable stack costs the evidence, not the order
-            self._troubles.note("remember who fetched the method", error)
-            return None
+        except Exception as error:  # noqa: BLE001
+            return self.unreadable(error)
+
+    def unreadable(self, error: Exception) -> Site | None:
+        """Take note of a stack that cannot be read; it costs the evidence, not the order."""
+        self.troubles.note("remember who fetched the method", error)
+        return None
 
     def is_entry(self, door: Door, params: Mapping[str, Any]) -> bool:
         """True for a call that certainly carries no exit; it is counted, and nothing else is done."""
         try:
-            if door.may_carry_exit(params) or declared.get() is not None:
+            if door.carries == "order" and door.intent == "place":
+                may = may_be_exit(params, door.implies)  # at once: on an entry's path each call tells
+            else:
+                may = door.may_carry_exit(params)
+            if may or declared.get() is not None:
                 return False
         except Exception:  # noqa: BLE001 - odd values are read, and reported, further on
             return False
@@ -160,10 +175,11 @@ class Gateway:
             passage = self._prepare(asked, method, frame, bound_at)
             is_async = passage is not None and is_coroutine_method(method)
         except Exception as error:  # noqa: BLE001
-            self._troubles.note("read, attribute and judge an order", error)
+            self.troubles.note("read, attribute and judge an order", error)
         if passage is None:
             return method(*args, **kwargs)
         if is_async:
+            self._look_outwards(passage)
             return self._named(self._send_async(passage, method, args, kwargs), method)
         return self._send(passage, method, args, kwargs)
 
@@ -173,51 +189,46 @@ class Gateway:
         """Steps 1 to 3: what the orders are, who asked, what the policy says. None: no exit among them."""
         started = time.perf_counter_ns()
         door, params = asked
-        client = self._or(None, "find the client", getattr, method, "__self__", None)
-        account = self._account or self._or(None, "name the account", account_label, client)
-        kind = self._or(OTHER, "read a declared kind", declared_kind, declared.get())
+        account = self._account or self._or(None, "name the account", account_label, method)
+        said = declared.get()
+        kind = None if said is None else self._or(OTHER, "read a declared kind", declared_kind, said)
         self._or(None, "fix a client order id", fix_client_order_ids, door, method, params)
         items = self._or(UNREADABLE, "read an order", read_call, door, params, kind, self._book, account)
         if not items:
             next(self._entries)
             return None
         layer, outer = Layer(door.intent, [item.order for item in items]), within.get()
+        passage = Passage(layer, method, params, started)
         if outer is not None and outer.meets(layer):
-            return Passage((), layer, client, params, started)
-        who = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
+            return passage
+        who, passage.asking = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
         mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()
-        passage = Passage(
-            [
-                Submission(
-                    ts=now,
-                    door=door.method,
-                    intent=door.intent,
-                    order=order,
-                    attribution=who,
-                    mode=mode,
-                    verdict=self._or(
-                        ALLOWED, "judge an order", judge, door.intent, order, who, mode, self._roles
-                    ),
-                    account=account,
-                    batch_index=place,
-                    targets=targets,
-                )
-                for place, order, targets in items
-            ],
-            layer,
-            client,
-            params,
-            started,
-        )
+        passage.submissions = [
+            Submission(
+                ts=now,
+                door=door.method,
+                intent=door.intent,
+                order=order,
+                attribution=who,
+                mode=mode,
+                verdict=self._or(
+                    ALLOWED, "judge an order", judge, door.intent, order, who, mode, self._roles
+                ),
+                account=account,
+                batch_index=place,
+                targets=targets,
+            )
+            for place, order, targets in items
+        ]
         passage.pause()
         return passage
 
     def _intend(self, passage: Passage) -> None:
         """Step 4: into the journal, before anything leaves."""
-        if self._journal is not None:
-            for place, submission in enumerate(passage.submissions):
-                passage.seqs[place] = self._or(0, "journal an intent", self._journal.intend, submission)
-        passage.pause()
+        if (journal := self._journal) is not None:
+            for submission in passage.submissions:
+                passage.seqs.append(self._or(0, "journal an intent", journal.intend, submission))
+            passage.pause()
 
     def _send(
         self, passage: Passage, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -227,10 +238,12 @@ class Gateway:
         try:
             result = method(*args, **kwargs)
         except BaseException as error:
+            self._look_outwards(passage)
             self._conclude_failure(passage, error)
             raise
         finally:
             within.set(outer)
+        self._look_outwards(passage)
         if type(result) is CoroutineType:  # a plain function around an async client
             return self._named(self._follow(passage, result), method)
         if issubclass(type(result), asyncio.Future):  # not isinstance: a lazy object's `__class__` acts
@@ -238,6 +251,13 @@ class Gateway:
             return result
         self._conclude_result(passage, result)
         return result
+
+    def _look_outwards(self, passage: Passage) -> None:
+        """What else is to be known of the stack, while it is there and the order is no longer waiting."""
+        asking, passage.asking = passage.asking, None
+        if asking is not None:
+            room = CHAIN - len(passage.submissions[0].attribution.chain)
+            passage.chain = self._or(NO_STEPS, "look behind who asked", self.finder.outer, asking, room)
 
     async def _send_async(
         self,
@@ -276,38 +296,39 @@ class Gateway:
             self._conclude_result(passage, future.result())
 
     def _conclude_failure(self, passage: Passage, error: BaseException) -> None:
-        secrets = self._or(
-            NO_SECRETS, "find the secrets of a call", secrets_of, passage.client, passage.params
-        )
+        client = self._or(None, "find the client", getattr, passage.method, "__self__", None)
+        secrets = self._or(NO_SECRETS, "find the secrets of a call", secrets_of, client, passage.params)
         unreadable = Answer("unknown", error_message=type(error).__name__)
         answer = self._or(unreadable, "read an error", read_failure, error, secrets)
         self._conclude(passage, [answer] * len(passage.submissions))
 
     def _conclude_result(self, passage: Passage, result: Any) -> None:
-        unreadable = [Answer("accepted")] * len(passage.submissions)
-        self._conclude(passage, self._or(unreadable, "read an answer", answers, passage.submissions, result))
+        submissions = passage.submissions
+        found = self._or(None, "read an answer", answers, submissions, result)
+        self._conclude(passage, [ACCEPTED] * len(submissions) if found is None else found)
 
     def _conclude(self, passage: Passage, found: Sequence[Answer]) -> None:
         """Step 6: the journal first, then whoever else wants to know."""
         try:
             passage.layer.close()
-            presend, total = passage.presend / 1000, passage.total() / 1000
+            times = passage.presend / 1000, passage.total() / 1000
             journal = self._journal
-            for seq, submission, answer in zip(passage.seqs, passage.submissions, found, strict=True):
-                conclusion = Conclusion(*answer, presend_us=presend, total_us=total)
-                if journal is not None and seq:
+            run_id, seqs = (journal.run_id, passage.seqs) if journal else ("", UNNUMBERED)
+            for seq, submission, answer in zip(seqs, passage.submissions, found, strict=False):
+                conclusion = Conclusion(*answer, *times, passage.chain)
+                if seq and journal:
                     self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
                 self._or(None, "keep the book", self._book.note, submission, conclusion)
-                self._emit(Record(journal.run_id if journal else "", seq, submission, conclusion))
+                self._emit(Record(run_id, seq, submission, conclusion))
         except Exception as error:  # noqa: BLE001
-            self._troubles.note("conclude an order", error)
+            self.troubles.note("conclude an order", error)
 
     def _emit(self, record: Record) -> None:
         for sink in self._sinks:
             try:
                 sink.emit(record)
             except Exception as error:  # noqa: BLE001, PERF203 - one sink's failure is not another's
-                self._troubles.note(f"sink {type(sink).__name__}", error)
+                self.troubles.note(f"sink {type(sink).__name__}", error)
 
     def _named(
         self, coroutine: Coroutine[Any, Any, Any], method: Callable[..., Any]

@@ -1,8 +1,16 @@
 """A lock that can stop nobody for good: not a signal handler, not the child of a fork."""
 
+import contextlib
 import os
 import threading
 import weakref
+from collections import deque
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+AT_ONCE: Final = 64
+"""How much is taken in before it is folded unasked."""
 
 
 class Locked:
@@ -15,6 +23,33 @@ class Locked:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         _owners.add(self)
+
+
+class Folding(Locked, Generic[T]):
+    """Counts, or something like them, of what is taken in now and folded into them when somebody asks.
+
+    An order pays for an append; the rest is done for many at once, which costs a fraction.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._taken: deque[T] = deque()
+
+    def take(self, new: T) -> None:
+        """Take one in."""
+        self._taken.append(new)
+        if len(self._taken) >= AT_ONCE:
+            with self._lock:
+                self._fold_all()
+
+    def _fold_all(self) -> None:
+        """Fold in what was taken, in its order; with the lock held, before anything is read."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._fold(self._taken.popleft())
+
+    def _fold(self, new: T) -> None:
+        raise NotImplementedError
 
 
 _owners: weakref.WeakSet[Locked] = weakref.WeakSet()

@@ -7,6 +7,8 @@ from typing import Any, Final
 import structlog
 from structlog.stdlib import render_to_log_kwargs
 
+from exit_shim.dispatch import moment
+
 GATEWAY: Final = "[EXIT_GATEWAY]"
 GUARD: Final = "[EXIT_GUARD]"
 METRICS: Final = "[EXIT_METRICS]"
@@ -37,7 +39,18 @@ class _Handoff:
             make = logging.getLogRecordFactory()  # the app's own, where its formatters need what that adds
             record = make("exit_shim", level, __file__, 0, line, (), None)
             record.exit_shim = fields
+            backdate(record)
             self._logger.handle(record)
+
+
+def backdate(record: logging.LogRecord) -> None:
+    """Give a record the time and the thread of what it tells of, where that was before, on another one."""
+    when = moment.get()
+    if when is not None:
+        record.relativeCreated -= (record.created - when.time) * 1000
+        record.created = when.time
+        record.msecs = int(when.time % 1 * 1000) + 0.0
+        record.thread, record.threadName = when.thread.ident, when.thread.name
 
 
 _ESCAPES: Final = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029)}

@@ -154,9 +154,10 @@ def read_order(params: Mapping[str, Any], kind: Kind | None = None) -> ExitOrder
         kind: What the caller declared the order to be: evidence that outranks the fields.
     """
     fields: dict[str, Any] = {}
+    rules = FIELDS
     for name, value in params.items():
-        rule = FIELDS.get(name)
-        if rule is not None and value is not None:  # python-binance drops None before it sends
-            fields[rule[0]] = rule[1](value)
+        if name in rules and value is not None:  # python-binance drops None before it sends
+            field, read = rules[name]
+            fields[field] = read(value)
     known = kind or kind_of(fields)
     return None if known is None else ExitOrder(kind=known, **fields)

@@ -68,12 +68,10 @@ def read_answer(result: Any) -> Answer:
             error_code=_integer(code),
             error_message=None if said is None else scrub(said),
         )
-    return Answer(
-        "accepted",
-        order_id=_integer(result.get("orderId")),
-        algo_id=_integer(result.get("algoId")),
-        client_order_id=_string(result.get("clientOrderId")) or _string(result.get("clientAlgoId")),
-    )
+    get = result.get
+    order_id, algo_id = _integer(get("orderId")), _integer(get("algoId"))
+    client_order_id = _string(get("clientOrderId")) or _string(get("clientAlgoId"))
+    return Answer("accepted", order_id, algo_id, client_order_id)
 
 
 def read_failure(error: BaseException, secrets: Iterable[str] = ()) -> Answer:

@@ -39,8 +39,11 @@ class BoundDoor(_Base):  # type: ignore[misc]
         door, gateway, bound_at, method = self._self_way
         if gateway.is_entry(door, kwargs):
             return method(*args, **kwargs)
-        asked = Asked(door, kwargs)
-        return gateway.call(asked, method, args, kwargs, sys._getframe().f_back, bound_at)  # noqa: SLF001
+        try:
+            frame: Frame | None = sys._getframe(1)  # noqa: SLF001
+        except ValueError:
+            frame = None
+        return gateway.call(Asked(door, kwargs), method, args, kwargs, frame, bound_at)
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
@@ -85,7 +88,11 @@ def bound_door(method: Any, door: Door, gateway: Gateway, frame: Frame | None) -
         return method
     else:
         bound = BoundReadingDoor(method)
-    bound._self_way = door, gateway, gateway.site(frame), method  # noqa: SLF001 - wrapt's prefix for its own
+    try:  # here, not in a method of the gateway's: each call tells on the path of entries
+        bound_at: Site | None = gateway.finder.find(frame)
+    except Exception as error:  # noqa: BLE001 - an unreadable stack costs the evidence, not the order
+        bound_at = gateway.unreadable(error)
+    bound._self_way = door, gateway, bound_at, method  # noqa: SLF001 - wrapt's prefix for its own
     return bound
 
 
@@ -109,7 +116,11 @@ class DoorAttribute:
         if proxy is None:
             return self
         method = getattr(proxy.__wrapped__, self._name)
-        return bound_door(method, self._door, proxy._self_gateway, sys._getframe().f_back)  # noqa: SLF001
+        try:
+            frame: Frame | None = sys._getframe(1)  # noqa: SLF001
+        except ValueError:  # fetched from C
+            frame = None
+        return bound_door(method, self._door, proxy._self_gateway, frame)  # noqa: SLF001
 
     def __set__(self, proxy: Any, value: Any) -> None:
         setattr(proxy.__wrapped__, self._name, value)
@@ -218,7 +229,7 @@ def travelling(doors: Sequence[Door], gateway: Gateway) -> tuple[Door, ...]:
             pickle.dumps(door)
         except Exception as error:  # noqa: BLE001, PERF203 - pickle raises what it likes
             step = f"pickle the door {door.method}, whose `reads` must be a module's function"
-            gateway._troubles.note(step, error)  # noqa: SLF001
+            gateway.troubles.note(step, error)
         else:
             found.append(door)
     return tuple(found)

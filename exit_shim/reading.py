@@ -8,6 +8,9 @@ from exit_shim.doors import Door, Reference
 from exit_shim.orders import ExitOrder, Kind, read_order
 from exit_shim.records import Target
 
+_new = tuple.__new__
+"""Makes a named tuple in a third of the time."""
+
 
 class Item(NamedTuple):
     """One order of a call: its place in the batch, its fields, and what a cancel or change is about."""
@@ -30,6 +33,9 @@ def read_call(
         account: Whose.
     """
     if door.intent == "place":
+        if door.carries == "order":  # nearly every call, and each step of it is before the send
+            order = read_order({**params, **door.implies} if door.implies else params, kind)
+            return [] if order is None else [_new(Item, (None, order, ()))]
         return [Item(place, order) for place, order in door.read(params, kind)]
     if door.intent == "test":
         return [Item(place, order) for place, order in door.read(params, kind)] or [

@@ -49,7 +49,8 @@ class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the exchange's answer, or its silence, proves.
 
     `presend_us` is what the shim added before the send; `total_us` the whole call as the bot saw it,
-    the exchange included. Both in microseconds.
+    the exchange included. Both in microseconds. `chain` goes on where that of the attribution ends, at who
+    asked: looking further out takes time that an order does not have before it is sent.
     """
 
     outcome: Outcome
@@ -113,6 +114,12 @@ class Record(msgspec.Struct, frozen=True):
     conclusion: Conclusion | None = None
     resolution: Resolution | None = None
 
+    @property
+    def chain(self) -> tuple[Step, ...]:
+        """All frames that are known, nearest to the client first, who asked and what led there among them."""
+        inner = self.submission.attribution.chain
+        return inner if self.conclusion is None else inner + self.conclusion.chain
+
     def flat(self) -> dict[str, Any]:
         """One level of JSON-ready keys, the same for every record: the line that `records --json` prints.
 
@@ -153,7 +160,7 @@ class Record(msgspec.Struct, frozen=True):
             "via": who.via,
             "chain": [
                 {"module": step.module, "part": step.part, "function": step.function, "line": step.line}
-                for step in who.chain
+                for step in self.chain
             ],
             "evidence": who.evidence,
             "explanation": who.explanation,

@@ -8,12 +8,14 @@ import inspect
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args
 
 import msgspec
 
 from exit_shim.attribution import attributed
+from exit_shim.dispatch import MAX_WAITING, Dispatch
 from exit_shim.doors import DOOR_NAMES, Asked, Door, is_coroutine_method
 from exit_shim.frames import Site
 from exit_shim.gateway import Gateway
@@ -22,7 +24,9 @@ from exit_shim.logs import GATEWAY, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, MODES, resolve_mode
 from exit_shim.policy import Roles
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
+from exit_shim.records import Failure
 from exit_shim.sinks import Sink
+from exit_shim.sinks.apart import Apart
 from exit_shim.sinks.log import LogSink
 from exit_shim.sinks.metrics import ExitOrderMetrics
 from exit_shim.troubles import Troubles
@@ -36,6 +40,11 @@ DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
 SYNC_VARIABLE: Final = "EXIT_SHIM_SYNC"
 SYNCS: Final = get_args(Sync)
 SHIP_VARIABLE: Final = "EXIT_SHIM_SHIP_TO"
+
+WRITE: Final = "write the journal"
+
+FLUSH_S: Final = 1.0
+"""How long `flush` and `close` wait for sinks and log handlers."""
 
 C = TypeVar("C")
 
@@ -55,8 +64,8 @@ class ExitShim:
             journal. A path that cannot be written costs a warning and the record, never an order.
         mode: "LEGACY" or "EXIT_BRAIN_V3". None: the environment's EXIT_MODE, read at each order.
         roles: Who is legacy, executor and owner. None: the defaults of `Roles`.
-        sinks: Where concluded orders go besides journal and metrics. None: one log line each through
-            structlog.
+        sinks: Where concluded orders go besides journal and metrics, soon after, on a thread of the shim's
+            own. None: log lines through structlog.
         account: The label recorded for the account. None: one derived from the client's API key, which
             does not give it away.
         sync: What an order's intent survives before the order leaves: "process", the death of this process at
@@ -85,8 +94,10 @@ class ExitShim:
         self.metrics = ExitOrderMetrics()
         self.roles = roles or Roles()
         self._mode = mode
-        self._modes: dict[str | None, str] = {}
-        self.troubles = Troubles()
+        self._modes: dict[object, str] = {}
+        self.dispatch = Dispatch(warn_of_dropped)
+        weakref.finalize(self, self.dispatch.stop).atexit = False
+        self.troubles = Troubles(self.dispatch, self._keep_trouble)
         self.journal = (
             None
             if journal is False
@@ -102,7 +113,10 @@ class ExitShim:
             roles=self.roles,
             current_mode=self.mode,
             journal=self.journal,
-            sinks=[self.metrics, *([LogSink()] if sinks is None else sinks)],
+            sinks=[
+                self.metrics,
+                Apart([LogSink()] if sinks is None else sinks, self.dispatch, self.troubles),
+            ],
             account=account,
             troubles=self.troubles,
         )
@@ -138,9 +152,9 @@ class ExitShim:
         """The mode in force now; what is wrong with it is logged once."""
         if self._mode is not None:
             return self._mode
-        written = os.environ.get(MODE_VARIABLE)
+        written = raw_mode()
         if (known := self._modes.get(written)) is None:
-            known, problems = resolve_mode(written, os.environ.get(BRAIN_FLAG_VARIABLE))
+            known, problems = resolve_mode(os.environ.get(MODE_VARIABLE), os.environ.get(BRAIN_FLAG_VARIABLE))
             self._modes[written] = known
             for problem in problems:
                 self._warn(f"{MODE} {problem}")
@@ -184,17 +198,28 @@ class ExitShim:
             **self.metrics.get_summary(),
             "entry_orders": self.gateway.entry_orders(),
             "internal_errors": self.troubles.count,
+            "events_dropped": self.dispatch.dropped,
             "journal": None if self.journal is None else self.journal.health()._asdict(),
             "shipping": None if self._shipping is None else self._shipping.health()._asdict(),
         }
 
     def log_summary(self) -> None:
         """One log line with the counts."""
-        with self._unhurt("log the counts"):
-            logger().info(f"{METRICS} exit orders so far", **self.summary())
+        self.dispatch.hand_over(self._log, "info", f"{METRICS} exit orders so far", self.summary())
+
+    def flush(self, timeout_s: float = FLUSH_S) -> bool:
+        """Have all orders concluded so far in the journal's file, in the log and with the sinks.
+
+        Returns:
+            False where the file would not take them, or a sink or log handler did not within `timeout_s`.
+        """
+        is_told = self.dispatch.flush(timeout_s)
+        return (self.journal is None or self.journal.flush()) and is_told
 
     def close(self) -> None:
-        """Flush and let go of the journal; a later order opens it again."""
+        """Flush, within a second or two, and let go of the journal; a later order opens it again."""
+        self.dispatch.flush(FLUSH_S)
+        self.dispatch.stop()
         if self.journal is not None:
             self.journal.close()
         if self._shipping is not None:
@@ -224,8 +249,11 @@ class ExitShim:
                 )
 
     def _warn(self, text: str) -> None:
-        with self._unhurt("log a warning"):
-            logger().warning(text)
+        self.dispatch.hand_over(self._log, "warning", text, {})
+
+    def _log(self, level: str, text: str, fields: dict[str, Any]) -> None:
+        with self._unhurt(f"log at level {level}"):
+            getattr(logger(), level)(text, **fields)
 
     @contextlib.contextmanager
     def _unhurt(self, step: str) -> Iterator[None]:
@@ -235,7 +263,31 @@ class ExitShim:
             self.troubles.note(step, error)
 
     def _journal_trouble(self, error: Exception) -> None:
-        self.troubles.note("write the journal", error)
+        self.troubles.note(WRITE, error)
+
+    def _keep_trouble(self, step: str, said: str) -> None:
+        """In the journal, but for its own, which it would only have more of."""
+        if self.journal is not None and step != WRITE:
+            self.journal.note("error", Failure(step, said))
+
+
+_ENCODED: Final[object] = getattr(os.environ, "encodekey", str)(MODE_VARIABLE)
+
+
+def raw_mode() -> object:
+    """EXIT_MODE as the environment holds it, undecoded: this is asked before each order is sent."""
+    try:
+        return os.environ._data.get(_ENCODED)  # type: ignore[attr-defined]  # noqa: SLF001
+    except AttributeError:  # another Python's, or a stand-in
+        return os.environ.get(MODE_VARIABLE)
+
+
+def warn_of_dropped(count: int) -> None:
+    """Log that sinks and log handlers were too slow for all that there was to tell."""
+    logger().warning(
+        f"{GATEWAY} {count} events were dropped while {MAX_WAITING} others waited for a sink or log handler "
+        "that took its time; the journal has the orders among them"
+    )
 
 
 def journal_path() -> str:

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from exit_shim.dispatch import Dispatch
 from exit_shim.locks import Locked
 from exit_shim.logs import GATEWAY, logger
 from exit_shim.scrubbing import describe
@@ -17,10 +18,17 @@ T = TypeVar("T")
 
 
 class Troubles(Locked):
-    """Counts internal errors and logs the first of each kind."""
+    """Counts internal errors, logs and keeps the first of each kind, by way of `dispatch`.
 
-    def __init__(self) -> None:
+    Args:
+        dispatch: What does so without an order's waiting for it.
+        keep: Takes the step and the text of an error for good.
+    """
+
+    def __init__(self, dispatch: Dispatch, keep: Callable[[str, str], object]) -> None:
         super().__init__()
+        self._dispatch = dispatch
+        self._keep = keep
         self.count = 0
         self._seen: set[tuple[str, str]] = set()
 
@@ -41,20 +49,24 @@ class Troubles(Locked):
             if first:
                 self._seen.add(key)
         if first:
-            self._log(step, error, key[1])
+            self._dispatch.hand_over(self._log, step, key[1], came_through(error))
         if RERAISE:
             raise error
 
-    def _log(self, step: str, error: Exception, said: str) -> None:
+    def _log(self, step: str, said: str, at: str) -> None:
         try:
+            self._keep(step, said)
             logger().error(
                 f"{GATEWAY} internal error of exit_shim; the order itself is not affected",
                 step=step,
                 error=said,
-                at=" < ".join(
-                    f"{frame.f_code.co_name}:{line}"  # no source lines: nothing here reads a file
-                    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))[-FRAMES_KEPT:])
-                ),
+                at=at,
             )
         except Exception:  # noqa: BLE001 - the log is what failed; it is counted, and there is nowhere to say it
             self.count += 1
+
+
+def came_through(error: Exception) -> str:
+    """Where an error came from, innermost first; no source lines, for nothing here reads a file."""
+    steps = list(traceback.walk_tb(error.__traceback__))[-FRAMES_KEPT:]
+    return " < ".join(f"{frame.f_code.co_name}:{line}" for frame, line in reversed(steps))

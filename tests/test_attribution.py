@@ -47,14 +47,14 @@ def frames(*sites):
     for line, (name, filename) in reversed(list(enumerate(sites, 1))):
         code = SimpleNamespace(co_filename=filename, co_name="f", co_qualname="C.f")
         back = SimpleNamespace(
-            f_code=code, f_lineno=line, f_globals={"__name__": name}, f_locals={}, f_back=back
+            f_code=code, f_lineno=line, f_lasti=line, f_globals={"__name__": name}, f_locals={}, f_back=back
         )
     return back
 
 
 def named(*sites, bound=None):
     finder = SiteFinder(EXECUTORS)
-    return attribute(finder, frames(*sites), None if bound is None else finder.find(frames(*bound)))
+    return attribute(finder, frames(*sites), None if bound is None else finder.find(frames(*bound)))[0]
 
 
 FUNCTION = "C.f" if sys.version_info >= (3, 11) else "f"
@@ -156,7 +156,7 @@ def test_odd_module_names_are_survived(name):
     """A frame whose globals hold no sensible __name__ is named by its file, in text that can be written."""
     frame = frames(BOT)
     frame.f_globals = {} if name is None else {"__name__": name}
-    who = attribute(SiteFinder(EXECUTORS), frame, None)
+    who, _ = attribute(SiteFinder(EXECUTORS), frame, None)
     for text in (who.module, who.dotted_module, who.function, who.file):
         assert isinstance(text, str)
         assert text.encode()
@@ -166,7 +166,7 @@ def test_generated_code_without_a_name_is_no_place():
     """A wrapper that a library made with exec, in globals of its own, is passed over."""
     frame = frames(("x", "<decorator-gen-3>"), BOT)
     frame.f_globals = {}
-    assert attribute(SiteFinder(EXECUTORS), frame, None).module == "position_monitor"
+    assert attribute(SiteFinder(EXECUTORS), frame, None)[0].module == "position_monitor"
 
 
 @pytest.fixture

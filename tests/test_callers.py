@@ -2,6 +2,8 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
+import gc
 import json
 import os
 import pickle
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 import zipfile
 
 import pytest
@@ -222,6 +225,77 @@ def test_the_chain_of_a_call(strategy, lines):
         ("tenacity", "skipped"),
         ("bot.strategy", "chosen"),
     ]
+
+
+@pytest.mark.parametrize("error", [None, ValueError("refused")])
+def test_what_led_to_who_asked_follows_with_the_outcome(strategy, recorded, error):
+    """The submission's chain ends at who asked; what lies behind comes with the outcome, whatever that is."""
+
+    class Client:
+        def futures_create_order(self, **params):
+            if error:
+                raise error
+
+    with contextlib.suppress(ValueError):
+        strategy.two_helpers(exit_shim.wrap(Client()), STOP)
+    (record,) = recorded()
+    assert [step.part for step in record.submission.attribution.chain] == ["executor", "executor", "chosen"]
+    assert record.conclusion.chain[0].module == "test_callers"
+    assert {step.part for step in record.conclusion.chain} == {"outer"}
+    assert record.chain == record.submission.attribution.chain + record.conclusion.chain
+
+
+def test_the_frames_of_a_call_are_let_go():
+    """Once a call has returned, raised, or given a future, nothing of ours holds its caller's locals."""
+
+    class Heavy:
+        pass
+
+    class Client:
+        def futures_create_order(self, **params):
+            return params["act"]()
+
+    wrapped, loop = exit_shim.wrap(Client()), asyncio.new_event_loop()
+    pending = loop.create_future()
+
+    def fail():
+        raise ValueError
+
+    def call(act):
+        heavy = Heavy()
+        fates.append(weakref.ref(heavy))
+        with contextlib.suppress(ValueError):
+            wrapped.futures_create_order(act=act, **STOP)
+
+    fates = []
+    gc.collect()
+    gc.disable()
+    try:
+        for act in (dict, fail, lambda: pending):
+            call(act)
+        assert [fate() for fate in fates] == [None, None, None]
+    finally:
+        gc.enable()
+        loop.close()
+
+
+def test_an_edited_function_is_told_by_its_own_lines(tmp_path, lines):
+    """A place is known by its code: a function that replaces another of the same name and file is another."""
+    for blank in (0, 3):
+        text = "\n" * blank + "def place(client, order): client.futures_create_order(**order)\n"
+        names = {"__name__": "bot.edited"}
+        exec(compile(text, str(tmp_path / "edited.py"), "exec"), names)
+        for _ in range(2):
+            names["place"](exit_shim.wrap(FakeClient()), STOP)
+    assert [line["line"] for line in lines()] == [1, 1, 4, 4]
+
+
+def test_one_code_under_two_names(lines):
+    """The same code object run as two modules is told by the name that it ran under."""
+    code = compile("client.futures_create_order(**STOP)", "<string>", "exec")
+    for name in ("bot.one", "bot.two", "bot.one"):
+        exec(code, {"__name__": name, "client": exit_shim.wrap(FakeClient()), "STOP": STOP})
+    assert [line["module"] for line in lines()] == ["one", "two", "one"]
 
 
 def test_a_chain_is_bounded(tmp_path, lines):
@@ -448,7 +522,7 @@ def test_a_bot_among_the_installed_packages(tmp_path):
         "traders": "site-packages",
     }.items():
         names = {"__name__": name, "sys": sys, "finder": finder, "attribute": attribute}
-        text = "who = attribute(finder, sys._getframe(), None)"
+        text = "who, _ = attribute(finder, sys._getframe(), None)"
         exec(compile(text, str(tmp_path / folder / f"{name}.py"), "exec"), names)
         found[name] = names["who"].module
     assert found == {

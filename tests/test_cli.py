@@ -185,6 +185,19 @@ def test_threads_pools_and_atexit_functions_are_part_of_the_run(bot, recorded):
     assert done.stdout.splitlines()[-1].startswith("1 entry orders passed; journal: ")
 
 
+def test_log_lines_come_before_the_report(bot):
+    """What the bot's logging prints of its orders stands before the report, submission first."""
+    path = bot(
+        CLOSING
+        + "\n    import logging, sys\n    logging.basicConfig(stream=sys.stdout, level='INFO')\n    close()"
+    )
+    said = cli("run", "--local", path).stdout
+    places = [
+        said.find(text) for text in ("submitting exit order", "exit order accepted", "1 exit orders by")
+    ]
+    assert -1 < places[0] < places[1] < places[2]
+
+
 def journal_lines():
     return list(exit_shim.journal.read_records(os.environ["EXIT_SHIM_JOURNAL"]))
 

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 import exit_shim
+import exit_shim.dispatch
 from exit_shim import policy
 from exit_shim.attribution import Attribution, Evidence
 from exit_shim.frames import Part
@@ -16,6 +17,12 @@ from exit_shim.records import Outcome, Record, Submission
 
 DOCS = Path(__file__).parent.parent / "docs"
 README = Path(__file__).parent.parent / "README.md"
+
+
+@pytest.fixture(autouse=True)
+def as_without_pytest(monkeypatch):
+    """The examples hold outside of pytest, where sinks are told after the call."""
+    monkeypatch.setattr(exit_shim.dispatch, "INLINE", False)
 
 
 def codes(heading):

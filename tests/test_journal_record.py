@@ -481,6 +481,30 @@ def test_events_besides_orders_are_in_the_record(journal):
     assert flaws(journal.path) == [None]
 
 
+def test_a_failure_of_the_shim_is_in_the_record(tmp_path, monkeypatch):
+    """What fails in the shim itself stands in the journal once, with the step that it failed in."""
+    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+
+    class Client:
+        def futures_create_order(self, **params):
+            return {"orderId": 1}
+
+    def broken(record):
+        raise RuntimeError("no room")
+
+    sink = type("Broken", (), {"emit": staticmethod(broken)})()
+    shim = exit_shim.ExitShim(journal=tmp_path / "journal.db", sinks=[sink])
+    for _ in range(3):
+        shim.wrap(Client()).futures_create_order(
+            symbol="BTCUSDT", side="SELL", type="MARKET", reduceOnly=True
+        )
+    assert shim.flush()
+    (event,) = (event for event in read_events(shim.journal.path) if event.event == "error")
+    assert json.loads(event.body)["error"] == "RuntimeError: no room"
+    assert shim.troubles.count == 3
+    shim.close()
+
+
 def test_a_process_that_ends_says_so(tmp_path):
     """The last event of a run that came to its end in good order is its end; it leaves no spool."""
     path = tmp_path / "journal.db"

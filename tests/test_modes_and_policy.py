@@ -1,5 +1,7 @@
 """EXIT_MODE and the soft ownership guard."""
 
+import os
+
 import pytest
 import structlog
 
@@ -107,3 +109,16 @@ def test_a_conditional_order_that_may_open_is_not_judged():
     """A breakout entry of a legacy module is no exit, so no conflict."""
     order = ExitOrder(kind="conditional", symbol="BTCUSDT")
     assert judge("place", order, by("position_monitor"), "EXIT_BRAIN_V3", Roles()).action == "allow"
+
+
+def test_a_change_of_the_environment_takes_effect_at_the_next_order(monkeypatch):
+    """EXIT_MODE is read at each order, however it was set, and whatever stands for the environment."""
+    shim = exit_shim.ExitShim(journal=False, sinks=[])
+    modes = [shim.mode()]
+    os.environ["EXIT_MODE"] = "EXIT_BRAIN_V3"
+    modes.append(shim.mode())
+    del os.environ["EXIT_MODE"]
+    modes.append(shim.mode())
+    monkeypatch.setattr(os, "environ", {"EXIT_MODE": "EXIT_BRAIN_V3"})
+    modes.append(shim.mode())
+    assert modes == ["LEGACY", "EXIT_BRAIN_V3", "LEGACY", "EXIT_BRAIN_V3"]

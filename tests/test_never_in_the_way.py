@@ -99,7 +99,8 @@ def test_a_step_that_fails(exchange, client, recorded, request, step, failing):
     monkeypatch.setattr(exit_shim.gateway, STEPS[step], failing)
     wrapped = exit_shim.wrap(client)
     for _ in range(2):
-        assert wrapped.futures_create_order(**STOP)["algoId"]
+        with exit_shim.attributed("m", kind="sl"):
+            assert wrapped.futures_create_order(**STOP)["algoId"]
     assert [request.params["triggerPrice"] for request in exchange.order_requests] == ["50000", "50000"]
     assert len(recorded()) == 2
     assert exit_shim.shim.default_shim().troubles.count == 2

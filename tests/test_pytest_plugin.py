@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import exit_shim.dispatch
+
 INI = """
 [pytest]
 asyncio_mode = auto
@@ -58,6 +60,35 @@ def passed(result, count):
 # Being there and not being there
 
 
+@pytest.mark.parametrize(("ini", "inline"), [("", True), ("exit_shim_plugin = off\n", False)])
+def test_log_lines_come_within_the_call(run, monkeypatch, ini, inline):
+    """A test finds an order's log lines in caplog right after the call; not so where the plugin is off."""
+    monkeypatch.setattr(exit_shim.dispatch, "INLINE", False)
+    passed(
+        run(
+            f"""
+import exit_shim, logging
+
+class Client:
+    def futures_create_order(self, **params):
+        return {{}}
+
+def test_it(caplog):
+    caplog.set_level(logging.INFO, "exit_shim")
+    shim = exit_shim.ExitShim(journal=False)
+    shim.wrap(Client()).futures_create_order(**STOP)
+    assert bool(caplog.records) is {inline}
+    assert shim.flush(timeout_s=60)
+    assert len(caplog.records) == 2
+    shim.close()
+""",
+            ini=ini,
+        ),
+        1,
+    )
+    assert not exit_shim.dispatch.INLINE
+
+
 def test_a_run_that_uses_no_fixture_imports_next_to_nothing(pytester):
     """The plugin is loaded at every start of pytest; until a fixture is asked for, it costs no library."""
     pytester.makepyfile(
@@ -72,7 +103,8 @@ def test_a_run_that_uses_no_fixture_imports_next_to_nothing(pytester):
             own = {name for name in sys.modules if name.startswith("exit_shim")}
             assert own <= {
                 "exit_shim", "exit_shim._lazy", "exit_shim.testing", "exit_shim.testing.plugin",
-                "exit_shim.testing.kit", "exit_shim.testing.kit.fixtures",
+                "exit_shim.testing.kit", "exit_shim.testing.kit.fixtures", "exit_shim.dispatch",
+                "exit_shim.locks",
             }
         """
     )

@@ -113,7 +113,7 @@ def place(record: Record) -> str:
 
 def frames(record: Record) -> Iterator[str]:
     """The chain, from the client outwards, each with what it was taken for."""
-    chain = record.submission.attribution.chain
+    chain = record.chain
     if not chain:
         yield "  frames    none recorded"
         return

@@ -189,7 +189,7 @@ def report(shim: ExitShim, printed_to: TextIO | None) -> None:
     if is_disabled() or shim.journal is None:
         click.echo("EXIT_SHIM_DISABLED is set: nothing was recorded", err=True)
         return
-    shim.journal.flush()
+    shim.flush()
     try:
         records = list(read_records(shim.journal.path, run_id=shim.journal.run_id))
     except JournalError as error:

@@ -227,7 +227,7 @@ def counted(records: Iterable[Record]) -> tuple[list[Count], list[Stack]]:
         orders[key] += 1
         conflicts[key] += bool(submission.verdict.reasons)
         if record.conclusion is not None:
-            stacks[Stack(who.module, who.evidence, (*who.chain, *record.conclusion.chain))] = None
+            stacks[Stack(who.module, who.evidence, record.chain)] = None
     return [Count(*key, number, conflicts[key]) for key, number in sorted(orders.items())], list(stacks)
 
 

@@ -3,12 +3,12 @@
 from collections import Counter
 from typing import Any
 
-from exit_shim.locks import Locked
+from exit_shim.locks import Folding
 from exit_shim.policy import OWNERSHIP_CONFLICT
 from exit_shim.records import Record
 
 
-class ExitOrderMetrics(Locked):
+class ExitOrderMetrics(Folding[Record]):
     """Thread-safe counts since the start of the process or the last `reset`."""
 
     def __init__(self) -> None:
@@ -18,6 +18,7 @@ class ExitOrderMetrics(Locked):
     def reset(self) -> None:
         """Start from nothing."""
         with self._lock:
+            self._taken.clear()
             self._by_module: Counter[str] = Counter()
             self._by_kind: Counter[str] = Counter()
             self._by_outcome: Counter[str] = Counter()
@@ -26,17 +27,17 @@ class ExitOrderMetrics(Locked):
 
     def emit(self, record: Record) -> None:
         """Count one order. What places no exit counts apart: cancels, changes, tests, conditional entries."""
+        self.take(record)
+
+    def _fold(self, record: Record) -> None:
         submission = record.submission
-        with self._lock:
-            if submission.intent != "place" or submission.order.kind == "conditional":
-                self._other["conditional" if submission.intent == "place" else submission.intent] += 1
-                return
-            self._by_module[submission.attribution.module] += 1
-            self._by_kind[submission.order.kind] += 1
-            self._by_outcome[record.conclusion.outcome if record.conclusion else "unknown"] += 1
-            self._conflicts += any(
-                reason.startswith(OWNERSHIP_CONFLICT) for reason in submission.verdict.reasons
-            )
+        if submission.intent != "place" or submission.order.kind == "conditional":
+            self._other["conditional" if submission.intent == "place" else submission.intent] += 1
+            return
+        self._by_module[submission.attribution.module] += 1
+        self._by_kind[submission.order.kind] += 1
+        self._by_outcome[record.conclusion.outcome if record.conclusion else "unknown"] += 1
+        self._conflicts += any(reason.startswith(OWNERSHIP_CONFLICT) for reason in submission.verdict.reasons)
 
     def get_summary(self) -> dict[str, Any]:
         """The counts; JSON-ready.
@@ -45,6 +46,7 @@ class ExitOrderMetrics(Locked):
         order submitted, whatever became of it; `orders_by_outcome` tells that.
         """
         with self._lock:
+            self._fold_all()
             return {
                 "total_orders": sum(self._by_module.values()),
                 "orders_by_module": dict(self._by_module),

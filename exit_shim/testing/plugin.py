@@ -1,4 +1,6 @@
-"""The pytest plugin: loaded at every start of pytest, so it imports nothing until a test asks for a fixture.
+"""The pytest plugin: loaded at every start of pytest, so it imports no library until a fixture is asked for.
+
+Sinks and log lines are carried out within the call meanwhile: a test looks for them right after it.
 
 Switched off by `exit_shim_plugin = off` in the ini file, or by `-p no:exit_shim`.
 """
@@ -6,6 +8,8 @@ Switched off by `exit_shim_plugin = off` in the ini file, or by `-p no:exit_shim
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from exit_shim.dispatch import be_inline
 
 if TYPE_CHECKING:
     import pytest
@@ -33,9 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker, and bring in the fixtures unless they are switched off."""
+    """Declare the marker, and unless they are switched off bring in the fixtures and the log lines' haste."""
     config.addinivalue_line("markers", MARKER)
     if config.getini("exit_shim_plugin"):
         from exit_shim.testing.kit import fixtures  # noqa: PLC0415 - nothing of it where it is switched off
 
         config.pluginmanager.register(fixtures, "exit_shim_fixtures")
+        config.add_cleanup(be_inline())

@@ -28,7 +28,7 @@ from exit_shim.postgres import Address, migrate
 PROCESSES = 8
 PACE_S = 0.01
 LIVE_S = 20
-ROUNDS = 6
+ROUNDS = 15
 ORDERS_A_ROUND = 300
 
 FILL = """

@@ -234,7 +234,9 @@ class ExitShim:
             from exit_shim.postgres import Background  # noqa: PLC0415 - an extra, for those who use it
 
             told = functools.partial(self.troubles.note, "ship the journal")
-            return Background(self.journal.path, dsn, told)
+            shipping = Background(self.journal.path, dsn, told)
+            weakref.finalize(self, shipping.let_go).atexit = False
+            return shipping  # noqa: TRY300 - what is in here may fail, all of it
         except Exception as error:  # noqa: BLE001
             self.troubles.note("ship the journal", error)
             return None

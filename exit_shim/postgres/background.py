@@ -14,6 +14,8 @@ from exit_shim.postgres.following import follow
 from exit_shim.postgres.outbox import Outbox
 from exit_shim.postgres.shipping import Shipper
 
+THREAD: Final = "exit-shim-shipping"
+
 BATCH: Final = 200
 BREATHE_S: Final = 0.0005
 """While a thread works those that place orders wait, for the interpreter is one; so it works in bits."""
@@ -53,10 +55,13 @@ class Background:
         self._address = Address(dsn)
         self._journal = journal
         self._on_trouble = on_trouble
+        self._shipped = 0
+        self._last_error: str | None = None
         self._begin()
         _all.add(self)
 
     def _begin(self) -> None:
+        """All that a thread works with: one that is slow to end must not share it with the next."""
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -64,8 +69,6 @@ class Background:
         self._shipper = Shipper(
             self.outbox, self._address, batch=BATCH, breathe=lambda: time.sleep(BREATHE_S)
         )
-        self._shipped = 0
-        self._last_error: str | None = None
 
     def start(self) -> None:
         """Start the thread where it is not running in this process; nothing is raised."""
@@ -73,8 +76,9 @@ class Background:
             return
         with self._lock:
             if self._thread is None:
-                self._stopped.clear()
-                thread = threading.Thread(target=self._run, name="exit-shim-shipping", daemon=True)
+                thread = threading.Thread(
+                    target=self._run, args=(self._shipper, self._stopped), name=THREAD, daemon=True
+                )
                 try:
                     thread.start()
                 except RuntimeError as error:  # no more threads, or the interpreter is on its way out
@@ -84,10 +88,15 @@ class Background:
 
     def stop(self) -> None:
         """End the thread, once it is through with what it is doing; `start` starts another."""
-        thread, self._thread = self._thread, None
-        self._stopped.set()
+        thread = self._thread
+        self.let_go()
+        self._begin()
         if thread is not None and thread is not threading.current_thread():
             thread.join(STOP_S)
+
+    def let_go(self) -> None:
+        """Have the thread end by itself."""
+        self._stopped.set()
 
     def health(self) -> Shipping:
         """How it fares, for summaries."""
@@ -106,9 +115,9 @@ class Background:
     def waiting(self) -> None:
         """Another process ships."""
 
-    def _run(self) -> None:
+    def _run(self, shipper: Shipper, stopped: threading.Event) -> None:
         try:
-            follow(self._shipper, self._stopped, self)
+            follow(shipper, stopped, self)
         except Exception as error:  # noqa: BLE001 - a thread's last word must not be a traceback on stderr
             self._on_trouble(error)
 

@@ -101,21 +101,20 @@ class Dispatch(Locked):
         if _exiting:  # nobody else waits for it any more
             self.flush(EXIT_S)
 
-    def waiting(self) -> int:
-        """How much is still to be done."""
-        return self._waiting.qsize()
-
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was handed over before is done; False where that takes longer."""
         if self._thread is None or self._thread is threading.current_thread():
             return self._waiting.empty()
         done = threading.Event()
-        self._awaiting += 1
+        with self._lock:
+            self._awaiting += 1
         self._bells.put(None)
         self._waiting.put(_Work(Context(), Moment(time.time(), self._thread), done.set, ()))
-        is_done = done.wait(timeout_s)
-        self._awaiting -= 1
-        return is_done
+        try:
+            return done.wait(timeout_s)
+        finally:
+            with self._lock:
+                self._awaiting -= 1
 
     def stop(self) -> None:
         """Let the thread end once it is through with what waits; later work begins another."""

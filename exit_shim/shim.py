@@ -97,7 +97,7 @@ class ExitShim:
         self._modes: dict[object, str] = {}
         self.dispatch = Dispatch(warn_of_dropped)
         weakref.finalize(self, self.dispatch.stop).atexit = False
-        self.troubles = Troubles(self.dispatch, self._keep_trouble)
+        self.troubles = Troubles(self.dispatch)
         self.journal = (
             None
             if journal is False
@@ -108,6 +108,8 @@ class ExitShim:
                 about_run={"account": account, "configuration": digest(self.roles, mode)},
             )
         )
+        if self.journal is not None:
+            self.troubles.keep = functools.partial(keep_failure, self.journal)
         self._shipping = self._ship(ship_to)
         self.gateway = Gateway(
             roles=self.roles,
@@ -267,11 +269,6 @@ class ExitShim:
     def _journal_trouble(self, error: Exception) -> None:
         self.troubles.note(WRITE, error)
 
-    def _keep_trouble(self, step: str, said: str) -> None:
-        """In the journal, but for its own, which it would only have more of."""
-        if self.journal is not None and step != WRITE:
-            self.journal.note("error", Failure(step, said))
-
 
 _ENCODED: Final[object] = getattr(os.environ, "encodekey", str)(MODE_VARIABLE)
 
@@ -282,6 +279,12 @@ def raw_mode() -> object:
         return os.environ._data.get(_ENCODED)  # type: ignore[attr-defined]  # noqa: SLF001
     except AttributeError:  # another Python's, or a stand-in
         return os.environ.get(MODE_VARIABLE)
+
+
+def keep_failure(journal: Journal, step: str, said: str) -> None:
+    """In the journal, but for its own failures, of which that would only make more."""
+    if step != WRITE:
+        journal.note("error", Failure(step, said))
 
 
 def warn_of_dropped(count: int) -> None:

@@ -22,13 +22,13 @@ class Troubles(Locked):
 
     Args:
         dispatch: What does so without an order's waiting for it.
-        keep: Takes the step and the text of an error for good.
     """
 
-    def __init__(self, dispatch: Dispatch, keep: Callable[[str, str], object]) -> None:
+    def __init__(self, dispatch: Dispatch) -> None:
         super().__init__()
         self._dispatch = dispatch
-        self._keep = keep
+        self.keep: Callable[[str, str], object] = lambda _step, _said: None
+        """Takes the step and the text of an error for good."""
         self.count = 0
         self._seen: set[tuple[str, str]] = set()
 
@@ -55,7 +55,7 @@ class Troubles(Locked):
 
     def _log(self, step: str, said: str, at: str) -> None:
         try:
-            self._keep(step, said)
+            self.keep(step, said)
             logger().error(
                 f"{GATEWAY} internal error of exit_shim; the order itself is not affected",
                 step=step,

@@ -1,6 +1,7 @@
 """Shipping from inside the bot's process: never in an order's way, one thread a process, through forks."""
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -66,6 +67,20 @@ def test_a_bots_orders_are_shipped_as_they_come(central, path):
             "last_error": None,
         }
     assert threads() == []
+
+
+def test_a_shim_that_is_dropped_ends_its_thread(central, path):
+    """Without a close the thread ends too, once nobody has the shim any more; a closed one may begin again."""
+    shim = exit_shim.ExitShim(journal=path, ship_to=central.writer, sinks=[])
+    exit_shim.wrap(FakeClient(), shim=shim)
+    shim.close()
+    assert threads() == []
+    exit_shim.wrap(FakeClient(), shim=shim).futures_create_order(**STOP)
+    until(lambda: central.count() > 2)
+    assert len(threads()) == 1
+    del shim
+    gc.collect()
+    until(lambda: threads() == [])
 
 
 def test_the_environment_says_where_to(central, path, monkeypatch):

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args
 
 import msgspec
@@ -235,12 +235,11 @@ class ExitShim:
         try:
             from exit_shim.postgres import Background  # noqa: PLC0415 - an extra, for those who use it
 
-            told = functools.partial(self.troubles.note, "ship the journal")
-            shipping = Background(self.journal.path, dsn, told)
+            shipping = Background(self.journal.path, dsn, weakly(self._shipping_trouble))
             weakref.finalize(self, shipping.let_go).atexit = False
             return shipping  # noqa: TRY300 - what is in here may fail, all of it
         except Exception as error:  # noqa: BLE001
-            self.troubles.note("ship the journal", error)
+            self._shipping_trouble(error)
             return None
 
     def _hold_against(self, symbol: str, order_params: Mapping[str, Any]) -> None:
@@ -266,6 +265,9 @@ class ExitShim:
         except Exception as error:  # noqa: BLE001 - a log that fails must not keep an order from going out
             self.troubles.note(step, error)
 
+    def _shipping_trouble(self, error: Exception) -> None:
+        self.troubles.note("ship the journal", error)
+
     def _journal_trouble(self, error: Exception) -> None:
         self.troubles.note(WRITE, error)
 
@@ -279,6 +281,17 @@ def raw_mode() -> object:
         return os.environ._data.get(_ENCODED)  # type: ignore[attr-defined]  # noqa: SLF001
     except AttributeError:  # another Python's, or a stand-in
         return os.environ.get(MODE_VARIABLE)
+
+
+def weakly(method: Callable[[Exception], None]) -> Callable[[Exception], None]:
+    """A method for a thread that must not be what keeps its object alive."""
+    found = weakref.WeakMethod(method)
+
+    def call(error: Exception) -> None:
+        if (method := found()) is not None:
+            method(error)
+
+    return call
 
 
 def keep_failure(journal: Journal, step: str, said: str) -> None:

@@ -70,7 +70,7 @@ def test_a_bots_orders_are_shipped_as_they_come(central, path):
 
 
 def test_a_shim_that_is_dropped_ends_its_thread(central, path):
-    """Without a close the thread ends too, once nobody has the shim any more; a closed one may begin again."""
+    """Without a close the thread ends too, once nobody has the shim any more; a closed one begins again."""
     shim = exit_shim.ExitShim(journal=path, ship_to=central.writer, sinks=[])
     exit_shim.wrap(FakeClient(), shim=shim)
     shim.close()

@@ -30,6 +30,7 @@ def clean_globals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     """No test sees another's shim, journal, mode or logging; an internal error of the shim fails the test."""
     for name in ("EXIT_MODE", "EXIT_BRAIN_V3_ENABLED", "EXIT_SHIM_DISABLED"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("EXIT_SHIM_RESOLVE", "0")  # a test counts the requests that arrive
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(tmp_path / "journal.db"))
     monkeypatch.setattr(exit_shim.troubles, "RERAISE", True)
     yield

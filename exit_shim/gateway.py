@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final, cast
 
-from exit_shim.accounts import account_label
+from exit_shim.accounts import account_label, is_genuine
 from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribute, declared
 from exit_shim.book import Book
 from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
@@ -21,7 +21,7 @@ from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
 from exit_shim.journal import Journal
 from exit_shim.layers import Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind, may_be_exit
-from exit_shim.outcomes import Answer, read_answer, read_failure
+from exit_shim.outcomes import Answer, read_answers, read_failure
 from exit_shim.policy import ALLOWED, Roles, judge
 from exit_shim.reading import Item, read_call
 from exit_shim.records import Conclusion, Record, Submission
@@ -39,7 +39,6 @@ NOBODY: Final[tuple[Attribution, Frame | None]] = (
 )
 ACCEPTED: Final = Answer("accepted")
 UNNUMBERED: Final = itertools.repeat(0)
-UNANSWERED: Final = Answer("unknown", error_message="the answer is shorter than the batch")
 
 
 class Passage:
@@ -68,6 +67,10 @@ class Passage:
         self.asking: Frame | None = None
         self.chain: tuple[Step, ...] = ()
 
+    def client(self) -> Any:
+        """Whose method it is; None where that does not show."""
+        return getattr(self.method, "__self__", None)
+
     def pause(self) -> None:
         """Take the time that the shim has spent so far."""
         self.presend = time.perf_counter_ns() - self.started
@@ -91,9 +94,10 @@ class Gateway:
         sinks: Where concluded orders go besides.
         account: The label to record instead of one derived from the client's API key.
         troubles: Takes note of what fails in the shim itself.
+        in_doubt: Told, with the client, of each order that ended in doubt; None for nobody.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name: how each step is done is given
         self,
         *,
         roles: Roles,
@@ -102,6 +106,7 @@ class Gateway:
         sinks: Sequence[Sink],
         account: str | None,
         troubles: Troubles,
+        in_doubt: Callable[[Any, Record], None] | None = None,
     ) -> None:
         self.finder = SiteFinder(
             roles.executors,
@@ -116,6 +121,7 @@ class Gateway:
         self._sinks = tuple(sinks)
         self._account = account
         self.troubles = troubles
+        self._in_doubt = in_doubt
         self._or = troubles.otherwise
         self._book = Book()
         # next() is atomic; a lock here would be the dearest part of an entry.
@@ -296,7 +302,7 @@ class Gateway:
             self._conclude_result(passage, future.result())
 
     def _conclude_failure(self, passage: Passage, error: BaseException) -> None:
-        client = self._or(None, "find the client", getattr, passage.method, "__self__", None)
+        client = self._or(None, "find the client", passage.client)
         secrets = self._or(NO_SECRETS, "find the secrets of a call", secrets_of, client, passage.params)
         unreadable = Answer("unknown", error_message=type(error).__name__)
         answer = self._or(unreadable, "read an error", read_failure, error, secrets)
@@ -304,7 +310,7 @@ class Gateway:
 
     def _conclude_result(self, passage: Passage, result: Any) -> None:
         submissions = passage.submissions
-        found = self._or(None, "read an answer", answers, submissions, result)
+        found = self._or(None, "read an answer", answers, passage, result)
         self._conclude(passage, [ACCEPTED] * len(submissions) if found is None else found)
 
     def _conclude(self, passage: Passage, found: Sequence[Answer]) -> None:
@@ -319,7 +325,10 @@ class Gateway:
                 if seq and journal:
                     self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
                 self._or(None, "keep the book", self._book.note, submission, conclusion)
-                self._emit(Record(run_id, seq, submission, conclusion))
+                record = Record(run_id, seq, submission, conclusion)
+                self._emit(record)
+                if conclusion.outcome == "unknown" and self._in_doubt is not None:
+                    self._or(None, "look up an order in doubt", self._in_doubt, passage.client(), record)
         except Exception as error:  # noqa: BLE001
             self.troubles.note("conclude an order", error)
 
@@ -342,14 +351,11 @@ class Gateway:
         return coroutine
 
 
-def answers(submissions: Sequence[Submission], result: Any) -> list[Answer]:
-    """What a returned value says of each submission: a batch answers with a list, in the batch's order."""
-    if isinstance(result, list):
-        return [
-            read_answer(result[place]) if (place := submission.batch_index or 0) < len(result) else UNANSWERED
-            for submission in submissions
-        ]
-    return [read_answer(result)] * len(submissions)
+def answers(passage: Passage, result: Any) -> list[Answer]:
+    """What a returned value says of each submission."""
+    places = [submission.batch_index for submission in passage.submissions]
+    asked = passage.submissions[0].intent if places and is_genuine(passage.client()) else None
+    return read_answers(places, result, asked)
 
 
 def declared_kind(said: Declared | None) -> Kind | None:

@@ -159,5 +159,7 @@ def read_order(params: Mapping[str, Any], kind: Kind | None = None) -> ExitOrder
         if name in rules and value is not None:  # python-binance drops None before it sends
             field, read = rules[name]
             fields[field] = read(value)
+    if fields.get("type") in CONDITIONAL_KINDS and params.get("clientAlgoId") is not None:
+        fields["client_order_id"] = text(params["clientAlgoId"])  # its newClientOrderId never leaves
     known = kind or kind_of(fields)
     return None if known is None else ExitOrder(kind=known, **fields)

@@ -5,10 +5,11 @@ Facts: Binance's general info and error pages for USDⓈ-M futures (HTTP 503 and
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
+from exit_shim.doors import Intent
 from exit_shim.records import Outcome
 from exit_shim.scrubbing import describe, scrub
 
@@ -56,10 +57,48 @@ REQUEST, BEFORE_REQUEST = "_request", "_get_request_kwargs"
 """python-binance's method that sends and reads the answer, and the one that it calls before it sends."""
 
 
-def read_answer(result: Any) -> Answer:
-    """Read what a placing call returned. A shape we do not know is accepted: nothing was raised."""
+NUMBERS: Final = ("orderId", "algoId", "strategyId")
+"""What an accepted order's answer has one of."""
+
+NO_ORDER: Final = Answer(
+    "unknown", error_message="the answer is none that the exchange gives: no order is in it"
+)
+NO_LIST: Final = Answer("unknown", error_message="the answer to the batch is no list")
+TOO_SHORT: Final = Answer("unknown", error_message="the answer is shorter than the batch")
+
+
+def read_answers(places: Sequence[int | None], result: Any, asked: Intent | None = None) -> list[Answer]:
+    """Read what a call returned for each of its orders: a batch answers with a list, in the batch's order.
+
+    Args:
+        places: Each order's place in the batch; None for one that went alone.
+        result: What the call returned.
+        asked: See `read_answer`.
+    """
+    if isinstance(result, list):
+        return [
+            read_answer(result[place or 0], asked) if (place or 0) < len(result) else TOO_SHORT
+            for place in places
+        ]
+    answer = read_answer(result, asked)
+    if answer.outcome != "accepted" or all(place is None for place in places):
+        return [answer] * len(places)
+    return [NO_LIST if asked else Answer("accepted")] * len(places)  # whichever of them its ids may be of
+
+
+def read_answer(result: Any, asked: Intent | None = None) -> Answer:
+    """Read what a call returned for one order.
+
+    Args:
+        result: What the call returned, or one element of it.
+        asked: What a genuine client was asked to do: HTTP 2xx with something else than the exchange's answer
+            to that (an empty body reads as `{}`) proves nothing. None for an adapter or a stand-in, which
+            may return anything: accepted, since nothing was raised.
+    """
+    if asked == "test":
+        asked = None  # answered {}, or like an order
     if not isinstance(result, dict):
-        return Answer("accepted")
+        return NO_ORDER if asked else Answer("accepted")
     code = result.get("code")
     if isinstance(code, int) and code < 0:  # an element of a batch's answer
         said = result.get("msg")
@@ -69,9 +108,11 @@ def read_answer(result: Any) -> Answer:
             error_message=None if said is None else scrub(said),
         )
     get = result.get
-    order_id, algo_id = _integer(get("orderId")), _integer(get("algoId"))
-    client_order_id = _string(get("clientOrderId")) or _string(get("clientAlgoId"))
-    return Answer("accepted", order_id, algo_id, client_order_id)
+    if asked and not (result if asked != "place" else any(get(name) is not None for name in NUMBERS)):
+        return NO_ORDER
+    order_id, algo_id = _integer(get("orderId")), _integer(get("algoId") or get("strategyId"))
+    name = get("clientOrderId") or get("clientAlgoId") or get("newClientStrategyId")
+    return Answer("accepted", order_id, algo_id, _string(name))
 
 
 def read_failure(error: BaseException, secrets: Iterable[str] = ()) -> Answer:

@@ -68,8 +68,9 @@ class Resolution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a later look at the exchange proved of an order that was in doubt.
 
     `outcome`: "accepted", it was there; "rejected", it was refused; "not_there", it never was, as far as
-    `evidence` shows: each question with its answer. `status` is the exchange's own word. `asked` counts the
-    requests spent, `after_s` is seconds since the intent.
+    `evidence` shows: each question with its answer. Of a cancel or change: "accepted", it took effect;
+    "not_there", the orders that it is about are as they were, or ended in another way. `status` is the
+    exchange's own word. `asked` counts the requests spent, `after_s` is seconds since the intent.
     """
 
     outcome: Literal["accepted", "rejected", "not_there"]

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args
 
 import msgspec
 
+from exit_shim.accounts import label_of
 from exit_shim.attribution import attributed
 from exit_shim.dispatch import MAX_WAITING, Dispatch
 from exit_shim.doors import DOOR_NAMES, Asked, Door, is_coroutine_method
+from exit_shim.doubts import resolver_of
 from exit_shim.frames import Site
 from exit_shim.gateway import Gateway
 from exit_shim.journal import Journal, Sync, default_path
@@ -25,6 +27,7 @@ from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, MODES, resolve_m
 from exit_shim.policy import Roles
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
 from exit_shim.records import Failure
+from exit_shim.resolving import PACE, TAKE_UP, Pace
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
 from exit_shim.sinks.log import LogSink
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
 DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
+RESOLVE_VARIABLE: Final = "EXIT_SHIM_RESOLVE"
 SYNC_VARIABLE: Final = "EXIT_SHIM_SYNC"
 SYNCS: Final = get_args(Sync)
 SHIP_VARIABLE: Final = "EXIT_SHIM_SHIP_TO"
@@ -71,6 +75,9 @@ class ExitShim:
         sync: What an order's intent survives before the order leaves: "process", the death of this process at
             any instant; "power", the loss of power too, for the price of an `fdatasync`. None:
             EXIT_SHIM_SYNC, else "process".
+        resolve: Whether a thread asks the exchange what became of orders in doubt, those of earlier runs too;
+            it only reads. A `Pace` says how patiently. None: yes, unless EXIT_SHIM_RESOLVE is 0. Never for
+            mocks, fakes and adapters, nor without a journal.
         ship_to: A PostgreSQL to ship the journal to, from a thread of this process: postgresql://… None:
             EXIT_SHIM_SHIP_TO, else nowhere. False: nowhere. Without it, `exit-shim ship` does the same.
 
@@ -78,7 +85,7 @@ class ExitShim:
         ValueError: `mode` is not one of the modes, or `sync` neither of the two.
     """
 
-    def __init__(  # noqa: PLR0913 - all of it is optional, and by name
+    def __init__(  # noqa: PLR0913 - all by name, each with a default
         self,
         *,
         journal: str | os.PathLike[str] | Literal[False] | None = None,
@@ -87,6 +94,7 @@ class ExitShim:
         sinks: Sequence[Sink] | None = None,
         account: str | None = None,
         sync: Sync | None = None,
+        resolve: bool | Pace | None = None,
         ship_to: str | Literal[False] | None = None,
     ) -> None:
         if mode is not None and mode not in MODES:
@@ -110,6 +118,11 @@ class ExitShim:
         )
         if self.journal is not None:
             self.troubles.keep = functools.partial(keep_failure, self.journal)
+        pace = pace_in_force(resolve)
+        self.resolver = (
+            None if self.journal is None or pace is None else resolver_of(self.journal, self.troubles, pace)
+        )
+        self._account = account
         self._shipping = self._ship(ship_to)
         self.gateway = Gateway(
             roles=self.roles,
@@ -121,6 +134,7 @@ class ExitShim:
             ],
             account=account,
             troubles=self.troubles,
+            in_doubt=None if self.resolver is None else self.resolver.heard,
         )
 
     def wrap(self, client: C, *, doors: Sequence[Door] = ()) -> C:
@@ -132,6 +146,7 @@ class ExitShim:
             if own._self_gateway is self.gateway:  # noqa: SLF001
                 return client
         self.begin()
+        self._meet(unwrap(client))
         proxy: Any = proxy_class((*own_doors(client), *doors))(unwrap(client), self.gateway)
         return proxy  # type: ignore[no-any-return]
 
@@ -219,7 +234,12 @@ class ExitShim:
         return (self.journal is None or self.journal.flush()) and is_told
 
     def close(self) -> None:
-        """Flush, within a second or two, and let go of the journal; a later order opens it again."""
+        """Flush, within a second or two, let go of the journal, and ask about no order in doubt any more.
+
+        A later order begins all of it again.
+        """
+        if self.resolver is not None:
+            self.resolver.stop()
         self.dispatch.flush(FLUSH_S)
         self.dispatch.stop()
         if self.journal is not None:
@@ -241,6 +261,12 @@ class ExitShim:
         except Exception as error:  # noqa: BLE001
             self._shipping_trouble(error)
             return None
+
+    def _meet(self, client: Any) -> None:
+        """Take up what earlier runs left in doubt of the client's account."""
+        if self.resolver is not None:
+            with self._unhurt(TAKE_UP):
+                self.resolver.meet(client, self._account or label_of(client))
 
     def _hold_against(self, symbol: str, order_params: Mapping[str, Any]) -> None:
         with self._unhurt("compare the symbols of a submission"):
@@ -311,6 +337,15 @@ def warn_of_dropped(count: int) -> None:
 def journal_path() -> str:
     """Where the journal is, by the environment or the platform."""
     return os.environ.get(JOURNAL_VARIABLE) or str(default_path())
+
+
+def pace_in_force(said: bool | Pace | None) -> Pace | None:
+    """How patiently orders in doubt are asked about, by the code or the environment; None: not at all."""
+    if isinstance(said, Pace):
+        return said
+    written = os.environ.get(RESOLVE_VARIABLE, "").strip().lower()
+    wanted = written not in {"0", "false", "no", "off"} if said is None else said
+    return PACE if wanted else None
 
 
 def sync_in_force(said: str | None) -> Sync:

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "doors": {"orders"},
     "policy": {"attribution", "doors", "modes", "orders"},
     "records": {"attribution", "doors", "frames", "orders", "policy"},
-    "outcomes": {"records", "scrubbing"},
+    "outcomes": {"doors", "records", "scrubbing"},
     "journal": {"frames", "records", "scrubbing"},
     "postgres": {"frames", "journal", "records", "scrubbing"},
     "troubles": {"dispatch", "locks", "logs", "scrubbing"},
@@ -51,6 +51,7 @@ MAY_IMPORT = {
         "sinks",
         "troubles",
     },
+    "resolving": {"accounts", "doors", "locks", "orders", "records", "scrubbing", "troubles"},
     "testing": {"_lazy", "dispatch"},
     # The pytest kit sets up a shim and reads its records, as a user would.
     "testing/kit": {"files", "journal", "modes", "records", "shim", "testing"},

@@ -7,6 +7,7 @@ from exit_shim.cli.exchange import exchange
 from exit_shim.cli.explain import explain
 from exit_shim.cli.keeping import prune_, verify
 from exit_shim.cli.reading import records, summary, tail
+from exit_shim.cli.reconcile import reconcile
 from exit_shim.cli.run import run
 from exit_shim.cli.ship import ship
 
@@ -19,5 +20,5 @@ def app() -> None:
     """Say which module of a Binance futures bot placed which exit order."""
 
 
-for command in (run, summary, records, explain, tail, verify, prune_, ship, exchange, doctor):
+for command in (run, summary, records, explain, tail, reconcile, verify, prune_, ship, exchange, doctor):
     app.add_command(command)

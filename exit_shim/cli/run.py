@@ -19,7 +19,7 @@ from exit_shim.cli.reading import json_line
 from exit_shim.cli.tables import Report
 from exit_shim.journal import JournalError, counted, read_records, state_folder
 from exit_shim.modes import MODE_VARIABLE, MODES
-from exit_shim.shim import JOURNAL_VARIABLE, ExitShim, default_shim, is_disabled
+from exit_shim.shim import JOURNAL_VARIABLE, RESOLVE_VARIABLE, ExitShim, default_shim, is_disabled
 from exit_shim.testing import LocalExchange, WalkingMarket
 from exit_shim.testing.confine import confine
 from exit_shim.testing.pointing import pointed_at
@@ -72,6 +72,7 @@ def run(
         os.environ[MODE_VARIABLE] = mode
     if local:
         os.environ.setdefault(JOURNAL_VARIABLE, str(state_folder() / "local.db"))
+        os.environ[RESOLVE_VARIABLE] = "0"  # this exchange knows nothing of what earlier runs left in doubt
     printed_to = aside_stdout() if as_json else None
     shim, around = default_shim(), contextlib.ExitStack()
     if local:

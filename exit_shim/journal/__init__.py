@@ -25,7 +25,7 @@ from exit_shim.journal.reading import (
     read_stacks,
 )
 from exit_shim.journal.schema import SCHEMA_VERSION, JournalError
-from exit_shim.journal.spool import Sync
+from exit_shim.journal.spool import Sync, living_runs
 from exit_shim.journal.verifying import Flaw, verify_run
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "counted",
     "default_path",
     "examine",
+    "living_runs",
     "prune",
     "read_counts",
     "read_events",

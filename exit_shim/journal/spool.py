@@ -207,6 +207,11 @@ def spools(journal: Path) -> list[Path]:
     return list(folder_of(journal).glob(f"*{SUFFIX}"))
 
 
+def living_runs(journal: Path) -> frozenset[str]:
+    """The runs whose processes live, where what dead ones left has just been taken up."""
+    return frozenset(named(path)[0] for path in spools(journal))
+
+
 def named(path: Path) -> tuple[str, int]:
     """The run and the number of a file."""
     run_id, _, number = path.stem.rpartition(".")

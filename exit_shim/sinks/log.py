@@ -37,6 +37,46 @@ class LogSink:
             conclude(log, what, record.conclusion, names, submission.order.client_order_id)
 
 
+def tell_resolution(record: Record) -> None:
+    """Log what became of an order in doubt: loudest where it is there and the bot was told that it failed."""
+    found, submission = record.resolution, record.submission
+    if found is None:
+        return
+    _, what = WORDS[submission.intent]
+    fields = {
+        "kind": submission.order.kind,
+        "symbol": submission.order.symbol,
+        "module": submission.attribution.module,
+        "record": f"{record.run_id}:{record.seq}",
+        "status": found.status,
+        "order_id": found.order_id,
+        "algo_id": found.algo_id,
+        "client_order_id": found.client_order_id or submission.order.client_order_id,
+        "after_s": found.after_s,
+        "evidence": "; ".join(found.evidence),
+    }
+    log, text = logger(), f"{GATEWAY} {what} no longer in doubt: {found.outcome}"
+    if submission.intent == "place" and found.outcome == "accepted":
+        log.error(f"{text}; it IS at the exchange, and the bot was told that it failed", **fields)
+    elif submission.intent == "cancel" and found.outcome == "not_there":
+        log.warning(f"{text}; it took nothing away", **fields)
+    else:
+        log.info(text, **fields)
+
+
+def tell_given_up(record: Record, reason: str) -> None:
+    """Log why an order stays in doubt."""
+    submission = record.submission
+    logger().warning(
+        f"{GATEWAY} {WORDS[submission.intent][1]} stays IN DOUBT: {reason}",
+        kind=submission.order.kind,
+        symbol=submission.order.symbol,
+        module=submission.attribution.module,
+        record=f"{record.run_id}:{record.seq}",
+        client_order_id=submission.order.client_order_id,
+    )
+
+
 def guard_text(reason: str) -> str:
     """A reason's code, and what it means, as the words that the line begins with."""
     code = reason.partition(" ")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE
-from exit_shim.shim import DISABLED_VARIABLE, JOURNAL_VARIABLE
+from exit_shim.shim import DISABLED_VARIABLE, JOURNAL_VARIABLE, RESOLVE_VARIABLE
 from exit_shim.testing.confine import PROXY_VARIABLES
 
 
@@ -20,5 +20,6 @@ def isolate(monkeypatch: pytest.MonkeyPatch, journal: Path, mode: str | None) ->
     for name in (MODE_VARIABLE, BRAIN_FLAG_VARIABLE, DISABLED_VARIABLE, *proxies):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(JOURNAL_VARIABLE, str(journal))
+    monkeypatch.setenv(RESOLVE_VARIABLE, "0")  # a test counts the requests that arrive
     if mode is not None:
         monkeypatch.setenv(MODE_VARIABLE, mode)

@@ -1,0 +1,165 @@
+"""`exit-shim reconcile`: ask the exchange about orders in doubt, and write down what it says."""
+
+import contextlib
+import inspect
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import click
+
+from exit_shim.accounts import key_label
+from exit_shim.cli.reading import json_line, read
+from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show
+from exit_shim.dispatch import Dispatch
+from exit_shim.doubts import left_in_doubt, resolver_of
+from exit_shim.journal import Journal
+from exit_shim.records import Record
+from exit_shim.resolving import PACE, Asker, Budget, Sibling
+from exit_shim.resolving.cases import inquiry, why_not
+from exit_shim.resolving.questions import Question
+from exit_shim.shim import journal_path
+from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.troubles import Troubles
+
+KEY, SECRET = "BINANCE_API_KEY", "BINANCE_API_SECRET"
+
+STILL_IN_DOUBT, COULD_NOT_ASK = 1, 2
+
+HERE: Final = ("127.0.0.1", "localhost", "::1")
+
+POLL_S: Final = 0.05
+
+NO_KEYS: Final = f"""\
+{{number}} orders are in doubt. To have the exchange asked about them, set {KEY} and {SECRET} to a key of
+the account that may read, and run `exit-shim reconcile` again; or give --local URL for a local exchange.
+Nothing is placed, changed or cancelled."""
+
+
+@click.command()
+@click.option("--local", metavar="URL", help="Ask a local exchange at URL, which must be on this machine.")
+@click.option("--account", metavar="LABEL", help="The account's label in the journal, where it has one.")
+@click.option(
+    "--for", "patience", type=float, default=300.0, show_default=True, help="Give up after SECONDS."
+)
+@click.option("--json", "as_json", is_flag=True, help="Each resolved order as a JSON line.")
+def reconcile(*, local: str | None, account: str | None, patience: float, as_json: bool) -> None:
+    """Ask the exchange what became of orders in doubt, and write it down.
+
+    Only the orders of the account whose key is in BINANCE_API_KEY and BINANCE_API_SECRET, and only of
+    processes that have ended; the exchange is only read. The exit status is 0 where all are resolved, 1 where
+    some stay in doubt, 2 where nobody could be asked.
+    """
+    if local is not None and urlsplit(local).hostname not in HERE:
+        raise click.UsageError(f"--local {local!r} is not on this machine; it must be at {', '.join(HERE)}")
+    all_of_them = list(read(in_doubt=True))
+    if not all_of_them:
+        click.echo("nothing is in doubt", err=as_json)
+        return
+    key = os.environ.get(KEY) or (LOCAL_KEY if local else "")
+    secret = os.environ.get(SECRET) or (LOCAL_SECRET if local else "")
+    if not (key and secret):
+        refuse(all_of_them, NO_KEYS.format(number=len(all_of_them)), as_json=as_json)
+    label = account or key_label(key)
+    left = list(left_in_doubt(Path(journal_path())))
+    ours = [record for record in left if record.submission.account == label]
+    say_of_the_others(all_of_them, left, label)
+    if not ours:
+        refuse(all_of_them, f"none of what can be asked about is of account {label}", as_json=as_json)
+    with client_of(key, secret, local) as client:
+        complaint = cannot_ask(client, ours)
+        if complaint is not None:
+            refuse(ours, f"{Sibling(client).host} cannot be asked: {complaint}", as_json=as_json)
+        click.echo(f"asking {Sibling(client).host} about {len(ours)} orders in doubt", err=True)
+        sys.exit(STILL_IN_DOUBT if resolve(client, label, ours, patience, as_json=as_json) else 0)
+
+
+def refuse(records: list[Record], why: str, *, as_json: bool) -> None:
+    """List what is in doubt, say why it stays so, and end."""
+    if not as_json:
+        show(RECORD_COLUMNS, [record_row(record) for record in records])
+    click.echo(why, err=True)
+    sys.exit(COULD_NOT_ASK)
+
+
+def say_of_the_others(records: list[Record], left: list[Record], label: str) -> None:
+    """What is in doubt and not asked about here."""
+    living = len(records) - len(left)
+    if living:
+        click.echo(f"{living} in doubt are of processes that still run, which look after them", err=True)
+    for other in sorted({str(one.submission.account) for one in left} - {label}):
+        number = sum(str(one.submission.account) == other for one in left)
+        click.echo(f"{number} in doubt are of account {other}", err=True)
+
+
+@contextlib.contextmanager
+def client_of(key: str, secret: str, local: str | None) -> Iterator[Any]:
+    """A genuine client; nothing is sent but, by old releases of python-binance, a ping."""
+    import binance  # noqa: PLC0415 - heavy, and only needed here
+
+    options = {"ping": False} if "ping" in inspect.signature(binance.Client).parameters else {}
+    with contextlib.ExitStack() as around:
+        if local is not None:
+            around.enter_context(pointed_at(local, lambda *_: None))
+        yield binance.Client(key, secret, **options)
+
+
+def cannot_ask(client: Any, records: list[Record]) -> str | None:
+    """Why the exchange does not answer this key; by the way the client's clock is set by the exchange's."""
+    try:
+        began = time.time()
+        server = client.futures_time()["serverTime"]
+        client.timestamp_offset = int(server - (began + time.time()) * 500)
+    except Exception as error:  # noqa: BLE001 - whatever it is, there is no asking
+        return f"{type(error).__name__}"
+    asked = next((record for record in records if why_not(record) is None), None)
+    if asked is None or asked.submission.intent == "test":
+        return None
+    asker, store = Asker(Sibling(client), Budget(PACE.weight_a_minute)), inquiry(asked).market.orders
+    reply = asker.ask(Question(store, store.waiting, {"symbol": asked.submission.order.symbol}))
+    asker.close()
+    return reply.failure
+
+
+def resolve(client: Any, label: str, records: list[Record], patience: float, *, as_json: bool) -> int:
+    """Look them up until all are resolved or the time is over; returns how many stay in doubt."""
+    resolved: list[Record] = []
+
+    def tell(record: Record) -> None:
+        resolved.append(record)
+        click.echo(json_line(record) if as_json else told(record))
+
+    def give_up(record: Record, reason: str) -> None:
+        click.echo(f"{name(record)} stays in doubt: {reason}", err=True)
+
+    with contextlib.closing(Journal(journal_path())) as journal:
+        journal.open()
+        resolver = resolver_of(journal, Troubles(Dispatch(lambda _dropped: None)), PACE, tell, give_up)
+        resolver.meet(client, label)
+        until = time.monotonic() + patience
+        while resolver.busy() and time.monotonic() < until:
+            time.sleep(POLL_S)
+        for record, reason in resolver.open_cases():
+            give_up(record, reason)
+        resolver.stop()
+    return len(records) - len(resolved)
+
+
+def name(record: Record) -> str:
+    """Which order, for people."""
+    order = record.submission.order
+    called = order.client_order_id or "without a client order id"
+    return f"{record.submission.intent} {order.kind} {order.symbol} {called} ({record.run_id}:{record.seq})"
+
+
+def told(record: Record) -> str:
+    """One finding, for people."""
+    found = record.resolution
+    assert found is not None  # noqa: S101 - it is told because it was found
+    ids = {"status": found.status, "order id": found.order_id, "algo id": found.algo_id}
+    words = [f"{what} {value}" for what, value in ids.items() if value is not None]
+    return "\n    ".join((f"{name(record)}: {', '.join([found.outcome, *words])}", *found.evidence))

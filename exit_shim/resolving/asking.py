@@ -1,0 +1,134 @@
+"""Asking the exchange: GETs only, one at a time, within a budget that leaves the bot's own alone."""
+
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from exit_shim.resolving.questions import NO_SUCH_ORDER, Question, Reply
+from exit_shim.resolving.siblings import Sibling
+from exit_shim.scrubbing import describe, secrets_of
+
+MINUTE_S: Final = 60.0
+"""The window of the exchange's request weight, and of ours."""
+
+HALF_OF_THE_LIMIT: Final = 1_200
+"""Of the 2,400 that an address may use in a minute; beyond it the rest is the bot's."""
+
+WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
+
+LIMITED: Final = {429: 300.0, 418: 1_800.0}
+"""Seconds of silence after HTTP 429 and 418, or more if it says so; a ban grows with each request."""
+
+TOO_MANY_REQUESTS: Final = -1003
+
+
+class Budget:
+    """How much may be asked, for all accounts together: the exchange counts by address.
+
+    Args:
+        weight_a_minute: The most request weight to use.
+        clock: Seconds that only go forward.
+    """
+
+    def __init__(self, weight_a_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = weight_a_minute
+        self._clock = clock
+        self._spent: deque[tuple[float, int]] = deque()
+        self._quiet_until = 0.0
+
+    def spend(self, weight: int) -> None:
+        """Count a request."""
+        self._spent.append((self._clock(), weight))
+
+    def be_quiet(self, seconds: float) -> None:
+        """Ask nothing for a while."""
+        self._quiet_until = max(self._quiet_until, self._clock() + seconds)
+
+    def heed(self, answer: Any) -> None:
+        """Be quiet for a minute where an answer says that the address has used half its limit."""
+        used = _seconds(getattr(answer, "headers", {}).get(WEIGHT_HEADER))
+        if used > HALF_OF_THE_LIMIT:
+            self.be_quiet(MINUTE_S)
+
+    def wait_s(self, weight: int) -> float:
+        """Seconds until a request of this weight may be made; 0 for now."""
+        now = self._clock()
+        while self._spent and self._spent[0][0] <= now - MINUTE_S:
+            self._spent.popleft()
+        wait = self._quiet_until - now
+        over = sum(spent for _, spent in self._spent) + weight - self._limit
+        for when, spent in self._spent:
+            if over <= 0:
+                break
+            over -= spent
+            wait = max(wait, when + MINUTE_S - now)
+        return max(wait, 0.0)
+
+
+class Asker:
+    """Asks in one account's place.
+
+    Args:
+        sibling: Whose place.
+        budget: What may be spent.
+    """
+
+    def __init__(self, sibling: Sibling, budget: Budget) -> None:
+        self.sibling = sibling
+        self._budget = budget
+        self._client: Any = None
+        self._bots: weakref.ref[Any] | None = None
+        self._heeded: weakref.ref[Any] | None = None
+
+    def watch(self, client: Any) -> None:
+        """Look at this client's answers too for how much of the limit has been used."""
+        self._bots = weakref.ref(client)
+
+    def wait_s(self, weight: int) -> float:
+        """Seconds until a request of this weight may be made; 0 for now."""
+        self._look_at_the_bots_answers()
+        return self._budget.wait_s(weight)
+
+    def ask(self, question: Question) -> Reply:
+        """Make one GET. What fails is a reply too; only `Exception` is caught."""
+        self._budget.spend(question.weight)
+        client = self._client = self._client or self.sibling.client()
+        request = getattr(client, question.store.request, None)
+        if request is None:
+            return Reply(failure=f"this python-binance has no {question.store.request}")
+        try:
+            found = request("get", question.path, signed=True, data=dict(question.params))
+        except Exception as error:  # noqa: BLE001 - whatever a transport raises is no answer
+            return self._failed(error)
+        finally:
+            self._budget.heed(client.response)
+        return Reply(found if isinstance(found, list) else (found,))
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.session.close()
+
+    def _failed(self, error: Exception) -> Reply:
+        code, status = getattr(error, "code", None), getattr(error, "status_code", None)
+        if code == NO_SUCH_ORDER:
+            return Reply()
+        if status in LIMITED or code == TOO_MANY_REQUESTS:
+            asked = _seconds(getattr(getattr(error, "response", None), "headers", {}).get("Retry-After"))
+            self._budget.be_quiet(max(asked, LIMITED.get(status or 0, LIMITED[429])))
+        return Reply(failure=describe(error, secrets_of(self._client, {})))
+
+    def _look_at_the_bots_answers(self) -> None:
+        client = self._bots() if self._bots is not None else None
+        answer = getattr(client, "response", None)
+        if answer is not None and (self._heeded is None or self._heeded() is not answer):
+            self._heeded = weakref.ref(answer)
+            self._budget.heed(answer)
+
+
+def _seconds(header: object) -> float:
+    written = str(header)
+    return float(written) if written.isascii() and written.isdigit() else 0.0

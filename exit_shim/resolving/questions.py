@@ -1,0 +1,150 @@
+"""What may be asked of an exchange about an order, and what is read of its answers. Pure.
+
+Facts: Binance's pages on querying orders of USDⓈ-M, COIN-M and portfolio margin and on the Algo Service,
+and what production answered in September 2026.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+NO_SUCH_ORDER: Final = -2013
+
+PAGE: Final = 100
+"""Rows that a look into history asks for: no endpoint of the three markets allows fewer."""
+
+
+class Store(NamedTuple):
+    """A place where an exchange keeps orders: how one is asked for, those that wait, and those that were.
+
+    `request` is python-binance's own method for the host; `number` and `name` are the parameters that take
+    the exchange's id and the client's. Weights are those of a request that names a symbol.
+    """
+
+    request: str
+    prefix: str
+    single: tuple[str, ...]
+    waiting: str
+    history: str
+    history_weight: int
+    number: str = "orderId"
+    name: str = "origClientOrderId"
+
+
+class Market(NamedTuple):
+    """The stores of a market. `shows_absence`: what it says of an order that never was is known."""
+
+    orders: Store
+    conditional: Store | None = None
+    shows_absence: bool = False
+
+
+_UM, _CM, _PORTFOLIO = "_request_futures_api", "_request_futures_coin_api", "_request_papi_api"
+
+
+def _portfolio(market: str, history_weight: int) -> Market:
+    orders, waiting = f"{market}/", f"{market}/conditional/"
+    return Market(
+        Store(
+            _PORTFOLIO,
+            "/papi/v1/",
+            (f"{orders}order",),
+            f"{orders}openOrders",
+            f"{orders}allOrders",
+            history_weight,
+        ),
+        Store(
+            _PORTFOLIO,
+            "/papi/v1/",
+            (f"{waiting}openOrder", f"{waiting}orderHistory"),
+            f"{waiting}openOrders",
+            f"{waiting}allOrders",
+            1,
+            "strategyId",
+            "newClientStrategyId",
+        ),
+    )
+
+
+USDT_MARGINED: Final = Market(
+    Store(_UM, "/fapi/v1/", ("order",), "openOrders", "allOrders", 5),
+    Store(_UM, "/fapi/v1/", ("algoOrder",), "openAlgoOrders", "allAlgoOrders", 5, "algoId", "clientAlgoId"),
+    shows_absence=True,
+)
+COIN_MARGINED: Final = Market(
+    Store(_CM, "/dapi/v1/", ("order",), "openOrders", "allOrders", 20), shows_absence=True
+)
+PORTFOLIO_UM: Final = _portfolio("um", 5)
+PORTFOLIO_CM: Final = _portfolio("cm", 20)
+
+
+def market_of(door: str) -> Market | None:
+    """The market that a door of python-binance leads to; None for an adapter's, and where it leads to two."""
+    if door.startswith("papi_"):
+        return PORTFOLIO_CM if "_cm_" in door else PORTFOLIO_UM
+    if door.startswith(("futures_coin_", _CM)):
+        return COIN_MARGINED
+    if door.startswith(("futures_", "ws_futures_", _UM, "_ws_futures_api_request")):
+        return USDT_MARGINED
+    return None
+
+
+class Question(NamedTuple):
+    """One GET; its text is what stands in the evidence."""
+
+    store: Store
+    path: str
+    params: Mapping[str, Any]
+    weight: int = 1
+
+    def __str__(self) -> str:
+        fields = "&".join(f"{name}={value}" for name, value in self.params.items())
+        return f"GET {self.store.prefix}{self.path}?{fields}"
+
+
+class Reply(NamedTuple):
+    """What came back: orders, none among them for "Order does not exist"; or why there is no answer."""
+
+    rows: Sequence[Any] = ()
+    failure: str | None = None
+
+
+class Seen(NamedTuple):
+    """An order as one of the stores shows it, in one spelling; times are milliseconds since the epoch.
+
+    `order_id` of a conditional order is that of the order which it became.
+    """
+
+    status: str
+    order_id: int | None
+    algo_id: int | None
+    client_order_id: str | None
+    symbol: str | None
+    side: str | None
+    created_ms: int
+    updated_ms: int
+    price: str | None
+    quantity: str | None
+
+
+def read_row(row: Mapping[str, Any]) -> Seen:
+    """Read one order of an answer, whichever of the stores it comes from."""
+    get = row.get
+    created = get("createTime") or get("bookTime") or get("time")
+    return Seen(
+        status=str(get("algoStatus") or get("strategyStatus") or get("status") or "?"),
+        order_id=_number(get("actualOrderId") if "algoId" in row else get("orderId")),
+        algo_id=_number(get("algoId") or get("strategyId")),
+        client_order_id=get("clientAlgoId") or get("newClientStrategyId") or get("clientOrderId"),
+        symbol=get("symbol"),
+        side=get("side"),
+        created_ms=_number(created) or 0,
+        updated_ms=_number(get("updateTime")) or 0,
+        price=get("price"),
+        quantity=get("origQty") or get("quantity"),
+    )
+
+
+def _number(value: object) -> int | None:
+    """A number, or the text of one: `actualOrderId` is a text, and an empty one until the trigger."""
+    written = str(value)
+    return int(written) if written.isascii() and written.isdigit() and int(written) else None

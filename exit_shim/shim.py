@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args
 
 import msgspec
@@ -29,23 +29,25 @@ from exit_shim.logs import GATEWAY, GUARD, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.policy import Policy, PolicyError, Roles, Standings, check, find_policy, of_roles, read_policy
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
-from exit_shim.records import Failure, Finding, Switch
+from exit_shim.records import Failure, Finding, Record, Switch
 from exit_shim.resolving import PACE, TAKE_UP, Pace
 from exit_shim.rules import own_codes, own_rules
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
-from exit_shim.sinks.log import LogSink, guard_text
+from exit_shim.sinks.log import LogSink, guard_text, tell_resolution
 from exit_shim.sinks.metrics import ExitOrderMetrics
 from exit_shim.troubles import Troubles
 
 if TYPE_CHECKING:
     from exit_shim.installation import Installation
+    from exit_shim.postgres import Background
 
 JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
 DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
 RESOLVE_VARIABLE: Final = "EXIT_SHIM_RESOLVE"
 SYNC_VARIABLE: Final = "EXIT_SHIM_SYNC"
 SYNCS: Final = get_args(Sync)
+SHIP_VARIABLE: Final = "EXIT_SHIM_SHIP_TO"
 
 WRITE: Final = "write the journal"
 
@@ -53,6 +55,7 @@ FLUSH_S: Final = 1.0
 """How long `flush` and `close` wait for sinks and log handlers."""
 
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 def is_disabled() -> bool:
@@ -83,6 +86,8 @@ class ExitShim:
         resolve: Whether a thread asks the exchange what became of orders in doubt, those of earlier runs too;
             it only reads. A `Pace` says how patiently. None: yes, unless EXIT_SHIM_RESOLVE is 0. Never for
             mocks, fakes and adapters, nor without a journal.
+        ship_to: A PostgreSQL to ship the journal to, from a thread of this process: postgresql://… None:
+            EXIT_SHIM_SHIP_TO, else nowhere. False: nowhere. Without it, `exit-shim ship` does the same.
 
     Raises:
         ValueError: `mode` is not one of the policy's modes, or `sync` neither of the two.
@@ -100,6 +105,7 @@ class ExitShim:
         account: str | None = None,
         sync: Sync | None = None,
         resolve: bool | Pace | None = None,
+        ship_to: str | Literal[False] | None = None,
     ) -> None:
         standings = chosen_policy(policy, roles)
         modes = tuple(standings.modes)
@@ -124,15 +130,20 @@ class ExitShim:
                 about_run={"account": account, "configuration": digest(self.roles, self.policy, mode)},
             )
         )
-        self.watcher = Watcher(self.guard, self.journal, self._found, self.troubles.note)
+        self.watcher = Watcher(self.guard, self.journal, weakly(self._found), self.troubles.note)
+        weakref.finalize(self, self.watcher.stop).atexit = False
         self.guard.refresh = self.watcher.refresh
+        self._begun = False
         if self.journal is not None:
             self.troubles.keep = functools.partial(keep_failure, self.journal)
         pace = pace_in_force(resolve)
         self.resolver = (
-            None if self.journal is None or pace is None else resolver_of(self.journal, self.troubles, pace)
+            None
+            if self.journal is None or pace is None
+            else resolver_of(self.journal, self.troubles, pace, weakly(self._resolved))
         )
         self._account = account
+        self._shipping = self._ship(ship_to)
         self.gateway = Gateway(
             roles=self.roles,
             guard=self.guard,
@@ -170,17 +181,20 @@ class ExitShim:
         return install(shim=self, threads=threads, doors=doors)
 
     def begin(self) -> None:
-        """Open the journal, take the switches as it has them, and follow it; `wrap` and `install` do this."""
-        if self.policy.strict and self.guard.enforces:
+        """What `wrap` and `install` do before orders come: open the journal, follow its switches, ship it."""
+        if self.policy.strict and self.guard.enforces and not self._begun:
             self._warn(
                 f"{GUARD} the policy is strict: stops of denied modules are denied even where a position has "
                 "no other, which can leave it bare"
             )
+        self._begun = True
         if self.journal is not None:
             self.journal.open()
             with self._unhurt("read the switches"):
                 self.watcher.begin()
             self.watcher.run()
+        if self._shipping is not None:
+            self._shipping.start()
 
     def delegate(self, symbol: str, *, to: str, within: float = 30.0) -> None:
         """Give the exits of a symbol to an owner. See `exit_shim.delegate`."""
@@ -252,6 +266,8 @@ class ExitShim:
         is_async = is_coroutine_method(method)
         place = method
         if not is_disabled():
+            if self._shipping is not None:  # nothing may have been wrapped before
+                self._shipping.start()
             self._hold_against(symbol, order_params)
             place = functools.partial(self._place, method, self.gateway.site(sys._getframe(1)))  # noqa: SLF001
         with attributed(module_name, kind=order_kind, explanation=explanation):
@@ -270,6 +286,7 @@ class ExitShim:
             "internal_errors": self.troubles.count,
             "events_dropped": self.dispatch.dropped,
             "journal": None if self.journal is None else self.journal.health()._asdict(),
+            "shipping": None if self._shipping is None else self._shipping.health()._asdict(),
         }
 
     def log_summary(self) -> None:
@@ -297,6 +314,27 @@ class ExitShim:
         self.watcher.stop()
         if self.journal is not None:
             self.journal.close()
+        if self._shipping is not None:
+            self._shipping.stop()
+
+    def _ship(self, ship_to: str | Literal[False] | None) -> "Background | None":
+        """What ships the journal in this process; a DSN that is none costs a logged error, not the bot."""
+        dsn = os.environ.get(SHIP_VARIABLE) if ship_to is None else ship_to
+        if not dsn or self.journal is None or is_disabled():
+            return None
+        try:
+            from exit_shim.postgres import Background  # noqa: PLC0415 - an extra, for those who use it
+
+            shipping = Background(self.journal.path, dsn, weakly(self._shipping_trouble))
+            weakref.finalize(self, shipping.let_go).atexit = False
+            return shipping  # noqa: TRY300 - what is in here may fail, all of it
+        except Exception as error:  # noqa: BLE001
+            self._shipping_trouble(error)
+            return None
+
+    def _resolved(self, record: Record) -> None:
+        tell_resolution(record)
+        self.watcher.resolved(record)
 
     def _found(self, finding: Finding) -> None:
         self._warn(f"{GUARD} {guard_text(finding.reason)} reason={finding.reason} symbol={finding.symbol}")
@@ -332,6 +370,9 @@ class ExitShim:
         except Exception as error:  # noqa: BLE001 - a log that fails must not keep an order from going out
             self.troubles.note(step, error)
 
+    def _shipping_trouble(self, error: Exception) -> None:
+        self.troubles.note("ship the journal", error)
+
     def _journal_trouble(self, error: Exception) -> None:
         self.troubles.note(WRITE, error)
 
@@ -345,6 +386,17 @@ def raw_mode() -> object:
         return os.environ._data.get(_ENCODED)  # type: ignore[attr-defined]  # noqa: SLF001
     except AttributeError:  # another Python's, or a stand-in
         return os.environ.get(MODE_VARIABLE)
+
+
+def weakly(method: Callable[[T], None]) -> Callable[[T], None]:
+    """A method for a thread that must not be what keeps its object alive."""
+    found = weakref.WeakMethod(method)
+
+    def call(told: T) -> None:
+        if (method := found()) is not None:
+            method(told)
+
+    return call
 
 
 def keep_failure(journal: Journal, step: str, said: str) -> None:

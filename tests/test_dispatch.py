@@ -309,7 +309,7 @@ def test_an_order_after_the_last_flush_is_told():
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=MINUTE, check=True
     )
-    assert done.stdout.splitlines() == ["submitting exit order None", "exit order accepted k 5"]
+    assert done.stdout.splitlines()[-2:] == ["submitting exit order None", "exit order accepted k 5"]
 
 
 def test_a_sink_that_hangs_delays_the_end_by_a_bound():

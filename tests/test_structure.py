@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "records": {"attribution", "doors", "frames", "orders", "policy"},
     "outcomes": {"doors", "records", "scrubbing"},
     "journal": {"frames", "records", "scrubbing"},
+    "postgres": {"frames", "journal", "records", "scrubbing"},
     "troubles": {"dispatch", "locks", "logs", "scrubbing"},
     "sinks": {"dispatch", "doors", "locks", "logs", "policy", "records", "troubles"},
     "accounts": set(),
@@ -117,7 +118,7 @@ def test_the_core_imports_no_exchange_library_and_no_extra():
         text=True,
         check=True,
     ).stdout.split()
-    assert {"binance", "aiohttp", "requests", "click", "pytest"}.isdisjoint(loaded)
+    assert {"binance", "aiohttp", "requests", "click", "psycopg", "pytest"}.isdisjoint(loaded)
 
 
 def test_the_public_names_are_sorted_and_there():

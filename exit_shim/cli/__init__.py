@@ -10,6 +10,7 @@ from exit_shim.cli.keeping import prune_, verify
 from exit_shim.cli.reading import records, summary, tail
 from exit_shim.cli.reconcile import reconcile
 from exit_shim.cli.run import run
+from exit_shim.cli.ship import ship
 from exit_shim.cli.switches import enforce, mode
 from exit_shim.cli.whatif import whatif
 
@@ -31,6 +32,7 @@ for command in (
     reconcile,
     verify,
     prune_,
+    ship,
     mode,
     enforce,
     whatif,

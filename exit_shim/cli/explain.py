@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from exit_shim.cli.reading import read
+from exit_shim.cli.sources import from_
 from exit_shim.cli.tables import NANOSECONDS, outcome_of
 from exit_shim.policy import REASONS, code_of
 from exit_shim.records import Record, Resolution, Target
@@ -32,13 +33,14 @@ DOES: Final = {"place": "placed", "modify": "changed", "cancel": "cancelled", "t
 @click.command()
 @click.argument("order")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, with the rule in words.")
-def explain(*, order: str, as_json: bool) -> None:
+@from_
+def explain(*, order: str, as_json: bool, dsn: str | None) -> None:
     """Say all that is known of ORDER: what, when, who asked and how that was found, and what came of it.
 
     ORDER is an order id, an algo id, a client order id, or RUN_ID:SEQ as `records --json` prints them.
     Cancels and changes that are about the order are told too.
     """
-    found = list(read(named=order))
+    found = list(read(dsn, named=order))
     if not found:
         raise click.ClickException(
             f"no record is about {order!r}; `exit-shim records` lists the orders, "

@@ -8,8 +8,9 @@ import click
 import msgspec
 
 from exit_shim.cli.reading import as_json, complaints, moment_of
+from exit_shim.cli.sources import from_, source_of
 from exit_shim.cli.tables import NANOSECONDS, show
-from exit_shim.journal import Flaw, Run, count_lost, prune, read_events, read_runs, verify_run
+from exit_shim.journal import Flaw, Run, prune, verify_run
 from exit_shim.shim import journal_path
 
 UNITS: Final = {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
@@ -45,16 +46,20 @@ class Age(click.ParamType):  # type: ignore[type-arg]
 
 @click.command()
 @as_json
-def verify(*, as_json: bool) -> None:
+@from_
+def verify(*, as_json: bool, dsn: str | None) -> None:
     """Check each run's chain of events, and name the first row that is missing, changed or out of order.
 
     The exit status is 1 where there is one. What is gone with the whole of its run, or was taken from the end
     by someone who knew how, shows only against a copy that was shipped elsewhere.
     """
-    path = journal_path()
     with complaints():
-        found = [(run, verify_run(run, read_events(path, run_id=run.run_id))) for run in read_runs(path)]
-        lost = count_lost(path)
+        source, path = source_of(dsn)
+        found = [
+            (run, verify_run(run, source.read_events(path, run_id=run.run_id)))
+            for run in source.read_runs(path)
+        ]
+        lost = source.count_lost(path)
     if as_json:
         click.echo(msgspec.json.encode([as_told(run, flaw) for run, flaw in found]))
     else:

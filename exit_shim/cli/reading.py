@@ -10,10 +10,10 @@ from typing import Any, Final
 import click
 import msgspec
 
+from exit_shim.cli.sources import from_, source_of
 from exit_shim.cli.tables import NANOSECONDS, RECORD_COLUMNS, Report, record_row, show
-from exit_shim.journal import JournalError, count_lost, read_counts, read_records, read_stacks
+from exit_shim.journal import JournalError
 from exit_shim.records import Record
-from exit_shim.shim import journal_path
 
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -63,10 +63,11 @@ def complaints() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-def read(**narrowed: Any) -> Iterator[Record]:
-    """The journal's records."""
+def read(dsn: str | None = None, **narrowed: Any) -> Iterator[Record]:
+    """The records of the journal, or of the central database."""
     with complaints():
-        yield from read_records(journal_path(), **narrowed)
+        source, path = source_of(dsn)
+        yield from source.read_records(path, **narrowed)
 
 
 def json_line(record: Record) -> str:
@@ -77,12 +78,15 @@ def json_line(record: Record) -> str:
 @click.command()
 @as_json
 @since
-def summary(*, as_json: bool, since: int | None) -> None:
+@from_
+def summary(*, as_json: bool, since: int | None, dsn: str | None) -> None:
     """Count the recorded exit orders by module, kind and place."""
-    path = journal_path()
     with complaints():
+        source, path = source_of(dsn)
         report = Report(
-            read_counts(path, since_ns=since), read_stacks(path, since_ns=since), count_lost(path)
+            source.read_counts(path, since_ns=since),
+            source.read_stacks(path, since_ns=since),
+            source.count_lost(path),
         )
     if as_json:
         click.echo(msgspec.json.encode(report.as_dict()))
@@ -95,9 +99,17 @@ def summary(*, as_json: bool, since: int | None) -> None:
 @since
 @click.option("--module", metavar="M", help="Only orders of module M, by its short name.")
 @click.option("--symbol", metavar="S", help="Only orders on symbol S.")
-def records(*, as_json: bool, since: int | None, module: str | None, symbol: str | None) -> None:
+@click.option("--host", metavar="H", help="With --from: only orders of processes on host H.")
+@click.option("--account", metavar="A", help="With --from: only orders on the account of label A.")
+@from_
+def records(
+    *, as_json: bool, since: int | None, symbol: str | None, dsn: str | None, **of: str | None
+) -> None:
     """List the recorded exit orders, oldest first."""
-    found = read(since_ns=since, module=module, symbol=symbol.upper() if symbol else None)
+    given = {name: value for name, value in of.items() if value is not None}
+    if not dsn and given.keys() & {"host", "account"}:
+        raise click.UsageError("--host and --account go with --from: a journal is of one host")
+    found = read(dsn, since_ns=since, symbol=symbol.upper() if symbol else None, **given)
     if as_json:
         for record in found:
             click.echo(json_line(record))

@@ -119,6 +119,12 @@ class Watcher:
             self._see_off_file()
         self._guard.switches.turn(switch)
 
+    def resolved(self, record: Record) -> None:
+        """An order in doubt is so no more."""
+        if record.resolution is not None:
+            self._guard.book.note(record.submission, resolved(record.resolution))
+            self._guard.book.settle(record.submission.account, record.submission.order.symbol)
+
     def refresh(self) -> None:
         """Look at the switches, if nobody did of late: nothing is denied on an old word."""
         if time.monotonic() - self._looked > FRESH_S:

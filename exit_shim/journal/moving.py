@@ -68,7 +68,7 @@ class Mover:
         """Leave the files alone for a while."""
         self._retry_at = time.monotonic() + RETRY_S
 
-    def acquire(self) -> threading.Lock | None:
+    def acquire(self) -> "threading.Lock | None":  # a function before Python 3.13
         """Have the database to oneself, where that can be had in time; release what is returned."""
         self._waiting += 1
         try:

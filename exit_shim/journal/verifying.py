@@ -25,6 +25,8 @@ def verify_run(run: Run, events: Iterable[Event]) -> Flaw | None:
     """
     pos, head = run.pruned_pos, run.pruned_head
     for event in events:
+        if event.pos > run.pos:  # came since the run was looked at
+            break
         if event.pos != pos + 1:
             return Flaw(run.run_id, pos + 1, None, f"{event.pos - pos - 1} missing, before seq {event.seq}")
         if chain.link(head, event.line) != event.link:

@@ -1,0 +1,106 @@
+"""What stands in a row of the central database: the event to the byte, and what questions are asked by."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from exit_shim.frames import Step
+from exit_shim.journal import Event
+from exit_shim.journal.folding import names_of, site_of
+from exit_shim.journal.rows import decode
+from exit_shim.records import Conclusion, Resolution, Submission
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "run_id": "text",
+    "seq": "bigint",
+    "pos": "bigint",
+    "ts": "bigint",
+    "event": "text",
+    "about": "text",
+    "body": "text",
+    "link": "bytea",
+    "about_run": "text",
+    "about_seq": "bigint",
+    "host": "text",
+    "account": "text",
+    "module": "text",
+    "symbol": "text",
+    "intent": "text",
+    "kind": "text",
+    "function": "text",
+    "place": "text",
+    "via": "text",
+    "evidence": "text",
+    "mode": "text",
+    "conflict": "boolean",
+    "outcome": "text",
+    "names": "text[]",
+    "stack": "bigint",
+}
+"""Columns and their types, in the order of a row.
+
+Up to `link` they are the event itself. `body` is text and neither json nor jsonb: the chain is over its
+bytes, and what a damaged journal holds must be storable too. The rest is made from it here, once, rather than
+by whoever asks.
+"""
+
+MADE: Final = tuple(name for name in COLUMNS if name not in Event._fields)
+
+
+def row(event: Event, host: str | None) -> tuple[Any, ...]:
+    """One event as `COLUMNS` has it."""
+    made = {**_made(event), "host": host}
+    return (
+        event.run_id,
+        event.seq,
+        event.pos,
+        event.ts,
+        event.event,
+        event.about,
+        event.body,
+        event.link,
+        *(made.get(name) for name in MADE),
+    )
+
+
+def _made(event: Event) -> dict[str, Any]:
+    if event.event == "intent":
+        return _of_intent(decode(Submission, event.body))
+    run_id, _, seq = (event.about or "").rpartition(":")
+    about = {"about_run": run_id or event.run_id, "about_seq": int(seq)} if seq.isdecimal() else {}
+    known: Conclusion | Resolution
+    if event.event == "outcome":
+        known = decode(Conclusion, event.body)
+    elif event.event == "resolution":
+        known = decode(Resolution, event.body)
+    else:
+        return about
+    stack = _stack(known.chain) if isinstance(known, Conclusion) else None
+    return {**about, "outcome": known.outcome, "names": _names(names_of(known)), "stack": stack}
+
+
+def _of_intent(submission: Submission) -> dict[str, Any]:
+    targets = [name for target in submission.targets for name in names_of(target)]
+    return {
+        **site_of(submission)._asdict(),
+        "account": submission.account,
+        "symbol": submission.order.symbol,
+        "mode": submission.mode,
+        "conflict": bool(submission.verdict.reasons),
+        "names": _names([submission.order.client_order_id, *targets]),
+        "stack": _stack(submission.attribution.chain),
+    }
+
+
+def _names(names: list[object]) -> list[str] | None:
+    return [str(one) for one in names if one is not None] or None
+
+
+def _stack(chain: tuple[Step, ...]) -> int | None:
+    """A number for a chain, so that the different ones are found without reading all."""
+    if not chain:
+        return None
+    digest = hashlib.blake2b(msgspec.json.encode(chain), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

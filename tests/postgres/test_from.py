@@ -1,0 +1,119 @@
+"""--from: the same answers from the central database as from the journal, over many hosts."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from made import fill, order, ship
+
+from exit_shim import journal
+from exit_shim.cli import app
+from exit_shim.journal import Journal, read_records, verify_run
+from exit_shim.postgres import reading
+
+
+def cli(*arguments, path, status=0):
+    """What a command prints."""
+    done = CliRunner().invoke(app, arguments, env={"EXIT_SHIM_JOURNAL": str(path)})
+    assert done.exit_code == status, done.output
+    return done.output
+
+
+@pytest.fixture
+def shipped(central, path):
+    """A journal of three runs, all of it shipped; where the database is."""
+    for number in range(3):
+        fill(path, 45, first=100 * number)
+    ship(path, central.writer)
+    return central.reader
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "summary",
+        "summary --json",
+        "summary --since 1h",
+        "records",
+        "records --json",
+        "records --json --module position_monitor --symbol ethusdt",
+        "records --json --since 2h",
+        "records --json --since 2040-01-01",
+        "explain x-7",
+        "explain 1003",
+        "explain 1003 --json",
+        "explain 5015 --json",
+        "verify",
+        "verify --json",
+    ],
+)
+def test_a_command_says_the_same_from_the_database(shipped, path, command):
+    """The output from the central database is that from the journal, to the byte."""
+    there = cli(*command.split(), "--from", shipped, path=path)
+    assert there == cli(*command.split(), path=path)
+    assert bool(there) == ("2040" not in command)
+
+
+def test_what_is_in_doubt_is_the_same(shipped, path):
+    """Orders without a proof, those of a run, and one by its name: the same from both, resolutions too."""
+    run_id = next(read_records(path)).run_id
+    for narrowed in ({"in_doubt": True}, {"run_id": run_id}, {"named": f"{run_id}:9"}, {"named": "nothing"}):
+        assert list(reading.read_records(shipped, **narrowed)) == list(read_records(path, **narrowed))
+    assert any(record.resolution for record in reading.read_records(shipped))
+    assert reading.read_counts(shipped) == journal.read_counts(path)
+    assert set(reading.read_stacks(shipped)) == set(journal.read_stacks(path))
+    assert list(reading.read_events(shipped)) == list(journal.read_events(path))
+    assert list(reading.read_events(shipped, run_id=run_id, after_pos=3, limit=4)) == list(
+        journal.read_events(path, run_id=run_id, after_pos=3, limit=4)
+    )
+
+
+def test_two_hosts_in_one_database(central, tmp_path, monkeypatch):
+    """The journals of two hosts are read as one, and can be told apart by host and account."""
+    for host in ("alpha", "beta"):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        fill(tmp_path / f"{host}.db", 10)
+        ship(tmp_path / f"{host}.db", central.writer)
+    every = cli("records", "--json", "--from", central.reader, path=tmp_path / "none.db")
+    alpha = cli("records", "--json", "--from", central.reader, "--host", "alpha", path=tmp_path / "none.db")
+    assert (every.count("\n"), alpha.count("\n")) == (20, 10)
+    assert alpha == cli("records", "--json", path=tmp_path / "alpha.db")
+    nobody = cli("records", "--from", central.reader, "--account", "key-00000000", path=tmp_path / "none.db")
+    assert nobody.count("\n") == 1
+    hosts = {
+        run["host"] for run in json.loads(cli("verify", "--json", "--from", central.reader, path="none"))
+    }
+    assert hosts == {"alpha", "beta"}
+    cli("records", "--host", "alpha", path=tmp_path / "alpha.db", status=2)
+
+
+def test_a_flaw_in_the_database_is_named_there(central, shipped, path):
+    """What was changed centrally is named from there, while the journal is whole."""
+    central.run(
+        "UPDATE exit_shim.events SET body = replace(body, 'BTC', 'ETH') WHERE seq = 11 AND event = 'intent'"
+    )
+    assert "intent changed" in cli("verify", "--from", shipped, path=path, status=1)
+    cli("verify", path=path)
+
+
+def test_a_database_that_is_not_there_is_said_in_one_line(path):
+    """Reading from where nothing listens ends with a sentence and status 1."""
+    command = [sys.executable, "-m", "exit_shim", "summary", "--from", "postgresql://u@127.0.0.1:1/d"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: postgresql://127.0.0.1:1/d cannot be reached: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_run_that_goes_on_while_it_is_verified_is_whole(path):
+    """Events that come between the look at a run and the look at its events are no flaw."""
+    own = Journal(path)
+    order(own, 1)
+    own.flush()
+    (run,) = journal.read_runs(path)
+    order(own, 2)
+    own.flush()
+    assert verify_run(run, journal.read_events(path, run_id=run.run_id)) is None
+    own.close()

@@ -282,7 +282,7 @@ def test_a_run_without_a_journal_still_counts(bot, tmp_path):
         (["run", "-m", "missing.module"], "there is no module named missing.module in "),
         (["run", "-m"], "'-m' requires an argument"),
         (["run", "--bogus", "x.py"], "No such option"),
-        (["run", "--mode", "HALF", "x.py"], "'HALF' is not one of 'LEGACY', 'EXIT_BRAIN_V3'"),
+        (["run", "--mode", "HALF", __file__], "'HALF' is no mode; there are LEGACY, EXIT_BRAIN_V3"),
         (["records", "--since", "yesterday"], "'yesterday' is no time; write 90s, 15m, 2h, 7d or 2026-"),
         (["records", "--since", "99999999999999d"], "is no time"),
         (["summary", "--since", "5w"], "'5w' is no time"),

@@ -251,6 +251,20 @@ def test_a_mode_that_is_none_is_a_warning(library, monkeypatch):
     assert diagnosed()[1] == [("warning", "MODE_UNCLEAR")]
 
 
+def test_a_policy_is_read_too(library, journal, monkeypatch, tmp_path):
+    """One that cannot be meant is an error; one that can strip a position, and a kill switch, are warnings."""
+    path = tmp_path / "mine.toml"
+    monkeypatch.setenv("EXIT_SHIM_POLICY", str(path))
+    path.write_text('lvel = "warn"\n')
+    assert diagnosed()[1] == [("error", "POLICY_UNUSABLE")]
+    path.write_text("strict = true\n[modes.NIGHT]\n")
+    monkeypatch.setenv("EXIT_MODE", "NIGHT")
+    assert diagnosed()[1] == [("warning", "POLICY_STRICT")]
+    path.write_text("[modes.NIGHT]\n")
+    journal.with_name(f"{journal.name}.enforce-off").touch()
+    assert diagnosed()[1] == [("warning", "ENFORCEMENT_OFF")]
+
+
 def test_doors_that_the_library_has_not_are_named():
     """A door that the installed release lacks is told by its name, and no complaint."""
     found = client(UpToDate)

@@ -5,6 +5,7 @@ import platform
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import click
@@ -13,10 +14,13 @@ import msgspec
 from exit_shim.cli.reading import as_json
 from exit_shim.cli.tables import show
 from exit_shim.doors import METHODS
+from exit_shim.guard.watching import off_file
 from exit_shim.journal import Condition, examine
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
-from exit_shim.policy import Roles
+from exit_shim.policy import POLICY_VARIABLE, PolicyError, Roles, find_policy, modes_of, read_policy
+from exit_shim.policy.file import BUILT_IN
 from exit_shim.releases import hears_user_stream, missing_doors, sends_stops_where_accepted
+from exit_shim.rules import own_codes
 from exit_shim.shim import DISABLED_VARIABLE, JOURNAL_VARIABLE, is_disabled, journal_path
 
 PACKAGES: Final = ("exit_shim", "python-binance", "wrapt", "structlog", "msgspec")
@@ -27,6 +31,9 @@ LEVELS: Final[Mapping[str, Literal["error", "warning"]]] = {
     "DISK_NEARLY_FULL": "error",
     "ORDERS_IN_DOUBT": "warning",
     "MODE_UNCLEAR": "warning",
+    "POLICY_UNUSABLE": "error",
+    "POLICY_STRICT": "warning",
+    "ENFORCEMENT_OFF": "warning",
     "PYTHON_BINANCE_UNUSABLE": "error",
     "STOPS_REFUSED": "error",
     "WEBSOCKET_STOPS_REFUSED": "error",
@@ -43,7 +50,7 @@ class Setting(msgspec.Struct, frozen=True):
 
     name: str
     value: str
-    source: Literal["environment", "default"]
+    source: Literal["environment", "this folder", "default"]
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -119,7 +126,7 @@ def report() -> Report:
         journal=journal._asdict(),
         python_binance=library,
         configuration=list(configuration()),
-        findings=[*about_recording(journal), *about_mode(), *about_library(library)],
+        findings=[*about_recording(journal), *about_mode(), *about_policy(), *about_library(library)],
     )
 
 
@@ -172,6 +179,12 @@ def configuration() -> Iterator[Setting]:
     }
     for name, value in values.items():
         yield Setting(name, value, "environment" if os.environ.get(name) else "default")
+    policy = find_policy(Path.cwd())
+    yield Setting(
+        POLICY_VARIABLE,
+        str(policy or "none: Roles hold, and nothing is enforced"),
+        "environment" if os.environ.get(POLICY_VARIABLE) else "this folder" if policy else "default",
+    )
     for name in Roles.__struct_fields__:
         yield Setting(f"roles.{name}", ", ".join(sorted(getattr(Roles(), name))) or "none", "default")
 
@@ -192,9 +205,34 @@ def about_recording(journal: Condition) -> Iterator[Finding]:
         )
 
 
+def about_policy() -> Iterator[Finding]:
+    """A policy that cannot be meant, one that can strip a position, and the kill switch."""
+    path = find_policy(Path.cwd())
+    if path is not None:
+        try:
+            policy = read_policy(path, own_codes())
+        except PolicyError as error:
+            yield finding("POLICY_UNUSABLE", str(error))
+            return
+        if policy.strict:
+            yield finding("POLICY_STRICT", f"{path} is strict: denied stops can leave a position bare")
+    if off_file(Path(journal_path())).exists():
+        yield finding("ENFORCEMENT_OFF", "enforcement is switched off; `exit-shim enforce on` ends that")
+
+
+def known_modes() -> Mapping[str, object]:
+    """The modes of the policy at hand, or the built-in ones."""
+    path = find_policy(Path.cwd())
+    try:
+        return BUILT_IN if path is None else modes_of(read_policy(path, own_codes()))
+    except PolicyError:
+        return BUILT_IN
+
+
 def about_mode() -> Iterator[Finding]:
     """What is wrong with the mode's variables."""
-    for problem in resolve_mode(os.environ.get(MODE_VARIABLE), os.environ.get(BRAIN_FLAG_VARIABLE)).problems:
+    said = os.environ.get(MODE_VARIABLE), os.environ.get(BRAIN_FLAG_VARIABLE)
+    for problem in resolve_mode(*said, tuple(known_modes())).problems:
         yield finding("MODE_UNCLEAR", problem)
 
 

@@ -18,7 +18,8 @@ import msgspec
 from exit_shim.cli.reading import json_line
 from exit_shim.cli.tables import Report
 from exit_shim.journal import JournalError, counted, read_records, state_folder
-from exit_shim.modes import MODE_VARIABLE, MODES
+from exit_shim.modes import MODE_VARIABLE
+from exit_shim.policy import FILE_NAME, POLICY_VARIABLE, PolicyError, meant
 from exit_shim.shim import JOURNAL_VARIABLE, RESOLVE_VARIABLE, ExitShim, default_shim, is_disabled
 from exit_shim.testing import LocalExchange, WalkingMarket
 from exit_shim.testing.confine import confine
@@ -46,7 +47,7 @@ class BotCommand(click.Command):
 @click.command(cls=BotCommand, context_settings={"allow_interspersed_args": False})
 @click.option("--local", is_flag=True, help="Against a local exchange; no order can leave this machine.")
 @click.option("--allow-port", type=int, multiple=True, help="With --local: a loopback port the bot needs.")
-@click.option("--mode", type=click.Choice(MODES), help="EXIT_MODE for this run.")
+@click.option("--mode", metavar="MODE", help="EXIT_MODE for this run: LEGACY, EXIT_BRAIN_V3 or the policy's.")
 @click.option("--json", "as_json", is_flag=True, help="The orders as JSON lines; the bot's output to stderr.")
 @click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT.py] [ARGS]...")
@@ -74,7 +75,8 @@ def run(
         os.environ.setdefault(JOURNAL_VARIABLE, str(state_folder() / "local.db"))
         os.environ[RESOLVE_VARIABLE] = "0"  # this exchange knows nothing of what earlier runs left in doubt
     printed_to = aside_stdout() if as_json else None
-    shim, around = default_shim(), contextlib.ExitStack()
+    find_policy_beside(Path.cwd() if module is not None else Path(arguments[0]).resolve().parent)
+    shim, around = begun_shim(mode), contextlib.ExitStack()
     if local:
         around.enter_context(on_local_exchange(allow_port))
     around.enter_context(shim.install())
@@ -82,6 +84,25 @@ def run(
     # pools and calls its atexit functions first, which may place orders too.
     atexit.register(finish, os.getpid(), shim, around, printed_to)
     run_bot(module, arguments)
+
+
+def find_policy_beside(folder: Path) -> None:
+    """Have the policy beside the bot found: the main script of this process is not the bot's."""
+    path = folder / FILE_NAME
+    if not os.environ.get(POLICY_VARIABLE) and path.is_file():
+        os.environ[POLICY_VARIABLE] = str(path)
+
+
+def begun_shim(mode: str | None) -> ExitShim:
+    """The process's shim; a policy that cannot be meant, or a mode that it has not, ends the command."""
+    try:
+        shim = default_shim()
+    except PolicyError as error:
+        raise click.ClickException(str(error)) from error
+    modes = shim.guard.standings.modes
+    if mode is not None and mode not in modes:
+        raise click.UsageError(f"{mode!r} is no mode{meant(mode, modes)}; there are {', '.join(modes)}")
+    return shim
 
 
 @contextlib.contextmanager

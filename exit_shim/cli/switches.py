@@ -1,17 +1,16 @@
 """`exit-shim mode` and `enforce`: change what running bots do, and say who did."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import click
 import msgspec
 
+from exit_shim.cli.doctor import known_modes
 from exit_shim.guard.watching import off_file, turn, who
 from exit_shim.journal import Journal, JournalError
 from exit_shim.journal.following import Follower
-from exit_shim.policy import PolicyError, find_policy, meant, modes_of, read_policy
-from exit_shim.policy.file import BUILT_IN
+from exit_shim.policy import meant
 from exit_shim.records import Switch
 from exit_shim.shim import journal_path
 
@@ -81,12 +80,3 @@ def last_said() -> Switch:
             enforce=state.enforce if said.enforce is None else said.enforce,
         )
     return state
-
-
-def known_modes() -> Mapping[str, object]:
-    """The modes of the policy of the environment or this folder; the built-in ones where there is none."""
-    path = find_policy(Path.cwd())
-    try:
-        return BUILT_IN if path is None else modes_of(read_policy(path))
-    except PolicyError as error:
-        raise click.ClickException(str(error)) from error

@@ -23,6 +23,7 @@ from exit_shim.doubts import resolver_of
 from exit_shim.frames import Site
 from exit_shim.gateway import Gateway
 from exit_shim.guard import Guard
+from exit_shim.guard.polling import Poller
 from exit_shim.guard.watching import Watcher, who
 from exit_shim.journal import Journal, Sync, default_path
 from exit_shim.logs import GATEWAY, GUARD, METRICS, MODE, logger
@@ -134,6 +135,7 @@ class ExitShim:
         weakref.finalize(self, self.watcher.stop).atexit = False
         self.guard.refresh = self.watcher.refresh
         self._begun = False
+        self._pollers: list[Poller] = []
         if self.journal is not None:
             self.troubles.keep = functools.partial(keep_failure, self.journal)
         pace = pace_in_force(resolve)
@@ -195,6 +197,34 @@ class ExitShim:
             self.watcher.run()
         if self._shipping is not None:
             self._shipping.start()
+
+    def watch(self, client: Any, *, every: float = 30.0) -> None:
+        """Hold the book against positions and both order stores, every so many seconds.
+
+        Exits that fired or were cancelled elsewhere leave the book, position sizes are known (OVERSIZED), and
+        exits that outlive their position are told of (ORPHAN). Costs a request weight of 85 a look.
+
+        Args:
+            client: A sync client of the account; it is only asked.
+            every: Seconds.
+
+        Raises:
+            ValueError: `every` is under a second, or the client is an async one.
+        """
+        bare = unwrap(client)
+        if every < 1 or is_coroutine_method(bare.futures_position_information):
+            raise ValueError(f"watch({bare!r}, every={every!r}) needs a sync client and at least a second")
+        account = self._account or label_of(bare)
+        poller = Poller(
+            guard=self.guard,
+            client=bare,
+            account=account,
+            every_s=every,
+            on_finding=weakly(self._found),
+            on_trouble=self.troubles.note,
+        )
+        self._pollers.append(poller)
+        poller.start()
 
     def delegate(self, symbol: str, *, to: str, within: float = 30.0) -> None:
         """Give the exits of a symbol to an owner. See `exit_shim.delegate`."""
@@ -312,6 +342,8 @@ class ExitShim:
         self.dispatch.flush(FLUSH_S)
         self.dispatch.stop()
         self.watcher.stop()
+        while self._pollers:
+            self._pollers.pop().stopped.set()
         if self.journal is not None:
             self.journal.close()
         if self._shipping is not None:

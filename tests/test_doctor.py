@@ -252,7 +252,7 @@ def test_a_mode_that_is_none_is_a_warning(library, monkeypatch):
 
 
 def test_a_policy_is_read_too(library, journal, monkeypatch, tmp_path):
-    """One that cannot be meant is an error; one that can strip a position, and a kill switch, are warnings."""
+    """One that cannot be meant is an error; one that can strip, and a kill switch, are warnings."""
     path = tmp_path / "mine.toml"
     monkeypatch.setenv("EXIT_SHIM_POLICY", str(path))
     path.write_text('lvel = "warn"\n')

@@ -492,3 +492,36 @@ def test_switches_in_code(tmp_path):
     with pytest.raises(ValueError, match="is no mode; it must be one of LEGACY, EXIT_BRAIN_V3"):
         bot.shim.switch(mode="BRAIN")
     bot.shim.close()
+
+
+def test_a_slow_look_sets_the_book_right(monkeypatch):
+    """Watched, the book loses what fired, knows sizes, and tells of orphans, once."""
+    monkeypatch.setattr("exit_shim.guard.judging.READ_LAG_NS", 0)
+    bot = Bot("").enter()
+    with pytest.raises(ValueError, match="needs a sync client"):
+        bot.shim.watch(FakeAsyncClient(), every=5)
+    bot.by(OWNER, **STOP)
+    bot.by(OWNER, **{**LIMIT, "quantity": "0.002"})
+    part = {**STOP, "quantity": "0.010", "reduceOnly": "true"}
+    del part["closePosition"]
+    bot.by(OWNER, **part)
+    with structlog.testing.capture_logs() as lines:
+        bot.shim.watch(bot.client, every=60)
+        poller = bot.shim._pollers[0]
+        poller.look()
+        book = bot.shim.guard.book
+        (spot,) = book.spots()
+        assert (len(book.guarding(spot)), book.size(spot)) == (
+            3,
+            bot.exchange.engine.position("BTCUSDT").amount,
+        )
+        bot.exchange.set_mark("BTCUSDT", 49_000)  # the first stop closes the position
+        bot.client.futures_create_order(
+            symbol="BTCUSDT", side="SELL", type="STOP_MARKET", stopPrice=40_000, quantity=1, reduceOnly="true"
+        )
+        for _ in range(3):
+            poller.look()
+        bot.shim.flush()
+    assert [live.target.module for live in book.guarding(spot)] == ["test_guard"]
+    assert len([line for line in lines if "ORPHAN" in line["event"]]) == 1
+    bot.shim.close()

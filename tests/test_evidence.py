@@ -83,7 +83,6 @@ def test_whatif_of_a_policy_that_only_warns(history, tmp_path):
     [
         ('lvel = "warn"', [], "did you mean level?"),
         ("", ["--mode", "EXIT_BRAIN"], "did you mean EXIT_BRAIN_V3?"),
-        ("", ["--from", "postgresql://host/db"], "cannot be replayed yet"),
         ("", ["--from", "/nowhere/at/all.db"], "there is no journal at"),
     ],
 )

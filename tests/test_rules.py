@@ -366,3 +366,20 @@ def test_a_rule_on_an_unsure_book_warns(sure):
     answer = bot.by("two", **LIMIT)
     assert isinstance(answer, exit_shim.ExitOrderDenied) is sure
     assert bot.fact("DUPLICATE_EXIT").endswith("sure=no") is not sure
+
+
+def test_rules_of_installed_packages(monkeypatch):
+    """An entry point of the group `exit_shim.rules` is a rule; one that cannot be loaded is told of."""
+
+    class Point:
+        def __init__(self, name, load):
+            self.name, self.load = name, load
+
+    points = (Point("FROM_AFAR", lambda: lambda case: ""), Point("NOT_THERE", lambda: 1 / 0))
+    monkeypatch.setattr("exit_shim.rules.own._installed", lambda: points)
+    monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
+    bot = Bot('[rules.FROM_AFAR]\nlevel = "enforce"\n', own_rules=["FROM_AFAR"])
+    bot.enter()
+    assert isinstance(bot.by("one", **LIMIT), exit_shim.ExitOrderDenied)
+    assert bot.fact("FROM_AFAR") == "FROM_AFAR"
+    assert bot.shim.troubles.count == 1

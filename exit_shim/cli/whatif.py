@@ -1,7 +1,6 @@
 """`exit-shim whatif`: what another policy would have denied of what was recorded."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -10,8 +9,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from exit_shim.cli.reading import as_json, since
+from exit_shim.cli.sources import source_of
 from exit_shim.cli.tables import show
-from exit_shim.guard.replaying import Replay, Touched, replay
+from exit_shim.guard.replaying import Replay, Touched, replay, replay_records
 from exit_shim.journal import JournalError, count_orders, read_bodies
 from exit_shim.policy import PolicyError, Standings, meant, read_policy
 from exit_shim.rules import own_codes, own_rules
@@ -20,7 +20,9 @@ from exit_shim.shim import journal_path
 
 @click.command()
 @click.option("--policy", required=True, metavar="FILE", help="The policy to try, a TOML file.")
-@click.option("--from", "journal", metavar="PATH", help="The journal; by default the environment's.")
+@click.option(
+    "--from", "journal", metavar="PATH|DSN", help="Another journal, or postgresql://… of all hosts."
+)
 @click.option("--mode", metavar="NAME", help="As if this mode had been in force, not the recorded ones.")
 @since
 @as_json
@@ -29,11 +31,6 @@ def whatif(*, policy: str, journal: str | None, mode: str | None, since: int | N
 
     Where the guard would look at the exchange, the journal answers; see docs/policy.md. Nothing is sent.
     """
-    if journal is not None and journal.startswith(("postgresql:", "postgres:")):
-        raise click.UsageError(
-            "--from takes the path of a journal; a PostgreSQL history cannot be replayed yet"
-        )
-    path = Path(journal or journal_path())
     try:
         standings = Standings(read_policy(policy, own_codes()), policy)
     except PolicyError as error:
@@ -42,7 +39,7 @@ def whatif(*, policy: str, journal: str | None, mode: str | None, since: int | N
         raise click.UsageError(f"{mode!r} is no mode of {policy}{meant(mode, standings.modes)}")
     into = Replay(standings, own_rules(lambda *_: None), mode)
     try:
-        run(into, path, since or 0)
+        run(into, journal or journal_path(), since or 0)
     except JournalError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
@@ -51,12 +48,19 @@ def whatif(*, policy: str, journal: str | None, mode: str | None, since: int | N
     report(into)
 
 
-def run(into: Replay, path: Path, since_ns: int) -> None:
-    """Replay, with a bar where somebody looks."""
+def run(into: Replay, source: str, since_ns: int) -> None:
+    """Replay, with a bar where somebody looks; of a database it is not known beforehand how long it takes."""
+    central = source.startswith(("postgresql:", "postgres:"))
+    total = None if central else count_orders(source, since_ns=since_ns)
     with Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("replaying", total=count_orders(path, since_ns=since_ns))
-        for taken in replay(read_bodies(path, since_ns=since_ns), into):
-            bar.advance(task, taken)
+        task = bar.add_task("replaying", total=total)
+        taken = (
+            replay_records(source_of(source)[0].read_records(source, since_ns=since_ns), into)
+            if central
+            else replay(read_bodies(source, since_ns=since_ns), into)
+        )
+        for number in taken:
+            bar.advance(task, number)
 
 
 def told(into: Replay) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from exit_shim.doors import Intent
 from exit_shim.guard.judging import PLACES, Guard
 from exit_shim.orders import ExitOrder
 from exit_shim.policy import Standings, Verdict, code_of
-from exit_shim.records import Outcome, Target
+from exit_shim.records import Outcome, Record, Target
 from exit_shim.rules import OwnRule, is_owners
 
 
@@ -157,3 +157,12 @@ def replay(history: Iterable[tuple[str, str | None]], into: Replay) -> Iterator[
         if taken % 1000 == 0:
             yield 1000
     yield taken % 1000
+
+
+def replay_records(history: Iterable[Record], into: Replay) -> Iterator[int]:
+    """The same of records, as a database gives them."""
+    for record in history:
+        submission: Any = record.submission
+        conclusion: Any = record.conclusion
+        into.take(submission, conclusion)
+        yield 1

@@ -1,8 +1,9 @@
 """Rules of one's own: a plain function under a code, registered here or by an entry point."""
 
+import functools
 import re
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Final, NamedTuple, TypeVar
 
 from exit_shim.policy import REASONS
@@ -21,6 +22,12 @@ class OwnRule(NamedTuple):
 
     code: str
     function: RuleFunction
+
+
+@functools.cache
+def _installed() -> tuple[EntryPoint, ...]:
+    """The entry points of all packages; looking for them takes longer than all else at a start."""
+    return tuple(entry_points(group=GROUP))
 
 
 _registered: dict[str, RuleFunction] = {}
@@ -54,13 +61,13 @@ def forget_own_rules() -> None:
 
 def own_codes() -> frozenset[str]:
     """The codes of all rules that are not exit_shim's."""
-    return frozenset(_registered) | {point.name for point in entry_points(group=GROUP)}
+    return frozenset(_registered) | {point.name for point in _installed()}
 
 
 def own_rules(on_trouble: Callable[[str, Exception], None]) -> tuple[OwnRule, ...]:
     """Those registered in code, and those of installed packages; one that cannot be loaded is told."""
     found = dict(_registered)
-    for point in entry_points(group=GROUP):
+    for point in _installed():
         if point.name in found or point.name in REASONS or not CODE.fullmatch(point.name):
             continue
         try:

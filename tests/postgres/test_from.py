@@ -56,6 +56,16 @@ def test_a_command_says_the_same_from_the_database(shipped, path, command):
     assert bool(there) == ("2040" not in command)
 
 
+def test_whatif_says_the_same_from_the_database(shipped, path, tmp_path):
+    """A policy is taken through the history of all hosts as through the journal's."""
+    (tmp_path / "new.toml").write_text('level = "enforce"\n')
+    command = ["whatif", "--policy", str(tmp_path / "new.toml"), "--mode", "EXIT_BRAIN_V3", "--json"]
+    there = json.loads(cli(*command, "--from", shipped, path=path))
+    assert there == json.loads(cli(*command, path=path))
+    assert there["orders"] == 135
+    assert there["denied"] + there["overridden"] > 0
+
+
 def test_what_is_in_doubt_is_the_same(shipped, path):
     """Orders without a proof, those of a run, and one by its name: the same from both, resolutions too."""
     run_id = next(read_records(path)).run_id

@@ -168,9 +168,9 @@ def test_a_batch_lacks_the_denied_element_alone(denied):
 
 def test_a_list_of_cancels_is_parted(bot):
     """Of a list of ids, those of others stay, each answered in its place; one's own go."""
-    bot.shim.guard.switches.enforcing = False
+    bot.shim.switch(enforce=False)
     owners, mine = bot.by(OWNER, **LIMIT), bot.by(LEGACY, **LIMIT)
-    bot.shim.guard.switches.enforcing = True
+    bot.shim.switch(enforce=True)
     ids = [mine["orderId"], owners["orderId"]]
     answers = bot.by(LEGACY, "futures_cancel_orders", symbol="BTCUSDT", orderidlist=ids)
     assert answers[0]["orderId"] == mine["orderId"]

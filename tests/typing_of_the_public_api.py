@@ -94,6 +94,23 @@ def configuring() -> None:
         pass
 
 
+@exit_shim.rule("TOO_LATE")
+def too_late(case: exit_shim.Case) -> str | None:
+    """A rule of one's own keeps its type."""
+    return f"symbol={case.order.symbol}" if case.intent == "place" else None
+
+
+def guarding() -> None:
+    """A policy is given as such or as a path; symbols are delegated, switches turned, a client watched."""
+    exit_shim.ExitShim(policy=exit_shim.Policy(level="enforce", denied="monitor"))
+    shim = exit_shim.ExitShim(policy="exit_shim.toml")
+    exit_shim.ExitShim(policy=7)  # type: ignore[arg-type]
+    exit_shim.Policy(level="loud")  # type: ignore[arg-type]
+    exit_shim.delegate("BTCUSDT", to="exit_brain_executor", within=30)
+    shim.switch(mode="EXIT_BRAIN_V3", enforce=False, by="the desk")
+    shim.watch(Adapter(), every=60)
+
+
 def a_denied_order() -> None:
     """The exception has reasons; it is caught as python-binance's own."""
     try:

@@ -359,6 +359,21 @@ def test_a_restart_takes_the_book_up(tmp_path):
     again.shim.close()
 
 
+def test_what_was_cancelled_since_is_not_taken_up(tmp_path):
+    """A stop of an earlier run that this run cancelled does not come back into the book by a look-up."""
+    first = Bot(journal=tmp_path / "j.db").enter()
+    placed = first.by(OWNER, **STOP)
+    first.shim.close()
+    again = Bot(journal=tmp_path / "j.db", exchange=first.exchange)
+    again.by(OWNER, "futures_cancel_algo_order", algoId=placed["algoId"])
+    again.shim.flush()
+    again.shim.watcher.look_back()
+    with pytest.raises(BinanceAPIException) as refused:
+        again.by(LEGACY, "futures_cancel_algo_order", algoId=placed["algoId"])
+    assert refused.value.code == -2011  # the exchange's word, not the guard's
+    again.shim.close()
+
+
 def test_other_processes_are_followed(tmp_path):
     """What another shim on the same journal places is in the book, without a restart."""
     one = Bot(journal=tmp_path / "j.db").enter()

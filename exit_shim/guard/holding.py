@@ -117,8 +117,8 @@ def without(asked: Asked, held: frozenset[int]) -> dict[str, Any]:
 
 
 def merged(answer: Any, held: Mapping[int, Any]) -> Any:
-    """A batch's answer with the held ones in their places; what is no list is handed back as it is."""
-    if not isinstance(answer, list):
+    """A batch's answer with the held ones in their places; what is no list, or lacks none, as it is."""
+    if not held or not isinstance(answer, list):
         return answer
     whole = list(answer)
     for place in sorted(held):

@@ -259,9 +259,9 @@ def resolved(found: Resolution) -> Conclusion:
 
 
 def take_up(book: Book, records: Iterable[Record], own_run: str) -> None:
-    """Let a book learn from records of other runs, oldest first."""
+    """Let a book learn from records of other runs, oldest first, and from what this run cancelled."""
     for record in records:
-        if record.run_id == own_run:
+        if record.run_id == own_run and record.submission.intent != "cancel":
             continue
         if record.resolution is not None:
             book.note(record.submission, resolved(record.resolution))

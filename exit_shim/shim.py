@@ -132,7 +132,6 @@ class ExitShim:
             )
         )
         self.watcher = Watcher(self.guard, self.journal, weakly(self._found), self.troubles.note)
-        weakref.finalize(self, self.watcher.stop).atexit = False
         self.guard.refresh = self.watcher.refresh
         self._begun = False
         self._pollers: list[Poller] = []

@@ -244,6 +244,118 @@ def test_the_exchange_is_believed_not_the_book(bot, monkeypatch, lag):
     assert known == ([OWNER] if lag else []) + [LEGACY]
 
 
+def test_an_owners_stop_on_its_way_is_not_taken(bot):
+    """Between the exchange's taking an owner's stop and its answer, a cancel-all of others is denied."""
+    seen = []
+
+    def cancel_all_meanwhile(event):
+        if type(event).__name__ == "AlgoEvent" and not seen:
+            seen.append("sent")
+            try:
+                bot.by(LEGACY, "futures_cancel_all_open_orders", symbol="BTCUSDT", conditional=True)
+            except exit_shim.ExitOrderDenied:
+                seen.append("denied")
+
+    bot.exchange.engine.feed.listeners.append(cancel_all_meanwhile)
+    placed = bot.by(OWNER, **STOP)
+    assert seen == ["sent", "denied"]
+    assert bot.resting() == [placed["algoId"]]
+    book = bot.shim.guard.book
+    (live,) = book.guarding(book.spots()[0])
+    assert (live.in_doubt, live.target.algo_id) == (False, placed["algoId"])
+
+
+def test_a_refused_order_is_not_expected_any_more(bot):
+    """What the exchange refused does not stay in the book."""
+    bot.by(OWNER, **STOP)
+    with pytest.raises(BinanceAPIException):
+        bot.by(OWNER, **STOP)  # -4130
+    book = bot.shim.guard.book
+    assert len(book.guarding(book.spots()[0])) == 1
+
+
+def test_without_foreign_cancel_a_legacy_module_still_takes_no_stop():
+    """It may then cancel an owner's target, and not its stop."""
+    bot = Bot(ENFORCE + '[rules.FOREIGN_CANCEL]\nlevel = "observe"\n').enter()
+    stop, target = bot.by(OWNER, **STOP), bot.by(OWNER, **TARGET)
+    assert bot.by(LEGACY, "futures_cancel_algo_order", algoId=target["algoId"])["code"] == "200"
+    with pytest.raises(exit_shim.ExitOrderDenied):
+        bot.by(LEGACY, "futures_cancel_algo_order", algoId=stop["algoId"])
+
+
+def test_a_stop_before_its_position_goes_out():
+    """While flat nobody knows how large a position will be: an owner's stop on a quantity covers nothing."""
+    bot = Bot()
+    part = {**STOP, "quantity": "0.010", "reduceOnly": "true"}
+    del part["closePosition"]
+    bot.by(OWNER, **part)
+    assert bot.by(LEGACY, **part)["algoId"] > 0
+    assert "because=no_position_yet" in bot.records[-1].submission.verdict.reasons[-1]
+
+
+def test_stops_of_the_other_side_cover_nothing():
+    """In hedge mode an owner's stop under the long position does not cover the short one."""
+    bot = Bot(hedge_mode=True)
+    for side, position in (("BUY", "LONG"), ("SELL", "SHORT")):
+        bot.client.futures_create_order(
+            symbol="BTCUSDT", side=side, positionSide=position, type="MARKET", quantity=0.01
+        )
+    bot.by(OWNER, **STOP, positionSide="LONG")
+    short = {**STOP, "side": "BUY", "stopPrice": 70000, "positionSide": "SHORT"}
+    assert bot.by(LEGACY, **short)["algoId"] > 0
+    bot.by(OWNER, "futures_cancel_algo_order", algoId=bot.resting()[-1])
+    bot.by(OWNER, **short)
+    with pytest.raises(exit_shim.ExitOrderDenied):
+        bot.by(LEGACY, **short)
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_a_trailing_stop_covers_once_it_is_activated(bot, is_active):
+    """One that still waits for its activation price watches nothing."""
+    trailing = {
+        "symbol": "BTCUSDT",
+        "side": "SELL",
+        "type": "TRAILING_STOP_MARKET",
+        "quantity": "0.010",
+        "callbackRate": 5,
+        "activatePrice": 61_000,
+        "reduceOnly": "true",
+    }
+    bot.by(OWNER, **trailing)
+    if is_active:
+        bot.exchange.set_mark("BTCUSDT", 61_500)
+        with pytest.raises(exit_shim.ExitOrderDenied):
+            bot.by(LEGACY, **STOP)
+    else:
+        assert bot.by(LEGACY, **STOP)["algoId"] > 0
+
+
+def test_an_order_on_its_way_is_not_counted_twice(bot):
+    """While it is expected an exit is no second one beside itself."""
+    book = bot.shim.guard.book
+    part = {**STOP, "quantity": "0.010", "reduceOnly": "true"}
+    del part["closePosition"]
+    bot.by(OWNER, **part)
+    book.saw_size(book.spots()[0], bot.exchange.engine.position("BTCUSDT").amount)
+    bot.by(OWNER, "futures_cancel_algo_order", algoId=bot.resting()[0])
+    bot.by(OWNER, **part)
+    assert not [reason for reason in bot.records[-1].reasons if "OVERSIZED" in reason]
+
+
+def test_the_kill_switchs_file_is_enough(tmp_path):
+    """While the file is beside the journal nothing is denied, whoever put it there."""
+    bot = Bot(journal=tmp_path / "j.db").enter()
+    bot.shim.watcher.look()
+    (tmp_path / "j.db.enforce-off").touch()
+    bot.shim.watcher._looked = -10.0
+    assert bot.by(LEGACY, **TARGET)["algoId"] > 0
+    (tmp_path / "j.db.enforce-off").unlink()
+    bot.shim.watcher.look()
+    with pytest.raises(exit_shim.ExitOrderDenied):
+        bot.by(LEGACY, **TARGET)
+    bot.shim.close()
+
+
 @pytest.mark.parametrize(("quantity", "covered"), [("0.010", True), ("0.005", False)], ids=["whole", "part"])
 def test_stops_on_a_quantity_cover_what_they_add_up_to(bot, quantity, covered):
     """An owner's stop on less than the position does not cover it."""

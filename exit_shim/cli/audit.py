@@ -26,6 +26,7 @@ from exit_shim.stock import (
     oversized_exits,
     taking_stock,
 )
+from exit_shim.testing.leaving import leave
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
 
 FOUND, COULD_NOT_ASK = 1, 2
@@ -63,7 +64,10 @@ def audit(*, local: str | None, symbol: str | None, as_json: bool) -> None:
     if not (key and secret):
         refuse(f"set {KEY} and {SECRET} to a key of the account that may read, or give --local URL")
     with client_of(key, secret, local) as client:
-        stock = look(client, symbol.upper() if symbol else None)
+        try:
+            stock = look(client, symbol.upper() if symbol else None)
+        finally:
+            leave(client)
     found = list(flaws(stock))
     if as_json:
         for flaw in found:

@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
@@ -51,8 +51,8 @@ class Live(msgspec.Struct, frozen=True):
     target: Target
     spot: Spot
     type: str | None = None
-    quantity: Decimal | None = None
-    trigger: Decimal | None = None
+    quantity: str | None = None
+    trigger: str | None = None
     close_position: bool = False
     ts: int = 0
     in_doubt: bool = False
@@ -76,9 +76,18 @@ class Live(msgspec.Struct, frozen=True):
 class LastStop(NamedTuple):
     """The stop that a position had last: where it triggers, whose it is, and when it was placed."""
 
-    trigger: Decimal
+    trigger: str
     module: str | None
     ts: int
+
+
+class Near(NamedTuple):
+    """What the book has of one position, read at once: a rule is asked at each order."""
+
+    beside: tuple[Live, ...] = ()
+    placed: Sequence[int] = ()
+    last_stop: LastStop | None = None
+    size: Decimal | None = None
 
 
 class Book(Folding[tuple[Submission, Conclusion, int]]):
@@ -91,6 +100,7 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
         self._placed: OrderedDict[tuple[Spot, str, str | None], deque[int]] = OrderedDict()
         self._stops: OrderedDict[Spot, LastStop] = OrderedDict()
         self._sizes: dict[Spot, tuple[Decimal, int]] = {}
+        self._hedged: set[tuple[str | None, str | None]] = set()
         self._stripped: dict[Spot, float] = {}
         self._doubts: set[tuple[str | None, str | None]] = set()
         self.catch_up: Callable[[str | None, Reference | None], None] | None = None
@@ -181,22 +191,26 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
             self._fold_all()
             return [spot for spot in self._at if (spot.account, spot.symbol) == (account, symbol)]
 
-    def placements(self, spot: Spot, kind: str, module: str | None) -> tuple[int, ...]:
-        """When one module placed the same kind of exit for the same position: ns, oldest first."""
+    def near(self, spot: Spot, kind: str, module: str) -> Near:
+        """The live exits of a position, oldest first; when `module` placed this kind there; its last stop."""
         with self._lock:
             self._fold_all()
-            return tuple(self._placed.get((spot, kind, module), ()))
+            lives = self._at.get(spot)
+            seen = self._sizes.get(spot)
+            return Near(
+                tuple(lives.values()) if lives else (),
+                self._placed.get((spot, kind, module), ()),
+                self._stops.get(spot),
+                None if seen is None else seen[0],
+            )
 
-    def last_stop(self, spot: Spot) -> LastStop | None:
-        """The stop that was placed last for a position, resting still or not."""
-        with self._lock:
-            self._fold_all()
-            return self._stops.get(spot)
+    def is_hedged(self, account: str | None, symbol: str | None) -> bool:
+        """Whether exits of one side of a hedged position were accepted on a symbol."""
+        return (account, symbol) in self._hedged
 
     def size(self, spot: Spot) -> Decimal | None:
         """The position's size when it was last seen at the exchange; None: never."""
         with self._lock:
-            self._fold_all()
             return self._sizes.get(spot, (None, 0))[0]
 
     def saw_size(self, spot: Spot, size: Decimal) -> None:
@@ -256,8 +270,8 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
             ),
             spot_of(submission.account, order),
             order.type,
-            number(order.quantity),
-            number(order.trigger_price),
+            order.quantity,
+            order.trigger_price,
             order.close_position,
             submission.ts,
             in_doubt,
@@ -267,7 +281,6 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
         for key in keys(live.account, live.target):
             if (doubted := self._live.get(key)) is not None:
                 self._drop(doubted)
-        for key in keys(live.account, live.target):
             self._live[key] = live
         self._at.setdefault(live.spot, {})[id(live)] = live
         if not in_doubt:
@@ -276,18 +289,22 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
             self._drop(next(iter(self._live.values())))
 
     def _remember(self, live: Live) -> None:
-        track = (live.spot, live.target.kind, live.target.module)
-        self._placed.setdefault(track, deque(maxlen=MAX_PLACEMENTS)).append(live.ts)
-        self._placed.move_to_end(track)
-        if live.is_protective:
-            self._stripped.pop(live.spot, None)
-        if live.is_protective and live.trigger is not None:
-            self._stops[live.spot] = LastStop(live.trigger, live.target.module, live.ts)
-            self._stops.move_to_end(live.spot)
-        while len(self._placed) > MAX_TRACKS:
-            self._placed.popitem(last=False)
-        while len(self._stops) > MAX_TRACKS:
-            self._stops.popitem(last=False)
+        spot, target = live.spot, live.target
+        if spot.position_side != "BOTH" and len(self._hedged) < MAX_TRACKS:
+            self._hedged.add((live.account, live.symbol))
+        track = (spot, target.kind, target.module)
+        times = self._placed.get(track)
+        if times is None:
+            times = self._placed[track] = deque(maxlen=MAX_PLACEMENTS)
+            while len(self._placed) > MAX_TRACKS:
+                self._placed.popitem(last=False)
+        times.append(live.ts)
+        if live.type in PROTECTIVE_TYPES:
+            self._stripped.pop(spot, None)
+            if live.trigger is not None:
+                self._stops[spot] = LastStop(live.trigger, target.module, live.ts)
+                while len(self._stops) > MAX_TRACKS:
+                    self._stops.popitem(last=False)
 
     def _remove(self, submission: Submission) -> None:
         for target in submission.targets:

@@ -15,7 +15,8 @@ from exit_shim.policy import ALLOWED, Standing, Standings, Verdict
 from exit_shim.policy.codes import FOREIGN_CANCEL, PROTECTIVE_OVERRIDE, STRIPPED, SUPPRESSED_ORDER
 from exit_shim.policy.verdicts import OBSERVED
 from exit_shim.records import Submission, Target
-from exit_shim.rules import BOOK_RULES, FIELD_RULES, RULES, Case, OwnRule, RuleFunction, is_owners
+from exit_shim.rules import BOOK_RULES, RULES, Case, OwnRule, RuleFunction, is_owners
+from exit_shim.rules.case import NOTHING_NEAR
 from exit_shim.stock import Stock, covers
 
 UNJUDGED: Final = frozenset({"conditional", "unknown"})
@@ -26,6 +27,10 @@ BATCHES: Final = ("batchOrders", "orders")
 
 READ_LAG_NS: Final = 2_000_000_000
 """An order that was accepted this long ago is in the exchange's lists, if it rests; they may lag behind."""
+
+OF_CANCELLING: Final = frozenset({FOREIGN_CANCEL, STRIPPED})
+OF_PLACING: Final = frozenset(RULES) - OF_CANCELLING
+"""Rules that have nothing to say to other intents."""
 
 NO_IDS: Final = frozenset({("algo", None), ("order", None)})
 
@@ -118,11 +123,13 @@ class Guard:
         rules = plan.warning
         if plan.enforced and not (self.enforces and self.switches.enforcing):
             rules = (*rules, *plan.enforced)
-        found = []
-        for code, rule, ending in rules:
-            if (facts := self._ask(code, rule, case)) is not None:
-                found.append(f"{code} {facts}".rstrip() + ending)
-        return tuple(found)
+        try:
+            asked = [(step, step.rule(case)) for step in rules]
+        except Exception:  # noqa: BLE001 - one by one, so that the one that raises is told of and skipped
+            asked = [(step, self._ask(step.code, step.rule, case)) for step in rules]
+        return tuple(
+            f"{step.code} {facts}".rstrip() + step.ending for step, facts in asked if facts is not None
+        )
 
     def _plan(self, mode: str, symbol: str | None, intent: Intent) -> Plan:
         key = (mode, symbol, intent)
@@ -137,7 +144,7 @@ class Guard:
         enforced: list[Step] = []
         warning: list[Step] = []
         for code, rule in self._rules.items():
-            if code in FIELD_RULES and intent != "place":
+            if code in (OF_PLACING if intent != "place" else OF_CANCELLING):
                 continue
             level = self.standings.level(code, mode, symbol)
             ending = OBSERVED if level == "observe" else ""
@@ -225,7 +232,7 @@ class Guard:
         reasons = tuple(one.reason for one in found)
         if order.type == "MARKET" and self.standings.policy.market_closes == "allow":
             return Verdict("warn", reasons, standing.line)
-        return self._held(standing, reasons, case.beside)
+        return self._held(standing, reasons, case.near.beside)
 
     def _judge_cancel(self, case: Case) -> Verdict:
         found = [*self._stops_of_others(case), *self._enforced(case)]
@@ -283,6 +290,7 @@ class Guard:
             live = self.book.find_live(submission.account, targets[0])
             if live is not None:
                 order = msgspec.structs.replace(order, symbol=live.symbol)
+        spot = spot_of(submission.account, order)
         return Case(
             submission.intent,
             order,
@@ -297,7 +305,8 @@ class Guard:
             submission.ts,
             submission.door,
             self.delegations.owner_of(order.symbol),
-            spot_of(submission.account, order),
+            spot,
+            self.book.near(spot, order.kind, who.module) if submission.intent == "place" else NOTHING_NEAR,
         )
 
     def _standing_for(

@@ -8,7 +8,7 @@ from exit_shim.modes import LEGACY
 from exit_shim.policy.codes import NEVER_DENY, OWNERSHIP, OWNERSHIP_CONFLICT, UNKNOWN_MODULE
 from exit_shim.policy.file import Denied, Level, Mode, Policy, Rule, Scope, modes_of
 from exit_shim.policy.shares import is_in_rollout
-from exit_shim.policy.verdicts import OBSERVED, Verdict
+from exit_shim.policy.verdicts import ALLOWED, OBSERVED, Verdict
 
 Role = Literal["owner", "legacy", "monitor", "executor", "unknown"]
 
@@ -98,7 +98,7 @@ class Standings:
         where = f"modes.{mode}" + ("" if own is None else f".scopes[{own}]") + f".{line}"
         denied = self._denied(said, scope, role)
         owners = said.owners if scope is None or scope.owners is None else scope.owners
-        standing = Standing(role, code, level, denied, f"{self.source}: {where}", bool(owners), Verdict())
+        standing = Standing(role, code, level, denied, f"{self.source}: {where}", bool(owners), ALLOWED)
         if code is None:
             return standing
         reason = standing.reason(module, mode)

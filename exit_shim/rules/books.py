@@ -15,7 +15,7 @@ def duplicate_exit(case: Case) -> str | None:
     """Another module's live exit of the same kind guards the same position."""
     if case.intent != "place" or case.order.type == "MARKET":
         return None
-    for live in case.beside:
+    for live in case.near.beside:
         if live.target.kind == case.order.kind and live.target.module != case.who.module:
             return f"other={live.target.module} kind={case.order.kind}{named(live.target)}"
     return None
@@ -23,13 +23,16 @@ def duplicate_exit(case: Case) -> str | None:
 
 def oversized(case: Case) -> str | None:
     """Live exits of one kind, this one included, add up to more than the position, whose size was seen."""
-    size, quantity = case.book.size(case.spot), number(case.order.quantity)
-    if case.intent != "place" or size is None or quantity is None or case.order.type == "MARKET":
+    size = case.near.size
+    if size is None or case.intent != "place" or case.order.type == "MARKET":
+        return None
+    quantity = number(case.order.quantity)
+    if quantity is None:
         return None
     resting = [
-        live.quantity
-        for live in case.beside
-        if live.target.kind == case.order.kind and live.quantity and not live.in_doubt
+        number(live.quantity) or Decimal(0)
+        for live in case.near.beside
+        if live.target.kind == case.order.kind and not live.in_doubt
     ]
     total = sum(resting, quantity)
     return f"total={total} position={size}" if total > size else None
@@ -42,20 +45,27 @@ def churn(case: Case) -> str | None:
     said = case.rule("CHURN")
     times, within = said.times or CHURN_TIMES, said.within_s or CHURN_WITHIN_S
     since = case.now - int(within * NANOSECONDS)
-    recent = [ts for ts in case.book.placements(case.spot, case.order.kind, case.who.module) if ts >= since]
-    return f"times={len(recent) + 1} within_s={within:g}" if len(recent) + 1 >= times else None
+    before = case.near.placed
+    if len(before) + 1 < times or before[1 - times] < since:
+        return None
+    return f"times={times} within_s={within:g}"
 
 
 def stop_widened(case: Case) -> str | None:
     """A stop is placed farther from the price than the one that the position had a moment ago."""
-    trigger, last = number(case.order.trigger_price), case.book.last_stop(case.spot)
-    if case.intent != "place" or case.order.type not in PROTECTIVE_TYPES or trigger is None or last is None:
+    last, order = case.near.last_stop, case.order
+    if last is None or case.intent != "place" or order.type not in PROTECTIVE_TYPES:
+        return None
+    if order.trigger_price is None or order.trigger_price == last.trigger:
+        return None
+    trigger, before = number(order.trigger_price), number(last.trigger)
+    if trigger is None or before is None:
         return None
     within = case.rule("STOP_WIDENED").within_s or WIDENED_WITHIN_S
-    still = any(live.is_protective and live.trigger == last.trigger for live in case.beside)
+    still = any(live.is_protective and live.trigger == last.trigger for live in case.near.beside)
     if not still and case.now - last.ts > within * NANOSECONDS:
         return None
-    farther: Decimal = last.trigger - trigger if case.order.side == "SELL" else trigger - last.trigger
+    farther = before - trigger if order.side == "SELL" else trigger - before
     return f"from={last.trigger} to={trigger} before={last.module}" if farther > 0 else None
 
 

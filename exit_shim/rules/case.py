@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from exit_shim.attribution import Attribution
-from exit_shim.book import Book, Live, Spot
+from exit_shim.book import Book, Near, Spot
 from exit_shim.doors import Intent
 from exit_shim.orders import ExitOrder
 from exit_shim.policy import Rule, Standing, Standings
@@ -16,11 +16,15 @@ Group = Literal["order", "book", "cancel", "policy"]
 """What a rule looks at: the order's own fields; the live exits beside it; what a cancel takes; who is who."""
 
 
+NOTHING_NEAR: Final = Near()
 NOWHERE: Final = Spot(None, None, "BOTH", None)
 
 
 class Case(NamedTuple):
-    """One order to judge; `params` are its own fields in the call, `spot` is what it guards."""
+    """One order to judge.
+
+    `params` are its own fields in the call, `spot` is what it guards, `near` what the book has of that.
+    """
 
     intent: Intent
     order: ExitOrder
@@ -36,11 +40,7 @@ class Case(NamedTuple):
     door: str = ""
     delegated_to: str | None = None
     spot: Spot = NOWHERE
-
-    @property
-    def beside(self) -> tuple[Live, ...]:
-        """The live exits of the same position."""
-        return self.book.guarding(self.spot)
+    near: Near = NOTHING_NEAR
 
     def rule(self, code: str) -> Rule:
         """The settings of a rule."""

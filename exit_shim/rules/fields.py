@@ -92,11 +92,8 @@ def refused_in_batch(params: Mapping[str, Any]) -> str | None:
 
 def needs_position_side(case: Case) -> bool:
     """Whether the account is known to be in hedge mode, and the order does not say which position."""
-    if case.order.position_side in {"LONG", "SHORT"}:
-        return False
-    return any(
-        spot.position_side in {"LONG", "SHORT"}
-        for spot in case.book.spots_of(case.account, case.order.symbol)
+    return case.order.position_side not in {"LONG", "SHORT"} and case.book.is_hedged(
+        case.account, case.order.symbol
     )
 
 

@@ -9,7 +9,7 @@ def legacy_fallback(case: Case) -> str | None:
     """A legacy module acts on a delegated symbol on which the owner has no live exit."""
     if case.intent != "place" or case.delegated_to is None or case.standing.role not in {"legacy", "monitor"}:
         return None
-    if any(live.target.module == case.delegated_to for live in case.beside):
+    if any(live.target.module == case.delegated_to for live in case.near.beside):
         return None
     return f"module={case.who.module} delegated_to={case.delegated_to}"
 

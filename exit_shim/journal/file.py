@@ -97,7 +97,8 @@ def legible(path: Path, what: str) -> Iterator[None]:
     except ODD as error:
         if isinstance(error, JournalError):
             raise
-        raise JournalError(f"the journal {path} cannot be {what} ({error}); is it damaged?") from error
+        hint = "try again" if is_busy(error) else "is it damaged, or another program's file?"
+        raise JournalError(f"the journal {path} cannot be {what} ({error}); {hint}") from error
 
 
 def open_writer(path: Path, *, lasting: bool = False) -> sqlite3.Connection:

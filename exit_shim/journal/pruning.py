@@ -67,7 +67,8 @@ def prune(
         raise JournalError(f"there is no journal at {at}")
     with legible(at, "pruned"), contextlib.closing(open_writer(at)) as connection:
         connection.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
-        take_up(connection, at)
+        with contextlib.suppress(OSError):  # a file that cannot be read stays
+            take_up(connection, at)
         used = _used(connection)
         events, in_doubt, unshipped = _prune(connection, before_ns) if before_ns is not None else (0, 0, 0)
         for _ in range(TRIES if max_bytes is not None else 0):

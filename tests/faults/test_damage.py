@@ -220,3 +220,4 @@ def test_a_spool_that_cannot_be_read(exchange, path, orders):
     begun = time.monotonic()
     assert len(list(read_records(path))) == 2
     assert time.monotonic() - begun < 5
+    assert prune(path, before_ns=1).events == 0

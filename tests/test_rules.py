@@ -183,6 +183,19 @@ def test_stripped(bot):
     assert "STRIPPED" in bot.says()
 
 
+@pytest.mark.parametrize(("left", "is_stripped"), [("0.010", False), ("0.005", True), ("0.020", True)])
+def test_stripped_of_what_covers(left, is_stripped):
+    """In hedge mode what is left must cover the position; less does not, nor more: it is refused."""
+    bot = Bot(hedge_mode=True)
+    bot.enter(positionSide="LONG")
+    whole = bot.by("one", **STOP, positionSide="LONG")
+    bot.by("one", **{**PART, "quantity": left}, positionSide="LONG")
+    book, held = bot.shim.guard.book, bot.exchange.engine.position("BTCUSDT", "LONG").amount
+    book.saw_size(book.spots()[0], held)
+    bot.by("one", "futures_cancel_algo_order", algoId=whole["algoId"])
+    assert ("STRIPPED" in bot.says()) is is_stripped
+
+
 @pytest.mark.parametrize("follows", [True, False])
 def test_stripped_and_none_follows(follows):
     """A position that has no stop again within the stated time is told of, once; one that has is not."""

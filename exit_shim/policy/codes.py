@@ -28,7 +28,7 @@ REASONS: Final[Mapping[str, str]] = {
     DUPLICATE_EXIT: "another module's live exit of the same kind guards the same position",
     OVERSIZED: "the live exits of one kind add up to more than the position",
     FOREIGN_CANCEL: "a module cancels what another one placed",
-    STRIPPED: "a cancel leaves the position without a stop",
+    STRIPPED: "a cancel leaves the position without a stop that covers it",
     CHURN: "the same exit is replaced again and again",
     STOP_WIDENED: "a stop was moved away from the price",
     ORPHAN: "an exit outlives its position",

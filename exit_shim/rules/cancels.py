@@ -1,6 +1,8 @@
 """Rules on what a cancel takes away. Pure, given the book."""
 
-from exit_shim.book import Live
+from decimal import Decimal
+
+from exit_shim.book import Live, number
 from exit_shim.records import Target
 from exit_shim.rules.books import named
 from exit_shim.rules.case import Case
@@ -25,7 +27,7 @@ def foreign_cancel(case: Case) -> str | None:
 
 
 def stripped(case: Case) -> str | None:
-    """A cancel takes the last live stop of a position away."""
+    """A cancel takes a live stop away that no other live stops of the position make up for."""
     if case.intent != "cancel":
         return None
     taken = [
@@ -38,9 +40,23 @@ def stripped(case: Case) -> str | None:
 
 
 def left_beside(case: Case, stop: Live, taken: list[Live]) -> bool:
-    """Whether the position has another live stop, which is not taken too."""
+    """Whether other live stops, not taken too, cover what this one did, as far as sizes are known.
+
+    In hedge mode a stop on more than the position is refused when it fires, and covers nothing.
+    """
     gone = set(map(id, taken))
-    return any(
-        live.is_protective and id(live) not in gone and not live.in_doubt
+    left = [
+        live
         for live in case.book.guarding(stop.spot)
-    )
+        if live.is_protective and id(live) not in gone and not live.in_doubt
+    ]
+    if any(live.close_position for live in left):
+        return True
+    size = case.book.size(stop.spot)
+    needed = size or number(stop.quantity)
+    if needed is None:
+        return bool(left)
+    quantities = [number(live.quantity) or Decimal(0) for live in left]
+    if size and stop.spot.position_side != "BOTH":
+        quantities = [quantity for quantity in quantities if quantity <= size]
+    return sum(quantities, Decimal(0)) >= needed

@@ -37,11 +37,13 @@ def _take(connection: sqlite3.Connection, found: Left, moved: Callable[[], None]
 
 
 def _known_place(connection: sqlite3.Connection, run_id: str, segment: Segment) -> int:
-    """Where to go on in the file: the run's own process may have moved a part of it before it died."""
+    """Where to go on in the file: the run's own process may have moved a part of it before it died.
+
+    A file before the one last moved from may have been left unread all the same, by a close that a lock
+    hindered; what is in the database already is passed over there.
+    """
     known = connection.execute("SELECT segment, offset FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    if known is None or known[0] < segment.number:
-        return 0
-    return int(known[1]) if known[0] == segment.number else segment.size
+    return int(known[1]) if known is not None and known[0] == segment.number else 0
 
 
 def _torn_end(segment: Segment) -> bytes:

@@ -597,3 +597,21 @@ def test_a_later_file_of_a_dead_run_may_be_taken_up_first(tmp_path):
     assert [record.conclusion.outcome for record in read_records(journal.path)] == ["accepted"] * 2
     assert list(read_records(journal.path, in_doubt=True)) == []
     assert flaws(journal.path) == [None]
+
+
+def test_what_resolved_an_order_stays_as_long_as_the_order(tmp_path):
+    """An order that stays keeps its resolution, which a later run wrote and which is old as well."""
+    journal, later = Journal(tmp_path / "journal.db"), Journal(tmp_path / "journal.db")
+    ordered(journal, 1, 2, outcome="unknown")
+    journal.close()
+    _, second = read_records(journal.path)
+    later.note("resolution", Resolution(outcome="accepted"), about=(second.run_id, second.seq))
+    later.close()
+    prune(journal.path, before_ns=time.time_ns())
+    first, second = read_records(journal.path)
+    assert first.resolution is None
+    assert second.resolution is not None
+    later.note("resolution", Resolution(outcome="accepted"), about=(first.run_id, first.seq))
+    later.close()
+    prune(journal.path, before_ns=time.time_ns())
+    assert list(read_records(journal.path)) == []

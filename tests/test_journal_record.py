@@ -615,3 +615,16 @@ def test_what_resolved_an_order_stays_as_long_as_the_order(tmp_path):
     later.close()
     prune(journal.path, before_ns=time.time_ns())
     assert list(read_records(journal.path)) == []
+
+
+def test_a_run_that_is_pruned_while_it_is_verified_is_whole(journal, monkeypatch):
+    """`exit-shim verify` does not take what was pruned after its first look for missing."""
+    ordered(journal, *range(1, 6))
+    journal.close()
+    before = read_runs(journal.path)
+    prune(journal.path, before_ns=sorted(event.ts for event in read_events(journal.path))[7])
+    looks = iter([before])
+    monkeypatch.setattr("exit_shim.journal.read_runs", lambda path: next(looks, None) or read_runs(path))
+    monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(journal.path))
+    done = CliRunner().invoke(app, ["verify"])
+    assert (done.exit_code, "whole" in done.output) == (0, True), done.output

@@ -502,6 +502,22 @@ def test_what_was_left_behind_is_taken_up_once(desk, exchange, long, client):
     assert desk.written[0][2] == record.seq
 
 
+def test_wrapping_waits_for_nothing_that_earlier_runs_left(desk, exchange, long, client):
+    """However long it takes to find what was left in doubt, a client that appears is not held up by it."""
+    lose(exchange, method="POST", path="order")
+    sent(long, **CLOSE)
+    (record,) = doubts()
+    found = threading.Event()
+    desk.open()
+    desk.resolver._left_behind = lambda: [record] if found.wait(20) else []
+    began = time.monotonic()
+    desk.resolver.meet(client, record.submission.account)
+    assert time.monotonic() - began < 5
+    assert desk.resolver.busy()
+    found.set()
+    assert desk.only().outcome == "accepted"
+
+
 class Subclass(Client):
     """A bot's own client, which goes to the exchange as python-binance does."""
 

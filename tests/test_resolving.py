@@ -714,6 +714,16 @@ def test_what_is_older_than_the_exchanges_memory_is_not_called_absent():
     assert "forgotten" in case.reason
 
 
+@pytest.mark.parametrize("wrong_by_s", [10, -200])
+def test_a_clock_that_was_wrong_makes_no_order_absent(wrong_by_s):
+    """An order of the same name, symbol and side, but of another time, may be the one that is in doubt."""
+    case = Case(record := a_record())
+    made = record.submission.ts // 1_000_000 - wrong_by_s * 1_000
+    assert play(case, {"order": Reply((row(record, time=made),))}, times=4)[0] is None
+    assert case.hopeless
+    assert "clock" in case.reason
+
+
 def test_a_full_page_of_history_proves_nothing():
     """Where the history may go on beyond the page, the order may be there."""
     case = Case(record := a_record())

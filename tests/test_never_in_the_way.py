@@ -14,6 +14,7 @@ import structlog
 
 import exit_shim
 import exit_shim.gateway
+from exit_shim.layers import within
 from exit_shim.policy import Roles
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "quantity": 0.01}
@@ -463,3 +464,23 @@ raise SystemExit(os.waitpid(pid, 0)[1])
         check=False,
     )
     assert done.returncode == 0
+
+
+def test_an_interrupt_right_before_the_send_leaves_nothing_behind(recorded):
+    """Whoever stops the bot with Ctrl-C just then has the next order recorded as any other."""
+    client = exit_shim.wrap(Fake())
+
+    def interrupt(_frame, event, function):
+        if event == "c_return" and function == within.set:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    before = sys.getprofile()
+    sys.setprofile(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            client.futures_create_order(**STOP)
+    finally:
+        sys.setprofile(before)
+    client.futures_create_order(**STOP)
+    assert [record.conclusion.outcome for record in recorded()] == ["unknown", "accepted"]

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import os
 import secrets
 import threading
@@ -31,7 +32,7 @@ LOOK_S: Final = 1.0
 """How often the journal's thread looks for orders that wait for their answers."""
 
 CLOSE_S: Final = 1.0
-"""The longest that closing waits for another process's lock; no order waits for it."""
+"""The longest that closing moves what waits, or waits for another process's lock; no order waits for it."""
 
 ABOUT_NOTHING: Final = NOTHING.encode()
 
@@ -98,6 +99,7 @@ class Journal:
         self._memory = Memory()
         self._mover = Mover(self.path, self._spool, self._origin, self._on_trouble)
         self._writer: Writer | None = None
+        self._hiring = threading.RLock()
 
     def _origin(self) -> Origin:
         return Origin(self.run_id, self._started, self._header or "{}")
@@ -131,14 +133,14 @@ class Journal:
         if self._appended:
             self.note("end", Ended(self._appended))
 
-    def flush(self) -> bool:
-        """Move all that waits into the database, now; False where it would not take it."""
+    def flush(self, seconds: float = math.inf) -> bool:
+        """Move all that waits into the database, now; False where it does not take it, or not in time."""
         if not self._memory.hand_over(self._to_spool):
-            return self._mover.flush() and self._memory.hand_over(self._mover.add)
+            return self._mover.flush(seconds) and self._memory.hand_over(self._mover.add)
         lost = self._memory.told()
         if lost:
             self.note("lost", Lost("neither the spool nor the database took them", lost))
-        return self._mover.flush()
+        return self._mover.flush(seconds)
 
     def health(self) -> Health:
         """What is waiting and what was lost, for summaries."""
@@ -147,7 +149,7 @@ class Journal:
         return Health(str(self.path), waiting, in_memory, self._memory.dropped, self._mover.last_error)
 
     def close(self) -> None:
-        """Move what is waiting, as far as the database takes it, and let go of the files.
+        """Move what is waiting, as far as the database takes it in a second, and let go of the files.
 
         What it does not take stays in the spool, for whoever opens the journal next. An order opens all anew.
         """
@@ -155,7 +157,9 @@ class Journal:
         if writer is not None:
             writer.stop()
         deadline = time.monotonic() + CLOSE_S
-        while not self.flush() and "locked" in (self._mover.last_error or "") and time.monotonic() < deadline:
+        while not self.flush(deadline - time.monotonic()) and time.monotonic() < deadline:
+            if "locked" not in (self._mover.last_error or ""):
+                break
             time.sleep(CLOSE_S / 20)
         self._mover.let_go()
         if self._lock.acquire(timeout=LOCK_S):
@@ -234,7 +238,8 @@ class Journal:
         if exiting.is_set():
             return None
         try:
-            writer = self._writer = Writer(self)
+            with self._hiring:  # else each of many threads at once would have one, and they would never end
+                writer = self._writer = self._writer or Writer(self)
         except RuntimeError:
             return None
         return writer

@@ -25,6 +25,11 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the tests that kill bots at random go on; see docs/survival.md."""
+    parser.addoption("--rounds", type=int, default=15, help="bots of each kind that are killed (15)")
+
+
 @pytest.fixture(autouse=True)
 def clean_globals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees another's shim, journal, mode or logging; an internal error of the shim fails the test."""

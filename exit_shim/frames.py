@@ -209,6 +209,7 @@ class SiteFinder:
         self._in_app = tuple(in_app)
         self._not_in_app = tuple(not_in_app)
         self._aliases = dict(aliases or {})
+        is_foreign(os.sep)  # asks the interpreter now: a child of a fork might find its lock shut for good
         self._known: dict[str, Known | None] = {}
         self._packages: dict[str, Known] = {}
         self._generated: dict[tuple[str, str | None, str | None], Known | None] = {}

@@ -93,3 +93,16 @@ def test_the_readmes_examples_run(tmp_path, monkeypatch):
         exec(compile(textwrap.dedent(example), "README.md", "exec"), names)
     assert exit_shim.unwrap(names["client"]).__class__ is Client
     names["shim"].close()
+
+
+def test_what_survives_what_is_tested():
+    """The table of faults names tests that are there, and each test of faults is in the table."""
+    table = [line for line in (DOCS / "survival.md").read_text().splitlines() if line.startswith("| ")]
+    named = {name for line in table for name in re.findall(r"`(test_\w+)`", line.rpartition("| ")[2])}
+    files = (Path(__file__).parent / "faults").glob("test_*.py")
+    there = {
+        name
+        for file in files
+        for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    assert named == there

@@ -571,10 +571,10 @@ def test_an_append_within_an_append_does_not_wait(tmp_path, monkeypatch):
     journal, append, inner = Journal(tmp_path / "journal.db"), Spool.append, []
     journal.open()
 
-    def interrupted(self, data, *, lasting=False):
+    def interrupted(self, data):
         monkeypatch.setattr(Spool, "append", append)
         inner.append(journal.intend(submission(ts=2)))
-        append(self, data, lasting=lasting)
+        return append(self, data)
 
     monkeypatch.setattr(Spool, "append", interrupted)
     begun = time.monotonic()

@@ -563,38 +563,20 @@ def test_a_guarded_order_counts_its_conflict(journal):
     assert (count.orders, count.conflicts, count.state) == (1, 1, IN_DOUBT)
 
 
-def test_what_a_locked_close_left_is_not_passed_over(journal):
-    """What a close could not move is taken up, though the run went on and its next file was moved before."""
+def test_an_outcome_that_comes_before_its_intent_is_found(journal):
+    """While another process takes up what a locked close left, the run goes on and is moved first."""
     journal.open()
     assert journal.flush()
     with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
         own.execute("BEGIN IMMEDIATE")
-        first, second = (journal.intend(submission(moment)) for moment in (1, 2))
-        journal.conclude(first, Conclusion("accepted"))
+        seq = journal.intend(submission(1))
         journal.close()
-    journal.conclude(second, Conclusion("accepted"))
-    ordered(journal, 3)
-    journal.close()
-    found = list(read_records(journal.path))
-    assert [record.submission.ts for record in found] == [1, 2, 3]
-    assert {record.conclusion.outcome for record in found} == {"accepted"}
-    assert list(read_records(journal.path, in_doubt=True)) == []
-    assert flaws(journal.path) == [None]
-
-
-def test_a_later_file_of_a_dead_run_may_be_taken_up_first(tmp_path):
-    """Of a dead run one has the first file, who dies, and another takes the second: nothing is lost."""
-    journal = Journal(tmp_path / "journal.db")
-    journal._wake = lambda: None
-    placed = [journal.intend(submission(moment)) for moment in (1, 2)]
-    journal._spool.begin()
-    for seq in placed:
+    with min(spools(journal.path)).open("rb") as taken:
+        assert try_to_hold(taken.fileno())
         journal.conclude(seq, Conclusion("accepted"))
-    journal._spool.let_go()
-    with min(spools(journal.path)).open("rb") as first:
-        assert try_to_hold(first.fileno())
-        assert list(read_records(journal.path)) == []
-    assert [record.conclusion.outcome for record in read_records(journal.path)] == ["accepted"] * 2
+        journal.close()
+    (record,) = read_records(journal.path)
+    assert record.conclusion.outcome == "accepted"
     assert list(read_records(journal.path, in_doubt=True)) == []
     assert flaws(journal.path) == [None]
 

@@ -21,7 +21,8 @@ from exit_shim.journal.memory import Memory
 from exit_shim.journal.moving import RETRY_S, Mover, complaint
 from exit_shim.journal.processes import exiting, inherited, journals
 from exit_shim.journal.rows import encode
-from exit_shim.journal.spool import Spool, Sync
+from exit_shim.journal.schema import JournalError
+from exit_shim.journal.spool import Segment, Spool, Sync
 from exit_shim.journal.writer import Writer
 from exit_shim.records import Conclusion, Ended, Lost, Submission
 
@@ -95,9 +96,10 @@ class Journal:
         self._holder: int | None = None
         self._spool = Spool(self.path, self.run_id, self.sync)
         self._retry_at = 0.0
+        self._failure: OSError | None = None
         self._appended = 0
         self._memory = Memory()
-        self._mover = Mover(self.path, self._spool, self._origin, self._on_trouble)
+        self._mover = Mover(self.path, self._spool, self._origin, self._memory.lose, self._on_trouble)
         self._writer: Writer | None = None
         self._hiring = threading.RLock()
 
@@ -135,17 +137,30 @@ class Journal:
 
     def flush(self, seconds: float = math.inf) -> bool:
         """Move all that waits into the database, now; False where it does not take it, or not in time."""
-        if not self._memory.hand_over(self._to_spool):
-            return self._mover.flush(seconds) and self._memory.hand_over(self._mover.add)
-        lost = self._memory.told()
+        self._go_on_where_it_can()
+        spooled = self._empty_memory(self._to_spool)
+        done = self._mover.flush(seconds) and (spooled or self._empty_memory(self._mover.add))
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            self._on_trouble(complaint(self.path, failure))
+        return done
+
+    def _empty_memory(self, take: Callable[[bytes], bool]) -> bool:
+        """Give away what waits in memory, and then the number of those that had to be dropped from it."""
+        if not self._memory.hand_over(take):
+            return False
+        lost = self._memory.untold
         if lost:
-            self.note("lost", Lost("neither the spool nor the database took them", lost))
-        return self._mover.flush(seconds)
+            body = encode(Lost("neither the spool nor the database kept them", lost))
+            if not take(compose(next(self._seqs), time.time_ns(), b"lost", ABOUT_NOTHING, body)):
+                return False
+            self._memory.told(lost)
+        return True
 
     def health(self) -> Health:
         """What is waiting and what was lost, for summaries."""
         in_memory = len(self._memory)
-        waiting = max(0, self._appended - self._mover.moved) + in_memory
+        waiting = self._spool.waiting() + in_memory
         return Health(str(self.path), waiting, in_memory, self._memory.dropped, self._mover.last_error)
 
     def close(self) -> None:
@@ -167,6 +182,13 @@ class Journal:
                 self._spool.close()
             finally:
                 self._lock.release()
+        if self._memory:
+            self._on_trouble(
+                JournalError(
+                    f"{len(self._memory)} events are in memory alone, since neither the journal {self.path} "
+                    "nor its spool takes them: they are lost if the process ends now"
+                )
+            )
 
     def tend(self) -> float | None:
         """What the journal's thread does between orders; the seconds after which it comes back unasked."""
@@ -175,7 +197,6 @@ class Journal:
         try:
             self._mover.notice_removal()
             done = self.flush() and self._mover.take_up_once()
-            self._go_on_where_removed_or_full()
         except Exception as error:  # noqa: BLE001 - this thread must outlive whatever it meets
             self._mover.rest()
             self._on_trouble(error)
@@ -183,8 +204,18 @@ class Journal:
         return LOOK_S if done else RETRY_S
 
     def _append(self, data: bytes, *, lasting: bool = False) -> None:
-        if self._memory or not self._to_spool(data, lasting=lasting):  # what waits in memory goes first
+        if self._memory:  # what waits there goes first
             self._memory.keep(data)
+            self._help_out(lasting=lasting)
+        elif not self._to_spool(data, lasting=lasting):
+            self._memory.keep(data)
+
+    def _help_out(self, *, lasting: bool) -> None:
+        """Move on some of what waits in memory: busy threads would fill it faster than one empties it."""
+        if self._retry_at <= time.monotonic() and self._memory.help_out(self._to_spool):
+            segments = self._spool.segments[-1:]
+            if lasting and segments:
+                self._is_lasting(*segments)
 
     def _to_spool(self, data: bytes, *, lasting: bool = False) -> bool:
         me = threading.get_ident()
@@ -198,18 +229,29 @@ class Journal:
                 if self._retry_at > time.monotonic():
                     return False
                 self._begin_spool()
-            self._spool.append(data, lasting=lasting)
-            self._appended += bool(data)
+            segment = self._spool.append(data)
+            self._appended += data.count(b"\n")
         except OSError as error:
-            self._retry_at = time.monotonic() + RETRY_S
-            failure = error
-        else:
-            return True
+            self._give_up(error)
+            return False
         finally:
             self._holder = None
             self._lock.release()
-        self._on_trouble(complaint(self.path, failure))
-        return False
+        return not lasting or self._is_lasting(segment)
+
+    def _is_lasting(self, segment: Segment) -> bool:
+        """Have what was appended on the disk, if that is wished for; without the lock, for it takes long."""
+        try:
+            self._spool.make_lasting(segment)
+        except OSError as error:
+            self._give_up(error)
+            return False
+        return True
+
+    def _give_up(self, error: OSError) -> None:
+        """Leave the spool alone for a while; whoever flushes tells, for an order must not wait for a log."""
+        self._retry_at = time.monotonic() + RETRY_S
+        self._failure = error
 
     def _begin_spool(self) -> None:
         self._spool.begin()
@@ -218,11 +260,15 @@ class Journal:
             self._spool.append(compose(0, self._started, b"start", ABOUT_NOTHING, self._header.encode()))
             self._appended += 1
 
-    def _go_on_where_removed_or_full(self) -> None:
-        """Begin another file where the spool's is big, or where somebody has taken it away."""
-        if self._spool.wants_another():
-            with self._lock:
-                self._spool.begin()
+    def _go_on_where_it_can(self) -> None:
+        """Begin another file where the spool's is big, or where somebody has taken it away or cut it."""
+        try:
+            if self._spool.wants_another():
+                another = self._spool.another()
+                with self._lock:
+                    self._spool.go_on_in(another)
+        except OSError as error:
+            self._give_up(error)
 
     def _wake(self) -> None:
         writer = self._writer or self._hire()

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from exit_shim.journal.file import connect, is_busy
+from exit_shim.journal.file import ODD, connect, is_busy
 from exit_shim.journal.schema import SCHEMA_VERSION, JournalError, check_schema, is_bare
 from exit_shim.journal.spool import spools
 
@@ -50,11 +50,11 @@ def examine(path: str | os.PathLike[str]) -> Condition:
     try:
         found = found._replace(free=shutil.disk_usage(_nearest_folder(at)).free)
         return _examine_file(at, found) if at.exists() else _examine_place(at, found)
-    except sqlite3.Error as error:
-        said = f"the journal {at} cannot be read ({error}); is it another program's file, or damaged?"
-        return found._replace(exists=True, problem=said)
     except (JournalError, OSError) as error:
         return found._replace(exists=os.path.lexists(at), problem=str(error))
+    except ODD as error:
+        said = f"the journal {at} cannot be read ({error}); is it another program's file, or damaged?"
+        return found._replace(exists=True, problem=said)
 
 
 def _nearest_folder(at: Path) -> Path:

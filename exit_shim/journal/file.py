@@ -7,9 +7,12 @@ import os
 import socket
 import sqlite3
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from exit_shim.journal import schema
 from exit_shim.journal.ingesting import Origin, ingest, transaction
@@ -17,6 +20,9 @@ from exit_shim.journal.schema import SCHEMA_VERSION, JournalError
 
 BUSY_TIMEOUT_S: Final = 0.3
 """The longest that one statement waits for another process's lock; no order waits for it."""
+
+ODD: Final = (sqlite3.Error, ValueError, TypeError, ArithmeticError, LookupError, msgspec.MsgspecError)
+"""What it may come to where a file is damaged: a value of another type, or text that is none."""
 
 CHECKPOINT_BYTES: Final = 4_000_000
 """The size from which on the WAL is moved into the file."""
@@ -29,6 +35,17 @@ def identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def is_at(path: Path, inode: tuple[int, int]) -> bool:
+    """Whether this file is still at `path`, as far as this user can see."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # a folder that this user may not look into any more has lost nothing
+        return True
+    return (found.st_dev, found.st_ino) == inode
 
 
 def is_busy(error: Exception) -> bool:
@@ -59,6 +76,29 @@ def connect(path: Path, *, read_only: bool, lasting: bool = False) -> sqlite3.Co
         connection.close()
         raise
     return connection
+
+
+@contextlib.contextmanager
+def lasting(connection: sqlite3.Connection) -> Iterator[None]:
+    """Inside, each commit outlives the loss of power."""
+    (before,) = connection.execute("PRAGMA synchronous").fetchone()
+    connection.execute("PRAGMA synchronous=FULL")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA synchronous={before}")
+
+
+@contextlib.contextmanager
+def legible(path: Path, what: str) -> Iterator[None]:
+    """Inside, whatever a damaged file holds for those who read it is a JournalError."""
+    try:
+        yield
+    except ODD as error:
+        if isinstance(error, JournalError):
+            raise
+        hint = "try again" if is_busy(error) else "is it damaged, or another program's file?"
+        raise JournalError(f"the journal {path} cannot be {what} ({error}); {hint}") from error
 
 
 def open_writer(path: Path, *, lasting: bool = False) -> sqlite3.Connection:

@@ -12,6 +12,8 @@ EVENTS: Final = frozenset(get_args(EventName))
 
 NOTHING: Final = "-"
 CRC_DIGITS: Final = 8
+MOST: Final = 2**63 - 1
+"""The greatest number that a row takes."""
 
 
 class Line(NamedTuple):
@@ -52,6 +54,8 @@ def _line(written: bytes) -> Line | None:
         if int(written[:CRC_DIGITS], 16) != zlib.crc32(text):
             return None
         seq, ts, event, about, body = text.decode().split(" ", 4)
+        if max(abs(int(seq)), abs(int(ts))) > MOST:
+            return None
         return Line(int(seq), int(ts), cast("EventName", event), None if about == NOTHING else about, body)
     except ValueError:
         return None

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from exit_shim.journal.file import identity, is_busy, open_writer
+from exit_shim.journal.file import identity, is_at, is_busy, open_writer
 from exit_shim.journal.ingesting import Origin, ingest, transaction
 from exit_shim.journal.lines import parse
 from exit_shim.journal.memory import MAX_WAITING
 from exit_shim.journal.schema import JournalError
-from exit_shim.journal.spool import Spool
+from exit_shim.journal.spool import Segment, Spool
 from exit_shim.journal.taking_up import take_up
 
 RETRY_S: Final = 1.0
@@ -28,9 +28,6 @@ PATIENCE_S: Final = 1.0
 TURN_S: Final = 0.001
 """What a thread that has much to move leaves to the others after each piece."""
 
-FAILURES: Final = (sqlite3.Error, OSError, ValueError)
-"""What can go wrong with a file; ValueError is ours."""
-
 
 class Mover:
     """Moves one run's lines; one thread at a time.
@@ -39,15 +36,22 @@ class Mover:
         path: The database.
         spool: Where the lines are.
         origin: Whose they are, as the run's row in the database is to say.
+        lose: Told how many lines are gone from the spool before they could be moved.
         on_trouble: Told of each failure.
     """
 
     def __init__(
-        self, path: Path, spool: Spool, origin: Callable[[], Origin], on_trouble: Callable[[Exception], None]
+        self,
+        path: Path,
+        spool: Spool,
+        origin: Callable[[], Origin],
+        lose: Callable[[int], None],
+        on_trouble: Callable[[Exception], None],
     ) -> None:
         self._path = path
         self._spool = spool
         self._origin = origin
+        self._lose = lose
         self._on_trouble = on_trouble
         self._lock = threading.Lock()
         self._waiting = 0
@@ -57,7 +61,7 @@ class Mover:
         self._has_taken_up = False
         self._retry_at = 0.0
         self._busy_since: float | None = None
-        self.moved = 0
+        self._removal: JournalError | None = None
         self.last_error: str | None = None
 
     def is_due(self) -> bool:
@@ -90,20 +94,11 @@ class Mover:
 
     def add(self, lines: bytes) -> bool:
         """Put lines into the database that are in no spool; False where it would not take them."""
-        return self._within(self._ingest, self._origin(), lines)
+        return self._within(self._add, lines)
 
     def notice_removal(self) -> None:
         """Have the database made anew where somebody has taken it away, with what is still in the spool."""
-        if self._inode is not None and self._inode != identity(self._path):
-            self._within(self.disconnect)
-            self._spool.rewind()
-            self._on_trouble(
-                JournalError(
-                    f"the journal {self._path} was removed or replaced while in use: what was written to it "
-                    "since is gone with it, but for the latest; a new one begins. Stop the bot before moving "
-                    "its journal"
-                )
-            )
+        self._within(self._is_left)
 
     def let_go(self) -> None:
         """Close the database, as soon as nobody is at it."""
@@ -122,14 +117,14 @@ class Mover:
             return False
         if not self.acquire():
             return False
-        self._holder = me
+        self._holder, done = me, False
         try:
             act(*args)
-        except FAILURES as error:
+        except Exception as error:  # noqa: BLE001 - a damaged file may hold anything
             failure = self._give_up(error)
         else:
-            self._busy_since = None
-            return True
+            done = True
+            failure, self._removal = self._removal, None
         finally:
             self._holder = None
             self._lock.release()
@@ -137,23 +132,62 @@ class Mover:
                 time.sleep(TURN_S)
         if failure is not None:
             self._on_trouble(failure)
-        return False
+        return done
 
     def _move_some(self) -> None:
         segment = self._spool.unread()
         if segment is None:
             return
+        if segment.was_cut():
+            self._move_what_was_cut(segment)
+            return
         data = segment.chunk()
-        end = segment.read + len(data) if data else segment.size  # somebody has cut it short
-        self._ingest(self._origin()._replace(place=(segment.number, end)), data)
+        end = segment.read + len(data)
+        if self._ingest(self._origin()._replace(place=(segment.number, end)), data) is None:
+            return
         segment.read = end
+        segment.moved += data.count(b"\n")
         self._spool.drop_read()
 
-    def _ingest(self, origin: Origin, data: bytes) -> None:
-        connection, lines = self._connected(), list(parse(data))
+    def _move_what_was_cut(self, segment: Segment) -> None:
+        """Read a file anew that somebody has cut, once another is in use, and count what is missing."""
+        if segment is self._spool.segments[-1]:
+            raise JournalError(f"the spool {segment.path} was made shorter by somebody")
+        added = self._ingest(self._origin(), segment.all())
+        if added is None:
+            return
+        missing = max(0, segment.lines - segment.moved - added)
+        segment.read, segment.moved = segment.size, segment.lines
+        self._spool.drop_read()
+        self._lose(missing)
+        raise JournalError(
+            f"the spool {segment.path} was made shorter by somebody, and {missing} events are lost; it is "
+            "the journal's, which takes it away itself"
+        )
+
+    def _add(self, lines: bytes) -> None:
+        while self._ingest(self._origin(), lines) is None:
+            pass
+
+    def _ingest(self, origin: Origin, data: bytes) -> int | None:
+        """Returns how many events were added; None where the database was not at its place any more."""
+        connection = self._connected()
         with transaction(connection):
-            ingest(connection, origin, lines)
-        self.moved += len(lines)
+            added = ingest(connection, origin, parse(data))
+        self._busy_since = None
+        return None if self._is_left() else added
+
+    def _is_left(self) -> bool:
+        """Let go of a database that is not at its place any more; whether it is so."""
+        if self._inode is None or is_at(self._path, self._inode):
+            return False
+        self.disconnect()
+        self._spool.rewind()
+        self._removal = JournalError(
+            f"the journal {self._path} was removed or replaced while in use: what was written to it since is "
+            "gone with it, but for the latest; a new one begins. Stop the bot before moving its journal"
+        )
+        return True
 
     def _take_up(self) -> None:
         take_up(self._connected(), self._path)

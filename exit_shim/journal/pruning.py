@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from exit_shim.journal.file import open_writer
+from exit_shim.journal.file import legible, open_writer
 from exit_shim.journal.folding import ADD_UP, COUNT, IN_DOUBT, SPANS, put
 from exit_shim.journal.ingesting import transaction
 from exit_shim.journal.schema import POS_BITS, JournalError
@@ -66,26 +66,22 @@ def prune(
     at = Path(path)
     if not at.exists():
         raise JournalError(f"there is no journal at {at}")
-    try:
-        with contextlib.closing(open_writer(at)) as connection:
-            connection.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
+    with legible(at, "pruned"), contextlib.closing(open_writer(at)) as connection:
+        connection.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
+        with contextlib.suppress(OSError):  # a file that cannot be read stays
             take_up(connection, at)
-            used = _used(connection)
-            events, in_doubt, unshipped = (
-                _prune(connection, before_ns) if before_ns is not None else (0, 0, 0)
-            )
-            for _ in range(TRIES if max_bytes is not None else 0):
-                cut_ns = _oldest_beyond(connection, max_bytes or 0)
-                if cut_ns is None:
-                    break
-                more, in_doubt, unshipped = _prune(connection, cut_ns)
-                events += more
-                if not more:
-                    break
-            _give_back(connection)
-            return Pruned(events, max(0, used - _used(connection)), in_doubt, unshipped)
-    except sqlite3.Error as error:
-        raise JournalError(f"the journal {at} cannot be pruned now ({error}); try again") from error
+        used = _used(connection)
+        events, in_doubt, unshipped = _prune(connection, before_ns) if before_ns is not None else (0, 0, 0)
+        for _ in range(TRIES if max_bytes is not None else 0):
+            cut_ns = _oldest_beyond(connection, max_bytes or 0)
+            if cut_ns is None:
+                break
+            more, in_doubt, unshipped = _prune(connection, cut_ns)
+            events += more
+            if not more:
+                break
+        _give_back(connection)
+        return Pruned(events, max(0, used - _used(connection)), in_doubt, unshipped)
 
 
 def _prune(connection: sqlite3.Connection, before_ns: int) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from exit_shim.frames import Step
-from exit_shim.journal.file import connect, open_writer
+from exit_shim.journal.file import ODD, connect, legible, open_writer
 from exit_shim.journal.folding import DAY_NS, HOUR_NS, IN_DOUBT, Site, site_of, state_of
 from exit_shim.journal.lines import Line
 from exit_shim.journal.rows import decode
@@ -154,25 +154,27 @@ def read_records(  # noqa: PLR0913 - each narrows in its own way
     }
     where = " AND ".join(clause for clause, value in clauses.items() if value is not None)
     question = f"{RECORDS} {'WHERE' * bool(where)} {where} ORDER BY orders.ts, orders.id"
-    for run, seq, intent, outcome, resolution in _rows(path, question, values):
-        yield Record(
-            run_id=run,
-            seq=seq,
-            submission=decode(Submission, intent),
-            conclusion=None if outcome is None else decode(Conclusion, outcome),
-            resolution=None if resolution is None else decode(Resolution, resolution),
-        )
+    with legible(Path(path), "read on"):
+        for run, seq, intent, outcome, resolution in _rows(path, question, values):
+            yield Record(
+                run_id=run,
+                seq=seq,
+                submission=decode(Submission, intent),
+                conclusion=None if outcome is None else decode(Conclusion, outcome),
+                resolution=None if resolution is None else decode(Resolution, resolution),
+            )
 
 
 def read_events(
     path: str | os.PathLike[str], *, run_id: str | None = None, after_pos: int = 0, limit: int | None = None
 ) -> Iterator[Event]:
     """All events, run by run, each run's in the order of its chain; JournalError as `read_records`."""
-    for run, known in _rows(path, "SELECT run, run_id FROM runs ORDER BY run"):
-        if run_id in (None, known):
-            beginning, end = (run << POS_BITS) + after_pos, run + 1 << POS_BITS
-            found = _rows(path, EVENTS, (beginning, end, -1 if limit is None else limit))
-            yield from (Event(known, *row) for row in found)
+    with legible(Path(path), "read on"):
+        for run, known in _rows(path, "SELECT run, run_id FROM runs ORDER BY run"):
+            if run_id in (None, known):
+                beginning, end = (run << POS_BITS) + after_pos, run + 1 << POS_BITS
+                found = _rows(path, EVENTS, (beginning, end, -1 if limit is None else limit))
+                yield from (Event(known, *row) for row in found)
 
 
 def read_runs(path: str | os.PathLike[str]) -> list[Run]:
@@ -181,7 +183,13 @@ def read_runs(path: str | os.PathLike[str]) -> list[Run]:
         path,
         "SELECT run_id, started, header, pos, head, pruned_pos, pruned_head, ended FROM runs ORDER BY run",
     )
-    return [Run(run_id, started, json.loads(header), *rest) for run_id, started, header, *rest in found]
+    with legible(Path(path), "read on"):
+        return [
+            Run(
+                run_id, started, dict(json.loads(header)), pos, bytes(head), pruned, bytes(pruned_head), ended
+            )
+            for run_id, started, header, pos, head, pruned, pruned_head, ended in found
+        ]
 
 
 def read_counts(path: str | os.PathLike[str], *, since_ns: int | None = None) -> list[Count]:
@@ -201,7 +209,8 @@ def read_counts(path: str | os.PathLike[str], *, since_ns: int | None = None) ->
         "first_day": day * DAY_NS // HOUR_NS,
     }
     found = _rows(path, COUNTS, values)
-    return [Count(Site(*row[: len(Site._fields)]), *row[len(Site._fields) :]) for row in found]
+    with legible(Path(path), "read on"):
+        return [Count(Site(*row[: len(Site._fields)]), *row[len(Site._fields) :]) for row in found]
 
 
 def read_stacks(path: str | os.PathLike[str], *, since_ns: int | None = None) -> list[Stack]:
@@ -209,10 +218,11 @@ def read_stacks(path: str | os.PathLike[str], *, since_ns: int | None = None) ->
     found = _rows(
         path, "SELECT module, evidence, chain FROM stacks WHERE last >= ? ORDER BY stack", (since_ns or 0,)
     )
-    return [
-        Stack(module, evidence, msgspec.json.decode(chain, type=tuple[Step, ...]))
-        for module, evidence, chain in found
-    ]
+    with legible(Path(path), "read on"):
+        return [
+            Stack(module, evidence, msgspec.json.decode(chain, type=tuple[Step, ...]))
+            for module, evidence, chain in found
+        ]
 
 
 def counted(records: Iterable[Record]) -> tuple[list[Count], list[Stack]]:
@@ -234,17 +244,14 @@ def counted(records: Iterable[Record]) -> tuple[list[Count], list[Stack]]:
 def count_lost(path: str | os.PathLike[str]) -> int:
     """How many events were lost, by what the journal itself says; JournalError as `read_records`."""
     found = _rows(path, "SELECT body FROM events WHERE event IN ('lost', 'error', 'mode') AND event = 'lost'")
-    return sum(decode(Lost, body).events for (body,) in found)
+    with legible(Path(path), "read on"):
+        return sum(decode(Lost, body).events for (body,) in found)
 
 
 def _rows(path: str | os.PathLike[str], question: str, values: Values = ()) -> Iterator[Any]:
     with contextlib.closing(open_reader(Path(path))) as connection:
-        if is_bare(connection):
-            return
-        try:
+        if not is_bare(connection):
             yield from connection.execute(question, values)
-        except sqlite3.Error as error:
-            raise JournalError(f"the journal {path} cannot be read on ({error}); is it damaged?") from error
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -254,23 +261,18 @@ def open_reader(path: Path) -> sqlite3.Connection:
         raise JournalError(
             f"there is no journal at {path}; it appears with the first exit order, or set EXIT_SHIM_JOURNAL"
         )
-    with contextlib.ExitStack() as undo:
-        try:
-            connection = connect(path, read_only=True)
-            undo.callback(connection.close)
-            if check_schema(connection, path) not in (0, SCHEMA_VERSION):
-                open_writer(path).close()  # brings the tables forward
-        except sqlite3.Error as error:
-            raise JournalError(
-                f"the journal {path} cannot be read ({error}); is it another program's file?"
-            ) from error
+    with contextlib.ExitStack() as undo, legible(path, "read"):
+        connection = connect(path, read_only=True)
+        undo.callback(connection.close)
+        if check_schema(connection, path) not in (0, SCHEMA_VERSION):
+            open_writer(path).close()  # brings the tables forward
         undo.pop_all()
     return connection
 
 
 def take_up_left(path: Path) -> None:
     """Move what dead runs have left into the database, where this user can."""
-    with contextlib.suppress(JournalError, OSError, sqlite3.Error):
+    with contextlib.suppress(OSError, *ODD):
         if spools(path):
             with contextlib.closing(open_writer(path)) as connection:
                 take_up(connection, path)

@@ -8,6 +8,7 @@ are what dead runs left.
 
 import contextlib
 import errno
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ def folder_of(journal: Path) -> Path:
 class Segment:
     """One file of a run's spool."""
 
-    __slots__ = ("fd", "inode", "number", "path", "read", "size")
+    __slots__ = ("fd", "inode", "lines", "moved", "number", "path", "read", "size")
 
     def __init__(self, path: Path, fd: int, number: int) -> None:
         self.path = path
@@ -51,6 +52,8 @@ class Segment:
         self.inode = found.st_dev, found.st_ino
         self.size = found.st_size
         self.read = 0
+        self.lines = 0
+        self.moved = 0
 
     def is_in_place(self) -> bool:
         """Whether the file is still where it was made."""
@@ -68,6 +71,15 @@ class Segment:
             if end or len(data) < asked:
                 return data[:end]
             asked *= 4  # a line may be longer than most
+
+    def was_cut(self) -> bool:
+        """Whether somebody has made the file shorter."""
+        size = self.size  # before one looks: others append meanwhile
+        return os.fstat(self.fd).st_size < size
+
+    def all(self) -> bytes:
+        """All that is in it now."""
+        return os.pread(self.fd, os.fstat(self.fd).st_size, 0)
 
     def rest(self) -> bytes:
         """All that follows what has been read."""
@@ -101,12 +113,18 @@ class Spool:
         self._run_id = run_id
         self.sync = sync
         self.segments: list[Segment] = []
-        self._last = 0
+        self._left: list[Segment] = []
+        self._numbers = itertools.count(1)
 
     def begin(self) -> None:
         """Begin another file; OSError where there can be none."""
-        number = self._last + 1
+        self.go_on_in(self.another())
+
+    def another(self) -> Segment:
+        """Make another file, without any lock, for it takes long; OSError where there can be none."""
+        number = next(self._numbers)
         path = self._folder / f"{self._run_id}.{number}{SUFFIX}"
+        new = [folder for folder in (self._folder, *self._folder.parents) if not folder.exists()]
         for folder in (self._folder.parent, self._folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = path.with_suffix(UNFINISHED)
@@ -117,26 +135,37 @@ class Spool:
             holding.hold(fd)
             made.rename(path)  # nobody takes it for a dead run's before it is locked
             if self.sync == "power":
-                sync_folder(self._folder)
+                for folder in (self._folder, *(one.parent for one in new)):
+                    sync_folder(folder)
         except BaseException:
             os.close(fd)
             with contextlib.suppress(OSError):
                 made.unlink()
             raise
-        self.segments.append(Segment(path, fd, number))
-        self._last = number
+        return Segment(path, fd, number)
+
+    def go_on_in(self, segment: Segment) -> None:
+        """Append to this file from now on."""
+        self.segments += [*self._taken_back(), segment]
+
+    def _taken_back(self) -> Iterator[Segment]:
+        """What a close left unread, held again: it is to come to the database before what follows."""
+        left, self._left = self._left, []
+        for closed in left:
+            segment = held_again(closed.path, closed.number)
+            if segment is not None:
+                segment.read, segment.lines, segment.moved = closed.read, closed.lines, closed.moved
+                yield segment
 
     def wants_another(self) -> bool:
-        """Whether the file that is written to is big enough to be let go of, or has been taken away."""
-        return bool(self.segments) and (
-            self.segments[-1].size > SEGMENT_BYTES or not self.segments[-1].is_in_place()
+        """Whether the file that is written to is big enough to be let go of, or has been tampered with."""
+        return any(
+            segment.size > SEGMENT_BYTES or not segment.is_in_place() or segment.was_cut()
+            for segment in self.segments[-1:]
         )
 
-    def append(self, data: bytes, *, lasting: bool = False) -> None:
-        """Write lines; OSError where the file does not take them, and then nothing of them is in it.
-
-        `lasting`: not to return before the loss of power cannot undo it, if that is wished for at all.
-        """
+    def append(self, data: bytes) -> Segment:
+        """Write lines; OSError where the file does not take them, and then nothing of them is in it."""
         segment = self.segments[-1]
         if segment.size > SEGMENT_BYTES and sum(one.size for one in self.segments) > SPOOL_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(segment.path))
@@ -145,8 +174,25 @@ class Spool:
             os.ftruncate(segment.fd, segment.size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(segment.path))
         segment.size += written
-        if lasting and self.sync == "power":
-            sync_file(segment.fd)
+        segment.lines += data.count(b"\n")
+        return segment
+
+    def make_lasting(self, segment: Segment) -> None:
+        """Not to return before the loss of power cannot undo what was appended, if that is wished for at all.
+
+        A file that was closed meanwhile is in the database, which is as lasting.
+        """
+        fd = segment.fd
+        if self.sync == "power" and fd != CLOSED:
+            try:
+                sync_file(fd)
+            except OSError:
+                if segment.fd == fd:
+                    raise
+
+    def waiting(self) -> int:
+        """How many lines are not known to be in the database."""
+        return sum(segment.lines - segment.moved for segment in (*self._left, *self.segments))
 
     def unread(self) -> Segment | None:
         """The first file with lines that were not read."""
@@ -164,12 +210,14 @@ class Spool:
         for segment in self.segments:
             if segment.read >= segment.size:
                 segment.remove()
+            else:
+                self._left.append(segment)
         self.let_go()
 
     def rewind(self) -> None:
         """Read from the beginning again."""
         for segment in self.segments:
-            segment.read = 0
+            segment.read = segment.moved = 0
 
     def let_go(self) -> None:
         """Close the files and leave them."""
@@ -186,20 +234,35 @@ class Left(NamedTuple):
 
 
 def left(journal: Path) -> Iterator[Left]:
-    """What dead runs have left, oldest first; each is ours while the caller looks at it."""
+    """What dead runs have left, oldest first; each is ours while the caller looks at it.
+
+    Behind a file that somebody holds, the others of its run are left to whoever that is: an outcome must not
+    come to the database before its intent.
+    """
+    held: set[str] = set()
     for path in sorted(spools(journal), key=named):
         run_id, number = named(path)
+        if run_id in held:
+            continue
+        segment = held_again(path, number)
+        if segment is None:
+            held.add(run_id)
+            continue
         try:
-            segment = Segment(path, os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0)), number)
-        except OSError:
-            continue  # gone meanwhile, or another user's
-        try:
-            if (
-                holding.try_to_hold(segment.fd) and segment.is_in_place()
-            ):  # else somebody has just taken it up
-                yield Left(run_id, segment)
+            yield Left(run_id, segment)
         finally:
             segment.close()
+
+
+def held_again(path: Path, number: int) -> Segment | None:
+    """Open and lock a file that was let go of; None where it is gone, another user's, or held by somebody."""
+    with contextlib.ExitStack() as undo, contextlib.suppress(OSError):
+        segment = Segment(path, os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0)), number)
+        undo.callback(segment.close)
+        if holding.try_to_hold(segment.fd) and segment.is_in_place():
+            undo.pop_all()
+            return segment
+    return None
 
 
 def spools(journal: Path) -> list[Path]:
@@ -215,7 +278,7 @@ def living_runs(journal: Path) -> frozenset[str]:
 def named(path: Path) -> tuple[str, int]:
     """The run and the number of a file."""
     run_id, _, number = path.stem.rpartition(".")
-    return run_id, int(number) if number.isdigit() else 0
+    return run_id, int(number) if number.isdecimal() else 0
 
 
 def sync_file(fd: int) -> None:

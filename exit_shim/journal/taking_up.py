@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from exit_shim.journal.file import lasting
 from exit_shim.journal.ingesting import Origin, ingest, transaction
 from exit_shim.journal.lines import Line, parse, whole
 from exit_shim.journal.spool import Left, Segment, left
@@ -13,11 +14,17 @@ def take_up(connection: sqlite3.Connection, journal: Path, moved: Callable[[], N
     """Move the events of all dead runs into the database; returns how many there were.
 
     Each file goes once its events are committed. `moved` is called after each piece, to let others have
-    their turn.
+    their turn. One that cannot be read stays, and is an OSError once all others are through.
     """
-    added = 0
+    added, failure = 0, None
     for found in left(journal):
-        added += _take(connection, found, moved)
+        try:
+            with lasting(connection):  # the run may have been promised that, and its file goes
+                added += _take(connection, found, moved)
+        except OSError as error:  # noqa: PERF203 - one file's failure is not another's
+            failure = error
+    if failure is not None:
+        raise failure
     return added
 
 
@@ -37,13 +44,11 @@ def _take(connection: sqlite3.Connection, found: Left, moved: Callable[[], None]
 
 
 def _known_place(connection: sqlite3.Connection, run_id: str, segment: Segment) -> int:
-    """Where to go on in the file: the run's own process may have moved a part of it before it died.
-
-    A file before the one last moved from may have been left unread all the same, by a close that a lock
-    hindered; what is in the database already is passed over there.
-    """
+    """Where to go on in the file: the run's own process may have moved a part of it before it died."""
     known = connection.execute("SELECT segment, offset FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    return int(known[1]) if known is not None and known[0] == segment.number else 0
+    if known is None or known[0] != segment.number or known[1] > segment.size:
+        return 0  # a later file may have been moved before an earlier one; what is in already is passed over
+    return int(known[1])
 
 
 def _torn_end(segment: Segment) -> bytes:

@@ -1,0 +1,98 @@
+"""The loss of power: files have the bytes of their last sync, folders the names of theirs."""
+
+import random
+import time
+
+import harm
+import pytest
+
+LOADED = """
+shim = exit_shim.ExitShim(journal=JOURNAL, sync=ARGS[0])
+client = new_client(shim)
+say()
+def one():
+    while True:
+        place(client)
+for _ in range(int(ARGS[1])):
+    threading.Thread(target=one, daemon=True).start()
+hear()
+"""
+
+
+@pytest.fixture
+def outage(path, preload, tmp_path):
+    """The power of whatever runs with this environment; `path` is what the disk holds after the block."""
+    return harm.power(tmp_path, tmp_path.with_name(tmp_path.name + "-shadow"), preload)
+
+
+def killed_under_load(exchange, path, environment, sync, threads, seconds):
+    """A bot that dies amid its orders, so long after its first."""
+    with harm.bot(LOADED, exchange, path, sync, threads, env=environment) as process:
+        harm.heard(process)
+        time.sleep(seconds)
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_sync_power_outlives_the_loss_of_power(exchange, path, outage, threads):
+    """With sync="power" every order that the exchange saw is on the disk, on a folder that is new as well."""
+    with outage as environment:
+        for _ in range(3):
+            seconds = random.Random(threads).uniform(0.1, 0.5)
+            killed_under_load(exchange, path, environment, "power", threads, seconds)
+    records = harm.reckon(exchange, path, max_us=harm.CROWD_US)
+    assert len(records) > 20
+
+
+def test_sync_process_does_not_outlive_it(exchange, path, outage):
+    """The counter-proof: with sync="process" the same loss of power takes orders that were sent."""
+    with outage as environment:
+        killed_under_load(exchange, path, environment, "process", 1, 0.4)
+    seen = harm.arrived(exchange)
+    assert len(seen) > 5
+    assert len(list(harm.read_records(path)) if path.exists() else []) < len(seen)
+
+
+@pytest.mark.parametrize("taker", ["a reader", "a bot with sync=process"])
+def test_what_others_take_up_stays_on_the_disk(exchange, path, outage, taker):
+    """What a run with sync="power" has left stays though somebody who promised less takes it up."""
+    with outage as environment:
+        killed_under_load(exchange, path, environment, "power", 2, 0.3)
+        said = harm.run(
+            "print(len(list(exit_shim.journal.read_records(JOURNAL))))"
+            if taker == "a reader"
+            else "shim = exit_shim.ExitShim(journal=JOURNAL); shim.journal.open(); time.sleep(1)",
+            exchange,
+            path,
+            env=environment,
+            before="import exit_shim.journal",
+        )
+        assert taker != "a reader" or int(said) >= len(harm.arrived(exchange))
+        assert not list(path.parent.glob(f"{path.name}-spool/*.1.spool")) or taker != "a reader"
+    harm.reckon(exchange, path, max_us=harm.CROWD_US)
+
+
+def test_a_slow_disk_costs_many_threads_what_it_costs_one(exchange, path, preload):
+    """Where each sync takes 20 ms, 24 threads at once sync together: none gives up on being on the disk."""
+    said = harm.run(
+        """
+        shim = exit_shim.ExitShim(journal=JOURNAL, sync="power")
+        client = new_client(shim)
+        in_memory = []
+        keep = shim.journal._memory.keep
+        shim.journal._memory.keep = lambda line: (in_memory.append(line), keep(line))
+        threads = [threading.Thread(target=place, args=(client, 3)) for _ in range(24)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        shim.close()
+        print(len(in_memory))
+        """,
+        exchange,
+        path,
+        env={"LD_PRELOAD": str(preload), "HARM_SYNC_US": "20000"},
+    )
+    assert said == "0\n"
+    records = harm.reckon(exchange, path, max_us=harm.CROWD_US)
+    assert len(records) == 72
+    assert max(record.conclusion.presend_us for record in records) < harm.MAX_US * 2

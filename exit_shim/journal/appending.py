@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -263,12 +263,31 @@ class Journal:
     def _go_on_where_it_can(self) -> None:
         """Begin another file where the spool's is big, or where somebody has taken it away or cut it."""
         try:
-            if self._spool.wants_another():
-                another = self._spool.another()
-                with self._lock:
+            with self._having_spool() as is_mine:  # else it might be closed amid the looking
+                if not (is_mine and self._spool.wants_another()):
+                    return
+            another = self._spool.another()
+            with self._having_spool() as is_mine:
+                if is_mine:
                     self._spool.go_on_in(another)
+                else:
+                    another.remove()
         except OSError as error:
             self._give_up(error)
+
+    @contextlib.contextmanager
+    def _having_spool(self) -> Iterator[bool]:
+        """Have the spool to oneself; False where that cannot be, as in a signal handler amid an append."""
+        me = threading.get_ident()
+        if self._holder == me or not self._lock.acquire(timeout=LOCK_S):
+            yield False
+            return
+        self._holder = me
+        try:
+            yield True
+        finally:
+            self._holder = None
+            self._lock.release()
 
     def _wake(self) -> None:
         writer = self._writer or self._hire()

@@ -43,6 +43,10 @@ PLACES: Final = 4096
 """How many places in the code are remembered."""
 
 
+FILES: Final = 16_384
+"""How many files are: more than a bot has, but one that compiles texts may give each a name of its own."""
+
+
 _LOOP: Final = "asyncio.base_events"
 
 
@@ -293,9 +297,12 @@ class SiteFinder:
         said, given = names.get("__name__"), names.get("__file__")
         said, given = said if isinstance(said, str) else None, given if isinstance(given, str) else None
         if not filename.startswith("<") or filename.startswith("<frozen "):
-            if filename not in self._known:
-                self._known[filename] = self._known_of(filename, said, names)
-            return self._known[filename]
+            if filename in self._known:
+                return self._known[filename]
+            if len(self._known) >= FILES:
+                self._known.clear()
+            known = self._known[filename] = self._known_of(filename, said, names)
+            return known
         key = (filename, said, given)  # "<string>" names many different texts
         if key not in self._generated:
             if len(self._generated) >= _GENERATED:

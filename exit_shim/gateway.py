@@ -298,8 +298,9 @@ class Gateway:
         self, passage: Passage, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         self._intend(passage)
-        outer = passage.layer.enter()
-        try:
+        outer = within.get()
+        try:  # from here on: an interrupt amid this must not leave the layer behind
+            within.set(passage.layer)
             result = method(*args, **kwargs)
         except BaseException as error:
             self._look_outwards(passage)
@@ -340,8 +341,9 @@ class Gateway:
         return await self._follow(passage, sending)
 
     async def _follow(self, passage: Passage, sending: Coroutine[Any, Any, Any]) -> Any:
-        outer = passage.layer.enter()
+        outer = within.get()
         try:
+            within.set(passage.layer)
             result = await sending
         except BaseException as error:
             self._conclude_failure(passage, error)
@@ -354,7 +356,8 @@ class Gateway:
     def _conclude_future(self, passage: Passage, future: "asyncio.Future[Any]") -> None:
         if future.cancelled():
             self._conclude_failure(passage, asyncio.CancelledError())
-        elif (error := future.exception()) is not None:
+        # Not `exception()`: the loop would no longer tell of an error that nobody awaits.
+        elif (error := future._exception) is not None:  # noqa: SLF001
             self._conclude_failure(passage, error)
         else:
             self._conclude_result(passage, future.result())

@@ -22,12 +22,6 @@ class Layer:
         self.intent = intent
         self.left = orders
 
-    def enter(self) -> "Layer | None":
-        """Be the layer that calls from here on go through; returns the one outside it, to go back to."""
-        outer = within.get()
-        within.set(self)
-        return outer
-
     def meets(self, inner_layer: "Layer") -> bool:
         """Whether all of that layer's orders are this one's own, not met before; they are met now."""
         left = list(self.left)

@@ -53,8 +53,11 @@ NOT_CONNECTED: Final = (
 
 TRANSPORTS: Final = ("requests", "urllib3", "aiohttp", "websockets", "http", "ssl", "socket", "httpx")
 
-REQUEST, BEFORE_REQUEST = "_request", "_get_request_kwargs"
-"""python-binance's method that sends and reads the answer, and the one that it calls before it sends."""
+REQUESTS: Final = frozenset({"_request", "request"})
+"""python-binance's methods that send and read the answer: over HTTP, and over WebSocket."""
+
+BEFORE_REQUEST: Final = frozenset({"_get_request_kwargs", "_ensure_ws_connection"})
+"""Those that they call before they send."""
 
 
 NUMBERS: Final = ("orderId", "algoId", "strategyId")
@@ -174,11 +177,11 @@ def _never_sent(error: BaseException) -> bool:
     steps = [step for step in _steps(error) if step[0] != "exit_shim"]
     if not steps:
         return isinstance(error, TypeError)
-    names = [name for _, name in steps]
+    names = {name for _, name in steps}
     return (
         steps[0][0] == "binance"
         and not any(package in TRANSPORTS for package, _ in steps)
-        and (REQUEST not in names or BEFORE_REQUEST in names)
+        and (REQUESTS.isdisjoint(names) or not BEFORE_REQUEST.isdisjoint(names))
     )
 
 

@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import os
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args
@@ -26,6 +25,7 @@ from exit_shim.guard import Guard
 from exit_shim.guard.polling import Poller
 from exit_shim.guard.watching import Watcher, who
 from exit_shim.journal import Journal, Sync, default_path
+from exit_shim.locks import Locked
 from exit_shim.logs import GATEWAY, GUARD, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.policy import Policy, PolicyError, Roles, Standings, check, find_policy, of_roles, read_policy
@@ -509,14 +509,24 @@ def digest(roles: Roles, policy: Policy, mode: str | None) -> str:
     return hashlib.blake2s(said, digest_size=4).hexdigest()
 
 
+class _Making(Locked):
+    """Makes one process-wide shim, not two."""
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 _default: ExitShim | None = None
-_default_lock = threading.Lock()
+_making = _Making()
 
 
 def default_shim() -> ExitShim:
     """The process-wide shim, made from the environment on first use."""
     global _default  # noqa: PLW0603 - there is one per process, by design
-    with _default_lock:
+    with _making:
         if _default is None:
             _default = ExitShim()
         return _default
@@ -537,7 +547,7 @@ def default_shim_for_an_order() -> ExitShim:
 def forget_default_shim() -> None:
     """Close and drop the process-wide shim, so that the next use makes one from the environment of then."""
     global _default  # noqa: PLW0603
-    with _default_lock:
+    with _making:
         if _default is not None:
             _default.close()
         _default = None

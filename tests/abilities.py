@@ -32,4 +32,7 @@ needs_algo = pytest.mark.skipif(not ALGO, reason="this python-binance does not k
 needs_generated_ids = pytest.mark.skipif(
     not GENERATES_IDS, reason="this python-binance leaves ids to the exchange"
 )
+needs_websocket_orders = pytest.mark.skipif(
+    not hasattr(Client, "ws_futures_create_order"), reason="this python-binance places nothing by WebSocket"
+)
 needs_helpers = pytest.mark.skipif(not HELPERS, reason="this python-binance has no helpers of this kind")

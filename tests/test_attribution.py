@@ -457,3 +457,14 @@ def test_main_programs_go_by_their_file(tmp_path, files, command, module):
         [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == [module]
+
+
+def test_files_without_end_are_not_all_remembered(monkeypatch):
+    """A bot that compiles texts, each under a name of its own, has each told right and takes no more room."""
+    monkeypatch.setattr("exit_shim.frames.FILES", 50)
+    finder = SiteFinder()
+    for number in range(200):
+        names = {"__name__": f"rules_{number}"}
+        exec(compile("import sys\nframe = sys._getframe()", f"/bot/rules/{number}.py", "exec"), names)
+        assert finder.find(names["frame"]).known.name == f"rules_{number}"
+    assert len(finder._known) <= 50

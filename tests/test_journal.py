@@ -833,3 +833,36 @@ def test_no_thread_to_be_had_means_writing_at_once(tmp_path, monkeypatch):
     assert [event for event, _ in rows(journal.path)] == ["intent", "outcome"]
     monkeypatch.undo()
     journal.close()
+
+
+def test_closing_takes_no_longer_for_a_long_spool(tmp_path, monkeypatch):
+    """What is not moved in the time that closing has stays in the spool, and whoever comes next has it."""
+    monkeypatch.setattr("exit_shim.journal.appending.CLOSE_S", 0.1)
+    monkeypatch.setattr(Journal, "_wake", lambda _self: None)
+    journal = Journal(tmp_path / "journal.db")
+    for _ in range(10_000):
+        journal.intend(submission())
+    journal.close()
+    assert journal.health().waiting > 1_000
+    assert len(list(read_records(journal.path))) == 10_000
+
+
+def test_many_threads_at_once_have_one_writer(tmp_path):
+    """However many conclude the first orders after a close at the same time, one thread writes, and ends."""
+    journal = Journal(tmp_path / "journal.db")
+    before, interval = threading.active_count(), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(30):
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                ready = threading.Barrier(8)
+
+                def conclude(_, ready=ready):
+                    ready.wait()
+                    journal.conclude(journal.intend(submission()), Conclusion("accepted"))
+
+                list(pool.map(conclude, range(8)))
+            journal.close()
+    finally:
+        sys.setswitchinterval(interval)
+    assert threading.active_count() == before

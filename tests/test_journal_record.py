@@ -9,9 +9,11 @@ import sys
 import time
 
 import pytest
+from click.testing import CliRunner
 
 import exit_shim
 from exit_shim.attribution import Attribution
+from exit_shim.cli import app
 from exit_shim.frames import Step
 from exit_shim.journal import (
     IN_DOUBT,
@@ -26,6 +28,7 @@ from exit_shim.journal import (
     read_stacks,
     verify_run,
 )
+from exit_shim.journal.holding import try_to_hold
 from exit_shim.journal.lines import parse
 from exit_shim.journal.spool import spools
 from exit_shim.orders import ExitOrder
@@ -558,3 +561,52 @@ def test_a_guarded_order_counts_its_conflict(journal):
     assert journal.flush()
     (count,) = read_counts(journal.path)
     assert (count.orders, count.conflicts, count.state) == (1, 1, IN_DOUBT)
+
+
+def test_an_outcome_that_comes_before_its_intent_is_found(journal):
+    """While another process takes up what a locked close left, the run goes on and is moved first."""
+    journal.open()
+    assert journal.flush()
+    with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
+        own.execute("BEGIN IMMEDIATE")
+        seq = journal.intend(submission(1))
+        journal.close()
+    with min(spools(journal.path)).open("rb") as taken:
+        assert try_to_hold(taken.fileno())
+        journal.conclude(seq, Conclusion("accepted"))
+        journal.close()
+    (record,) = read_records(journal.path)
+    assert record.conclusion.outcome == "accepted"
+    assert list(read_records(journal.path, in_doubt=True)) == []
+    assert flaws(journal.path) == [None]
+
+
+def test_what_resolved_an_order_stays_as_long_as_the_order(tmp_path):
+    """An order that stays keeps its resolution, which a later run wrote and which is old as well."""
+    journal, later = Journal(tmp_path / "journal.db"), Journal(tmp_path / "journal.db")
+    ordered(journal, 1, 2, outcome="unknown")
+    journal.close()
+    _, second = read_records(journal.path)
+    later.note("resolution", Resolution(outcome="accepted"), about=(second.run_id, second.seq))
+    later.close()
+    prune(journal.path, before_ns=time.time_ns())
+    first, second = read_records(journal.path)
+    assert first.resolution is None
+    assert second.resolution is not None
+    later.note("resolution", Resolution(outcome="accepted"), about=(first.run_id, first.seq))
+    later.close()
+    prune(journal.path, before_ns=time.time_ns())
+    assert list(read_records(journal.path)) == []
+
+
+def test_a_run_that_is_pruned_while_it_is_verified_is_whole(journal, monkeypatch):
+    """`exit-shim verify` does not take what was pruned after its first look for missing."""
+    ordered(journal, *range(1, 6))
+    journal.close()
+    before = read_runs(journal.path)
+    prune(journal.path, before_ns=sorted(event.ts for event in read_events(journal.path))[7])
+    looks = iter([before])
+    monkeypatch.setattr("exit_shim.journal.read_runs", lambda path: next(looks, None) or read_runs(path))
+    monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(journal.path))
+    done = CliRunner().invoke(app, ["verify"])
+    assert (done.exit_code, "whole" in done.output) == (0, True), done.output

@@ -13,6 +13,7 @@ import structlog
 
 import exit_shim
 import exit_shim.gateway
+from exit_shim.layers import within
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "quantity": 0.01}
 STOP["reduceOnly"] = True
@@ -428,3 +429,54 @@ def test_only_exception_is_ever_caught():
             if greedy and not (isinstance(last, ast.Raise) and last.exc is None):
                 wrong.append(f"{file.relative_to(PACKAGE)}:{node.lineno} {greedy}")
     assert [found for found in wrong if not found.startswith("cli" + os.sep)] == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_while_another_thread_makes_the_first_shim(tmp_path):
+    """The child makes its own, and does not wait for a thread that it has not got."""
+    code = """
+import os, signal, threading, time
+import exit_shim.shim as shims
+class Slow(shims.ExitShim):
+    def __init__(self):
+        making.set()
+        time.sleep(0.5)
+        super().__init__()
+making, shims.ExitShim = threading.Event(), Slow
+thread = threading.Thread(target=shims.default_shim)
+thread.start()
+making.wait()
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+    shims.default_shim()
+    os._exit(0)
+thread.join()
+raise SystemExit(os.waitpid(pid, 0)[1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, "EXIT_SHIM_JOURNAL": str(tmp_path / "journal.db")},
+        check=False,
+    )
+    assert done.returncode == 0
+
+
+def test_an_interrupt_right_before_the_send_leaves_nothing_behind(recorded):
+    """Whoever stops the bot with Ctrl-C just then has the next order recorded as any other."""
+    client = exit_shim.wrap(Fake())
+
+    def interrupt(_frame, event, function):
+        if event == "c_return" and function == within.set:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    before = sys.getprofile()
+    sys.setprofile(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            client.futures_create_order(**STOP)
+    finally:
+        sys.setprofile(before)
+    client.futures_create_order(**STOP)
+    assert [record.conclusion.outcome for record in recorded()] == ["unknown", "accepted"]

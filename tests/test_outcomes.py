@@ -11,7 +11,14 @@ import threading
 import aiohttp
 import pytest
 import requests
-from binance.exceptions import BinanceAPIException, BinanceRequestException
+import websockets
+from abilities import needs_websocket_orders
+from binance import AsyncClient
+from binance.exceptions import (
+    BinanceAPIException,
+    BinanceRequestException,
+    BinanceWebsocketUnableToConnect,
+)
 from odd_server import (
     OddServer,
     answer,
@@ -528,3 +535,29 @@ def test_an_error_of_a_fake_is_unknown():
     with pytest.raises(AttributeError) as raised:
         _ = object().upper
     assert read_failure(raised.value).outcome == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("behave", "outcome"),
+    [("never answers", "unknown"), ("is not there", "not_sent")],
+)
+@needs_websocket_orders
+async def test_what_a_silent_websocket_proves(recorded, behave, outcome):
+    """An order sent over WebSocket that got no answer is in doubt; one that found no way was not sent."""
+    arrived = []
+
+    async def listen(connection, *_):
+        arrived.extend([json.loads(message)["method"] async for message in connection])
+
+    client = AsyncClient("key", "secret")
+    async with websockets.serve(listen, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        client.ws_future._url = f"ws://127.0.0.1:{port if behave != 'is not there' else 1}/"
+        client.ws_future._prefix = ""
+        client.ws_future.TIMEOUT = 0.2
+        with pytest.raises(BinanceWebsocketUnableToConnect):
+            await exit_shim.wrap(client).ws_futures_create_order(**CLOSE)
+        await client.close_connection()
+        await client.ws_future.__aexit__(None, None, None)
+    assert only(recorded())["outcome"] == outcome
+    assert arrived == (["order.place"] if outcome == "unknown" else [])

@@ -244,7 +244,7 @@ def test_what_a_living_process_has_in_doubt_is_left_to_it(bot, exchange, client,
     wait_for(lambda: not exchange.positions())
     wait_for(lambda: list(read_records(shim.journal.path)))
     shim.wrap(client)
-    assert not shim.resolver.busy()
+    wait_for(lambda: not shim.resolver.busy())
     assert cli("reconcile", "--local", exchange.url).returncode == 2
 
 

@@ -502,6 +502,22 @@ def test_what_was_left_behind_is_taken_up_once(desk, exchange, long, client):
     assert desk.written[0][2] == record.seq
 
 
+def test_wrapping_waits_for_nothing_that_earlier_runs_left(desk, exchange, long, client):
+    """However long it takes to find what was left in doubt, a client that appears is not held up by it."""
+    lose(exchange, method="POST", path="order")
+    sent(long, **CLOSE)
+    (record,) = doubts()
+    found = threading.Event()
+    desk.open()
+    desk.resolver._left_behind = lambda: [record] if found.wait(20) else []
+    began = time.monotonic()
+    desk.resolver.meet(client, record.submission.account)
+    assert time.monotonic() - began < 5
+    assert desk.resolver.busy()
+    found.set()
+    assert desk.only().outcome == "accepted"
+
+
 class Subclass(Client):
     """A bot's own client, which goes to the exchange as python-binance does."""
 
@@ -696,6 +712,16 @@ def test_what_is_older_than_the_exchanges_memory_is_not_called_absent():
     assert play(case, {}, times=4)[0] is None
     assert case.hopeless
     assert "forgotten" in case.reason
+
+
+@pytest.mark.parametrize("wrong_by_s", [10, -200])
+def test_a_clock_that_was_wrong_makes_no_order_absent(wrong_by_s):
+    """An order of the same name, symbol and side, but of another time, may be the one that is in doubt."""
+    case = Case(record := a_record())
+    made = record.submission.ts // 1_000_000 - wrong_by_s * 1_000
+    assert play(case, {"order": Reply((row(record, time=made),))}, times=4)[0] is None
+    assert case.hopeless
+    assert "clock" in case.reason
 
 
 def test_a_full_page_of_history_proves_nothing():

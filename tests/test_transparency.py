@@ -713,3 +713,22 @@ def test_a_denied_order_is_an_exception_that_bots_know():
         assert one.reasons == ("OWNERSHIP_CONFLICT module=a",)
         assert str(one) == 'APIError(code=-2010): module "a" may not'
         assert one.response is None
+
+
+async def test_an_error_that_nobody_awaits_is_told_by_the_loop():
+    """A task of an adapter's that fails unseen is told of as it is without the shim."""
+
+    class Adapter:
+        def futures_create_order(self, **params):
+            async def place():
+                raise ValueError("refused")
+
+            return asyncio.ensure_future(place())
+
+    told = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["message"]))
+    for client in (Adapter(), exit_shim.wrap(Adapter())):
+        client.futures_create_order(symbol="BTCUSDT", side="SELL", type="MARKET", quantity=1, reduceOnly=True)
+        await asyncio.sleep(0.01)
+        gc.collect()
+    assert told == ["Task exception was never retrieved"] * 2

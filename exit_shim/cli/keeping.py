@@ -55,10 +55,7 @@ def verify(*, as_json: bool, dsn: str | None) -> None:
     """
     with complaints():
         source, path = source_of(dsn)
-        found = [
-            (run, verify_run(run, source.read_events(path, run_id=run.run_id)))
-            for run in source.read_runs(path)
-        ]
+        found = [checked(source, path, run) for run in source.read_runs(path)]
         lost = source.count_lost(path)
     if as_json:
         click.echo(msgspec.json.encode([as_told(run, flaw) for run, flaw in found]))
@@ -97,6 +94,16 @@ def prune_(*, older_than: int | None, max_size: int | None, as_json: bool) -> No
         )
     if gone.unshipped:
         click.echo(f"{gone.unshipped} runs keep old events that have not been shipped; see exit-shim ship")
+
+
+def checked(source: Any, path: Any, run: Run) -> tuple[Run, Flaw | None]:
+    """A run and its first flaw; looked at again where it was pruned meanwhile."""
+    flaw = verify_run(run, source.read_events(path, run_id=run.run_id))
+    if flaw is not None:
+        for now in source.read_runs(path):
+            if now.run_id == run.run_id and now.pruned_pos > run.pruned_pos:
+                return checked(source, path, now)
+    return run, flaw
 
 
 def run_row(run: Run) -> tuple[object, ...]:

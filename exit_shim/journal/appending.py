@@ -2,11 +2,12 @@
 
 import contextlib
 import itertools
+import math
 import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -32,7 +33,7 @@ LOOK_S: Final = 1.0
 """How often the journal's thread looks for orders that wait for their answers."""
 
 CLOSE_S: Final = 1.0
-"""The longest that closing waits for another process's lock; no order waits for it."""
+"""The longest that closing moves what waits, or waits for another process's lock; no order waits for it."""
 
 ABOUT_NOTHING: Final = NOTHING.encode()
 
@@ -100,6 +101,7 @@ class Journal:
         self._memory = Memory()
         self._mover = Mover(self.path, self._spool, self._origin, self._memory.lose, self._on_trouble)
         self._writer: Writer | None = None
+        self._hiring = threading.RLock()
 
     def _origin(self) -> Origin:
         return Origin(self.run_id, self._started, self._header or "{}")
@@ -133,11 +135,11 @@ class Journal:
         if self._appended:
             self.note("end", Ended(self._appended))
 
-    def flush(self) -> bool:
-        """Move all that waits into the database, now; False where it would not take it."""
+    def flush(self, seconds: float = math.inf) -> bool:
+        """Move all that waits into the database, now; False where it does not take it, or not in time."""
         self._go_on_where_it_can()
         spooled = self._empty_memory(self._to_spool)
-        done = self._mover.flush() and (spooled or self._empty_memory(self._mover.add))
+        done = self._mover.flush(seconds) and (spooled or self._empty_memory(self._mover.add))
         failure, self._failure = self._failure, None
         if failure is not None:
             self._on_trouble(complaint(self.path, failure))
@@ -162,7 +164,7 @@ class Journal:
         return Health(str(self.path), waiting, in_memory, self._memory.dropped, self._mover.last_error)
 
     def close(self) -> None:
-        """Move what is waiting, as far as the database takes it, and let go of the files.
+        """Move what is waiting, as far as the database takes it in a second, and let go of the files.
 
         What it does not take stays in the spool, for whoever opens the journal next. An order opens all anew.
         """
@@ -170,7 +172,9 @@ class Journal:
         if writer is not None:
             writer.stop()
         deadline = time.monotonic() + CLOSE_S
-        while not self.flush() and "locked" in (self._mover.last_error or "") and time.monotonic() < deadline:
+        while not self.flush(deadline - time.monotonic()) and time.monotonic() < deadline:
+            if "locked" not in (self._mover.last_error or ""):
+                break
             time.sleep(CLOSE_S / 20)
         self._mover.let_go()
         if self._lock.acquire(timeout=LOCK_S):
@@ -259,12 +263,31 @@ class Journal:
     def _go_on_where_it_can(self) -> None:
         """Begin another file where the spool's is big, or where somebody has taken it away or cut it."""
         try:
-            if self._spool.wants_another():
-                another = self._spool.another()
-                with self._lock:
+            with self._having_spool() as is_mine:  # else it might be closed amid the looking
+                if not (is_mine and self._spool.wants_another()):
+                    return
+            another = self._spool.another()
+            with self._having_spool() as is_mine:
+                if is_mine:
                     self._spool.go_on_in(another)
+                else:
+                    another.remove()
         except OSError as error:
             self._give_up(error)
+
+    @contextlib.contextmanager
+    def _having_spool(self) -> Iterator[bool]:
+        """Have the spool to oneself; False where that cannot be, as in a signal handler amid an append."""
+        me = threading.get_ident()
+        if self._holder == me or not self._lock.acquire(timeout=LOCK_S):
+            yield False
+            return
+        self._holder = me
+        try:
+            yield True
+        finally:
+            self._holder = None
+            self._lock.release()
 
     def _wake(self) -> None:
         writer = self._writer or self._hire()
@@ -280,7 +303,8 @@ class Journal:
         if exiting.is_set():
             return None
         try:
-            writer = self._writer = Writer(self)
+            with self._hiring:  # else each of many threads at once would have one, and they would never end
+                writer = self._writer = self._writer or Writer(self)
         except RuntimeError:
             return None
         return writer

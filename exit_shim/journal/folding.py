@@ -70,6 +70,11 @@ SELECT events.seq, orders.id, orders.ts, site, account, symbol, mode, conflict, 
 FROM events JOIN orders USING (id) WHERE events.run = {run} AND events.seq IN ({seqs})
 """
 
+FIND_EARLY: Final = """
+SELECT id, seq, ts, event, about, body FROM events
+WHERE run = ? AND seq > ? AND event IN ('outcome', 'resolution') ORDER BY id
+"""
+
 
 @dataclass
 class Order:
@@ -110,6 +115,7 @@ class Folding:
         self._new: dict[int, Order] = {}
         self._old: dict[str, Order] = {}
         self._changed: dict[int, Order] = {}
+        self._early: defaultdict[str, list[tuple[int, Line]]] = defaultdict(list)
         self._sites: dict[Site, int] = {}
         self._names: list[tuple[str, int]] = []
         self._counts: defaultdict[tuple[int, int, int, str, str], list[int]] = defaultdict(lambda: [0, 0])
@@ -117,8 +123,15 @@ class Folding:
         self._ended: int | None = None
 
     def look_up(self, lines: Iterable[Line]) -> None:
-        """Find the orders that events are about and that came before these."""
+        """Find the orders that events are about and that came before these, and events that came too early.
+
+        The latter are about an intent that was in a file which is taken up after the next one.
+        """
         intents = {line.seq for line in lines if line.event == "intent"}
+        if intents:
+            for event_id, *fields in self._connection.execute(FIND_EARLY, (self._run, min(intents))):
+                line = Line(*fields)
+                self._early[self._about(line)].append((event_id, line))
         about = {self._about(line) for line in lines if line.event in {"outcome", "resolution"}}
         seqs = [int(seq) for seq in about if seq.isdigit() and int(seq) not in intents]
         if seqs:
@@ -143,12 +156,8 @@ class Folding:
             about = self._about(line)
             order = self._new.get(int(about)) if about.isdigit() else None
             order = order or self._old.get(about)
-            if order is None:  # its intent is not in this file: it was lost, or has been pruned
-                return
-            if line.event == "outcome":
-                self._conclude(order, event_id, decode(Conclusion, line.body))
-            else:
-                self._resolve(order, event_id, decode(Resolution, line.body))
+            if order is not None:  # else its intent is not in this file: it was lost, or has been pruned
+                self._settle(order, event_id, line)
 
     def _about(self, line: Line) -> str:
         """The `seq` of an order of this run, or RUN_ID:SEQ of another's."""
@@ -186,6 +195,14 @@ class Folding:
         self._name(order, [submission.order.client_order_id])
         for target in submission.targets:
             self._name(order, names_of(target))
+        for early_id, early in self._early.get(str(line.seq), ()):
+            self._settle(order, early_id, early)
+
+    def _settle(self, order: Order, event_id: int, line: Line) -> None:
+        if line.event == "outcome":
+            self._conclude(order, event_id, decode(Conclusion, line.body))
+        else:
+            self._resolve(order, event_id, decode(Resolution, line.body))
 
     def _conclude(self, order: Order, event_id: int, conclusion: Conclusion) -> None:
         """The first outcome stands."""

@@ -80,10 +80,11 @@ class Mover:
         finally:
             self._waiting -= 1
 
-    def flush(self) -> bool:
-        """Move all that is in the spool; False where the database would not take it."""
+    def flush(self, seconds: float) -> bool:
+        """Move all that is in the spool; False where the database would not take it, or not in this time."""
+        until = time.monotonic() + seconds
         while self._spool.unread() is not None:
-            if not self._within(self._move_some):
+            if time.monotonic() > until or not self._within(self._move_some):
                 return False
         return True
 

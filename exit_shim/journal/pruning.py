@@ -21,6 +21,7 @@ PATIENCE_MS: Final = 5000
 
 
 FIRST_YOUNG: Final = "SELECT id FROM events WHERE ts >= ? AND id BETWEEN ? AND ? ORDER BY id LIMIT 1"
+RESOLVED_ELSEWHERE: Final = "SELECT id, resolution FROM orders WHERE resolution >> ? != id >> ?"
 FIRST_IN_DOUBT: Final = "SELECT min(id) FROM orders WHERE state = ? AND id BETWEEN ? AND ? HAVING min(id)"
 
 LAST_OF_PIECE: Final = """
@@ -84,7 +85,7 @@ def prune(
 
 
 def _prune(connection: sqlite3.Connection, before_ns: int) -> tuple[int, int, int]:
-    cuts = list(_cuts(connection, before_ns))
+    cuts = _with_resolutions(connection, list(_cuts(connection, before_ns)))
     gone = sum(_delete(connection, cut) for cut in cuts)
     if gone:
         with transaction(connection):
@@ -109,6 +110,22 @@ def _cuts(connection: sqlite3.Connection, before_ns: int) -> Iterator[Cut]:
         waiting = first + (shipped if places == destinations else 0) + 1 if destinations else beyond
         stays = min(young, doubtful, waiting)
         yield Cut(run, stays - 1, doubtful < young, waiting < young)
+
+
+def _with_resolutions(connection: sqlite3.Connection, cuts: list[Cut]) -> list[Cut]:
+    """The same, but what proves that an order is no longer in doubt stays for as long as the order does."""
+    found = {cut.run: cut for cut in cuts}
+    proofs = connection.execute(RESOLVED_ELSEWHERE, (POS_BITS, POS_BITS)).fetchall()
+    changed = True
+    while changed:  # what stays with a proof may have proofs of its own
+        changed = False
+        for order, proof in proofs:
+            cut = found.get(proof >> POS_BITS)
+            of = found.get(order >> POS_BITS)
+            if cut is not None and proof <= cut.last and (of is None or order > of.last):
+                found[cut.run] = cut._replace(last=proof - 1, in_doubt=True)
+                changed = True
+    return list(found.values())
 
 
 def _first(connection: sqlite3.Connection, question: str, value: object, first: int, beyond: int) -> int:

@@ -61,8 +61,15 @@ def row(event: Event, host: str | None) -> tuple[Any, ...]:
         event.about,
         event.body,
         event.link,
-        *(made.get(name) for name in MADE),
+        *(_storable(made.get(name)) for name in MADE),
     )
+
+
+def _storable(value: object) -> object:
+    """PostgreSQL's text takes any character but NUL, which a bot's garbled symbol may have in it."""
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    return value.replace("\0", "\\0") if isinstance(value, str) else value
 
 
 def _made(event: Event) -> dict[str, Any]:

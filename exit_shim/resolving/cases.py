@@ -191,7 +191,8 @@ class Case:
         self.clean = self.clean + 1 if all(one.clean for one in looks) else 0
         ripe = age_s >= self.pace.absent_after_s and self.clean >= self.pace.looks
         if self.record.submission.intent == "place":
-            return self._placed(looks[0], evidence, now_ns, may_miss=ripe and self._shows(market, age_s))
+            may_miss = ripe and self._shows(market, age_s, namesake=looks[0].namesake)
+            return self._placed(looks[0], evidence, now_ns, may_miss=may_miss)
         seen = [one.child or one.seen for one in looks if one.seen is not None]
         if len(seen) < len(looks):
             self.reason, self.hopeless = "an order that it is about is not found", ripe
@@ -225,7 +226,7 @@ class Case:
             return self._resolved("rejected" if refused else "accepted", one, evidence, now_ns)
         return self._resolved("not_there", one, evidence, now_ns) if may_miss else None
 
-    def _shows(self, market: Market, age_s: float) -> bool:
+    def _shows(self, market: Market, age_s: float, *, namesake: bool) -> bool:
         """Whether nothing found would prove that nothing is there; says why where it never would."""
         submission = self.record.submission
         conditional = submission.order.type in CONDITIONAL_KINDS
@@ -237,6 +238,8 @@ class Case:
             )
         elif age_s > KEPT_S:
             self.reason = "not found, but so old that the exchange may have forgotten it"
+        elif namesake:
+            self.reason = "one like it is there, of another time: was this machine's clock wrong?"
         else:
             return True
         self.hopeless = True

@@ -59,13 +59,14 @@ class Sought(NamedTuple):
 class Look(NamedTuple):
     """What a look found. `clean`: it was found, or every question was answered in full.
 
-    `child` is the order that a conditional one became.
+    `child` is the order that a conditional one became. `namesake`: one like it is there, but of another time.
     """
 
     seen: Seen | None
     evidence: tuple[str, ...]
     clean: bool
     child: Seen | None = None
+    namesake: bool = False
 
 
 Asking = Generator[Question, Reply, Look]
@@ -83,18 +84,19 @@ def look(market: Market, sought: Sought, *, conditional: bool, thorough: bool) -
         thorough: Whether to look into the history too, which is dearer.
     """
     evidence: list[str] = []
-    clean = True
+    clean, namesake, at_any_time = True, False, sought._replace(made_ms=None)
     for question, child in _questions(market, sought, conditional, thorough):
         reply = yield question
-        found = [seen for seen in map(read_row, _orders(reply)) if sought.is_it(seen, child=child)]
+        named = [seen for seen in map(read_row, _orders(reply)) if at_any_time.is_it(seen, child=child)]
+        found = [seen for seen in named if sought.is_it(seen, child=child)]
         evidence.append(f"{question} → {_told(reply, found)}")
         if found:
             seen = found[-1]
             became = yield from _follow(market, sought, seen, evidence)
             return Look(seen, tuple(evidence), clean=True, child=became)
         full = question.path == question.store.history and len(reply.rows) >= PAGE
-        clean = clean and reply.failure is None and not full
-    return Look(None, tuple(evidence), clean and bool(evidence))
+        clean, namesake = clean and reply.failure is None and not full, namesake or bool(named)
+    return Look(None, tuple(evidence), clean and bool(evidence), namesake=namesake)
 
 
 def _questions(

@@ -31,7 +31,8 @@ MOST_CASES: Final = 1_000
 """Orders in doubt that one process keeps in mind; what is beyond waits in the journal for the next run."""
 
 Key: TypeAlias = tuple[str, int]
-News: TypeAlias = "queue.SimpleQueue[tuple[Case, str] | None]"
+News: TypeAlias = "queue.SimpleQueue[tuple[Case | None, str, str | None] | None]"
+"""A case, None for a client that appeared; the key that it is asked with; and the account. None: stop."""
 
 
 class StoppedError(Exception):
@@ -41,9 +42,9 @@ class StoppedError(Exception):
 class Resolver(Locked):
     """Finds out what became of orders in doubt, and has it written down.
 
-    Its thread is started when there is something to ask, and ends when there is nothing more. It asks with a
-    client of its own (see `Sibling`), takes no lock that an order waits for, and never places, changes or
-    cancels anything.
+    Its thread is started when there may be something to ask, and ends when there is nothing more. It asks
+    with a client of its own (see `Sibling`), takes no lock that an order waits for, and never places, changes
+    or cancels anything.
 
     Args:
         left_behind: The records in doubt of runs that have ended.
@@ -90,14 +91,15 @@ class Resolver(Locked):
         self._last: threading.Thread | None = None
 
     def meet(self, client: Any, account: str | None) -> None:
-        """A client appeared: take up what earlier runs left in doubt of its account; once for each key."""
+        """A client appeared: what earlier runs left in doubt of its account is taken up; once for each key.
+
+        On the thread: there may be a long spool to move, or an old journal to bring forward.
+        """
         key = label_of(client)
         if account is None or key is None or key in self._met:
             return
         if can_have_sibling(client):
-            self._met.add(key)
-            for record in self._left_by(account):
-                self._take(client, key, Case(record, self.pace))
+            self._take(client, key, None, account)
 
     def heard(self, client: Any, record: Record) -> None:
         """An order of this process was concluded through `client`."""
@@ -106,7 +108,8 @@ class Resolver(Locked):
             return
         key = label_of(client)
         if key is not None and can_have_sibling(client):
-            self._take(client, key, Case(record, self.pace, time.monotonic()))
+            case = Case(record, self.pace, time.monotonic())
+            self._take(client, key, case, record.submission.account)
 
     def stop(self) -> None:
         """Ask no more, until something new is heard; a request that is under way is not waited for."""
@@ -128,13 +131,13 @@ class Resolver(Locked):
         found = (record for record in self._left_behind() if record.submission.account == account)
         return list(itertools.islice(found, MOST_CASES))
 
-    def _take(self, client: Any, key: str, case: Case) -> None:
+    def _take(self, client: Any, key: str, case: Case | None, account: str | None) -> None:
         asker = self._askers.get(key)
         if asker is None:
             asker = self._askers[key] = Asker(Sibling(client), self._budget)
         asker.watch(client)
         with self._lock:
-            self._news.put((case, key))
+            self._news.put((case, key, account))
             if self._thread is None:
                 self._start()
 
@@ -181,10 +184,10 @@ class Resolver(Locked):
                 return
             if heard is None:
                 raise StoppedError
-            case, key = heard
-            self._note(case, key)
-            account = case.record.submission.account
-            if key not in self._met and account is not None:  # a client that went through no `wrap`
+            case, key, account = heard
+            if case is not None:
+                self._note(case, key)
+            if key not in self._met and account is not None:
                 self._met.add(key)
                 nothing: list[Record] = []
                 for record in self._troubles.otherwise(nothing, TAKE_UP, self._left_by, account):

@@ -19,6 +19,9 @@ from exit_shim.journal import read_events, read_records, read_runs, verify_run
 MEDIAN_US, MAX_US = 2_000, 150_000
 """What the shim may add before the send while something is broken, on a machine that is busy besides."""
 
+FEW = 10
+"""Of fewer orders the median is not asked for: a first one pays for what later ones find at hand."""
+
 CROWD_US = 3_000_000
 """The same where dozens of threads or processes want the processor at once: their turns count as well."""
 
@@ -198,9 +201,9 @@ def reckon(exchange, path, *, lost=0, max_us=MAX_US):
 def assert_hurried(records, max_us=MAX_US):
     """What the shim added before each send is within the bounds."""
     added = [record.conclusion.presend_us for record in records if record.conclusion is not None]
-    if added:
+    assert max(added, default=0) < max_us
+    if len(added) >= FEW:
         assert statistics.median(added) < MEDIAN_US * max_us / MAX_US
-        assert max(added) < max_us
 
 
 def compiled(source, target):

@@ -293,3 +293,28 @@ def held(spool):
     with spool.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def test_a_signal_handler_may_flush(exchange, path):
+    """A handler that flushes or closes amid an append on its own thread waits for nobody."""
+    harm.run(
+        """
+        shim = exit_shim.ExitShim(journal=JOURNAL, sinks=[])
+        client = new_client(shim)
+        append, amid = Spool.append, []
+        def interrupted(self, data):
+            if len(amid) < 6:
+                amid.append(time.monotonic())
+                (shim.flush if len(amid) % 2 else shim.close)()
+                amid[-1] = time.monotonic() - amid[-1]
+            return append(self, data)
+        Spool.append = interrupted
+        place(client, 10)
+        shim.close()
+        assert len(amid) == 6 and max(amid) < 3, amid
+        """,
+        exchange,
+        path,
+        before="from exit_shim.journal.spool import Spool",
+    )
+    assert len(harm.reckon(exchange, path, max_us=harm.CROWD_US)) == 10

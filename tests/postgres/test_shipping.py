@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
-from made import KILLS, fill, followed, killed, local, python, ship, shipper, until
+from made import KILLS, fill, followed, killed, local, python, ship, shipper, submission, until
 
-from exit_shim.journal import JournalError, read_events, read_runs, verify_run
+from exit_shim.journal import Journal, JournalError, read_events, read_runs, verify_run
+from exit_shim.orders import ExitOrder
 from exit_shim.postgres import Address, Outbox, PostgresError, UnreachableError, following, reading
 
 BOT = """
@@ -344,3 +345,14 @@ def test_a_shipper_that_is_told_to_stop_ends_in_good_order(central, path):
         said, _ = own.communicate(timeout=20)
     assert own.returncode == 0
     assert f"shipped {central.count()} events; lag 0 events, 0.0 s" in said
+
+
+def test_a_character_that_the_database_cannot_take_stops_no_run(central, path):
+    """An order whose symbol has a NUL in it is stored to the byte, and what follows it is too."""
+    with contextlib.closing(Journal(path)) as journal:
+        journal.intend(submission(1, order=ExitOrder(kind="sl", symbol="BTC\0", client_order_id="a\0")))
+        journal.intend(submission(2))
+    ship(path, central.writer)
+    assert central.stored() == local(path)
+    symbols = [record.submission.order.symbol for record in reading.read_records(central.reader)]
+    assert symbols == ["BTC\0", "BTCUSDT"]

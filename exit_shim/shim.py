@@ -538,7 +538,7 @@ def default_shim_for_an_order() -> ExitShim:
     try:
         return default_shim()
     except PolicyError as error:
-        with _default_lock:
+        with _making:
             _default = _default or ExitShim(policy=Policy())
         logger().error(f"{GATEWAY} {error}; until it is put right and the bot restarted, nothing is enforced")
         return _default

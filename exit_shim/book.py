@@ -16,6 +16,10 @@ from exit_shim.records import Conclusion, Submission, Target
 MAX_LIVE: Final = 20_000
 """Orders remembered; beyond it the oldest are forgotten, and their cancels have an unknown target."""
 
+MAX_AT: Final = 200
+"""Exits of one position that are kept in mind: as many as the exchange lets rest, so older ones filled or
+expired unseen. Stops are kept longest."""
+
 MAX_PLACEMENTS: Final = 64
 """Times remembered of one module's placing the same exit."""
 
@@ -282,7 +286,11 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
             if (doubted := self._live.get(key)) is not None:
                 self._drop(doubted)
             self._live[key] = live
-        self._at.setdefault(live.spot, {})[id(live)] = live
+        lives = self._at.setdefault(live.spot, {})
+        lives[id(live)] = live
+        if len(lives) > MAX_AT:
+            oldest = next(iter(lives.values()))
+            self._drop(next((one for one in lives.values() if not one.is_protective), oldest))
         if not in_doubt:
             self._remember(live)
         while len(self._live) > MAX_LIVE:

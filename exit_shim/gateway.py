@@ -187,7 +187,8 @@ class Gateway:
         """Carry out one call of a door for the code at `frame`; returns or raises what the method does."""
         passage, is_async = None, False
         if asked.door.intent == "query":
-            return self._or(None, "answer a query", answer_query, self._guard, asked, method)
+            answer = self._or(None, "answer a query", answer_query, self._guard, asked, method)
+            return method(*args, **kwargs) if answer is None else answer
         try:
             passage = self._prepare(asked, method, frame, bound_at)
             is_async = passage is not None and is_coroutine_method(method)

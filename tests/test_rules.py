@@ -7,7 +7,12 @@ import structlog
 from binance.exceptions import BinanceAPIException
 
 import exit_shim
+from exit_shim.attribution import Attribution
+from exit_shim.book import MAX_AT, spot_of
+from exit_shim.doors import Reference
+from exit_shim.orders import ExitOrder
 from exit_shim.policy import parse_policy
+from exit_shim.records import Conclusion, Submission
 from exit_shim.rules.own import forget_own_rules
 from exit_shim.testing import FakeClient, LocalExchange
 
@@ -396,3 +401,25 @@ def test_rules_of_installed_packages(monkeypatch):
     assert isinstance(bot.by("one", **LIMIT), exit_shim.ExitOrderDenied)
     assert bot.fact("FROM_AFAR") == "FROM_AFAR"
     assert bot.shim.troubles.count == 1
+
+
+def test_no_position_has_more_exits_in_mind_than_the_exchange_lets_rest(bot):
+    """Exits that fill unseen do not pile up in the book; of one position the stops are kept longest."""
+    order = ExitOrder(kind="tp", symbol="BTCUSDT", side="SELL", type="LIMIT", quantity="1", reduce_only=True)
+    stop = ExitOrder(kind="sl", symbol="BTCUSDT", side="SELL", type="STOP_MARKET", trigger_price="5")
+    book = bot.shim.guard.book
+    for number, placed in enumerate([stop, *[order] * (3 * MAX_AT)]):
+        submission = Submission(
+            ts=number,
+            door="futures_create_order",
+            intent="place",
+            order=placed,
+            attribution=Attribution(module="m", evidence="stack"),
+            mode="LEGACY",
+            account="one",
+        )
+        book.note(submission, Conclusion("accepted", order_id=number + 1))
+    lives = book.guarding(spot_of("one", order))
+    assert len(lives) == MAX_AT
+    assert [live.target.order_id for live in (lives[0], lives[-1])] == [1, 3 * MAX_AT + 1]
+    assert book.find("one", Reference(order_id=2)) is None

@@ -12,6 +12,7 @@ import exit_shim.dispatch
 from exit_shim import policy
 from exit_shim.attribution import Attribution, Evidence
 from exit_shim.frames import Part
+from exit_shim.journal.lines import EVENTS
 from exit_shim.orders import KINDS, ExitOrder
 from exit_shim.records import Outcome, Record, Submission
 
@@ -35,6 +36,11 @@ def codes(heading):
 def blocks(path):
     """The Python examples of a page."""
     return re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+
+
+def test_every_event_of_the_journal_is_in_the_reference():
+    """The table of events has what the journal can hold, and nothing else."""
+    assert set(codes("Events of the journal")) == EVENTS
 
 
 def test_every_field_of_a_record_is_in_the_reference():

@@ -28,8 +28,10 @@ from exit_shim.journal import (
     read_stacks,
     verify_run,
 )
+from exit_shim.journal.following import LATEST_SWITCHES
 from exit_shim.journal.holding import try_to_hold
 from exit_shim.journal.lines import parse
+from exit_shim.journal.reading import LOST
 from exit_shim.journal.spool import spools
 from exit_shim.orders import ExitOrder
 from exit_shim.policy import Verdict
@@ -610,3 +612,13 @@ def test_a_run_that_is_pruned_while_it_is_verified_is_whole(journal, monkeypatch
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(journal.path))
     done = CliRunner().invoke(app, ["verify"])
     assert (done.exit_code, "whole" in done.output) == (0, True), done.output
+
+
+@pytest.mark.parametrize("question", [LOST, LATEST_SWITCHES])
+def test_what_is_asked_at_each_start_is_asked_of_an_index(journal, question):
+    """However many events there are, rare ones are found without going through all."""
+    ordered(journal, 1)
+    journal.close()
+    with contextlib.closing(sqlite3.connect(journal.path)) as own:
+        (plan, *_) = own.execute(f"EXPLAIN QUERY PLAN {question}").fetchall()
+    assert "USING INDEX rare_events" in plan[3]

@@ -5,22 +5,22 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from exit_shim.journal.file import connect
 from exit_shim.journal.processes import checkpointing
 from exit_shim.journal.reading import RECORDS, record_of
-from exit_shim.journal.schema import POS_BITS, JournalError, check_schema, is_bare
+from exit_shim.journal.schema import POS_BITS, RARE, JournalError, check_schema, is_bare
 from exit_shim.records import Record
 
-LATEST_SWITCHES = "SELECT body FROM events WHERE event = 'mode' ORDER BY ts, id"
-NEW = """
+LATEST_SWITCHES: Final = f"SELECT body FROM events WHERE event = 'mode' AND {RARE} ORDER BY ts, id"  # noqa: S608
+NEW: Final = """
 SELECT seq, event, about, body FROM events
 WHERE id > ? AND id <= ? AND event IN ('intent', 'outcome', 'resolution', 'mode') ORDER BY id
 """
 
 
-NAMED = "orders.id IN (SELECT id FROM names WHERE name = ?)"
+NAMED: Final = "orders.id IN (SELECT id FROM names WHERE name = ?)"
 
 
 class News(NamedTuple):

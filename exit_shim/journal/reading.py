@@ -16,7 +16,7 @@ from exit_shim.journal.file import ODD, connect, legible, open_writer
 from exit_shim.journal.folding import DAY_NS, HOUR_NS, IN_DOUBT, Site, site_of, state_of
 from exit_shim.journal.lines import Line
 from exit_shim.journal.rows import decode
-from exit_shim.journal.schema import POS_BITS, SCHEMA_VERSION, JournalError, check_schema, is_bare
+from exit_shim.journal.schema import POS_BITS, RARE, SCHEMA_VERSION, JournalError, check_schema, is_bare
 from exit_shim.journal.spool import spools
 from exit_shim.journal.taking_up import take_up
 from exit_shim.records import Conclusion, Lost, Record, Resolution, Submission
@@ -42,6 +42,8 @@ NAMED: Final = """orders.id IN (
     SELECT id FROM names WHERE name = :name
     UNION SELECT events.id FROM events JOIN runs USING (run) WHERE run_id = :named_run AND seq = :named_seq
 )"""
+
+LOST: Final = f"SELECT body FROM events WHERE event = 'lost' AND {RARE}"  # noqa: S608 - a constant of ours
 
 EVENTS: Final = """
 SELECT seq, pos, ts, event, about, body, link FROM events WHERE id > ? AND id < ? ORDER BY id LIMIT ?
@@ -266,7 +268,7 @@ def counted(records: Iterable[Record]) -> tuple[list[Count], list[Stack]]:
 
 def count_lost(path: str | os.PathLike[str]) -> int:
     """How many events were lost, by what the journal itself says; JournalError as `read_records`."""
-    found = _rows(path, "SELECT body FROM events WHERE event IN ('lost', 'error', 'mode') AND event = 'lost'")
+    found = _rows(path, LOST)
     with legible(Path(path), "read on"):
         return sum(decode(Lost, body).events for (body,) in found)
 

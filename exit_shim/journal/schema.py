@@ -15,6 +15,9 @@ APPLICATION_ID: Final = 0x45584954
 POS_BITS: Final = 40
 POS_MASK: Final = (1 << POS_BITS) - 1
 
+RARE: Final = "event IN ('lost', 'error', 'mode')"
+"""What questions for such events must say for their index to answer them."""
+
 TABLES: Final = f"""
 CREATE TABLE runs (
     run INTEGER PRIMARY KEY,
@@ -41,7 +44,7 @@ CREATE TABLE events (
     pos INTEGER GENERATED ALWAYS AS (id & {POS_MASK}) VIRTUAL
 );
 CREATE UNIQUE INDEX event_numbers ON events (run, seq);
-CREATE INDEX rare_events ON events (event, ts) WHERE event IN ('lost', 'error', 'mode');
+CREATE INDEX rare_events ON events (event, ts) WHERE {RARE};
 CREATE TABLE sites (
     site INTEGER PRIMARY KEY,
     module TEXT NOT NULL,

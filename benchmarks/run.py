@@ -81,8 +81,9 @@ def in_process_cases(folder, closing):
         shim(closing, journal=folder / "journalled.db", sinks=[]),
         shim(closing, journal=folder / "logged.db"),
         shim(closing, journal=folder / "deep.db"),
+        shim(closing, journal=folder / "ruled.db", policy=exit_shim.Policy()),
     ]
-    silent, journalled, logged, from_deep = (own.wrap(fake) for own in shims)
+    silent, journalled, logged, from_deep, ruled = (own.wrap(fake) for own in shims)
     deep = bot(folder)
     span = spanned(fake, closing)
 
@@ -97,6 +98,7 @@ def in_process_cases(folder, closing):
         "shim, exit order, journal off": (lambda: silent.futures_create_order(**EXIT), 1),
         "shim, exit order, journal on": (lambda: journalled.futures_create_order(**EXIT), 1),
         "shim, exit order, journal and log": (lambda: logged.futures_create_order(**EXIT), 1),
+        "shim, exit order, journal, log and all rules": (lambda: ruled.futures_create_order(**EXIT), 1),
         f"bare exit call under {FRAMES} frames": (lambda: deep(lambda: fake.futures_create_order(**EXIT)), 1),
         f"shim, exit order, journal and log, under {FRAMES} frames": (
             lambda: deep(lambda: from_deep.futures_create_order(**EXIT)),
@@ -212,6 +214,7 @@ def ratios(figures):
     """The budgets: what is measured, against what, and at most how much."""
     span = figures["OpenTelemetry span, 8 attributes"] - figures["bare exit call"]
     added = figures["shim, exit order, journal and log"] - figures["bare exit call"]
+    ruled = figures["shim, exit order, journal, log and all rules"] - figures["bare exit call"]
     under = f"under {FRAMES} frames"
     added_deep = figures[f"shim, exit order, journal and log, {under}"] - figures[f"bare exit call {under}"]
     rows = [
@@ -237,6 +240,7 @@ def ratios(figures):
         ),
         ("added in all, exit order, journal and log on / that span", added / span, 2.5),
         (f"the same, {under} of the bot's own", added_deep / span, 2.5),
+        ("the same, with a policy, so that all rules are asked", ruled / span, None),
     ]
     bare = figures["order over loopback, without the shim"]
     rows += [

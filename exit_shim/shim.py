@@ -452,7 +452,8 @@ def chosen_policy(policy: Policy | str | os.PathLike[str] | None, roles: Roles |
     path = find_policy(beside_the_bot()) if policy is None else policy
     if path is not None:
         return Standings(read_policy(path, own_codes()), os.fspath(path))
-    return Standings(of_roles(roles or Roles()), "the built-in policy" if roles is None else "Roles")
+    source = "the built-in policy" if roles is None else "Roles"
+    return Standings(of_roles(roles or Roles()), source, asks_rules=False)
 
 
 def beside_the_bot() -> str | None:

@@ -77,6 +77,22 @@ def bot():
     own.shim.close()
 
 
+@pytest.mark.parametrize(("policy", "found"), [(None, []), (exit_shim.Policy(), ["NAKED_EXIT"])])
+def test_rules_are_asked_where_there_is_a_policy(policy, found):
+    """Without any policy nobody is told of more than ownership; an empty one has all rules asked."""
+    records = []
+    sink = type("Sink", (), {"emit": staticmethod(records.append)})()
+    with LocalExchange() as exchange:
+        shim = exit_shim.ExitShim(journal=False, policy=policy, sinks=[sink])
+        client = shim.wrap(FakeClient(exchange=exchange))
+        client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+        with exit_shim.attributed("somebody", kind="sl"):
+            client.futures_create_order(**PART)
+        assert shim.flush()
+        shim.close()
+    assert [reason.partition(" ")[0] for record in records for reason in record.reasons] == found
+
+
 def test_ownership_conflict(bot):
     """A legacy module's exit is one in EXIT_BRAIN_V3; an owner's and a stranger's is not."""
     bot.by("position_monitor", **STOP)

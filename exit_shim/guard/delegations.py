@@ -47,6 +47,9 @@ class Delegations(Locked):
         found = self._given.get(symbol)
         return None if found is None else found.to
 
+    def __bool__(self) -> bool:
+        return bool(self._given)
+
     def gaps(self, book: Book) -> list[tuple[str, str]]:
         """The delegations that are overdue, each once: the symbol and the reason."""
         if not self._given:

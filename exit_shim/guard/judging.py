@@ -12,7 +12,13 @@ from exit_shim.guard.delegations import Delegations
 from exit_shim.guard.suppressed import Suppressed
 from exit_shim.guard.switches import Switches
 from exit_shim.policy import ALLOWED, Standing, Standings, Verdict
-from exit_shim.policy.codes import FOREIGN_CANCEL, PROTECTIVE_OVERRIDE, STRIPPED, SUPPRESSED_ORDER
+from exit_shim.policy.codes import (
+    FOREIGN_CANCEL,
+    LEGACY_FALLBACK,
+    PROTECTIVE_OVERRIDE,
+    STRIPPED,
+    SUPPRESSED_ORDER,
+)
 from exit_shim.policy.verdicts import OBSERVED
 from exit_shim.records import Submission, Target
 from exit_shim.rules import BOOK_RULES, RULES, Case, OwnRule, RuleFunction, is_owners
@@ -85,7 +91,9 @@ class Guard:
         self.enforces = standings.enforces()
         self.refresh: Callable[[], None] = lambda: None
         """Looks at the switches; called before an order is held back."""
-        self._rules: dict[str, RuleFunction] = {**RULES, **{rule.code: rule.function for rule in own}}
+        asked = RULES if standings.asks_rules else {LEGACY_FALLBACK: RULES[LEGACY_FALLBACK]}
+        self._rules: dict[str, RuleFunction] = {**asked, **{rule.code: rule.function for rule in own}}
+        self._asks = standings.asks_rules or bool(own)
         self._on_trouble = on_trouble
         self._plans: dict[tuple[str, str | None, Intent], Plan] = {}
 
@@ -116,6 +124,8 @@ class Guard:
 
     def findings(self, submission: Submission, params: Mapping[str, Any]) -> tuple[str, ...]:
         """What the rules that only warn say of an order; after the send, before the book learns of it."""
+        if not (self._asks or self.delegations):  # the default, and all that an order pays for it
+            return ()
         if submission.intent in {"test", "query"} or submission.verdict.is_held:
             return ()
         case = self._case(submission, params)

@@ -39,11 +39,18 @@ class Standing(NamedTuple):
 
 
 class Standings:
-    """A policy in the form in which orders ask it."""
+    """A policy in the form in which orders ask it.
 
-    def __init__(self, policy: Policy, source: str = "policy") -> None:
+    Args:
+        policy: The policy.
+        source: Where it comes from, for people.
+        asks_rules: Whether somebody wrote it, and so asked for the rules besides ownership.
+    """
+
+    def __init__(self, policy: Policy, source: str = "policy", *, asks_rules: bool = True) -> None:
         self.policy = policy
         self.source = source
+        self.asks_rules = asks_rules
         self.modes = modes_of(policy)
         self._known: dict[tuple[str, str | None, str, str | None, str], Standing] = {}
         self._levels: dict[tuple[str, str, str | None], Level] = {}

@@ -295,7 +295,7 @@ def test_an_odd_mode(recorded, monkeypatch, mode):
 def test_an_odd_policy(recorded, monkeypatch):
     """A policy that cannot be asked costs the judgement, not the order."""
     fake = Fake()
-    shim = exit_shim.ExitShim(mode="EXIT_BRAIN_V3")
+    shim = exit_shim.ExitShim(mode="EXIT_BRAIN_V3", policy=exit_shim.Policy())
     monkeypatch.setattr(shim.guard.standings, "modes", None)
     exit_shim.wrap(fake, shim=shim).futures_create_order(**STOP)
     shim.close()

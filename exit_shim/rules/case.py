@@ -1,7 +1,7 @@
 """What a rule is given: one order, who asks for it, what the policy says of both, and the book."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from exit_shim.attribution import Attribution
 from exit_shim.book import Book, Near, Spot
@@ -11,10 +11,6 @@ from exit_shim.policy import Rule, Standing, Standings
 from exit_shim.records import Target
 
 NANOSECONDS: Final = 1_000_000_000
-
-Group = Literal["order", "book", "cancel", "policy"]
-"""What a rule looks at: the order's own fields; the live exits beside it; what a cancel takes; who is who."""
-
 
 NOTHING_NEAR: Final = Near()
 NOWHERE: Final = Spot(None, None, "BOTH", None)

@@ -7,11 +7,12 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, cast
 
 from exit_shim.arrival import Awaited, await_ended, settle
+from exit_shim.configuration import is_disabled
 from exit_shim.doors import DOORS, Door
 from exit_shim.gateway import Gateway
 from exit_shim.locks import Locked
 from exit_shim.proxy import ANNOTATIONS, _Base, bound_door
-from exit_shim.shim import ExitShim, default_shim, is_disabled
+from exit_shim.shim import ExitShim, default_shim
 
 PACKAGE: Final = "binance"
 CLIENTS: Final = (

@@ -247,7 +247,8 @@ def bound_again(method: Any, doors: Sequence[Door], bound_at: Site | None = None
 
     Who fetched it comes along: in a process of a pool there may be no other trace of the bot.
     """
-    from exit_shim.shim import default_shim_for_an_order, is_disabled  # noqa: PLC0415
+    from exit_shim.configuration import is_disabled  # noqa: PLC0415 - as above
+    from exit_shim.shim import default_shim_for_an_order  # noqa: PLC0415
 
     if not doors or is_disabled():
         return method

@@ -3,19 +3,27 @@
 import asyncio
 import contextlib
 import functools
-import hashlib
 import inspect
 import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from exit_shim.accounts import label_of
 from exit_shim.attribution import attributed
 from exit_shim.book import Book
+from exit_shim.configuration import (
+    SHIP_VARIABLE,
+    chosen_policy,
+    digest,
+    is_disabled,
+    journal_path,
+    pace_in_force,
+    raw_mode,
+    sync_in_force,
+    with_policy,
+)
 from exit_shim.dispatch import MAX_WAITING, Dispatch
 from exit_shim.doors import DOOR_NAMES, Asked, Door, is_coroutine_method
 from exit_shim.doubts import resolver_of
@@ -24,15 +32,15 @@ from exit_shim.gateway import Gateway
 from exit_shim.guard import Guard
 from exit_shim.guard.polling import Poller
 from exit_shim.guard.watching import Watcher, who
-from exit_shim.journal import Journal, Sync, default_path
+from exit_shim.journal import Journal, Sync
 from exit_shim.locks import Locked
 from exit_shim.logs import GATEWAY, GUARD, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
-from exit_shim.policy import Policy, PolicyError, Roles, Standings, check, find_policy, of_roles, read_policy
+from exit_shim.policy import Policy, PolicyError, Roles
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
 from exit_shim.records import Failure, Finding, Record, Switch
-from exit_shim.resolving import PACE, TAKE_UP, Pace
-from exit_shim.rules import own_codes, own_rules
+from exit_shim.resolving import TAKE_UP, Pace
+from exit_shim.rules import own_rules
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
 from exit_shim.sinks.log import LogSink, guard_text, tell_resolution
@@ -43,13 +51,6 @@ if TYPE_CHECKING:
     from exit_shim.installation import Installation
     from exit_shim.postgres import Background
 
-JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
-DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
-RESOLVE_VARIABLE: Final = "EXIT_SHIM_RESOLVE"
-SYNC_VARIABLE: Final = "EXIT_SHIM_SYNC"
-SYNCS: Final = get_args(Sync)
-SHIP_VARIABLE: Final = "EXIT_SHIM_SHIP_TO"
-
 WRITE: Final = "write the journal"
 
 FLUSH_S: Final = 1.0
@@ -57,11 +58,6 @@ FLUSH_S: Final = 1.0
 
 C = TypeVar("C")
 T = TypeVar("T")
-
-
-def is_disabled() -> bool:
-    """EXIT_SHIM_DISABLED=1: `wrap` hands back the client itself and nothing is recorded."""
-    return os.environ.get(DISABLED_VARIABLE, "").strip().lower() in {"1", "true", "yes", "on"}
 
 
 class ExitShim:
@@ -408,17 +404,6 @@ class ExitShim:
         self.troubles.note(WRITE, error)
 
 
-_ENCODED: Final[object] = getattr(os.environ, "encodekey", str)(MODE_VARIABLE)
-
-
-def raw_mode() -> object:
-    """EXIT_MODE as the environment holds it, undecoded: this is asked before each order is sent."""
-    try:
-        return os.environ._data.get(_ENCODED)  # type: ignore[attr-defined]  # noqa: SLF001
-    except AttributeError:  # another Python's, or a stand-in
-        return os.environ.get(MODE_VARIABLE)
-
-
 def weakly(method: Callable[[T], None]) -> Callable[[T], None]:
     """A method for a thread that must not be what keeps its object alive."""
     found = weakref.WeakMethod(method)
@@ -442,72 +427,6 @@ def warn_of_dropped(count: int) -> None:
         f"{GATEWAY} {count} events were dropped while {MAX_WAITING} others waited for a sink or log handler "
         "that took its time; the journal has the orders among them"
     )
-
-
-def chosen_policy(policy: Policy | str | os.PathLike[str] | None, roles: Roles | None) -> Standings:
-    """The policy in force, compiled, and the name of where it comes from."""
-    if isinstance(policy, Policy):
-        check(policy, own_rules=own_codes())
-        return Standings(policy, "the policy given in code")
-    path = find_policy(beside_the_bot()) if policy is None else policy
-    if path is not None:
-        return Standings(read_policy(path, own_codes()), os.fspath(path))
-    source = "the built-in policy" if roles is None else "Roles"
-    return Standings(of_roles(roles or Roles()), source, asks_rules=False)
-
-
-def beside_the_bot() -> str | None:
-    """The folder of the main script, where there is one."""
-    path = getattr(sys.modules.get("__main__"), "__file__", None)
-    return os.path.dirname(os.path.abspath(path)) if isinstance(path, str) else None  # noqa: PTH100, PTH120
-
-
-def with_policy(roles: Roles, policy: Policy) -> Roles:
-    """The roles, with what the policy adds to telling whose code is whose."""
-    passed = {name for mode in policy.modes.values() for name in mode.executors}
-    return msgspec.structs.replace(
-        roles,
-        executors=roles.executors | passed | set(policy.executors),
-        in_app=(*roles.in_app, *policy.in_app),
-        not_in_app=(*roles.not_in_app, *policy.not_in_app),
-        aliases={**roles.aliases, **policy.aliases},
-    )
-
-
-def journal_path() -> str:
-    """Where the journal is, by the environment or the platform."""
-    return os.environ.get(JOURNAL_VARIABLE) or str(default_path())
-
-
-def pace_in_force(said: bool | Pace | None) -> Pace | None:
-    """How patiently orders in doubt are asked about, by the code or the environment; None: not at all."""
-    if isinstance(said, Pace):
-        return said
-    written = os.environ.get(RESOLVE_VARIABLE, "").strip().lower()
-    wanted = written not in {"0", "false", "no", "off"} if said is None else said
-    return PACE if wanted else None
-
-
-def sync_in_force(said: str | None) -> Sync:
-    """What intents are to survive, by the code or the environment; a misspelt environment is warned of."""
-    written = said if said is not None else (os.environ.get(SYNC_VARIABLE) or "process").strip().lower()
-    if written in SYNCS:
-        return cast("Sync", written)
-    if said is not None:
-        raise ValueError(
-            f"sync={said!r} is no promise of ours; it must be one of {', '.join(SYNCS)}, or None"
-        )
-    known = ", ".join(SYNCS)
-    logger().warning(
-        f"{GATEWAY} {SYNC_VARIABLE}={written!r} is unknown; it must be one of {known}. Using process."
-    )
-    return "process"
-
-
-def digest(roles: Roles, policy: Policy, mode: str | None) -> str:
-    """Eight hex digits that tell configurations apart, for a run's header."""
-    said = msgspec.json.encode((mode, roles, policy), order="deterministic")
-    return hashlib.blake2s(said, digest_size=4).hexdigest()
 
 
 class _Making(Locked):

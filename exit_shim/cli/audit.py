@@ -13,8 +13,8 @@ import msgspec
 from exit_shim.cli.reading import as_json
 from exit_shim.cli.reconcile import HERE, KEY, SECRET, client_of
 from exit_shim.cli.tables import show
+from exit_shim.configuration import journal_path
 from exit_shim.journal import JournalError, read_records
-from exit_shim.shim import journal_path
 from exit_shim.stock import (
     Resting,
     Stock,

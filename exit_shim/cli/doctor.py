@@ -13,6 +13,7 @@ import msgspec
 
 from exit_shim.cli.reading import as_json
 from exit_shim.cli.tables import show
+from exit_shim.configuration import DISABLED_VARIABLE, JOURNAL_VARIABLE, is_disabled, journal_path
 from exit_shim.doors import METHODS
 from exit_shim.guard.watching import off_file
 from exit_shim.journal import Condition, examine
@@ -21,7 +22,6 @@ from exit_shim.policy import POLICY_VARIABLE, PolicyError, Roles, find_policy, m
 from exit_shim.policy.file import BUILT_IN
 from exit_shim.releases import hears_user_stream, missing_doors, sends_stops_where_accepted
 from exit_shim.rules import own_codes
-from exit_shim.shim import DISABLED_VARIABLE, JOURNAL_VARIABLE, is_disabled, journal_path
 
 PACKAGES: Final = ("exit_shim", "python-binance", "wrapt", "structlog", "msgspec")
 

@@ -10,8 +10,8 @@ import msgspec
 from exit_shim.cli.reading import as_json, complaints, moment_of
 from exit_shim.cli.sources import from_, source_of
 from exit_shim.cli.tables import NANOSECONDS, show
+from exit_shim.configuration import journal_path
 from exit_shim.journal import Flaw, Run, prune, verify_run
-from exit_shim.shim import journal_path
 
 UNITS: Final = {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 

@@ -15,6 +15,7 @@ import click
 from exit_shim.accounts import key_label
 from exit_shim.cli.reading import json_line, read
 from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show
+from exit_shim.configuration import journal_path
 from exit_shim.dispatch import Dispatch
 from exit_shim.doubts import left_in_doubt, resolver_of
 from exit_shim.journal import Journal
@@ -22,7 +23,6 @@ from exit_shim.records import Record
 from exit_shim.resolving import PACE, Asker, Budget, Sibling
 from exit_shim.resolving.cases import inquiry, why_not
 from exit_shim.resolving.questions import Question
-from exit_shim.shim import journal_path
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
 from exit_shim.troubles import Troubles
 

@@ -17,10 +17,11 @@ import msgspec
 
 from exit_shim.cli.reading import json_line
 from exit_shim.cli.tables import Report
+from exit_shim.configuration import JOURNAL_VARIABLE, RESOLVE_VARIABLE, is_disabled
 from exit_shim.journal import JournalError, counted, read_records, state_folder
 from exit_shim.modes import MODE_VARIABLE
 from exit_shim.policy import FILE_NAME, POLICY_VARIABLE, PolicyError, meant
-from exit_shim.shim import JOURNAL_VARIABLE, RESOLVE_VARIABLE, ExitShim, default_shim, is_disabled
+from exit_shim.shim import ExitShim, default_shim
 from exit_shim.testing import LocalExchange, WalkingMarket
 from exit_shim.testing.confine import confine
 from exit_shim.testing.pointing import pointed_at

@@ -8,9 +8,9 @@ from typing import Final
 
 import click
 
+from exit_shim.configuration import SHIP_VARIABLE, journal_path
 from exit_shim.journal import JournalError
 from exit_shim.postgres import Address, Outbox, Shipper, follow, migrate
-from exit_shim.shim import SHIP_VARIABLE, journal_path
 
 STATUS_S: Final = 60.0
 """How often a shipper that follows says how it fares, while there is something to say."""

@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 from exit_shim import journal
-from exit_shim.shim import journal_path
+from exit_shim.configuration import journal_path
 
 FROM_VARIABLE: Final = "EXIT_SHIM_FROM"
 

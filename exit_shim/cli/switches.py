@@ -7,12 +7,12 @@ import click
 import msgspec
 
 from exit_shim.cli.doctor import known_modes
+from exit_shim.configuration import journal_path
 from exit_shim.guard.watching import off_file, turn, who
 from exit_shim.journal import Journal, JournalError
 from exit_shim.journal.following import Follower
 from exit_shim.policy import meant
 from exit_shim.records import Switch
-from exit_shim.shim import journal_path
 
 by_whom = click.option("--by", metavar="WHO", help="Who does it, for the record; by default this user.")
 

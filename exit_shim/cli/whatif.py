@@ -11,11 +11,11 @@ from rich.progress import Progress
 from exit_shim.cli.reading import as_json, since
 from exit_shim.cli.sources import source_of
 from exit_shim.cli.tables import show
+from exit_shim.configuration import journal_path
 from exit_shim.guard.replaying import Replay, Touched, replay, replay_records
 from exit_shim.journal import JournalError, count_orders, read_bodies
 from exit_shim.policy import PolicyError, Standings, meant, read_policy
 from exit_shim.rules import own_codes, own_rules
-from exit_shim.shim import journal_path
 
 
 @click.command()

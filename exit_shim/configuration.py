@@ -1,0 +1,104 @@
+"""What is in force: code, environment and policy file, read in that order."""
+
+import hashlib
+import os
+import sys
+from typing import Final, cast, get_args
+
+import msgspec
+
+from exit_shim.journal import Sync, default_path
+from exit_shim.logs import GATEWAY, logger
+from exit_shim.modes import MODE_VARIABLE
+from exit_shim.policy import Policy, Roles, Standings, check, find_policy, of_roles, read_policy
+from exit_shim.resolving import PACE, Pace
+from exit_shim.rules import own_codes
+
+JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
+DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
+RESOLVE_VARIABLE: Final = "EXIT_SHIM_RESOLVE"
+SYNC_VARIABLE: Final = "EXIT_SHIM_SYNC"
+SYNCS: Final = get_args(Sync)
+SHIP_VARIABLE: Final = "EXIT_SHIM_SHIP_TO"
+
+
+def is_disabled() -> bool:
+    """EXIT_SHIM_DISABLED=1: `wrap` hands back the client itself and nothing is recorded."""
+    return os.environ.get(DISABLED_VARIABLE, "").strip().lower() in {"1", "true", "yes", "on"}
+
+
+_ENCODED: Final[object] = getattr(os.environ, "encodekey", str)(MODE_VARIABLE)
+
+
+def raw_mode() -> object:
+    """EXIT_MODE as the environment holds it, undecoded: this is asked before each order is sent."""
+    try:
+        return os.environ._data.get(_ENCODED)  # type: ignore[attr-defined]  # noqa: SLF001
+    except AttributeError:  # another Python's, or a stand-in
+        return os.environ.get(MODE_VARIABLE)
+
+
+def chosen_policy(policy: Policy | str | os.PathLike[str] | None, roles: Roles | None) -> Standings:
+    """The policy in force, compiled, and the name of where it comes from."""
+    if isinstance(policy, Policy):
+        check(policy, own_rules=own_codes())
+        return Standings(policy, "the policy given in code")
+    path = find_policy(beside_the_bot()) if policy is None else policy
+    if path is not None:
+        return Standings(read_policy(path, own_codes()), os.fspath(path))
+    source = "the built-in policy" if roles is None else "Roles"
+    return Standings(of_roles(roles or Roles()), source, asks_rules=False)
+
+
+def beside_the_bot() -> str | None:
+    """The folder of the main script, where there is one."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    return os.path.dirname(os.path.abspath(path)) if isinstance(path, str) else None  # noqa: PTH100, PTH120
+
+
+def with_policy(roles: Roles, policy: Policy) -> Roles:
+    """The roles, with what the policy adds to telling whose code is whose."""
+    passed = {name for mode in policy.modes.values() for name in mode.executors}
+    return msgspec.structs.replace(
+        roles,
+        executors=roles.executors | passed | set(policy.executors),
+        in_app=(*roles.in_app, *policy.in_app),
+        not_in_app=(*roles.not_in_app, *policy.not_in_app),
+        aliases={**roles.aliases, **policy.aliases},
+    )
+
+
+def journal_path() -> str:
+    """Where the journal is, by the environment or the platform."""
+    return os.environ.get(JOURNAL_VARIABLE) or str(default_path())
+
+
+def pace_in_force(said: bool | Pace | None) -> Pace | None:
+    """How patiently orders in doubt are asked about, by the code or the environment; None: not at all."""
+    if isinstance(said, Pace):
+        return said
+    written = os.environ.get(RESOLVE_VARIABLE, "").strip().lower()
+    wanted = written not in {"0", "false", "no", "off"} if said is None else said
+    return PACE if wanted else None
+
+
+def sync_in_force(said: str | None) -> Sync:
+    """What intents are to survive, by the code or the environment; a misspelt environment is warned of."""
+    written = said if said is not None else (os.environ.get(SYNC_VARIABLE) or "process").strip().lower()
+    if written in SYNCS:
+        return cast("Sync", written)
+    if said is not None:
+        raise ValueError(
+            f"sync={said!r} is no promise of ours; it must be one of {', '.join(SYNCS)}, or None"
+        )
+    known = ", ".join(SYNCS)
+    logger().warning(
+        f"{GATEWAY} {SYNC_VARIABLE}={written!r} is unknown; it must be one of {known}. Using process."
+    )
+    return "process"
+
+
+def digest(roles: Roles, policy: Policy, mode: str | None) -> str:
+    """Eight hex digits that tell configurations apart, for a run's header."""
+    said = msgspec.json.encode((mode, roles, policy), order="deterministic")
+    return hashlib.blake2s(said, digest_size=4).hexdigest()

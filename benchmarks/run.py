@@ -81,9 +81,8 @@ def in_process_cases(folder, closing):
         shim(closing, journal=folder / "journalled.db", sinks=[]),
         shim(closing, journal=folder / "logged.db"),
         shim(closing, journal=folder / "deep.db"),
-        shim(closing, journal=folder / "ruled.db", policy=exit_shim.Policy()),
     ]
-    silent, journalled, logged, from_deep, ruled = (own.wrap(fake) for own in shims)
+    silent, journalled, logged, from_deep = (own.wrap(fake) for own in shims)
     deep = bot(folder)
     span = spanned(fake, closing)
 
@@ -98,7 +97,6 @@ def in_process_cases(folder, closing):
         "shim, exit order, journal off": (lambda: silent.futures_create_order(**EXIT), 1),
         "shim, exit order, journal on": (lambda: journalled.futures_create_order(**EXIT), 1),
         "shim, exit order, journal and log": (lambda: logged.futures_create_order(**EXIT), 1),
-        "shim, exit order, journal, log and all rules": (lambda: ruled.futures_create_order(**EXIT), 1),
         f"bare exit call under {FRAMES} frames": (lambda: deep(lambda: fake.futures_create_order(**EXIT)), 1),
         f"shim, exit order, journal and log, under {FRAMES} frames": (
             lambda: deep(lambda: from_deep.futures_create_order(**EXIT)),
@@ -164,7 +162,7 @@ def presend(journal):
 
 
 def measure_apart(rounds):
-    """What the shim's own thread spends on the log lines of an order: CPU, and no order waits for it."""
+    """What the shim's own thread spends on an order's rules and log lines: CPU, and no order waits for it."""
     with contextlib.ExitStack() as closing:
         own = shim(closing, journal=False)
         client, read = own.wrap(Fake()), []
@@ -175,7 +173,7 @@ def measure_apart(rounds):
             own.dispatch.hand_over(lambda: read.append(time.thread_time_ns()))
             own.flush(timeout_s=60)
     spent = [(after - before) / CALLS_A_ROUND for before, after in zip(read[::2], read[1::2], strict=True)]
-    return {"the shim's own thread, CPU for the log lines of an order": statistics.median(spent) / 1000}
+    return {"the shim's own thread, CPU for an order's rules and log lines": statistics.median(spent) / 1000}
 
 
 def measure_loopback(rounds, folder):
@@ -214,7 +212,6 @@ def ratios(figures):
     """The budgets: what is measured, against what, and at most how much."""
     span = figures["OpenTelemetry span, 8 attributes"] - figures["bare exit call"]
     added = figures["shim, exit order, journal and log"] - figures["bare exit call"]
-    ruled = figures["shim, exit order, journal, log and all rules"] - figures["bare exit call"]
     under = f"under {FRAMES} frames"
     added_deep = figures[f"shim, exit order, journal and log, {under}"] - figures[f"bare exit call {under}"]
     rows = [
@@ -240,7 +237,6 @@ def ratios(figures):
         ),
         ("added in all, exit order, journal and log on / that span", added / span, 2.5),
         (f"the same, {under} of the bot's own", added_deep / span, 2.5),
-        ("the same, with a policy, so that all rules are asked", ruled / span, None),
     ]
     bare = figures["order over loopback, without the shim"]
     rows += [

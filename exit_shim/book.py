@@ -2,9 +2,10 @@
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -77,6 +78,9 @@ class Live(msgspec.Struct, frozen=True):
         return f"{self.target.kind} {size} trigger={self.trigger} of {self.target.module} id={name}{doubt}"
 
 
+NO_LIVES: Final[Mapping[int, Live]] = MappingProxyType({})
+
+
 class LastStop(NamedTuple):
     """The stop that a position had last: where it triggers, whose it is, and when it was placed."""
 
@@ -86,15 +90,47 @@ class LastStop(NamedTuple):
 
 
 class Near(NamedTuple):
-    """What the book has of one position, read at once: a rule is asked at each order."""
+    """What the book had around an order when it came.
+
+    Of an order to place: `beside`, the live exits of its position, oldest first; `placed`, when its module
+    placed this kind there, ns since the epoch; the position's last stop and, where it was seen, its size;
+    whether the symbol's positions are hedged. Of a cancel or change: the live exits that are `taken`, and
+    what is `around` the stops among them.
+    """
 
     beside: tuple[Live, ...] = ()
-    placed: Sequence[int] = ()
+    placed: tuple[int, ...] = ()
     last_stop: LastStop | None = None
     size: Decimal | None = None
+    is_hedged: bool = False
+    taken: tuple[Live, ...] = ()
+    around: Mapping[Spot, "Near"] = MappingProxyType({})
 
 
-class Book(Folding[tuple[Submission, Conclusion, int]]):
+NOTHING_NEAR: Final = Near()
+
+
+class Noted:
+    """A concluded order on its way into the book.
+
+    With the call's own fields as `params` it is one that rules are to be asked about: then `near` is what the
+    book had around it, as soon as the book has come to it. `known` is when it was concluded, ns since the
+    epoch.
+    """
+
+    __slots__ = ("conclusion", "known", "near", "params", "submission")
+
+    def __init__(
+        self, submission: Submission, conclusion: Conclusion, params: Mapping[str, Any] | None
+    ) -> None:
+        self.submission = submission
+        self.conclusion = conclusion
+        self.params = params
+        self.known = time.time_ns()
+        self.near: Near | None = None
+
+
+class Book(Folding[Noted]):
     """Live exits by account and id, and by position; thread-safe, bounded."""
 
     def __init__(self) -> None:
@@ -114,10 +150,17 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
         self.is_behind = False
         """While what other processes and earlier runs did is not taken up yet."""
 
-    def note(self, submission: Submission, conclusion: Conclusion) -> None:
-        """Learn from a concluded order: what was accepted rests, what was cancelled does not."""
-        if self.expects or conclusion.outcome in {"accepted", "unknown"}:
-            self.take((submission, conclusion, time.time_ns()))
+    def note(
+        self, submission: Submission, conclusion: Conclusion, params: Mapping[str, Any] | None = None
+    ) -> Noted:
+        """Learn from a concluded order: what was accepted rests, what was cancelled does not.
+
+        With `params`, the call's own fields, what is around it is looked at first.
+        """
+        noted = Noted(submission, conclusion, params)
+        if params is not None or self.expects or conclusion.outcome in {"accepted", "unknown"}:
+            self.take(noted)
+        return noted
 
     def expect(self, submission: Submission) -> None:
         """An order is about to leave: until it is concluded it counts as one in doubt.
@@ -130,9 +173,11 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
                 self._fold_all()
                 self._add(submission, UNANSWERED, time.time_ns(), in_doubt=True)
 
-    def _fold(self, learned: tuple[Submission, Conclusion, int]) -> None:
-        submission, conclusion, known = learned
+    def _fold(self, noted: Noted) -> None:
+        submission, conclusion, known = noted.submission, noted.conclusion, noted.known
         order, intent = submission.order, submission.intent
+        if noted.params is not None:
+            noted.near = self._see(submission)
         if conclusion.outcome == "unknown":
             if intent in {"place", "cancel"}:
                 self._doubt(submission, conclusion, known)
@@ -157,10 +202,7 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
         """All that is known of the order behind an id."""
         with self._lock:
             self._fold_all()
-            for key in keys(account, reference):
-                if (live := self._live.get(key)) is not None:
-                    return live
-        return None
+            return self._behind(account, reference)
 
     def all_of(self, account: str | None, symbol: str | None, store: Store) -> tuple[Target, ...]:
         """The live exits that a cancel-all takes away, oldest first."""
@@ -181,7 +223,7 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
         """The live exits of a position, oldest first."""
         with self._lock:
             self._fold_all()
-            return tuple(self._at.get(spot, {}).values())
+            return self._lives(spot)
 
     def spots(self) -> list[Spot]:
         """Every position that has live exits."""
@@ -195,27 +237,22 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
             self._fold_all()
             return [spot for spot in self._at if (spot.account, spot.symbol) == (account, symbol)]
 
-    def near(self, spot: Spot, kind: str, module: str) -> Near:
-        """The live exits of a position, oldest first; when `module` placed this kind there; its last stop."""
+    def see(self, submission: Submission) -> Near:
+        """What is around an order that is about to leave."""
         with self._lock:
             self._fold_all()
-            lives = self._at.get(spot)
-            seen = self._sizes.get(spot)
-            return Near(
-                tuple(lives.values()) if lives else (),
-                self._placed.get((spot, kind, module), ()),
-                self._stops.get(spot),
-                None if seen is None else seen[0],
-            )
+            return self._see(submission)
 
-    def is_hedged(self, account: str | None, symbol: str | None) -> bool:
-        """Whether exits of one side of a hedged position were accepted on a symbol."""
-        return (account, symbol) in self._hedged
+    def near(self, noted: Noted) -> Near:
+        """What was around a concluded order when it came, of those with `params`."""
+        with self._lock:
+            self._fold_all()
+        return noted.near or NOTHING_NEAR
 
     def size(self, spot: Spot) -> Decimal | None:
         """The position's size when it was last seen at the exchange; None: never."""
-        with self._lock:
-            return self._sizes.get(spot, (None, 0))[0]
+        seen = self._sizes.get(spot)
+        return None if seen is None else seen[0]
 
     def saw_size(self, spot: Spot, size: Decimal) -> None:
         """Take note of a position's size."""
@@ -233,7 +270,7 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
         with self._lock:
             self._fold_all()
             self._stripped.pop(spot, None)
-            return not any(live.is_protective for live in self._at.get(spot, {}).values())
+            return not any(live.is_protective for live in self._lives(spot))
 
     def settle(self, account: str | None, symbol: str | None) -> None:
         """What was in doubt on a symbol is no more: both stores were read."""
@@ -255,6 +292,35 @@ class Book(Folding[tuple[Submission, Conclusion, int]]):
             self._fold_all()
             if (account, symbol) in self._doubts:
                 return "an order on this symbol is in doubt"
+        return None
+
+    def _see(self, submission: Submission) -> Near:
+        account, order = submission.account, submission.order
+        if submission.intent == "place":
+            spot = spot_of(account, order)
+            placed = self._placed.get((spot, order.kind, submission.attribution.module))
+            return Near(
+                self._lives(spot),
+                () if placed is None else tuple(placed),
+                self._stops.get(spot),
+                self.size(spot),
+                (account, order.symbol) in self._hedged,
+            )
+        taken = tuple(
+            live for target in submission.targets if (live := self._behind(account, target)) is not None
+        )
+        spots = {live.spot for live in taken if live.is_protective}
+        return Near(
+            taken=taken, around={spot: Near(self._lives(spot), size=self.size(spot)) for spot in spots}
+        )
+
+    def _lives(self, spot: Spot) -> tuple[Live, ...]:
+        return tuple(self._at.get(spot, NO_LIVES).values())
+
+    def _behind(self, account: str | None, named: Reference | Target) -> Live | None:
+        for key in keys(account, named):
+            if (live := self._live.get(key)) is not None:
+                return live
         return None
 
     def _add(

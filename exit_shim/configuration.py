@@ -47,7 +47,7 @@ def chosen_policy(policy: Policy | str | os.PathLike[str] | None, roles: Roles |
     if path is not None:
         return Standings(read_policy(path, own_codes()), os.fspath(path))
     source = "the built-in policy" if roles is None else "Roles"
-    return Standings(of_roles(roles or Roles()), source, asks_rules=False)
+    return Standings(of_roles(roles or Roles()), source)
 
 
 def beside_the_bot() -> str | None:

@@ -17,7 +17,7 @@ import msgspec
 
 from exit_shim.accounts import account_label, is_genuine
 from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribute, declared
-from exit_shim.book import Book
+from exit_shim.book import Book, Noted
 from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
 from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
 from exit_shim.guard import Guard, Held, Holding, answer_query, let_go
@@ -30,14 +30,15 @@ from exit_shim.reading import Item, read_call
 from exit_shim.records import Conclusion, Record, Submission
 from exit_shim.scrubbing import secrets_of
 from exit_shim.sinks import Sink
+from exit_shim.sinks.apart import Apart
 from exit_shim.stock import Stock
 from exit_shim.troubles import Troubles
 
 UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
 OTHER: Final[Kind | None] = "other_exit"
+UNNOTED: Final[Noted | None] = None
 NO_STEPS: Final[tuple[Step, ...]] = ()
 NO_SECRETS: Final[tuple[str, ...]] = ()
-NO_REASONS: Final[tuple[str, ...]] = ()
 NOBODY: Final[tuple[Attribution, Frame | None]] = (
     Attribution(module=UNKNOWN_MODULE, evidence="unknown"),
     None,
@@ -97,7 +98,8 @@ class Gateway:
         guard: Judges each order.
         current_mode: The EXIT_MODE of this moment.
         journal: Where intents and outcomes are written down; None for nowhere.
-        sinks: Where concluded orders go besides.
+        sinks: Where concluded orders go at once.
+        apart: Where they go soon after, once the rules that only warn were asked.
         account: The label to record instead of one derived from the client's API key.
         troubles: Takes note of what fails in the shim itself.
         in_doubt: Told, with the client, of each order that ended in doubt; None for nobody.
@@ -111,6 +113,7 @@ class Gateway:
         current_mode: Callable[[], str],
         journal: Journal | None,
         sinks: Sequence[Sink],
+        apart: Apart,
         account: str | None,
         troubles: Troubles,
         in_doubt: Callable[[Any, Record], None] | None = None,
@@ -126,6 +129,7 @@ class Gateway:
         self._current_mode = current_mode
         self._journal = journal
         self._sinks = tuple(sinks)
+        self._apart = apart
         self._account = account
         self.troubles = troubles
         self._in_doubt = in_doubt
@@ -283,7 +287,7 @@ class Gateway:
             seq = 0
             if self._journal is not None:
                 seq = self._or(0, "journal an intent", self._journal.intend, submission)
-            self._finish(seq, submission, Conclusion(*answer, *times, passage.chain))
+            self._finish(seq, submission, Conclusion(*answer, *times, passage.chain), passage)
 
     def _intend(self, passage: Passage) -> None:
         """Step 4: into the journal, before anything leaves."""
@@ -382,22 +386,21 @@ class Gateway:
             times = passage.presend / 1000, passage.total() / 1000
             seqs = passage.seqs if self._journal else UNNUMBERED
             for seq, submission, answer in zip(seqs, passage.submissions, found, strict=False):
-                reasons = self._or(
-                    NO_REASONS, "apply the rules", self._guard.findings, submission, passage.params
-                )
-                record = self._finish(seq, submission, Conclusion(*answer, *times, passage.chain, reasons))
+                record = self._finish(seq, submission, Conclusion(*answer, *times, passage.chain), passage)
                 if answer.outcome == "unknown" and self._in_doubt is not None:
                     self._or(None, "look up an order in doubt", self._in_doubt, passage.client(), record)
         except Exception as error:  # noqa: BLE001
             self.troubles.note("conclude an order", error)
 
-    def _finish(self, seq: int, submission: Submission, conclusion: Conclusion) -> Record:
+    def _finish(self, seq: int, submission: Submission, conclusion: Conclusion, passage: Passage) -> Record:
         journal = self._journal
         if journal is not None and seq:
             self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
-        self._or(None, "keep the book", self._book.note, submission, conclusion)
+        noted = self._or(UNNOTED, "keep the book", self._guard.note, submission, conclusion, passage.params)
         record = Record(journal.run_id if journal is not None else "", seq, submission, conclusion)
         self._emit(record)
+        find = None if noted is None else functools.partial(self._guard.findings, noted)
+        self._or(None, "hand a record on", self._apart.tell, record, find)
         return record
 
     def _emit(self, record: Record) -> None:

@@ -50,8 +50,7 @@ class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `presend_us` is what the shim added before the send; `total_us` the whole call as the bot saw it,
     the exchange included. Both in microseconds. `chain` goes on where that of the attribution ends, at who
-    asked, and `reasons` is what the rules that only warn found: both take time that an order does not have
-    before it is sent.
+    asked: to look there takes time that an order does not have before it is sent.
     """
 
     outcome: Outcome
@@ -63,7 +62,6 @@ class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True):
     presend_us: float = 0.0
     total_us: float = 0.0
     chain: tuple[Step, ...] = ()
-    reasons: tuple[str, ...] = ()
 
 
 class Resolution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -112,6 +110,16 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     account: str | None = None
 
 
+class Findings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the rules that only warn found about an order, soon after it was concluded: an event `findings`.
+
+    `book` is the live exits around it at that moment, in words.
+    """
+
+    reasons: tuple[str, ...]
+    book: tuple[str, ...] = ()
+
+
 class Failure(msgspec.Struct, frozen=True):
     """A failure of the shim's own: in which step, and what it said."""
 
@@ -136,11 +144,17 @@ class Record(msgspec.Struct, frozen=True):
     submission: Submission
     conclusion: Conclusion | None = None
     resolution: Resolution | None = None
+    findings: Findings | None = None
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """All that the guard found, before the send and after it."""
-        return self.submission.verdict.reasons + (self.conclusion.reasons if self.conclusion else ())
+        return self.submission.verdict.reasons + (self.findings.reasons if self.findings else ())
+
+    @property
+    def book(self) -> tuple[str, ...]:
+        """The live exits that the guard saw around it, in words; none where it found nothing."""
+        return self.submission.verdict.book or (self.findings.book if self.findings else ())
 
     @property
     def action(self) -> Action:
@@ -202,7 +216,7 @@ class Record(msgspec.Struct, frozen=True):
             "verdict": self.action,
             "reasons": self.reasons,
             "policy": submission.verdict.policy,
-            "book": submission.verdict.book,
+            "book": self.book,
             "outcome": conclusion.outcome if self.conclusion else None,
             "resolution": None if self.resolution is None else self.resolution.outcome,
             "order_id": known.order_id,

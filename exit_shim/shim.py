@@ -122,7 +122,7 @@ class ExitShim:
             if journal is False
             else Journal(
                 journal or journal_path(),
-                self._journal_trouble,
+                weakly(self._journal_trouble),
                 sync=sync_in_force(sync),
                 about_run={"account": account, "configuration": digest(self.roles, self.policy, mode)},
             )
@@ -146,11 +146,13 @@ class ExitShim:
             guard=self.guard,
             current_mode=self.mode,
             journal=self.journal,
-            sinks=[
-                self.watcher,
-                self.metrics,
-                Apart([LogSink()] if sinks is None else sinks, self.dispatch, self.troubles),
-            ],
+            sinks=[self.watcher, self.metrics],
+            apart=Apart(
+                [LogSink()] if sinks is None else sinks,
+                self.dispatch,
+                self.troubles,
+                None if self.journal is None else functools.partial(keep_findings, self.journal),
+            ),
             account=account,
             troubles=self.troubles,
             in_doubt=None if self.resolver is None else self.resolver.heard,
@@ -413,6 +415,12 @@ def weakly(method: Callable[[T], None]) -> Callable[[T], None]:
             method(told)
 
     return call
+
+
+def keep_findings(journal: Journal, record: Record) -> None:
+    """In the journal, about its order; without one that is in it, nothing can be."""
+    if record.findings is not None and record.seq:
+        journal.note("findings", record.findings, about=(record.run_id, record.seq))
 
 
 def keep_failure(journal: Journal, step: str, said: str) -> None:

@@ -17,6 +17,7 @@ from exit_shim.cli import app
 from exit_shim.frames import Step
 from exit_shim.journal import (
     IN_DOUBT,
+    SCHEMA_VERSION,
     Journal,
     counted,
     examine,
@@ -31,7 +32,7 @@ from exit_shim.journal import (
 from exit_shim.journal.following import LATEST_SWITCHES
 from exit_shim.journal.holding import try_to_hold
 from exit_shim.journal.lines import parse
-from exit_shim.journal.reading import LOST
+from exit_shim.journal.reading import LOST, RECORDS
 from exit_shim.journal.spool import spools
 from exit_shim.orders import ExitOrder
 from exit_shim.policy import Verdict
@@ -464,9 +465,24 @@ def test_a_journal_of_schema_1_comes_forward(tmp_path, who):
     records = list(read_records(path))[:2]
     assert [record.run_id for record in records] == ["run-1", "run-2"]
     assert [record.conclusion and record.conclusion.order_id for record in records] == [9, None]
-    assert examine(path).schema == 2
+    assert examine(path).schema == SCHEMA_VERSION
     assert all(flaw is None for flaw in flaws(path))
     assert read_runs(path)[0].header == {"host": "old"}
+
+
+def test_a_journal_of_schema_2_comes_forward(tmp_path):
+    """It is only short of an index; what is in it stays as it is."""
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    ordered(journal, 3)
+    journal.close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
+        own.executescript("DROP INDEX findings; PRAGMA user_version=2;")
+    assert len(list(read_records(path))) == 1
+    assert examine(path).schema == SCHEMA_VERSION
+    with contextlib.closing(sqlite3.connect(path)) as own:
+        plan = own.execute(f"EXPLAIN QUERY PLAN {RECORDS}").fetchall()
+    assert any("USING INDEX findings (about=?)" in line[-1] for line in plan)
 
 
 def test_events_besides_orders_are_in_the_record(journal):

@@ -208,16 +208,28 @@ def test_every_module_of_the_bot_is_there(lines):
 def test_conflicts_are_the_orders_of_legacy_modules(lines):
     """In EXIT_BRAIN_V3 each exit of a legacy module is warned of and let through; no other is."""
     for line in lines:
-        conflict = [f"OWNERSHIP_CONFLICT module={line['module']} mode=EXIT_BRAIN_V3 role=legacy"]
-        expected = ("warn", conflict) if line["module"] in LEGACY else ("allow", [])
-        assert (line["verdict"], line["reasons"]) == expected
+        conflict = f"OWNERSHIP_CONFLICT module={line['module']} mode=EXIT_BRAIN_V3 role=legacy"
+        assert line["reasons"][:1] == ([conflict] if line["module"] in LEGACY else [])
+        assert line["verdict"] == ("warn" if line["module"] in LEGACY else "allow")
         assert line["outcome"] in {"accepted", "rejected"}
+
+
+def test_the_modules_are_seen_to_fight(lines):
+    """Without a policy file it shows who doubles and who undoes whose exits."""
+    found = {
+        (line["module"], reason.split()[0], reason.split()[-1 if "WIDENED" in reason else 1])
+        for line in lines
+        for reason in line["reasons"][1:]
+    }
+    assert ("hybrid_tpsl", "DUPLICATE_EXIT", "other=position_monitor") in found
+    assert ("position_monitor", "STOP_WIDENED", "before=trailing_stop_manager") in found
+    assert ("dynamic_trailing_rearm", "IGNORED_PARAM", "field=activationPrice") in found
 
 
 def test_legacy_mode_has_no_conflicts(tmp_path, lines):
     """In LEGACY the same orders are placed by the same modules, and none is a conflict."""
     legacy = placed(run_bot(tmp_path, "LEGACY"))
-    assert {line["verdict"] for line in legacy} == {"allow"}
+    assert not [reason for line in legacy for reason in line["reasons"] if "OWNERSHIP" in reason]
     assert [(line["module"], line["line"]) for line in legacy] == [
         (line["module"], line["line"]) for line in lines
     ]

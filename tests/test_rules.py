@@ -1,5 +1,6 @@
 """Each rule from both sides, by orders of named modules on the local exchange."""
 
+import threading
 import time
 
 import pytest
@@ -10,6 +11,7 @@ import exit_shim
 from exit_shim.attribution import Attribution
 from exit_shim.book import MAX_AT, spot_of
 from exit_shim.doors import Reference
+from exit_shim.journal import read_records
 from exit_shim.orders import ExitOrder
 from exit_shim.policy import parse_policy
 from exit_shim.records import Conclusion, Submission
@@ -77,9 +79,9 @@ def bot():
     own.shim.close()
 
 
-@pytest.mark.parametrize(("policy", "found"), [(None, []), (exit_shim.Policy(), ["NAKED_EXIT"])])
-def test_rules_are_asked_where_there_is_a_policy(policy, found):
-    """Without any policy nobody is told of more than ownership; an empty one has all rules asked."""
+@pytest.mark.parametrize("policy", [None, exit_shim.Policy()])
+def test_rules_are_asked_without_a_policy_too(policy):
+    """What rules find needs no file; it is warned of, never held back."""
     records = []
     sink = type("Sink", (), {"emit": staticmethod(records.append)})()
     with LocalExchange() as exchange:
@@ -90,7 +92,55 @@ def test_rules_are_asked_where_there_is_a_policy(policy, found):
             client.futures_create_order(**PART)
         assert shim.flush()
         shim.close()
-    assert [reason.partition(" ")[0] for record in records for reason in record.reasons] == found
+    assert [reason.partition(" ")[0] for record in records for reason in record.reasons] == ["NAKED_EXIT"]
+    assert [record.action for record in records] == ["warn"]
+
+
+class Held(threading.Event):
+    """A sink that holds up the thread that rules are asked on until it is set, and keeps what it gets."""
+
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def emit(self, record):
+        assert self.wait(60)
+        self.records.append(record)
+
+
+def test_rules_see_the_book_as_it_was_when_the_order_came(monkeypatch, tmp_path):
+    """Asked late, on a thread of the shim's own, they say what they would have said at once."""
+    monkeypatch.setattr(exit_shim.dispatch, "INLINE", False)
+    held, asked_on = Held(), set()
+
+    @exit_shim.rule("WHO_ASKS")
+    def who_asks(case):
+        asked_on.add(threading.current_thread())
+
+    journal = tmp_path / "journal.db"
+    shim = exit_shim.ExitShim(journal=journal, sinks=[held], account="one")
+    forget_own_rules()
+    with LocalExchange() as exchange:
+        client = shim.wrap(FakeClient(exchange=exchange))
+        client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+        with exit_shim.attributed("first"):
+            client.futures_create_order(**STOP)
+            order = client.futures_create_order(**LIMIT)
+        with exit_shim.attributed("second"):
+            client.futures_create_order(**LIMIT)
+            client.futures_cancel_all_open_orders(symbol="BTCUSDT", conditional=True)
+            client.futures_cancel_order(symbol="BTCUSDT", orderId=order["orderId"])
+            client.futures_create_order(**LIMIT)
+        held.set()
+        assert shim.flush(60)
+        shim.close()
+    told = [reason.partition(" ")[0] for record in held.records for reason in record.reasons]
+    assert told == ["DUPLICATE_EXIT", "FOREIGN_CANCEL", "STRIPPED", "FOREIGN_CANCEL"]
+    assert threading.current_thread() not in asked_on
+    assert len(asked_on) == 1
+    recorded = list(read_records(journal))
+    assert [record.reasons for record in recorded] == [record.reasons for record in held.records]
+    assert "sl whole position" in recorded[3].book[0]
 
 
 def test_ownership_conflict(bot):

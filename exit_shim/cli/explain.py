@@ -73,7 +73,7 @@ def told(record: Record) -> Iterator[str]:
     yield from (f"  rule      {reason}: {meaning(reason)}" for reason in record.reasons)
     if submission.verdict.policy is not None:
         yield f"  policy    {submission.verdict.policy}"
-    yield from (f"  beside    {live}" for live in submission.verdict.book)
+    yield from (f"  beside    {live}" for live in record.book)
     yield from (f"  about     {target_told(target)}" for target in submission.targets)
     yield f"  outcome   {outcome_of(record)}" + ids(record)
     if known is not None and (known.error_code is not None or known.error_message):

@@ -6,27 +6,25 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from exit_shim.attribution import Attribution
-from exit_shim.book import Book, Live, is_protective, spot_of
+from exit_shim.book import Book, Live, Near, Noted, is_protective, spot_of
 from exit_shim.doors import Door, Intent, Reference
 from exit_shim.guard.delegations import Delegations
 from exit_shim.guard.suppressed import Suppressed
 from exit_shim.guard.switches import Switches
-from exit_shim.policy import ALLOWED, Standing, Standings, Verdict
+from exit_shim.policy import ALLOWED, OBSERVED, Standing, Standings, Verdict
 from exit_shim.policy.codes import (
     FOREIGN_CANCEL,
-    LEGACY_FALLBACK,
     PROTECTIVE_OVERRIDE,
     STRIPPED,
     SUPPRESSED_ORDER,
 )
-from exit_shim.policy.verdicts import OBSERVED
-from exit_shim.records import Submission, Target
+from exit_shim.records import Conclusion, Findings, Submission, Target
 from exit_shim.rules import BOOK_RULES, RULES, Case, OwnRule, RuleFunction, is_owners
-from exit_shim.rules.case import NOTHING_NEAR
 from exit_shim.stock import Stock, covers
 
 UNJUDGED: Final = frozenset({"conditional", "unknown"})
 PLACES: Final[frozenset[Intent]] = frozenset({"place", "modify"})
+UNRULED: Final[frozenset[Intent]] = frozenset({"test", "query"})
 
 BATCHES: Final = ("batchOrders", "orders")
 """The fields in which calls carry lists of orders."""
@@ -74,6 +72,7 @@ class Guard:
         book: The live exits.
         own: Rules that are not exit_shim's.
         on_trouble: Told of a rule that raises; it is skipped.
+        rules: exit_shim's.
     """
 
     def __init__(
@@ -82,6 +81,7 @@ class Guard:
         book: Book,
         own: tuple[OwnRule, ...],
         on_trouble: Callable[[str, Exception], None],
+        rules: Mapping[str, RuleFunction] = RULES,
     ) -> None:
         self.standings = standings
         self.book = book
@@ -91,9 +91,7 @@ class Guard:
         self.enforces = standings.enforces()
         self.refresh: Callable[[], None] = lambda: None
         """Looks at the switches; called before an order is held back."""
-        asked = RULES if standings.asks_rules else {LEGACY_FALLBACK: RULES[LEGACY_FALLBACK]}
-        self._rules: dict[str, RuleFunction] = {**asked, **{rule.code: rule.function for rule in own}}
-        self._asks = standings.asks_rules or bool(own)
+        self._rules: dict[str, RuleFunction] = {**rules, **{rule.code: rule.function for rule in own}}
         self._on_trouble = on_trouble
         self._plans: dict[tuple[str, str | None, Intent], Plan] = {}
 
@@ -108,7 +106,7 @@ class Guard:
                 return standing.warned
             if standing.level != "enforce" and not self._plan(submission.mode, order.symbol, intent).enforced:
                 return standing.warned
-            return self._judge_placing(self._case(submission, params))
+            return self._judge_placing(self._coming(submission, params))
         return self._judge_cancelling(submission, params) if intent == "cancel" else ALLOWED
 
     def _judge_cancelling(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
@@ -116,19 +114,26 @@ class Guard:
             return Verdict("suppress", (SUPPRESSED_ORDER,), answer="monitor")
         if not self.enforces or not self.switches.enforcing:
             return ALLOWED
-        return self._judge_cancel(self._case(submission, params))
+        return self._judge_cancel(self._coming(submission, params))
 
     def is_asked_for(self, door: Door, params: Mapping[str, Any]) -> bool:
         """Whether a query is about an order that only the guard knows."""
         return bool(self.suppressed) and any(map(self.suppressed.find, door.references(params)))
 
-    def findings(self, submission: Submission, params: Mapping[str, Any]) -> tuple[str, ...]:
-        """What the rules that only warn say of an order; after the send, before the book learns of it."""
-        if not (self._asks or self.delegations):  # the default, and all that an order pays for it
-            return ()
-        if submission.intent in {"test", "query"} or submission.verdict.is_held:
-            return ()
-        case = self._case(submission, params)
+    def note(self, submission: Submission, conclusion: Conclusion, params: Mapping[str, Any]) -> Noted | None:
+        """Have the book learn of an order; what is returned is for `findings`, where there may be any."""
+        if submission.intent in UNRULED or submission.verdict.is_held:
+            self.book.note(submission, conclusion)
+            return None
+        return self.book.note(submission, conclusion, dict(own_params(params, submission.batch_index)))
+
+    def findings(self, noted: Noted) -> Findings | None:
+        """What the rules that only warn say of an order that was concluded; None: nothing."""
+        near = self.book.near(noted)
+        reasons = self._ask_all(self._case(noted.submission, noted.params or {}, near))
+        return Findings(reasons, words((*near.beside, *near.taken))) if reasons else None
+
+    def _ask_all(self, case: Case) -> tuple[str, ...]:
         plan = self._plan(case.mode, case.order.symbol, case.intent)
         rules = plan.warning
         if plan.enforced and not (self.enforces and self.switches.enforcing):
@@ -242,22 +247,20 @@ class Guard:
         reasons = tuple(one.reason for one in found)
         if order.type == "MARKET" and self.standings.policy.market_closes == "allow":
             return Verdict("warn", reasons, standing.line)
-        return self._held(standing, reasons, case.near.beside)
+        return self._held(standing, reasons, case.near)
 
     def _judge_cancel(self, case: Case) -> Verdict:
         found = [*self._stops_of_others(case), *self._enforced(case)]
         if not any(one.is_enforced for one in found):
             return reasons_only(found)
-        beside = [live for target in case.targets if (live := self.book.find_live(case.account, target))]
-        return self._held(case.standing, tuple(one.reason for one in found), tuple(beside))
+        return self._held(case.standing, tuple(one.reason for one in found), case.near)
 
     def _stops_of_others(self, case: Case) -> list[Found]:
         """Where a module's placing would be denied, so is its cancel of a live stop that is not its own."""
-        for target in case.targets:
-            live = self.book.find_live(case.account, target)
-            if live is None or not live.is_protective or target.module == case.who.module:
+        for live in case.near.taken:
+            if not live.is_protective or live.target.module == case.who.module:
                 continue
-            standing = self._standing(case.who, case.mode, live.symbol, target.kind)
+            standing = self._standing(case.who, case.mode, live.symbol, live.target.kind)
             if standing.code is not None:
                 return [self._ownership(standing, case)]
         return []
@@ -278,13 +281,13 @@ class Guard:
             found.append(Found(reason + (" sure=no" if why else ""), why is None))
         return found
 
-    def _held(self, standing: Standing, reasons: tuple[str, ...], book: tuple[Live, ...]) -> Verdict:
+    def _held(self, standing: Standing, reasons: tuple[str, ...], near: Near) -> Verdict:
         return Verdict(
             "suppress" if standing.denied == "monitor" else "deny",
             reasons,
             standing.line,
             standing.denied,
-            tuple(live.words for live in book[:MAX_BOOK_WORDS]),
+            words((*near.beside, *near.taken)),
         )
 
     def _ask(self, code: str, rule: RuleFunction, case: Case) -> str | None:
@@ -294,13 +297,15 @@ class Guard:
             self._on_trouble(f"apply the rule {code}", error)
             return None
 
-    def _case(self, submission: Submission, params: Mapping[str, Any]) -> Case:
+    def _coming(self, submission: Submission, params: Mapping[str, Any]) -> Case:
+        """The case of an order that is about to leave."""
+        own = own_params(params, submission.batch_index)
+        return self._case(submission, own, self.book.see(submission))
+
+    def _case(self, submission: Submission, params: Mapping[str, Any], near: Near) -> Case:
         order, who, targets = submission.order, submission.attribution, submission.targets
-        if order.symbol is None and targets:  # a cancel by algo id names none
-            live = self.book.find_live(submission.account, targets[0])
-            if live is not None:
-                order = msgspec.structs.replace(order, symbol=live.symbol)
-        spot = spot_of(submission.account, order)
+        if order.symbol is None and near.taken:  # a cancel by algo id names none
+            order = msgspec.structs.replace(order, symbol=near.taken[0].symbol)
         return Case(
             submission.intent,
             order,
@@ -308,15 +313,14 @@ class Guard:
             submission.mode,
             self._standing_for(who, submission.mode, order.symbol, order.kind, targets),
             self.standings,
-            self.book,
             submission.account,
             targets,
-            own_params(params, submission.batch_index),
+            params,
             submission.ts,
             submission.door,
             self.delegations.owner_of(order.symbol),
-            spot,
-            self.book.near(spot, order.kind, who.module) if submission.intent == "place" else NOTHING_NEAR,
+            spot_of(submission.account, order),
+            near,
         )
 
     def _standing_for(
@@ -337,6 +341,11 @@ class Guard:
 
     def _is_about_suppressed(self, targets: tuple[Target, ...]) -> bool:
         return len(targets) == 1 and self.suppressed.find(reference_to(targets[0])) is not None
+
+
+def words(lives: tuple[Live, ...]) -> tuple[str, ...]:
+    """Live exits for people, as many as a record takes."""
+    return tuple(live.words for live in lives[:MAX_BOOK_WORDS])
 
 
 def own_params(params: Mapping[str, Any], place: int | None) -> Mapping[str, Any]:

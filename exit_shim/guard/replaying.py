@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -10,9 +11,10 @@ from exit_shim.book import Book, Live, Spot, is_protective, spot_of
 from exit_shim.doors import Intent
 from exit_shim.guard.judging import PLACES, Guard
 from exit_shim.orders import ExitOrder
-from exit_shim.policy import Standings, Verdict, code_of
-from exit_shim.records import Outcome, Record, Target
-from exit_shim.rules import OwnRule, is_owners
+from exit_shim.policy import OBSERVED, Standings, Verdict, code_of
+from exit_shim.policy.codes import IGNORED_PARAM, REFUSED_PARAMS
+from exit_shim.records import Findings, Outcome, Record, Target
+from exit_shim.rules import RULES, Case, OwnRule, is_owners
 
 
 class Asker(msgspec.Struct, frozen=True):
@@ -49,6 +51,11 @@ class Concluded(msgspec.Struct, frozen=True):
 SUBMITTED: Final = msgspec.json.Decoder(Submitted)
 CONCLUDED: Final = msgspec.json.Decoder(Concluded)
 
+FOUND: Final = msgspec.json.Decoder(Findings)
+
+OF_FIELDS: Final = (REFUSED_PARAMS, IGNORED_PARAM)
+"""Rules on what of a call is not recorded."""
+
 NO_PARAMS: Final[dict[str, Any]] = {}
 
 
@@ -76,8 +83,8 @@ class Replay:
     """Takes a policy through a history.
 
     Where the guard would look at the exchange, the book of what was recorded answers: a stop that fired or
-    was cancelled elsewhere still counts here. Rules on a call's own fields are not asked, for a journal
-    has not all of them.
+    was cancelled elsewhere still counts here. What the rules on a call's own fields would say is what they
+    said then, for a journal has not all of the fields.
     """
 
     def __init__(self, standings: Standings, own: tuple[OwnRule, ...] = (), mode: str | None = None) -> None:
@@ -86,12 +93,20 @@ class Replay:
         self.touched: dict[Touched, Counter[str]] = {}
         self.troubles = 0
         self._mode = mode
-        self._guard = Guard(standings, Book(), own, self._trouble)
+        said = {code: partial(self._said_then, code) for code in OF_FIELDS}
+        self._guard = Guard(standings, Book(), own, self._trouble, {**RULES, **said})
+        self._then: tuple[str, ...] = ()
         self._standings = standings
 
-    def take(self, submission: Submitted, conclusion: Concluded | None) -> tuple[str, Verdict]:
-        """One order of the history; returns what would become of it: denied, overridden, or sent."""
+    def take(
+        self, submission: Submitted, conclusion: Concluded | None, found: tuple[str, ...] = ()
+    ) -> tuple[str, Verdict]:
+        """One order of the history; returns what would become of it: denied, overridden, or sent.
+
+        `found` is what the rules that only warn said of it then.
+        """
         self.orders += 1
+        self._then = (*submission.verdict.reasons, *found)
         if self._mode is not None:
             submission = msgspec.structs.replace(submission, mode=self._mode)
         own: Any = submission
@@ -104,6 +119,12 @@ class Replay:
             known: Any = conclusion
             self._guard.book.note(own, known)
         return fate, verdict
+
+    def _said_then(self, code: str, case: Case) -> str | None:  # noqa: ARG002 - it is asked as a rule is
+        for reason in self._then:
+            if code_of(reason) == code:
+                return reason.removeprefix(code).removesuffix(OBSERVED).strip()
+        return None
 
     def _must_go(self, submission: Submitted) -> bool:
         if submission.intent not in PLACES or self._standings.policy.strict:
@@ -148,11 +169,15 @@ class Replay:
         self.troubles += 1
 
 
-def replay(history: Iterable[tuple[str, str | None]], into: Replay) -> Iterator[int]:
-    """Take bodies of intents and outcomes through a replay; yields how many were taken, now and then."""
+def replay(history: Iterable[tuple[str, str | None, str | None]], into: Replay) -> Iterator[int]:
+    """Take bodies of intents, outcomes and findings through; yields how many orders were, now and then."""
     taken = 0
-    for intent, outcome in history:
-        into.take(SUBMITTED.decode(intent), None if outcome is None else CONCLUDED.decode(outcome))
+    for intent, outcome, found in history:
+        into.take(
+            SUBMITTED.decode(intent),
+            None if outcome is None else CONCLUDED.decode(outcome),
+            () if found is None else FOUND.decode(found).reasons,
+        )
         taken += 1
         if taken % 1000 == 0:
             yield 1000
@@ -164,5 +189,5 @@ def replay_records(history: Iterable[Record], into: Replay) -> Iterator[int]:
     for record in history:
         submission: Any = record.submission
         conclusion: Any = record.conclusion
-        into.take(submission, conclusion)
+        into.take(submission, conclusion, () if record.findings is None else record.findings.reasons)
         yield 1

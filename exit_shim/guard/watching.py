@@ -167,8 +167,6 @@ class Watcher:
         book, now = self._guard.book, time.monotonic()
         for symbol, reason in self._guard.delegations.gaps(book):
             self._on_finding(Finding(reason, symbol))
-        if not self._guard.standings.asks_rules:
-            return
         within = self._guard.standings.rule(STRIPPED).within_s or STRIPPED_WITHIN_S
         for spot, since in book.stripped():
             if now - since >= within and book.still_stripped(spot):

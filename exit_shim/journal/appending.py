@@ -7,8 +7,10 @@ import os
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -81,11 +83,6 @@ class Journal:
         self._begin_run()
         journals.add(self)
 
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # also where the constructor failed, or the interpreter is going
-            self._mover.disconnect()
-            self._spool.let_go()
-
     def _begin_run(self) -> None:
         """A fresh run: at the start, and in a child after `fork`, where nothing of the parent's is usable."""
         self.run_id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
@@ -99,11 +96,15 @@ class Journal:
         self._failure: OSError | None = None
         self._appended = 0
         self._memory = Memory()
-        self._mover = Mover(self.path, self._spool, self._origin, self._memory.lose, self._on_trouble)
+        origin = partial(Journal.origin, weakref.proxy(self))
+        self._mover = Mover(self.path, self._spool, origin, self._memory.lose, self._on_trouble)
+        # Not `__del__`: in a circle the connection may be finalized before it, and warns that it is open.
+        weakref.finalize(self, let_go, self._mover, self._spool).atexit = False
         self._writer: Writer | None = None
         self._hiring = threading.RLock()
 
-    def _origin(self) -> Origin:
+    def origin(self) -> Origin:
+        """What the run's row is to say."""
         return Origin(self.run_id, self._started, self._header or "{}")
 
     def open(self) -> None:
@@ -328,3 +329,9 @@ class Journal:
             self._mover.connection = None
         self._spool.let_go()
         self._begin_run()
+
+
+def let_go(mover: Mover, spool: Spool) -> None:
+    """Close what a journal had open that nobody has any more."""
+    mover.disconnect()
+    spool.let_go()

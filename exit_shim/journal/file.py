@@ -132,6 +132,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             schema.make_tables(connection)
         elif found == 1:
             _bring_forward(connection)
+        elif found == 2:  # noqa: PLR2004 - a version
+            schema.index_findings(connection)
 
 
 def _bring_forward(connection: sqlite3.Connection) -> None:

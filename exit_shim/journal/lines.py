@@ -4,10 +4,12 @@ import zlib
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple, cast, get_args
 
-EventName = Literal["start", "intent", "outcome", "resolution", "mode", "finding", "error", "lost", "end"]
-"""What an event says: a run's start and end, an order or a cancel about to leave, what came of it, what a
-later look at the exchange proved of it, a change of mode, a finding of the guard about no single order, a
-failure of the shim's own, events lost."""
+EventName = Literal[
+    "start", "intent", "outcome", "findings", "resolution", "mode", "finding", "error", "lost", "end"
+]
+"""What an event says: a run's start and end, an order or a cancel about to leave, what came of it, what the
+rules that only warn found about it, what a later look at the exchange proved of it, a change of mode, a
+finding of the guard about no single order, a failure of the shim's own, events lost."""
 
 EVENTS: Final = frozenset(get_args(EventName))
 

@@ -19,24 +19,30 @@ from exit_shim.journal.rows import decode
 from exit_shim.journal.schema import POS_BITS, RARE, SCHEMA_VERSION, JournalError, check_schema, is_bare
 from exit_shim.journal.spool import spools
 from exit_shim.journal.taking_up import take_up
-from exit_shim.records import Conclusion, Lost, Record, Resolution, Submission
+from exit_shim.records import Conclusion, Findings, Lost, Record, Resolution, Submission
 
-RECORDS: Final = """
-SELECT runs.run_id, intent.seq, intent.body, outcome.body, resolution.body
+FOUND: Final = """(
+    SELECT body FROM events AS found
+    WHERE found.event = 'findings' AND found.about = runs.run_id || ':' || intent.seq LIMIT 1
+)"""
+
+RECORDS: Final = f"""
+SELECT runs.run_id, intent.seq, intent.body, outcome.body, resolution.body, {FOUND}
 FROM orders
 JOIN events AS intent ON intent.id = orders.id
 JOIN runs ON runs.run = intent.run
 LEFT JOIN events AS outcome ON outcome.id = orders.outcome
 LEFT JOIN events AS resolution ON resolution.id = orders.resolution
-"""
+"""  # noqa: S608 - constants of ours
 
-BODIES: Final = """
-SELECT intent.body, outcome.body
+BODIES: Final = f"""
+SELECT intent.body, outcome.body, {FOUND}
 FROM orders
 JOIN events AS intent ON intent.id = orders.id
+JOIN runs ON runs.run = intent.run
 LEFT JOIN events AS outcome ON outcome.id = orders.outcome
 WHERE orders.ts >= ? ORDER BY orders.ts, orders.id
-"""
+"""  # noqa: S608
 
 NAMED: Final = """orders.id IN (
     SELECT id FROM names WHERE name = :name
@@ -168,8 +174,10 @@ def read_records(  # noqa: PLR0913 - each narrows in its own way
         yield from map(record_of, _rows(path, question, values))
 
 
-def read_bodies(path: str | os.PathLike[str], *, since_ns: int = 0) -> Iterator[tuple[str, str | None]]:
-    """The recorded orders as JSON, intent and outcome, oldest first; JournalError as `read_records`."""
+def read_bodies(
+    path: str | os.PathLike[str], *, since_ns: int = 0
+) -> Iterator[tuple[str, str | None, str | None]]:
+    """The recorded orders as JSON, intent, outcome and findings; JournalError as `read_records`."""
     yield from _rows(path, BODIES, (since_ns,))
 
 
@@ -178,15 +186,16 @@ def count_orders(path: str | os.PathLike[str], *, since_ns: int = 0) -> int:
     return sum(number for (number,) in _rows(path, "SELECT count(*) FROM orders WHERE ts >= ?", (since_ns,)))
 
 
-def record_of(row: tuple[str, int, str, str | None, str | None]) -> Record:
+def record_of(row: tuple[str, int, str, str | None, str | None, str | None]) -> Record:
     """A row of `RECORDS`."""
-    run, seq, intent, outcome, resolution = row
+    run, seq, intent, outcome, resolution, found = row
     return Record(
         run_id=run,
         seq=seq,
         submission=decode(Submission, intent),
         conclusion=None if outcome is None else decode(Conclusion, outcome),
         resolution=None if resolution is None else decode(Resolution, resolution),
+        findings=None if found is None else decode(Findings, found),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from exit_shim.journal.chain import seed
 from exit_shim.journal.lines import Line
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 APPLICATION_ID: Final = 0x45584954
 """Marks the file as ours: "EXIT" in SQLite's header."""
 
@@ -17,6 +17,9 @@ POS_MASK: Final = (1 << POS_BITS) - 1
 
 RARE: Final = "event IN ('lost', 'error', 'mode')"
 """What questions for such events must say for their index to answer them."""
+
+FINDINGS_INDEX: Final = "CREATE INDEX findings ON events (about) WHERE event = 'findings'"
+"""By RUN_ID:SEQ of the order that they are about."""
 
 TABLES: Final = f"""
 CREATE TABLE runs (
@@ -45,6 +48,7 @@ CREATE TABLE events (
 );
 CREATE UNIQUE INDEX event_numbers ON events (run, seq);
 CREATE INDEX rare_events ON events (event, ts) WHERE {RARE};
+{FINDINGS_INDEX};
 CREATE TABLE sites (
     site INTEGER PRIMARY KEY,
     module TEXT NOT NULL,
@@ -144,6 +148,12 @@ def make_tables(connection: sqlite3.Connection) -> None:
     for statement in TABLES.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+def index_findings(connection: sqlite3.Connection) -> None:
+    """Make today's of the tables of schema 2, inside the caller's transaction."""
+    connection.execute(FINDINGS_INDEX)
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 

@@ -14,11 +14,12 @@ from exit_shim.policy.reading import (
 )
 from exit_shim.policy.roles import Roles, names_in
 from exit_shim.policy.standing import Standing, Standings
-from exit_shim.policy.verdicts import ALLOWED, Action, Verdict, code_of, is_loud
+from exit_shim.policy.verdicts import ALLOWED, OBSERVED, Action, Verdict, code_of, is_loud
 
 __all__ = [
     "ALLOWED",
     "FILE_NAME",
+    "OBSERVED",
     "OWNERSHIP_CONFLICT",
     "POLICY_VARIABLE",
     "REASONS",

@@ -44,13 +44,11 @@ class Standings:
     Args:
         policy: The policy.
         source: Where it comes from, for people.
-        asks_rules: Whether somebody wrote it, and so asked for the rules besides ownership.
     """
 
-    def __init__(self, policy: Policy, source: str = "policy", *, asks_rules: bool = True) -> None:
+    def __init__(self, policy: Policy, source: str = "policy") -> None:
         self.policy = policy
         self.source = source
-        self.asks_rules = asks_rules
         self.modes = modes_of(policy)
         self._known: dict[tuple[str, str | None, str, str | None, str], Standing] = {}
         self._levels: dict[tuple[str, str, str | None], Level] = {}

@@ -9,7 +9,7 @@ from exit_shim.journal import Count, Event, Run, Site, Stack
 from exit_shim.journal.rows import decode
 from exit_shim.postgres.address import Address, PostgresError, UnreachableError, driver
 from exit_shim.postgres.schema import check_ready
-from exit_shim.records import Conclusion, Lost, Record, Resolution, Submission
+from exit_shim.records import Conclusion, Findings, Lost, Record, Resolution, Submission
 
 AT_ONCE: Final = 2_000
 """Rows fetched in one go; no more are held."""
@@ -36,7 +36,12 @@ CLAUSES: Final[Mapping[str, str]] = {
 }
 
 RECORDS: Final = """
-SELECT run_id, seq, submission, conclusion, resolution FROM exit_shim.orders {where} ORDER BY ts, run_id, seq
+SELECT run_id, seq, submission, conclusion, resolution, (
+    SELECT body FROM exit_shim.events AS found
+    WHERE found.event = 'findings' AND found.about_run = orders.run_id AND found.about_seq = orders.seq
+    LIMIT 1
+)
+FROM exit_shim.orders {where} ORDER BY ts, run_id, seq
 """
 
 RUNS: Final = """
@@ -115,7 +120,7 @@ def read_records(  # noqa: PLR0913 - each narrows in its own way
         "of_run": of_run,
         "of_seq": int(of_seq) if of_seq.isdecimal() and len(of_seq) < len(str(2**63)) else None,
     }
-    for run, seq, submission, conclusion, resolution in _rows(
+    for run, seq, submission, conclusion, resolution, found in _rows(
         dsn, RECORDS.format(where=_where(values)), values
     ):
         yield Record(
@@ -124,6 +129,7 @@ def read_records(  # noqa: PLR0913 - each narrows in its own way
             submission=decode(Submission, submission),
             conclusion=None if conclusion is None else decode(Conclusion, conclusion),
             resolution=None if resolution is None else decode(Resolution, resolution),
+            findings=None if found is None else decode(Findings, found),
         )
 
 

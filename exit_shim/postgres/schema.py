@@ -63,7 +63,12 @@ WHERE intent.event = 'intent';
 """An event is one by its run and `seq`. A key must have the partitions' column in it, and has: `at` follows
 from `ts`, which the event's link covers, so an event that is sent again is the same in all three."""
 
-MIGRATIONS: Final = (FIRST,)
+FINDINGS: Final = """
+CREATE INDEX events_findings ON exit_shim.events (about_run, about_seq) WHERE event = 'findings';
+"""
+"""What rules that only warn found is read with the order that it is about."""
+
+MIGRATIONS: Final = (FIRST, FINDINGS)
 """What makes version 1 of nothing, version 2 of 1, and so on."""
 
 VERSION: Final = len(MIGRATIONS)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from exit_shim.book import Live, number
+from exit_shim.book import Live, Near, number
 from exit_shim.records import Target
 from exit_shim.rules.books import named
 from exit_shim.rules.case import Case
@@ -30,29 +30,24 @@ def stripped(case: Case) -> str | None:
     """A cancel takes a live stop away that no other live stops of the position make up for."""
     if case.intent != "cancel":
         return None
-    taken = [
-        live for target in case.targets if (live := case.book.find_live(case.account, target)) is not None
-    ]
-    for live in taken:
-        if live.is_protective and not left_beside(case, live, taken):
+    for live in case.near.taken:
+        if live.is_protective and not left_beside(case.near, live):
             return f"position_side={live.spot.position_side} side={live.spot.side}{named(live.target)}"
     return None
 
 
-def left_beside(case: Case, stop: Live, taken: list[Live]) -> bool:
+def left_beside(near: Near, stop: Live) -> bool:
     """Whether other live stops, not taken too, cover what this one did, as far as sizes are known.
 
     In hedge mode a stop on more than the position is refused when it fires, and covers nothing.
     """
-    gone = set(map(id, taken))
+    gone, around = set(map(id, near.taken)), near.around[stop.spot]
     left = [
-        live
-        for live in case.book.guarding(stop.spot)
-        if live.is_protective and id(live) not in gone and not live.in_doubt
+        live for live in around.beside if live.is_protective and id(live) not in gone and not live.in_doubt
     ]
     if any(live.close_position for live in left):
         return True
-    size = case.book.size(stop.spot)
+    size = around.size
     needed = size or number(stop.quantity)
     if needed is None:
         return bool(left)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from exit_shim.attribution import Attribution
-from exit_shim.book import Book, Near, Spot
+from exit_shim.book import NOTHING_NEAR, Near, Spot
 from exit_shim.doors import Intent
 from exit_shim.orders import ExitOrder
 from exit_shim.policy import Rule, Standing, Standings
@@ -12,14 +12,13 @@ from exit_shim.records import Target
 
 NANOSECONDS: Final = 1_000_000_000
 
-NOTHING_NEAR: Final = Near()
 NOWHERE: Final = Spot(None, None, "BOTH", None)
 
 
 class Case(NamedTuple):
     """One order to judge.
 
-    `params` are its own fields in the call, `spot` is what it guards, `near` what the book has of that.
+    `params` are its own fields in the call, `spot` is what it guards, `near` what the book had around it.
     """
 
     intent: Intent
@@ -28,7 +27,6 @@ class Case(NamedTuple):
     mode: str
     standing: Standing
     standings: Standings
-    book: Book
     account: str | None = None
     targets: tuple[Target, ...] = ()
     params: Mapping[str, Any] | None = None

@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from exit_shim.doors import DOOR_NAMES
 from exit_shim.orders import CONDITIONAL_KINDS, FIELDS, ExitOrder, closes_hedge_side, opens_hedge_side, upper
 from exit_shim.rules.case import Case
 
@@ -92,9 +93,7 @@ def refused_in_batch(params: Mapping[str, Any]) -> str | None:
 
 def needs_position_side(case: Case) -> bool:
     """Whether the account is known to be in hedge mode, and the order does not say which position."""
-    return case.order.position_side not in {"LONG", "SHORT"} and case.book.is_hedged(
-        case.account, case.order.symbol
-    )
+    return case.near.is_hedged and case.order.position_side not in {"LONG", "SHORT"}
 
 
 def ignored_param(case: Case) -> str | None:
@@ -108,7 +107,7 @@ def ignored_param(case: Case) -> str | None:
         return "field=newClientOrderId meant=clientAlgoId"
     if case.door.endswith("create_algo_order") and "stopPrice" in params:
         return "field=stopPrice meant=triggerPrice"
-    if params.keys() <= KNOWN:
+    if params.keys() <= KNOWN or case.door not in DOOR_NAMES:  # an adapter's fields are its own
         return None
     unknown = next(name for name in params if name not in KNOWN)
     near = difflib.get_close_matches(str(unknown), list(KNOWN), n=1, cutoff=0.6)

@@ -37,7 +37,8 @@ def rule(code: str) -> Callable[[F], F]:
     """Register a function as a rule: `@exit_shim.rule("MY_CODE")`.
 
     It is called with a `Case` for every exit order, change and cancel, and returns None, or the `key=value`
-    facts of what it found. One that raises is counted and skipped. Its level is that of `rules.MY_CODE`.
+    facts of what it found. One that raises is counted and skipped. Its level is that of `rules.MY_CODE`:
+    enforced, it is asked before the send, else soon after it, on a thread of the shim's own.
 
     Raises:
         ValueError: The code is not in capitals, or is one of exit_shim's own.

@@ -1,27 +1,52 @@
-"""Other sinks, away from the order's thread."""
+"""Rules that only warn, and other sinks, away from the order's thread."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from exit_shim.dispatch import Dispatch
-from exit_shim.records import Record
+from exit_shim.records import Findings, Record
 from exit_shim.sinks import Sink
 from exit_shim.troubles import Troubles
 
+Find = Callable[[], Findings | None]
+"""Asks the rules about an order."""
+
 
 class Apart:
-    """Hands each record to the sinks by way of `dispatch`; how long they take is their own affair."""
+    """Has the rules asked and hands each record to the sinks, by way of `dispatch`, in its own time.
 
-    def __init__(self, sinks: Sequence[Sink], dispatch: Dispatch, troubles: Troubles) -> None:
+    Args:
+        sinks: Get each record, with what was found.
+        dispatch: On whose thread.
+        troubles: Takes note of what fails.
+        keep: Gets each record of which something was found.
+    """
+
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        dispatch: Dispatch,
+        troubles: Troubles,
+        keep: Callable[[Record], None] | None = None,
+    ) -> None:
         self._sinks = tuple(sinks)
         self._dispatch = dispatch
         self._troubles = troubles
+        self._keep = keep
 
-    def emit(self, record: Record) -> None:
-        """Take one concluded order."""
-        if self._sinks:
-            self._dispatch.hand_over(self._emit, record)
+    def tell(self, record: Record, find: Find | None) -> None:
+        """Take one concluded order; `find` is None where there is nothing to ask about it."""
+        if self._sinks or find is not None:
+            self._dispatch.hand_over(self._tell, record, find)
 
-    def _emit(self, record: Record) -> None:
+    def _tell(self, record: Record, find: Find | None) -> None:
+        if find is not None:
+            found = self._troubles.otherwise(None, "apply the rules", find)
+            if found is not None:
+                record = msgspec.structs.replace(record, findings=found)
+                if self._keep is not None:
+                    self._troubles.otherwise(None, "journal what was found", self._keep, record)
         for sink in self._sinks:
             try:
                 sink.emit(record)

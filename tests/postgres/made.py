@@ -16,7 +16,7 @@ from exit_shim.journal import Journal, read_events
 from exit_shim.orders import ExitOrder
 from exit_shim.policy import Verdict
 from exit_shim.postgres import Address, Outbox, Shipper, following
-from exit_shim.records import Conclusion, Resolution, Submission, Target
+from exit_shim.records import Conclusion, Findings, Resolution, Submission, Target
 
 KILLS = int(os.environ.get("EXIT_SHIM_KILLS", "10"))
 """How often the shipper is killed; the long form is 300."""
@@ -105,6 +105,9 @@ def fill(path, orders, first=0):
     with contextlib.closing(Journal(path)) as journal:
         for number in range(first, first + orders):
             seq = order(journal, number)
+            if number % 6 == 5:
+                found = Findings(("DUPLICATE_EXIT other=“ä”",), ("sl whole position of m",))
+                journal.note("findings", found, about=(journal.run_id, seq))
             if number % 14 == 1:
                 journal.note(
                     "resolution",

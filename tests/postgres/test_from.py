@@ -72,6 +72,7 @@ def test_what_is_in_doubt_is_the_same(shipped, path):
     for narrowed in ({"in_doubt": True}, {"run_id": run_id}, {"named": f"{run_id}:9"}, {"named": "nothing"}):
         assert list(reading.read_records(shipped, **narrowed)) == list(read_records(path, **narrowed))
     assert any(record.resolution for record in reading.read_records(shipped))
+    assert any(record.findings for record in reading.read_records(shipped, run_id=run_id))
     assert reading.read_counts(shipped) == journal.read_counts(path)
     assert set(reading.read_stacks(shipped)) == set(journal.read_stacks(path))
     assert list(reading.read_events(shipped)) == list(journal.read_events(path))

@@ -24,6 +24,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 import exit_shim
 from exit_shim.journal import read_records
+from exit_shim.policy import Mode
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 ENTRY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
@@ -37,6 +38,11 @@ EXIT = {
 }
 FRAMES = 30
 """How deep in the bot's own code the calls of the deep cases are."""
+ENFORCED = exit_shim.Policy(
+    mode="EXIT_BRAIN_V3",
+    level="enforce",
+    modes={"EXIT_BRAIN_V3": Mode(owners=(Path(__file__).stem,), legacy=("position_monitor",))},
+)
 CALLS_A_ROUND = 200
 LOOPBACK_ORDERS_A_ROUND = 20
 
@@ -81,8 +87,9 @@ def in_process_cases(folder, closing):
         shim(closing, journal=folder / "journalled.db", sinks=[]),
         shim(closing, journal=folder / "logged.db"),
         shim(closing, journal=folder / "deep.db"),
+        shim(closing, journal=folder / "enforced.db", policy=ENFORCED),
     ]
-    silent, journalled, logged, from_deep = (own.wrap(fake) for own in shims)
+    silent, journalled, logged, from_deep, enforced = (own.wrap(fake) for own in shims)
     deep = bot(folder)
     span = spanned(fake, closing)
 
@@ -97,6 +104,7 @@ def in_process_cases(folder, closing):
         "shim, exit order, journal off": (lambda: silent.futures_create_order(**EXIT), 1),
         "shim, exit order, journal on": (lambda: journalled.futures_create_order(**EXIT), 1),
         "shim, exit order, journal and log": (lambda: logged.futures_create_order(**EXIT), 1),
+        "shim, exit order of an owner, enforced": (lambda: enforced.futures_create_order(**EXIT), 1),
         f"bare exit call under {FRAMES} frames": (lambda: deep(lambda: fake.futures_create_order(**EXIT)), 1),
         f"shim, exit order, journal and log, under {FRAMES} frames": (
             lambda: deep(lambda: from_deep.futures_create_order(**EXIT)),
@@ -150,6 +158,7 @@ def measure_in_process(rounds, folder):
                     own.flush(timeout_s=60)
     figures = {name: statistics.median(values) / 1000 for name, values in taken.items()}
     figures["added before the send, journal on"] = presend(folder / "journalled.db")
+    figures["added before the send, enforced"] = presend(folder / "enforced.db")
     figures[f"added before the send, journal on, under {FRAMES} frames"] = presend(folder / "deep.db")
     return figures
 
@@ -212,6 +221,7 @@ def ratios(figures):
     """The budgets: what is measured, against what, and at most how much."""
     span = figures["OpenTelemetry span, 8 attributes"] - figures["bare exit call"]
     added = figures["shim, exit order, journal and log"] - figures["bare exit call"]
+    enforced = figures["shim, exit order of an owner, enforced"] - figures["bare exit call"]
     under = f"under {FRAMES} frames"
     added_deep = figures[f"shim, exit order, journal and log, {under}"] - figures[f"bare exit call {under}"]
     rows = [
@@ -237,6 +247,12 @@ def ratios(figures):
         ),
         ("added in all, exit order, journal and log on / that span", added / span, 2.5),
         (f"the same, {under} of the bot's own", added_deep / span, 2.5),
+        (
+            "added before the send, a policy enforced, an owner's order / that span",
+            figures["added before the send, enforced"] / span,
+            1.0,
+        ),
+        ("added in all, a policy enforced, an owner's order / that span", enforced / span, 2.5),
     ]
     bare = figures["order over loopback, without the shim"]
     rows += [

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from binance.exceptions import BinanceAPIException
 from click.testing import CliRunner
 
 import exit_shim
@@ -71,6 +72,29 @@ def test_whatif_tells_denied_from_overridden(history, tmp_path):
     assert "BTCUSDT long" in table
 
 
+def test_whatif_of_rules_on_a_calls_own_fields(exchange, tmp_path):
+    """What a journal lacks of a call is known by what the rules said then: their denials are predicted."""
+    trailing = {"symbol": "BTCUSDT", "side": "SELL", "type": "TRAILING_STOP_MARKET", "quantity": 0.01}
+    trailing |= {"callbackRate": 1, "activationPrice": 70000, "reduceOnly": "true"}
+    shim = shim_on()
+    client = shim.wrap(FakeClient(exchange=exchange))
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    with pytest.raises(BinanceAPIException):
+        by(client, "first", **{**TARGET, "reduceOnly": "true"})
+    by(client, OWNER, **STOP)
+    by(client, "second", **trailing)
+    by(client, "third", **TARGET)
+    shim.close()
+    (tmp_path / "new.toml").write_text(
+        '[rules.REFUSED_PARAMS]\nlevel = "enforce"\n[rules.IGNORED_PARAM]\nlevel = "enforce"\n'
+    )
+    found = json.loads(command("whatif", "--policy", str(tmp_path / "new.toml"), "--json").output)
+    assert [(row["module"], row["rule"], row["fate"]) for row in found["by"]] == [
+        ("first", "REFUSED_PARAMS", "denied"),
+        ("second", "IGNORED_PARAM", "denied"),
+    ]
+
+
 def test_whatif_of_a_policy_that_only_warns(history, tmp_path):
     """Nothing would be denied, and nothing is touched."""
     (tmp_path / "new.toml").write_text("")
@@ -108,6 +132,20 @@ def test_explain_tells_rule_policy_and_book(exchange):
     assert "rule      OWNERSHIP_CONFLICT module=position_monitor" in told
     assert "policy    the policy given in code: modes.EXIT_BRAIN_V3.legacy" in told
     assert f"beside    sl whole position trigger=50000 of exit_brain_v3 id={placed['algoId']}" in told
+
+
+def test_explain_tells_what_was_warned_of_and_beside_what(exchange):
+    """An order that only a rule warned of is told with the rule, and the live exits around it then."""
+    shim = exit_shim.ExitShim(sinks=[])
+    client = shim.wrap(FakeClient(exchange=exchange))
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    placed = by(client, "first", **{**TARGET, "quantity": 0.01, "closePosition": False, "reduceOnly": "true"})
+    by(client, "second", **{**TARGET, "clientAlgoId": "mine"})
+    shim.close()
+    told = command("explain", "mine").output
+    assert "verdict   warn in LEGACY" in told
+    assert "rule      DUPLICATE_EXIT other=first" in told
+    assert f"beside    tp quantity=0.01 trigger=70000 of first id={placed['algoId']}" in told
 
 
 def audit(exchange, *words):

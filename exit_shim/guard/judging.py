@@ -104,7 +104,8 @@ class Guard:
             )
             if not self.enforces or not self.switches.enforcing:
                 return standing.warned
-            if standing.level != "enforce" and not self._plan(submission.mode, order.symbol, intent).enforced:
+            is_held = standing.code is not None and standing.level == "enforce"
+            if not is_held and not self._plan(submission.mode, order.symbol, intent).enforced:
                 return standing.warned
             return self._judge_placing(self._coming(submission, params))
         return self._judge_cancelling(submission, params) if intent == "cancel" else ALLOWED

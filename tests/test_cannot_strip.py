@@ -247,7 +247,7 @@ RUNS = settings(  # no shrinking: a history that fails is short enough, and this
 @pytest.mark.parametrize("hedge", [False, True], ids=["one-way", "hedge"])
 @pytest.mark.parametrize("denied", ["raise", "none", "monitor"])
 def test_a_position_is_as_protected_as_without_the_guard(denied, hedge):
-    """At no step is more of a position bare than without the guard, but between an owner's cancel and its stop."""
+    """At no step is more of it bare than without the guard, but between an owner's cancel and its stop."""
 
     class Machine(Twins):
         policy = f'level = "enforce"\ndenied = "{denied}"\n'

@@ -638,3 +638,36 @@ def test_what_is_asked_at_each_start_is_asked_of_an_index(journal, question):
     with contextlib.closing(sqlite3.connect(journal.path)) as own:
         (plan, *_) = own.execute(f"EXPLAIN QUERY PLAN {question}").fetchall()
     assert "USING INDEX rare_events" in plan[3]
+
+
+FIRST_READERS = """
+import sys, threading
+import msgspec
+from exit_shim.policy import Policy
+from exit_shim.records import Conclusion, Resolution, Submission
+sys.setswitchinterval(1e-6)
+start = threading.Barrier(8)
+ORDER = {"ts": 1, "door": "d", "intent": "cancel", "order": {"kind": "sl"}, "mode": "LEGACY", "account": "a"}
+WHO = {"module": "m", "evidence": "stack", "chain": [["m", "chosen", "f", 1]]}
+SAID = {"verdict": {"action": "warn", "reasons": ["a"]}, "targets": [{"kind": "sl"}], "attribution": WHO}
+OUTCOME = {"outcome": "accepted", "chain": [["m", "chosen", "f", 1]]}
+
+def read():
+    start.wait()
+    for event, body in ((Submission, ORDER | SAID), (Conclusion, OUTCOME), (Resolution, {"outcome": "accepted"})):
+        msgspec.json.decode(msgspec.json.encode(body), type=event)
+    msgspec.convert({"modes": {"LEGACY": {"scopes": [{"symbols": ["A"]}]}}, "rules": {"A": {}}}, Policy)
+
+threads = [threading.Thread(target=read) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_many_threads_may_be_the_first_to_read():
+    """Reading events for the first time in several threads at once does not crash the process."""
+    for _ in range(10):
+        done = subprocess.run(
+            [sys.executable, "-c", FIRST_READERS], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Literal
 
 import click
-import msgspec
 
 from exit_shim.cli.doctor import known_modes
 from exit_shim.configuration import journal_path
@@ -12,7 +11,7 @@ from exit_shim.guard.watching import off_file, turn, who
 from exit_shim.journal import Journal, JournalError
 from exit_shim.journal.following import Follower
 from exit_shim.policy import meant
-from exit_shim.records import Switch
+from exit_shim.records import DECODERS, Switch
 
 by_whom = click.option("--by", metavar="WHO", help="Who does it, for the record; by default this user.")
 
@@ -73,7 +72,7 @@ def last_said() -> Switch:
     except JournalError as error:
         raise click.ClickException(str(error)) from error
     for body in bodies:
-        said = msgspec.json.decode(body, type=Switch)
+        said = DECODERS[Switch].decode(body)
         state = Switch(
             by=said.by,
             mode=state.mode if said.mode is None else said.mode,

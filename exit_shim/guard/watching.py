@@ -19,7 +19,7 @@ from exit_shim.guard.judging import Guard
 from exit_shim.journal import Journal, JournalError
 from exit_shim.journal.following import Follower, News
 from exit_shim.policy.codes import STRIPPED
-from exit_shim.records import Conclusion, Finding, Outcome, Record, Resolution, Submission, Switch
+from exit_shim.records import DECODERS, Conclusion, Finding, Outcome, Record, Resolution, Submission, Switch
 
 POLL_S: Final = 0.25
 """How often the journal is looked at: a switch reaches every process well within a second."""
@@ -190,7 +190,7 @@ class Watcher:
 
     def _turn(self, body: str) -> None:
         with contextlib.suppress(msgspec.DecodeError):  # a later release's
-            switch = msgspec.json.decode(body, type=Switch)
+            switch = DECODERS[Switch].decode(body)
             if switch.mode and switch.mode not in self._guard.standings.modes:
                 self._on_finding(Finding(f"UNKNOWN_MODE mode={switch.mode} by={switch.by}"))
                 switch = msgspec.structs.replace(switch, mode=None)
@@ -202,7 +202,7 @@ class Watcher:
             return
         with contextlib.suppress(msgspec.DecodeError):
             if news.event == "intent":
-                self._pending[news.run_id, news.seq] = msgspec.json.decode(news.body, type=Submission)
+                self._pending[news.run_id, news.seq] = DECODERS[Submission].decode(news.body)
                 while len(self._pending) > MAX_PENDING:
                     self._pending.popitem(last=False)
                 return
@@ -247,8 +247,9 @@ def who() -> str:
 def concluded(news: News) -> Conclusion:
     """What an outcome or a resolution says, as an outcome."""
     if news.event == "outcome":
-        return msgspec.json.decode(news.body, type=Conclusion)
-    return resolved(msgspec.json.decode(news.body, type=Resolution))
+        conclusion: Conclusion = DECODERS[Conclusion].decode(news.body)
+        return conclusion
+    return resolved(DECODERS[Resolution].decode(news.body))
 
 
 def resolved(found: Resolution) -> Conclusion:

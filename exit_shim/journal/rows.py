@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from exit_shim.records import DECODERS
 from exit_shim.scrubbing import text_of
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -40,6 +41,7 @@ _PLACEHOLDERS: Final[dict[str, Any]] = {
     "evidence": "unknown",
     "mode": "unknown",
     "outcome": "unknown",
+    "reasons": (),
     "why": "unknown",
     "events": 0,
 }
@@ -49,11 +51,12 @@ _PLACEHOLDERS: Final[dict[str, Any]] = {
 def decode(struct: type[S], body: str) -> S:
     """A row's body; one that another release or an odd value has made is read as far as it can be."""
     try:
-        return msgspec.json.decode(body, type=struct)
+        decoded: S = DECODERS[struct].decode(body)
     except msgspec.DecodeError:
         with contextlib.suppress(ValueError):
             return _as_far_as_possible(struct, json.loads(body))
         return _as_far_as_possible(struct, {})
+    return decoded
 
 
 def _as_far_as_possible(struct: type[S], raw: object) -> S:

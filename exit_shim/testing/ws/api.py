@@ -64,6 +64,9 @@ class _Envelope(msgspec.Struct):
     params: dict[str, msgspec.Raw] = {}
 
 
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+
+
 @dataclass(frozen=True)
 class ApiRequest:
     """A request of the WebSocket API, as the request that it would be over HTTP."""
@@ -92,7 +95,7 @@ def read_request(message: str, *, shows_limits: bool = True) -> ApiRequest:
         ApiError: -1135 for what is no request, -1020 for an unknown method, -1103 without an API key.
     """
     try:
-        envelope = msgspec.json.decode(message, type=_Envelope)
+        envelope = _ENVELOPE.decode(message)
         params = {name: _text(value) for name, value in envelope.params.items() if value != _NULL}
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise ApiError(_NULL, INVALID_JSON.error()) from None

@@ -644,7 +644,7 @@ FIRST_READERS = """
 import sys, threading
 import msgspec
 from exit_shim.policy import Policy
-from exit_shim.records import Conclusion, Resolution, Submission
+from exit_shim.records import Conclusion, Submission
 sys.setswitchinterval(1e-6)
 start = threading.Barrier(8)
 ORDER = {"ts": 1, "door": "d", "intent": "cancel", "order": {"kind": "sl"}, "mode": "LEGACY", "account": "a"}
@@ -654,7 +654,7 @@ OUTCOME = {"outcome": "accepted", "chain": [["m", "chosen", "f", 1]]}
 
 def read():
     start.wait()
-    for event, body in ((Submission, ORDER | SAID), (Conclusion, OUTCOME), (Resolution, {"outcome": "accepted"})):
+    for event, body in {Submission: ORDER | SAID, Conclusion: OUTCOME}.items():
         msgspec.json.decode(msgspec.json.encode(body), type=event)
     msgspec.convert({"modes": {"LEGACY": {"scopes": [{"symbols": ["A"]}]}}, "rules": {"A": {}}}, Policy)
 

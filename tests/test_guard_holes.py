@@ -52,6 +52,20 @@ def test_a_denied_cancel_does_not_cost_the_next_stop(bot):
     assert bot.resting()
 
 
+def test_a_cancel_all_denied_for_a_target_does_not_cost_the_next_stop(bot):
+    """Nor where an owner's target alone was among what a cancel-all would have taken."""
+    first = bot.by(LEGACY, **STOP)
+    bot.by(OWNER, **{**PART, "type": "TAKE_PROFIT_MARKET", "stopPrice": 70000})
+    for method, params in (
+        ("futures_cancel_all_open_orders", {"symbol": SYMBOL, "conditional": True}),
+        ("futures_create_order", HIGHER),
+        ("futures_cancel_algo_order", {"algoId": first["algoId"]}),
+    ):
+        with contextlib.suppress(BinanceAPIException):
+            bot.by(LEGACY, method, **params)
+    assert [algo for algo in bot.exchange.engine.open_algos() if algo.type == "STOP_MARKET"]
+
+
 def test_a_repeated_client_order_id_does_not_lose_the_owners_stop(bot):
     """An owner's retry under the same id is refused as a duplicate; the first rests, and is the owner's."""
     placed = bot.by(OWNER, **PART, clientAlgoId="sl")

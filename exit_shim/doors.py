@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder, Kind, flag, may_be_exit, read_order, text, upper
+from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder, Kind, may_be_exit, read_order, text, upper
 
 Intent = Literal["place", "modify", "cancel", "test", "query"]
 """`query` changes nothing and is recorded nowhere: it is a door for the orders that only the guard knows."""
@@ -105,8 +105,11 @@ class Door(msgspec.Struct, frozen=True):
         return [_reference(order) for order in (self.batch(params) if self.carries == "batch" else (params,))]
 
     def reaches(self, params: Mapping[str, Any]) -> Store:
-        """Which orders a cancel-all cancels; python-binance's default leaves conditional ones resting."""
-        return self.store or ("conditional" if flag(params.get("conditional")) else "orders")
+        """Which orders a cancel-all cancels; python-binance's default leaves conditional ones resting.
+
+        Whatever is true for Python is for python-binance, "false" too.
+        """
+        return self.store or ("conditional" if params.get("conditional") else "orders")
 
 
 def _request(
@@ -218,7 +221,12 @@ METHODS: Final = (
 
 QUERIES: Final = tuple(
     Door(method, "query", "reference")
-    for method in ("futures_get_order", "futures_get_algo_order", "ws_futures_get_order")
+    for method in (
+        *("futures_get_order", "futures_get_algo_order", "ws_futures_get_order", "futures_v1_get_open_order"),
+        "futures_coin_get_order",
+        *("papi_get_um_order", "papi_get_um_open_order", "papi_get_um_conditional_open_order"),
+        *("papi_get_cm_order", "papi_get_cm_open_order", "papi_get_cm_conditional_open_order"),
+    )
 )
 """Asking for one order by its id."""
 
@@ -244,6 +252,7 @@ PATHS: Final[Mapping[tuple[str, str], Door]] = {
     ("delete", "algoOpenOrders"): _CANCEL_ALL_ALGO,
     ("post", "countdownCancelAll"): _CANCEL_ALL,
     ("get", "order"): _QUERY,
+    ("get", "openOrder"): _QUERY,
     ("get", "algoOrder"): _QUERY,
 }
 """The order paths of /fapi and /dapi, below the version."""
@@ -259,6 +268,9 @@ PORTFOLIO_PATHS: Final[Mapping[tuple[str, str], Door]] = {
         ("delete", f"{market}/conditional/order"): _CANCEL,
         ("delete", f"{market}/allOpenOrders"): _CANCEL_ALL,
         ("delete", f"{market}/conditional/allOpenOrders"): _CANCEL_ALL_ALGO,
+        ("get", f"{market}/order"): _QUERY,
+        ("get", f"{market}/openOrder"): _QUERY,
+        ("get", f"{market}/conditional/openOrder"): _QUERY,
     }.items()
 }
 

@@ -198,17 +198,24 @@ def covers(stops: list[Resting], size: Decimal) -> bool:
 def guarded(stops: list[Resting], size: Decimal) -> Decimal:
     """How much of a position of `size` stops on a quantity close.
 
-    In hedge mode one on more than the position is refused when it fires, and closes nothing; in one-way mode
-    reduceOnly cuts it.
+    In one-way mode reduceOnly cuts what is more than the position. In hedge mode such a stop is refused when
+    it fires, and closes nothing; the position is then what those that fired before it have left.
     """
-    return sum(
-        (
-            stop.quantity
-            for stop in stops
-            if stop.quantity is not None and (stop.position_side == "BOTH" or stop.quantity <= size)
-        ),
-        Decimal(0),
-    )
+    quantities = [stop.quantity for stop in sorted(stops, key=fires) if stop.quantity is not None]
+    if all(stop.position_side == "BOTH" for stop in stops):
+        return sum(quantities, Decimal(0))
+    closed = Decimal(0)
+    for quantity in quantities:
+        if quantity <= size - closed:
+            closed += quantity
+    return closed
+
+
+def fires(stop: Resting) -> tuple[bool, Decimal]:
+    """Sorts stops of one position by when they fire: of a trailing one nobody knows, so it goes last."""
+    if stop.trigger is None or stop.type == TRAILING:
+        return True, -(stop.quantity or Decimal(0))
+    return False, -stop.trigger if stop.side == "SELL" else stop.trigger
 
 
 def bare(stock: Stock) -> list[tuple[Held, Decimal]]:

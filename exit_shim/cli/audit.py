@@ -15,6 +15,7 @@ from exit_shim.cli.reconcile import HERE, KEY, SECRET, client_of
 from exit_shim.cli.tables import show
 from exit_shim.configuration import journal_path
 from exit_shim.journal import JournalError, read_records
+from exit_shim.records import Record
 from exit_shim.stock import (
     Resting,
     Stock,
@@ -129,9 +130,19 @@ def origin(order: Resting) -> str | None:
             continue
         with contextlib.suppress(JournalError):
             for record in read_records(journal_path(), named=str(name)):
-                if record.submission.intent == "place":
+                if is_about(record, order):
                     return record.submission.attribution.module
     return None
+
+
+def is_about(record: Record, order: Resting) -> bool:
+    """Whether a record is of an order's placing: numbers are a symbol's own, and each store's."""
+    submission, known = record.submission, record.resolution or record.conclusion
+    if submission.intent != "place" or submission.order.symbol not in (None, order.symbol) or known is None:
+        return False
+    ids = (known.algo_id, known.order_id, known.client_order_id or submission.order.client_order_id)
+    own = (order.algo_id, order.order_id, order.client_order_id)
+    return any(one is not None and one == other for one, other in zip(ids, own, strict=True))
 
 
 def report(stock: Stock, found: list[Flaw]) -> None:

@@ -56,9 +56,13 @@ def say(switch: Switch) -> None:
     """Put a switch where the bots see it; says so where that did not work."""
     problems: list[Exception] = []
     journal = Journal(journal_path(), problems.append)
+    off = off_file(journal.path)
+    was_off = off.exists()
     done = turn(journal, switch)
     journal.close()
     if not done:
+        if was_off:  # what is said to have failed has changed nothing
+            off.touch(mode=0o600)
         raise click.ClickException(
             f"the switch could not be turned: {problems[-1] if problems else 'nothing could be written'}"
         )

@@ -31,6 +31,7 @@ class Delegations(Locked):
 
     def give(self, symbol: str, to: str, within_s: float) -> None:
         """Delegate a symbol, anew if it was."""
+        symbol = symbol.upper()
         with self._lock:
             self._given[symbol] = Given(to, within_s, time.monotonic() + within_s)
             self._told.discard(symbol)
@@ -38,7 +39,7 @@ class Delegations(Locked):
     def take_back(self, symbol: str) -> None:
         """The symbol is nobody's in particular again."""
         with self._lock:
-            self._given.pop(symbol, None)
+            self._given.pop(symbol.upper(), None)
 
     def owner_of(self, symbol: str | None) -> str | None:
         """To whom a symbol is delegated."""

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from exit_shim.doors import Asked, Door, is_coroutine_method
 from exit_shim.guard.judging import Guard, let_go, reference_to
-from exit_shim.guard.suppressed import MARK, Suppressed, is_algo_answer
+from exit_shim.guard.suppressed import MARK, Suppressed, is_algo_answer, order_answer
 from exit_shim.outcomes import Answer
 from exit_shim.records import Submission, Target
 from exit_shim.stock import Stock, ask, ask_async, taking_stock
@@ -36,8 +36,10 @@ def error_element(submission: Submission) -> dict[str, Any]:
     return {"code": DENIED_CODE, "msg": message(submission)}
 
 
-def stand_in(submission: Submission, suppressed: Suppressed, *, routes_stops: bool) -> dict[str, Any]:
-    """The answer that stands for a suppressed order, cancel or change."""
+def stand_in(
+    submission: Submission, suppressed: Suppressed, *, routes_stops: bool, is_all: bool = False
+) -> dict[str, Any]:
+    """The answer that stands for a suppressed order, cancel or change; `is_all` for a cancel-all."""
     order, reason = submission.order, "; ".join(submission.verdict.reasons)
     if submission.intent == "place":
         is_algo = is_algo_answer(submission.door, order, routes_stops=routes_stops)
@@ -45,7 +47,10 @@ def stand_in(submission: Submission, suppressed: Suppressed, *, routes_stops: bo
     for target in submission.targets:
         if suppressed.find(reference_to(target)) is not None:
             return suppressed.cancel(reference_to(target))
-    if submission.intent == "cancel" and len(submission.targets) == 1:
+    if submission.intent == "modify":
+        changed = standing_answer(submission, submission.targets[0], "NEW", reason)
+        return {**changed, "pair": submission.order.symbol}
+    if not is_all and len(submission.targets) == 1:
         return cancel_answer(submission, submission.targets[0], reason)
     return {"code": 200, "msg": "The operation of cancel all open order is done.", MARK: reason}
 
@@ -55,8 +60,13 @@ def cancel_answer(submission: Submission, target: Target, reason: str) -> dict[s
     if target.algo_id is not None:
         ids: dict[str, Any] = {"algoId": target.algo_id, "clientAlgoId": target.client_order_id}
         return {**ids, "code": "200", "msg": "success", MARK: reason}
-    ids = {"orderId": target.order_id, "clientOrderId": target.client_order_id}
-    return {**ids, "symbol": submission.order.symbol, "status": "CANCELED", MARK: reason}
+    return standing_answer(submission, target, "CANCELED", reason)
+
+
+def standing_answer(submission: Submission, target: Target, status: str, reason: str) -> dict[str, Any]:
+    """As the exchange answers a cancel or change of an ordinary order, which stays what it was."""
+    answer = order_answer(submission.order, target.order_id or 0, time.time_ns() // 1_000_000)
+    return {**answer, "clientOrderId": target.client_order_id, "status": status, MARK: reason}
 
 
 def outcome_of(submission: Submission, answer: Any) -> Answer:
@@ -101,7 +111,7 @@ def without(asked: Asked, held: frozenset[int]) -> dict[str, Any]:
     for name in asked.door.lists:
         given = rest.get(name)
         items = json.loads(given) if isinstance(given, str) else given
-        if not isinstance(items, (list, tuple)):
+        if not isinstance(items, Sequence) or isinstance(items, str):
             continue
         kept = [item for number, item in enumerate(items, place) if number not in held]
         place += len(items)
@@ -132,6 +142,12 @@ def routes_stops(method: Callable[..., Any]) -> bool:
     code = getattr(function, "__code__", None)
     genuine = str(getattr(function, "__module__", "")).startswith("binance.")
     return not genuine or code is None or "clientAlgoId" in code.co_consts
+
+
+def is_async_client(client: Any) -> bool:
+    """Whether a client's methods are to be awaited, whatever one of them looks like."""
+    listing = getattr(type(client), "futures_get_open_orders", None)
+    return listing is not None and is_coroutine_method(listing)
 
 
 class Held(NamedTuple):
@@ -214,11 +230,19 @@ class Holding:
         return goes, held
 
     def answer(self) -> Any:
-        """What the caller gets of whom nothing goes out.
+        """What the caller gets of whom nothing goes out; a coroutine where a plain function hides one.
 
         Raises:
             ExitOrderDenied: The policy says so.
         """
+        if not is_coroutine_method(self.method) and is_async_client(self._client()):
+            return self._answer_later()
+        return self._answer()
+
+    async def _answer_later(self) -> Any:
+        return self._answer()
+
+    def _answer(self) -> Any:
         if is_list(self._asked.door):
             return [self._held[place].answer for place in sorted(self._held)]
         (held,) = self._held.values()
@@ -257,7 +281,9 @@ class Holding:
     def _hold(self, submission: Submission) -> Held:
         answer: Any = None
         if submission.verdict.action == "suppress":
-            answer = stand_in(submission, self._guard.suppressed, routes_stops=routes_stops(self.method))
+            is_algo = "algoType" in self._asked.params or routes_stops(self.method)
+            is_all = self._asked.door.carries == "symbol"
+            answer = stand_in(submission, self._guard.suppressed, routes_stops=is_algo, is_all=is_all)
         elif is_list(self._asked.door):
             answer = error_element(submission)
         return Held(submission, outcome_of(submission, answer), answer)
@@ -277,7 +303,8 @@ def answer_query(guard: Guard, asked: Asked, method: Callable[..., Any]) -> Any:
     """The answer to a query about an order that only the guard knows; a coroutine for an async method."""
     (reference,) = asked.door.references(asked.params)
     answer = guard.suppressed.query(reference)
-    return later(answer) if is_coroutine_method(method) else answer
+    is_async = is_coroutine_method(method) or is_async_client(getattr(method, "__self__", None))
+    return later(answer) if is_async else answer
 
 
 async def later(answer: Any) -> Any:

@@ -1,6 +1,7 @@
 """Orders that only the guard knows: the answers that stand for what was not sent, and their later life."""
 
 import itertools
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -16,23 +17,41 @@ MAX_KEPT: Final = 10_000
 MARK: Final = "exit_shim_suppressed"
 """The key that every answer has whose order was not sent; its value is the reason."""
 
+ASKED: Final[Mapping[str, str]] = {"avgPrice": "0.00000", "cumQuote": "0.00000"}
+ASKED_ALGO: Final[Mapping[str, str]] = {
+    "actualOrderId": "",
+    "actualPrice": "0.00000",
+    "tpTriggerPrice": "0.000",
+    "tpPrice": "0.000",
+    "slTriggerPrice": "0.000",
+    "slPrice": "0.000",
+    "tpOrderType": "",
+}
+"""What GET order and GET algoOrder tell of an order beyond the answer to its placing."""
+
 ALGO_DONE: Final[Mapping[str, str]] = {"code": "200", "msg": "success"}
 
 
 class Suppressed(Locked):
-    """Answers by id. The numbers are negative, which no exchange's are; unique to a run."""
+    """Answers by id. The numbers are negative, which no exchange's are; unique to a process."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._kept: OrderedDict[tuple[str, object], dict[str, Any]] = OrderedDict()
+        self._begin_numbers()
+
+    def _begin_numbers(self) -> None:
         # Microseconds since the epoch: below 2**53 and never the same in two runs.
         self._numbers = itertools.count(-(time.time_ns() // 1000), -1)
-        self._kept: OrderedDict[tuple[str, object], dict[str, Any]] = OrderedDict()
+        self._pid = os.getpid()
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def place(self, order: ExitOrder, reason: str, *, is_algo: bool) -> dict[str, Any]:
         """The answer that the door would have given, marked."""
+        if self._pid != os.getpid():  # a fork's child goes its own way
+            self._begin_numbers()
         number = next(self._numbers)
         shape = algo_answer if is_algo else order_answer
         answer = {**shape(order, number, time.time_ns() // 1_000_000), MARK: reason}
@@ -54,9 +73,17 @@ class Suppressed(Locked):
         with self._lock:
             return self._kept.get(("number", number)) or self._kept.get(("client", reference.client_order_id))
 
+    def forget(self, client_order_id: str | None) -> None:
+        """An order has really gone out under this name: asking for it is the exchange's to answer now."""
+        with self._lock:
+            self._kept.pop(("client", client_order_id), None)
+
     def query(self, reference: Reference) -> dict[str, Any]:
-        """What asking for it is answered with."""
-        return dict(self.find(reference) or {})
+        """What asking for it is answered with: all of the placing's answer, and what only a query tells."""
+        answer = self.find(reference) or {}
+        if "algoId" in answer:
+            return {**ASKED_ALGO, **answer}
+        return {**ASKED, "time": answer.get("updateTime"), **answer}
 
     def cancel(self, reference: Reference) -> dict[str, Any]:
         """What cancelling it is answered with; from then on it shows as cancelled."""

@@ -74,6 +74,7 @@ class Watcher:
 
     def _start_anew(self) -> None:
         self._lock = threading.RLock()
+        self._taking_up = threading.RLock()
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
 
@@ -102,10 +103,12 @@ class Watcher:
                     thread.start()
                     self._thread = thread
 
-    def emit(self, record: Record) -> None:  # noqa: ARG002 - a sink
+    def emit(self, record: Record) -> None:
         """An order was concluded: from now on there is something to watch, after a fork too."""
         if self._thread is None:
             self.run()
+        if self._guard.suppressed and went_out(record):
+            self._guard.suppressed.forget(record.submission.order.client_order_id)
 
     def stop(self) -> None:
         """End the thread; a later order has another one run."""
@@ -152,7 +155,10 @@ class Watcher:
     def catch_up(self, account: str | None, reference: Reference | None) -> None:
         """What the book lacks of an order that is asked about: news, and then the journal's index."""
         self.look()
-        if reference is None or self._follower is None or self._journal is None:
+        if reference is None:
+            self.take_up_earlier()  # a cancel-all names nothing that could be looked up
+            return
+        if self._follower is None or self._journal is None:
             return
         if self._guard.book.find_live(account, reference) is not None:
             return
@@ -161,6 +167,13 @@ class Watcher:
             return
         with contextlib.suppress(JournalError):
             take_up(self._guard.book, self._follower.records(named=str(name)), self._journal.run_id)
+
+    def take_up_earlier(self) -> None:
+        """What `look_back` takes up, once; who comes amid it waits for it."""
+        with self._taking_up:
+            if self._guard.book.is_behind and (self._begun or self._journal is None):
+                self.look_back()
+                self._guard.book.is_behind = False
 
     def check_time(self) -> None:
         """Say what should have happened by now and has not: each once."""
@@ -177,9 +190,7 @@ class Watcher:
         """One round of the thread."""
         try:
             self.look()
-            if self._guard.book.is_behind and (self._begun or self._journal is None):
-                self.look_back()
-                self._guard.book.is_behind = False
+            self.take_up_earlier()
             self.check_time()
         except Exception as error:  # noqa: BLE001 - this thread must outlive whatever it meets
             self._on_trouble("watch the journal", error)
@@ -202,19 +213,32 @@ class Watcher:
             return
         with contextlib.suppress(msgspec.DecodeError):
             if news.event == "intent":
-                self._pending[news.run_id, news.seq] = DECODERS[Submission].decode(news.body)
+                submission = DECODERS[Submission].decode(news.body)
+                if self._guard.enforces and not submission.verdict.is_held:
+                    self._guard.book.expect(submission)
+                self._pending[news.run_id, news.seq] = submission
                 while len(self._pending) > MAX_PENDING:
                     self._pending.popitem(last=False)
                 return
             run_id, _, seq = (news.about or "").rpartition(":")
             key = (run_id or news.run_id, int(seq)) if seq.isdigit() else None
-            submission = None if key is None else self._pending.get(key)
-            if key is None or submission is None:
+            pending = None if key is None else self._pending.get(key)
+            if key is None or pending is None:
                 return
             conclusion = concluded(news)
             if conclusion.outcome != "unknown":
                 del self._pending[key]
-            self._guard.book.note(submission, conclusion)
+            self._guard.book.note(pending, conclusion)
+
+
+def went_out(record: Record) -> bool:
+    """Whether an order may rest at the exchange now."""
+    concluded = record.conclusion
+    return (
+        record.submission.intent == "place"
+        and concluded is not None
+        and concluded.outcome in {"accepted", "unknown"}
+    )
 
 
 def turn(journal: Journal, switch: Switch) -> bool:

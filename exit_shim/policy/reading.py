@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 import msgspec
 
 from exit_shim.policy.codes import NEVER_DENY, REASONS
-from exit_shim.policy.file import Mode, Policy, Rule, modes_of
+from exit_shim.policy.file import Mode, Policy, Rule, Scope, modes_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,6 +23,14 @@ FILE_NAME: Final = "exit_shim.toml"
 POLICY_VARIABLE: Final = "EXIT_SHIM_POLICY"
 
 CODE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
+
+ROLES: Final = ("owners", "legacy", "monitors", "executors")
+"""The lists of a mode, of which a module can be on one."""
+
+MIN_TIMES: Final = 2
+"""What happens once does not happen again and again."""
+
+MAX_SECONDS: Final = 366 * 24 * 3600
 
 
 class PolicyError(ValueError):
@@ -126,11 +134,13 @@ def alternatives(kind: Any) -> tuple[Any, ...]:
 
 
 def check(policy: Policy, name: str = "policy", own_rules: Collection[str] = ()) -> None:
-    """Refuse what is typed right and cannot be meant.
+    """Refuse what cannot be meant; of a policy made in code also what is typed wrong.
 
     Raises:
-        PolicyError: A share that is none, a rule that there is not, a mode or module that is two things.
+        PolicyError: A word or share that is none, a rule that there is not, a mode or module that is two
+            things.
     """
+    check_types(policy, name)
     known = [*REASONS, *own_rules]
     for at, rules in [
         ("rules", policy.rules),
@@ -138,6 +148,10 @@ def check(policy: Policy, name: str = "policy", own_rules: Collection[str] = ())
     ]:
         for code, said in rules.items():
             check_rule(code, said.level if isinstance(said, Rule) else said, known, f"{name}: {at}.{code}")
+    for code, settings in policy.rules.items():
+        check_settings(settings, f"{name}: rules.{code}")
+    check_delegations(policy, name)
+    check_names({"executors": policy.executors, "aliases": (*policy.aliases, *policy.aliases.values())}, name)
     for at, share in [
         ("rollout", policy.rollout),
         *((f"modes.{m}.rollout", o.rollout) for m, o in policy.modes.items()),
@@ -163,20 +177,68 @@ def check_rule(code: str, level: str | None, known: Collection[str], at: str) ->
         raise PolicyError(f"{at} cannot be enforced: what it finds no denial mends; use warn or observe")
 
 
+def check_types(policy: Policy, name: str) -> None:
+    """Refuse a policy made in code that no file could say: a struct takes whatever it is given."""
+    try:
+        given = msgspec.to_builtins(policy)
+        for problem in problems_in(said_in(given), Policy):
+            raise PolicyError(f"{name}: {problem}")
+        msgspec.convert(given, Policy)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise PolicyError(f"{name}: {error}") from error
+
+
+def said_in(given: Any) -> Any:
+    """What a policy says, as a file would: without the keys that it leaves out."""
+    if isinstance(given, dict):
+        return {key: said_in(item) for key, item in given.items() if item is not None}
+    return [said_in(item) for item in given] if isinstance(given, list | tuple) else given
+
+
+def check_settings(said: Rule, at: str) -> None:
+    """Refuse a rule's settings that no rule could work with."""
+    if said.times is not None and said.times < MIN_TIMES:
+        raise PolicyError(f"{at}.times = {said.times} must be at least {MIN_TIMES}")
+    if said.within_s is not None:
+        check_seconds(said.within_s, f"{at}.within_s")
+
+
+def check_seconds(seconds: float, at: str) -> None:
+    """Refuse a time that does not pass, or never does."""
+    if not 0 < seconds <= MAX_SECONDS:
+        raise PolicyError(f"{at} = {seconds} must be seconds above zero, {MAX_SECONDS} at most")
+
+
+def check_delegations(policy: Policy, name: str) -> None:
+    """Refuse what `delegate` in code refuses too."""
+    for place, given in enumerate(policy.delegate):
+        check_names({f"delegate[{place}]": (given.symbol, given.to)}, name)
+        check_seconds(given.within_s, f"{name}: delegate[{place}].within_s")
+
+
+def check_names(lists: Mapping[str, tuple[str, ...]], name: str) -> None:
+    """Refuse a name that is empty."""
+    for where, names in lists.items():
+        if not all(map(str.strip, names)):
+            raise PolicyError(f"{name}: {where} has an empty name")
+
+
 def check_mode(mode: str, said: Mode, name: str) -> None:
-    """Refuse a module that has two roles in one mode, and a name that is empty."""
+    """Refuse a module that has two roles in one mode or scope, and a name that is empty."""
+    check_lists(said, f"modes.{mode}", name)
+    for place, scope in enumerate(said.scopes):
+        check_lists(scope, f"modes.{mode}.scopes[{place}]", name)
+
+
+def check_lists(said: Mode | Scope, at: str, name: str) -> None:
+    """Refuse what is on two lists of one table."""
+    lists = {role: getattr(said, role, None) or () for role in ROLES}
+    check_names({f"{at}.{role}": names for role, names in lists.items()}, name)
     roles: dict[str, str] = {}
-    lists: Mapping[str, tuple[str, ...]] = {
-        "owners": said.owners or (),
-        "legacy": said.legacy or (),
-        "monitors": said.monitors,
-    }
     for role, modules in lists.items():
         for module in modules:
-            if not module.strip():
-                raise PolicyError(f"{name}: modes.{mode}.{role} has an empty name")
             if module in roles:
                 raise PolicyError(
-                    f"{name}: {module!r} is in modes.{mode}.{roles[module]} and in {role}; it can be in one"
+                    f"{name}: {module!r} is in {at}.{roles[module]} and in {role}; it can be in one"
                 )
             roles[module] = role

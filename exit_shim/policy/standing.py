@@ -17,6 +17,14 @@ MAX_KNOWN: Final = 20_000
 
 NO_RULE: Final = Rule()
 
+ROLES: Final[tuple[tuple[Role, str], ...]] = (
+    ("owner", "owners"),
+    ("legacy", "legacy"),
+    ("monitor", "monitors"),
+    ("executor", "executors"),
+)
+"""Each role, and the list of a mode that gives it."""
+
 
 class Standing(NamedTuple):
     """Of a module in a mode on a symbol, for a kind of exit.
@@ -112,19 +120,16 @@ class Standings:
         return standing._replace(warned=Verdict("warn", (reason,), standing.line))
 
     def _role(self, said: Mode, scope: Scope | None, module: str, dotted: str | None) -> tuple[Role, str]:
-        roles: tuple[tuple[Role, str], ...] = (
-            ("owner", "owners"),
-            ("legacy", "legacy"),
-            ("monitor", "monitors"),
-            ("executor", "executors"),
-        )
-        for role, field in roles:
-            names = getattr(scope, field, None)
-            if names is None:
-                names = getattr(said, field) or ()
-            if named_by(names, module, dotted):
-                return role, field
-        return "unknown", "unknown"
+        """The role on whose list the module is most exactly named; the scope's lists before the mode's."""
+        best: tuple[int, Role, str] = (0, "unknown", "unknown")
+        for table in (scope, said):
+            for role, field in ROLES:
+                names = getattr(table, field, None) or ()
+                if table is said and getattr(scope, field, None) is not None:
+                    continue  # the scope has its own
+                if (exactness := named_by(names, module, dotted)) > best[0]:
+                    best = exactness, role, field
+        return best[1:]
 
     def _denied(self, said: Mode, scope: Scope | None, role: Role) -> Denied:
         if scope is not None and scope.denied is not None:
@@ -163,10 +168,14 @@ def scope_of(mode: Mode, symbol: str | None, kind: str) -> tuple[int | None, Sco
     return None, None
 
 
-def named_by(names: Iterable[str], module: str, dotted: str | None) -> bool:
-    """Whether a module goes by one of the names: short, dotted, or a pattern with `*`."""
-    return any(
-        name in (module, dotted)
-        or ("*" in name and (fnmatchcase(module, name) or fnmatchcase(dotted or "", name)))
-        for name in names
-    )
+def named_by(names: Iterable[str], module: str, dotted: str | None) -> int:
+    """How exactly a module is among the names: 3 by its dotted one, 2 by its short one, 1 by a pattern, 0."""
+    found = 0
+    for name in names:
+        if name == dotted:
+            return 3
+        if name == module:
+            found = 2
+        elif not found and "*" in name and (fnmatchcase(module, name) or fnmatchcase(dotted or "", name)):
+            found = 1
+    return found

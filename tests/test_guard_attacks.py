@@ -1,0 +1,374 @@
+"""Attempts to get past the guard, and to have it answer or record what is not so."""
+
+import collections
+import contextlib
+import os
+
+import pytest
+from abilities import needs_websocket_orders
+from click.testing import CliRunner
+from test_guard import ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET, Bot
+
+import exit_shim
+from exit_shim.cli import app
+from exit_shim.cli.audit import flaws
+from exit_shim.doors import DOOR_NAMES
+from exit_shim.policy import Mode, Policy, PolicyError, parse_policy
+from exit_shim.stock import Resting, ask, bare, taking_stock
+from exit_shim.testing import FakeAsyncClient, FakeClient
+
+SYMBOL, STRANGER = "BTCUSDT", "exposure_guard"
+PART = {key: value for key, value in STOP.items() if key != "closePosition"} | {
+    "quantity": "0.010",
+    "reduceOnly": "true",
+}
+MONITOR = ENFORCE + 'denied = "monitor"\n'
+ENTRY = {
+    "symbol": SYMBOL,
+    "side": "BUY",
+    "type": "LIMIT",
+    "price": "40000",
+    "quantity": "0.005",
+    "timeInForce": "GTC",
+}
+OTHER_PRICE = {**TARGET, "stopPrice": 71000}
+
+
+class Served(Bot):
+    """The same bot with a genuine client on an exchange over HTTP."""
+
+    def __init__(self, client, exchange, policy=ENFORCE):
+        super().__init__(policy, exchange=exchange, client=lambda **_: client)
+
+
+@pytest.fixture
+def bot(client, exchange):
+    own = Served(client, exchange).enter()
+    yield own
+    own.shim.close()
+
+
+@pytest.fixture
+def monitor(client, exchange):
+    own = Served(client, exchange, MONITOR).enter()
+    yield own
+    own.shim.close()
+
+
+# what is taken away
+
+
+@pytest.mark.parametrize("conditional", [True, 1, "1", "yes", "false", [1]])
+def test_what_is_true_for_the_client_is_for_the_guard(bot, conditional):
+    """python-binance asks `if conditional`: a 1 takes the conditional orders too, and so is denied."""
+    placed = bot.by(OWNER, **STOP)
+    with pytest.raises(exit_shim.ExitOrderDenied):
+        bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=conditional)
+    assert bot.resting() == [placed["algoId"]]
+
+
+def test_a_cancel_all_as_the_first_call_after_a_restart(tmp_path):
+    """It waits until the journal is taken up, and then finds the owner's stop among what it would take."""
+    first = Bot(journal=tmp_path / "j.db").enter()
+    first.by(OWNER, **STOP)
+    first.shim.close()
+    again = Bot(journal=tmp_path / "j.db", exchange=first.exchange)
+    with pytest.raises(exit_shim.ExitOrderDenied):
+        again.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=True)
+    again.shim.close()
+
+
+def test_a_stop_on_its_way_from_another_process_is_not_taken(tmp_path):
+    """While another process' stop is at the exchange and not answered yet, a cancel-all here is denied."""
+    one = Bot(journal=tmp_path / "j.db").enter()
+    other = Bot(journal=tmp_path / "j.db", exchange=one.exchange)
+    other.shim.watcher.look()
+    seen = []
+
+    def cancel_all_meanwhile(event):
+        if type(event).__name__ == "AlgoEvent" and not seen:
+            seen.append("sent")
+            one.shim.flush()
+            with contextlib.suppress(exit_shim.ExitOrderDenied):
+                other.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=True)
+
+    one.exchange.engine.feed.listeners.append(cancel_all_meanwhile)
+    placed = one.by(OWNER, **STOP)
+    assert (seen, one.resting()) == (["sent"], [placed["algoId"]])
+    one.shim.flush()
+    other.shim.watcher.look()
+    (live,) = other.shim.guard.book.guarding(other.shim.guard.book.spots()[0])
+    assert (live.in_doubt, live.target.algo_id) == (False, placed["algoId"])
+    for shim in (one.shim, other.shim):
+        shim.close()
+
+
+# what covers a position
+
+
+@pytest.mark.parametrize(
+    ("stops", "covered"),
+    [
+        ((("0.02", 55_000), ("0.02", 54_000)), False),  # the second is more than the first has left
+        ((("0.02", 54_000), ("0.01", 55_000)), True),
+        ((("0.01", 54_000), ("0.02", 55_000)), True),
+        ((("0.03", 54_000), ("0.01", 55_000)), False),
+    ],
+)
+def test_in_hedge_mode_stops_cover_what_they_close_one_after_the_other(stops, covered):
+    """Each must fit into what those that fire before it have left; the engine fires them and agrees."""
+    bot = Bot(hedge_mode=True)
+    long = {"symbol": SYMBOL, "positionSide": "LONG"}
+    bot.client.futures_create_order(**long, side="BUY", type="MARKET", quantity="0.03")
+    order = {**long, "side": "SELL", "type": "STOP_MARKET"}
+    for quantity, price in stops:
+        bot.by(OWNER, **order, quantity=quantity, stopPrice=price)
+    assert bool(bare(ask(taking_stock(bot.client)))) is not covered
+    with pytest.raises(exit_shim.ExitOrderDenied) if covered else contextlib.nullcontext():
+        bot.by(LEGACY, **order, quantity="0.03", stopPrice=53_000)
+    for mark in (54_500, 53_500):
+        bot.exchange.set_mark(SYMBOL, mark)
+    assert (bot.exchange.engine.position(SYMBOL, "LONG").amount == 0) is covered
+
+
+# whom an answer stands for
+
+
+def test_a_name_that_went_out_is_the_exchanges_to_answer(monitor):
+    """A suppressed order's client id, used again for a real one, asks for and cancels the real one."""
+    suppressed = monitor.by(LEGACY, **TARGET, clientAlgoId="mine")
+    assert suppressed["algoId"] < 0
+    placed = monitor.by(STRANGER, **PART, clientAlgoId="mine")
+    asked = monitor.by(STRANGER, "futures_get_algo_order", clientAlgoId="mine")
+    assert asked["algoId"] == placed["algoId"]
+    assert monitor.by(LEGACY, "futures_get_algo_order", algoId=suppressed["algoId"])["algoStatus"] == "NEW"
+    monitor.by(STRANGER, "futures_cancel_algo_order", clientAlgoId="mine")
+    assert monitor.resting() == []
+
+
+def test_a_batch_of_real_and_suppressed_cancels(monitor):
+    """Each is answered in its place: the real one by the exchange, the others by the guard."""
+    monitor.shim.switch(enforce=False)
+    real = monitor.by(LEGACY, **LIMIT)
+    monitor.shim.switch(enforce=True)
+    first, last = monitor.by(LEGACY, **LIMIT), monitor.by(LEGACY, **LIMIT)
+    ids = [first["orderId"], real["orderId"], last["orderId"]]
+    answers = monitor.by(LEGACY, "futures_cancel_orders", symbol=SYMBOL, orderidlist=ids)
+    assert [answer["orderId"] for answer in answers] == ids
+    assert {answer["status"] for answer in answers} == {"CANCELED"}
+    assert monitor.exchange.engine.open_orders() == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_gives_other_ids_than_its_parent():
+    """After a fork the numbers of parent and child are not the same."""
+    bot = Bot(MONITOR).enter()
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        with contextlib.suppress(BaseException):
+            os.write(writing, str(bot.by(LEGACY, **LIMIT)["orderId"]).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert int(os.read(reading, 100)) not in {bot.by(LEGACY, **LIMIT)["orderId"], 0}
+
+
+def test_later_queries_of_other_products_are_doors():
+    """Orders of COIN-M and portfolio margin can be suppressed, so asking for one is a door too."""
+    asking = {name for name, door in DOOR_NAMES.items() if door.intent == "query"}
+    assert {"futures_coin_get_order", "papi_get_um_order", "papi_get_um_conditional_open_order"} <= asking
+
+
+# the shapes of answers
+
+
+def shapes_of(monitor):
+    """Calls by a door each, with what they are about: an order that the owner placed last."""
+    change = {"side": "SELL", "quantity": "0.004", "price": "71000"}
+    return {
+        "place": (LIMIT, "futures_create_order", lambda _: LIMIT),
+        "modify": (LIMIT, "futures_modify_order", lambda o: {**change, "orderId": o["orderId"]}),
+        "cancel": (LIMIT, "futures_cancel_order", lambda o: {"orderId": o["orderId"]}),
+        "cancel a stop": (TARGET, "futures_cancel_order", lambda o: {"algoId": o["algoId"]}),
+        "cancel all": (TARGET, "futures_cancel_all_open_orders", lambda _: {"conditional": True}),
+    }
+
+
+@pytest.mark.parametrize("what", shapes_of(None))
+def test_an_answer_has_the_doors_shape(monitor, what):
+    """Every key that the exchange answers with is there, and the mark besides."""
+    order, method, fields = shapes_of(monitor)[what]
+    asked = {"symbol": SYMBOL, **fields(monitor.by(OWNER, **order))}
+    said = monitor.by(LEGACY, method, **asked)
+    real = monitor.by(OWNER, method, **asked)
+    assert set(said) - set(real) == {"exit_shim_suppressed"}
+    assert set(real) <= set(said)
+
+
+@pytest.mark.parametrize(("order", "number"), [(LIMIT, "orderId"), (TARGET, "algoId")])
+def test_a_query_has_the_doors_shape(monitor, order, number):
+    """Asked for later, a suppressed order has every key of one that rests."""
+    real, said = (monitor.by(who, **order) for who in (OWNER, LEGACY))
+    real, said = (
+        monitor.by(LEGACY, "futures_get_order", symbol=SYMBOL, **{number: one[number]})
+        for one in (real, said)
+    )
+    assert set(said) - set(real) == {"exit_shim_suppressed", *({"cumQty"} if order is LIMIT else ())}
+    assert set(real) <= set(said)
+
+
+def test_a_raw_request_is_answered_in_its_endpoints_shape(monitor):
+    """A raw POST algoOrder is answered with an algoId."""
+    real = monitor.by(OWNER, **TARGET)
+    fields = {**OTHER_PRICE, "algoType": "CONDITIONAL", "triggerPrice": 71000}
+    with exit_shim.attributed(LEGACY):
+        said = monitor.client._request_futures_api("post", "algoOrder", True, data=fields)
+    assert set(real) <= set(said)
+
+
+@needs_websocket_orders
+def test_the_websocket_doors_are_answered_alike():
+    """A conditional order by WebSocket has an algoId, and is cancelled by one."""
+    bot = Bot(MONITOR).enter()
+    order = {**TARGET, "closePosition": "true"}
+    real, said = (bot.by(who, "ws_futures_create_order", **order) for who in (OWNER, LEGACY))
+    assert set(said) - set(real) == {"exit_shim_suppressed"}
+    cancelled = bot.by(LEGACY, "ws_futures_cancel_algo_order", algoId=said["algoId"])
+    assert cancelled["algoId"] == said["algoId"]
+
+
+@pytest.mark.parametrize("denied", ["raise", "none", "monitor"])
+async def test_a_plain_function_around_an_async_client_is_awaited_all_the_same(denied):
+    """What a subclass hides the coroutine function behind, the bot awaits: a denial, too, comes then."""
+
+    class Own(FakeAsyncClient):
+        def futures_create_order(self, **params):
+            return super().futures_create_order(**params)
+
+    bot = Bot(ENFORCE + f'denied = "{denied}"', client=Own)
+    await bot.client.futures_create_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)
+    placing = bot.by(LEGACY, **TARGET)
+    if denied == "raise":
+        with pytest.raises(exit_shim.ExitOrderDenied):
+            await placing
+        return
+    answer = await placing
+    assert answer is None if denied == "none" else answer["algoId"] < 0
+
+
+def test_a_list_of_ones_own_is_parted_too(bot):
+    """A batch in a sequence that is neither list nor tuple goes out without what is denied."""
+    batch = collections.UserList([dict(ENTRY), dict(LIMIT)])
+    bot.by(LEGACY, "futures_place_batch_order", batchOrders=batch)
+    assert [order.side for order in bot.exchange.engine.open_orders()] == ["BUY"]
+
+
+# policies that cannot be meant
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (Policy(level="enfroce"), "did you mean enforce?"),
+        (Policy(denied="nothing"), "must be one of raise, none, monitor"),
+        (Policy(modes={"EXIT_BRAIN_V3": Mode(level="Enforce")}), "did you mean enforce?"),
+        (Policy(modes={"EXIT_BRAIN_V3": Mode(owners="exit_brain")}), "owners"),
+        (Policy(rollout="0.5"), "rollout"),
+    ],
+)
+def test_a_policy_in_code_is_as_strict_as_a_file(policy, said):
+    """A struct takes whatever it is given; a level that is none would have enforced nothing, silently."""
+    with pytest.raises(PolicyError, match=said):
+        exit_shim.ExitShim(policy=policy, journal=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[rules.CHURN]\ntimes = 1", "rules.CHURN.times = 1 must be at least 2"),
+        ("[rules.CHURN]\nwithin_s = nan", "rules.CHURN.within_s = nan must be seconds above zero"),
+        ("[rules.CHURN]\nwithin_s = inf", "must be seconds above zero"),
+        ("[rules.STRIPPED]\nwithin_s = -1", "must be seconds above zero"),
+        ('[[delegate]]\nsymbol = "BTCUSDT"\nto = ""', r"delegate\[0\] has an empty name"),
+        ('[[delegate]]\nsymbol = "BTCUSDT"\nto = "x"\nwithin_s = 0', "must be seconds above zero"),
+        ('executors = [""]', "executors has an empty name"),
+        ('[modes.LEGACY]\nowners = ["a"]\nexecutors = ["a"]', "it can be in one"),
+        ('[[modes.LEGACY.scopes]]\nowners = ["a"]\nlegacy = ["a"]', r"scopes\[0\].owners and in legacy"),
+        ('[[modes.LEGACY.scopes]]\nowners = [""]', r"scopes\[0\].owners has an empty name"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(text, said):
+    """They would fail at each order, or never hold."""
+    with pytest.raises(PolicyError, match=said):
+        parse_policy(text)
+
+
+@pytest.mark.parametrize(
+    ("lists", "denied"),
+    [
+        ('owners = ["exit_*"]\nlegacy = ["exit_old"]', ["exit_old"]),
+        ('owners = ["exit_new"]\nlegacy = ["*"]', ["exit_old"]),
+        (
+            'owners = ["exit_new"]\nlegacy = ["exit_old"]\n[[modes.M.scopes]]\nlegacy = ["exit_new"]',
+            ["exit_new"],
+        ),
+        (
+            'legacy = ["exit_old"]\n[[modes.M.scopes]]\nsymbols = ["BTC*"]\nowners = ["exit_old"]',
+            [],
+        ),
+    ],
+    ids=["a name before a pattern", "a pattern for the rest", "a scope before the mode", "a scope's owner"],
+)
+def test_the_most_exact_name_decides(lists, denied):
+    """A module is what it is named most exactly as; between equals a scope's list outranks the mode's."""
+    bot = Bot(f'level = "enforce"\nmode = "M"\n[modes.M]\n{lists}\n')
+    bot.shim.switch(mode="M")
+    bot.enter()
+    for module in ("exit_old", "exit_new"):
+        with pytest.raises(exit_shim.ExitOrderDenied) if module in denied else contextlib.nullcontext():
+            bot.by(module, **LIMIT)
+
+
+def test_the_dotted_name_outranks_the_short_one():
+    """Of two modules of one short name, the one that is named in full is what that says."""
+    policy = parse_policy('[modes.M]\nowners = ["executor"]\nlegacy = ["old.executor"]')
+    standings = exit_shim.ExitShim(policy=policy, journal=False).guard.standings
+    roles = [
+        standings.of("executor", f"{place}.executor", "M", SYMBOL, "sl").role for place in ("new", "old")
+    ]
+    assert roles == ["owner", "legacy"]
+
+
+def test_a_delegated_symbol_may_be_written_in_small_letters():
+    """Orders name symbols in capitals, however the policy writes them."""
+    policy = parse_policy('[[delegate]]\nsymbol = "btcusdt"\nto = "exit_brain_v3"')
+    delegations = exit_shim.ExitShim(policy=policy, journal=False).guard.delegations
+    assert delegations.owner_of(SYMBOL) == "exit_brain_v3"
+    delegations.take_back("BtcUsdt")
+    assert delegations.owner_of(SYMBOL) is None
+
+
+# the commands
+
+
+def test_audit_names_the_module_of_this_very_order(tmp_path, monkeypatch):
+    """Order numbers are a symbol's own: a record of the same number on another symbol is not about it."""
+    monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(tmp_path / "j.db"))
+    bot = Bot("", journal=tmp_path / "j.db", client=FakeClient).enter()
+    placed = bot.by(LEGACY, **LIMIT)
+    bot.shim.close()
+    stock = ask(taking_stock(bot.client))
+    assert not [flaw for flaw in flaws(stock) if flaw.code == "UNKNOWN_ORIGIN"]
+    other = Resting("ETHUSDT", "SELL", "BOTH", "LIMIT", None, None, False, True, True, placed["orderId"])
+    found = [flaw for flaw in flaws(stock._replace(resting=(other,))) if flaw.code == "UNKNOWN_ORIGIN"]
+    assert [flaw.module for flaw in found] == ["unknown"]
+
+
+def test_on_that_fails_leaves_it_off(tmp_path, monkeypatch):
+    """Where the journal takes nothing `enforce on` says that it failed, and nothing is enforced after it."""
+    path = tmp_path / "j.db"
+    path.write_text("no database at all, and never was one")
+    monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(path))
+    assert CliRunner().invoke(app, ["enforce", "off"]).exit_code == 0
+    turned = CliRunner().invoke(app, ["enforce", "on"])
+    assert (turned.exit_code, "could not be turned" in turned.output) == (1, True)
+    assert CliRunner().invoke(app, ["enforce"]).output == "off\n"

@@ -687,13 +687,14 @@ def test_the_child_of_a_fork_does_not_listen():
 
 def test_the_process_wide_shim_is_watched_by_the_function(exchange, client):
     """`exit_shim.watch` and `exit_shim.heard` are for those who made no ExitShim."""
+    before = set(threading.enumerate())
     exit_shim.watch(exit_shim.wrap(client), every=3600)
     exit_shim.heard(algo("NEW"), client)
     book = exit_shim.shim.default_shim().guard.book
     book.admit(0.0)
     assert [spot.symbol for spot in book.spots()] == ["BTCUSDT"]
     exit_shim.shim.forget_default_shim()
-    until(lambda: "exit-shim-stock" not in {thread.name for thread in threading.enumerate()})
+    until(lambda: "exit-shim-stock" not in {one.name for one in set(threading.enumerate()) - before})
 
 
 def test_an_async_siblings_options_are_its_clients(exchange):

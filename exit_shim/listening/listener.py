@@ -218,10 +218,10 @@ async def _leave(socket: Any) -> None:
     """Close a socket; its own `close` alone waits up to ten seconds for its next message."""
     closing = asyncio.ensure_future(socket.close())
     await asyncio.sleep(0)
-    if socket.ws is not None:
+    if socket.ws is not None:  # else it is about to connect again, which ends with the loop
         with contextlib.suppress(Exception):
             await asyncio.wait_for(socket.ws.close(), LEAVE_S)
-    await asyncio.wait({closing}, timeout=LEAVE_S)
+        await asyncio.wait({closing}, timeout=LEAVE_S)
     closing.cancel()
     await asyncio.gather(closing, return_exceptions=True)
 

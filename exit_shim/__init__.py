@@ -11,10 +11,12 @@ if TYPE_CHECKING:
         delegate,
         get_exit_mode,
         get_exit_order_metrics,
+        heard,
         is_exit_brain_mode,
         is_legacy_exit_mode,
         log_exit_metrics_summary,
         submit_exit_order,
+        watch,
     )
     from exit_shim.installation import install, uninstall
     from exit_shim.policy import Policy, PolicyError, Roles
@@ -38,10 +40,12 @@ else:
                 "delegate",
                 "get_exit_mode",
                 "get_exit_order_metrics",
+                "heard",
                 "is_exit_brain_mode",
                 "is_legacy_exit_mode",
                 "log_exit_metrics_summary",
                 "submit_exit_order",
+                "watch",
             ),
             "installation": ("install", "uninstall"),
             "policy": ("Policy", "PolicyError", "Roles"),
@@ -66,6 +70,7 @@ __all__ = [
     "delegate",
     "get_exit_mode",
     "get_exit_order_metrics",
+    "heard",
     "install",
     "is_exit_brain_mode",
     "is_legacy_exit_mode",
@@ -74,5 +79,6 @@ __all__ = [
     "submit_exit_order",
     "uninstall",
     "unwrap",
+    "watch",
     "wrap",
 ]

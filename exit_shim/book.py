@@ -27,6 +27,12 @@ MAX_PLACEMENTS: Final = 64
 MAX_TRACKS: Final = 10_000
 """Exits whose times are remembered, and positions whose last stop is."""
 
+MAX_OVER: Final = 10_000
+"""Ids of ended orders that are remembered: news of them may still be on the way."""
+
+GRACE_S: Final = 2.0
+"""How long an order that the exchange tells of waits for the answer to the call that placed it."""
+
 PROTECTIVE_TYPES: Final = frozenset({"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"})
 PROTECTIVE_KINDS: Final = frozenset({"sl", "trailing", "breakeven"})
 
@@ -143,6 +149,9 @@ class Book(Folding[Noted]):
         self._hedged: set[tuple[str | None, str | None]] = set()
         self._stripped: dict[Spot, float] = {}
         self._doubts: set[tuple[str | None, str | None]] = set()
+        self._coming: OrderedDict[tuple[str | None, object], tuple[float, Live]] = OrderedDict()
+        self._over: OrderedDict[tuple[str | None, object], None] = OrderedDict()
+        self._deaf: dict[str | None, tuple[str, int]] = {}
         self.catch_up: Callable[[str | None, Reference | None], None] | None = None
         """Takes up, now, what other processes did; set where an unknown order could be denied for it."""
         self.expects = False
@@ -254,10 +263,20 @@ class Book(Folding[Noted]):
         seen = self._sizes.get(spot)
         return None if seen is None else seen[0]
 
-    def saw_size(self, spot: Spot, size: Decimal) -> None:
-        """Take note of a position's size."""
+    def saw_size(self, spot: Spot, size: Decimal, at: int | None = None) -> None:
+        """Take note of a position's size, as it was at `at`, ns since the epoch; None: now."""
+        at = at or time.time_ns()
         with self._lock:
-            self._sizes[spot] = (size, time.time_ns())
+            self._fold_all()
+            if at >= self._sizes.get(spot, (size, 0))[1]:
+                self._sizes[spot] = (size, at)
+                if not size:  # nothing is left that a stop could guard
+                    self._stripped.pop(spot, None)
+
+    def sized(self, account: str | None) -> list[Spot]:
+        """The positions of an account whose sizes were seen."""
+        with self._lock:
+            return [spot for spot in self._sizes if spot.account == account]
 
     def stripped(self) -> list[tuple[Spot, float]]:
         """The positions a stop of which was cancelled, and when, on the monotonic clock."""
@@ -284,6 +303,78 @@ class Book(Folding[Noted]):
             self._fold_all()
             self._drop(live)
 
+    def appeared(self, live: Live) -> None:
+        """An order rests at the exchange, as that has told; it may be anybody's.
+
+        It waits for `admit`: whoever placed it in this process, or in another of its journal, is told of its
+        acceptance in a moment, and until then it would look like somebody else's.
+        """
+        with self._lock:
+            key = keys(live.account, live.target)[0]
+            if key not in self._over and len(self._coming) < MAX_LIVE:
+                self._coming.setdefault(key, (time.monotonic(), live))
+
+    def admit(self, waited_s: float = GRACE_S) -> None:
+        """Take in the orders that the exchange told of so long ago, and that are still nobody's here."""
+        if not self._coming:
+            return
+        with self._lock:
+            self._fold_all()
+            while self._coming:
+                key, (since, live) = next(iter(self._coming.items()))
+                if time.monotonic() - since < waited_s:
+                    return
+                del self._coming[key]
+                self._admit(live)
+
+    def ended(
+        self,
+        account: str | None,
+        store: Store,
+        named: Reference,
+        *,
+        undone: bool = False,
+        child: int | None = None,
+        child_rests: bool = False,
+    ) -> None:
+        """An order rests no more, as the exchange has told.
+
+        Args:
+            account: Whose.
+            store: Which numbers and client ids are meant.
+            named: By its number, and by its client's id: the answer that has its number may be on the way.
+            undone: It closed nothing, so that a position may be without a stop.
+            child: The number of the order that a conditional one became.
+            child_rests: Whether that rests in its place.
+        """
+        with self._lock:
+            self._fold_all()
+            live = self._named(account, store, named)
+            self._note_over(account, named)
+            if child is not None and not child_rests:
+                self._note_over(account, Reference(child))
+            if live is None:
+                return
+            self._drop(live)
+            if child is not None and child_rests:
+                target = msgspec.structs.replace(live.target, order_id=child, algo_id=None)
+                if (account, ("order", child)) not in self._over:
+                    self._put(msgspec.structs.replace(live, store="orders", type="LIMIT", target=target))
+            elif undone and live.is_protective and self._sizes.get(live.spot, (None, 0))[0] != 0:
+                self._strip(live)
+
+    def distrust(self, account: str | None, why: str | None) -> None:
+        """What is known of an account may be wrong from now on, until `trust`; None: it is no matter."""
+        if why is None:
+            self._deaf.pop(account, None)
+        else:
+            self._deaf[account] = (why, time.time_ns())
+
+    def trust(self, account: str | None, at: int) -> None:
+        """Positions and both order stores were as the book has them at `at`, ns since the epoch."""
+        if self._deaf.get(account, ("", at))[1] < at:
+            self._deaf.pop(account, None)
+
     def why_unsure(self, account: str | None, symbol: str | None) -> str | None:
         """Why what is known of a symbol may be wrong; None where there is no reason to think so."""
         if self.is_behind:
@@ -292,6 +383,22 @@ class Book(Folding[Noted]):
             self._fold_all()
             if (account, symbol) in self._doubts:
                 return "an order on this symbol is in doubt"
+        return self._deaf.get(account, (None, 0))[0]
+
+    def _named(self, account: str | None, store: Store, named: Reference) -> Live | None:
+        """The live order of a number; by its client's id alone only where its own number is not known yet.
+
+        A client may use an id again once the order that had it has ended. An order that a conditional one
+        became has its id.
+        """
+        for key in keys(account, named):
+            if (live := self._live.get(key)) is None:
+                continue
+            numbered = live.target.order_id if store == "orders" else live.target.algo_id
+            if key[1] != ("client", named.client_order_id) or (
+                numbered is None and store in {live.store, "orders"}
+            ):
+                return live
         return None
 
     def _see(self, submission: Submission) -> Near:
@@ -323,6 +430,31 @@ class Book(Folding[Noted]):
                 return live
         return None
 
+    def _note_over(self, account: str | None, named: Reference | Target) -> None:
+        for key in keys(account, Reference(named.order_id, named.algo_id)):  # a client's id may be used again
+            self._over[key] = None
+            self._coming.pop(key, None)
+        while len(self._over) > MAX_OVER:
+            self._over.popitem(last=False)
+
+    def _admit(self, told: Live) -> None:
+        known = self._named(
+            told.account,
+            "conditional" if told.target.algo_id else "orders",
+            Reference(told.target.order_id, told.target.algo_id, told.target.client_order_id),
+        )
+        if known is None:
+            self._put(told)
+            if told.spot.position_side != "BOTH" and len(self._hedged) < MAX_TRACKS:
+                self._hedged.add((told.account, told.symbol))
+            if told.is_protective:
+                self._stripped.pop(told.spot, None)
+        elif known.in_doubt:  # its answer did not come, and here it is
+            target = msgspec.structs.replace(
+                known.target, order_id=told.target.order_id, algo_id=told.target.algo_id
+            )
+            self._put(msgspec.structs.replace(known, target=target, in_doubt=False, known=told.known))
+
     def _add(
         self, submission: Submission, conclusion: Conclusion, known: int, *, in_doubt: bool = False
     ) -> None:
@@ -348,6 +480,13 @@ class Book(Folding[Noted]):
             submission.attribution.dotted_module,
             known,
         )
+        self._put(live)
+        if not in_doubt:
+            self._remember(live)
+        if self._over and any(key in self._over for key in keys(live.account, live.target)):
+            self._drop(live)  # its end was told before its answer came
+
+    def _put(self, live: Live) -> None:
         for key in keys(live.account, live.target):
             if (doubted := self._live.get(key)) is not None:
                 self._drop(doubted)
@@ -357,8 +496,6 @@ class Book(Folding[Noted]):
         if len(lives) > MAX_AT:
             oldest = next(iter(lives.values()))
             self._drop(next((one for one in lives.values() if not one.is_protective), oldest))
-        if not in_doubt:
-            self._remember(live)
         while len(self._live) > MAX_LIVE:
             self._drop(next(iter(self._live.values())))
 
@@ -382,11 +519,16 @@ class Book(Folding[Noted]):
 
     def _remove(self, submission: Submission) -> None:
         for target in submission.targets:
+            self._note_over(submission.account, target)
             for key in keys(submission.account, target):
                 if (live := self._live.get(key)) is not None:
                     self._drop(live)
-                    if live.is_protective and len(self._stripped) < MAX_TRACKS:
-                        self._stripped.setdefault(live.spot, time.monotonic())
+                    if live.is_protective:
+                        self._strip(live)
+
+    def _strip(self, live: Live) -> None:
+        if len(self._stripped) < MAX_TRACKS:
+            self._stripped.setdefault(live.spot, time.monotonic())
 
     def _drop_expected(self, submission: Submission) -> None:
         own = Reference(client_order_id=submission.order.client_order_id)

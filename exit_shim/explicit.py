@@ -46,6 +46,44 @@ def delegate(symbol: str, *, to: str, within: float = 30.0) -> None:
     default_shim().delegate(symbol, to=to, within=within)
 
 
+def watch(client: Any, *, every: float = 30.0, stream: bool | str = False) -> None:
+    """Hold the book of live exits against the exchange, on the process-wide shim, from threads of its own.
+
+    Every so many seconds positions and both order stores are looked at: exits that fired or were cancelled
+    elsewhere leave the book, those that were placed elsewhere come in as of no known module, position sizes
+    are known (OVERSIZED), and exits that outlive their position are told of (ORPHAN). With `stream`, the
+    account's user data stream tells all of that but the last as it happens; the looks go on, and there is one
+    after each connection.
+
+    Args:
+        client: A client of the account, wrapped or not: a sync one, or python-binance's AsyncClient. A look
+            costs a request weight of 85.
+        every: Seconds between two looks.
+        stream: Whether to listen, by a connection of the shim's own that shares the account's listen key
+            and never closes it; for python-binance 1.0.36 and later. A str: where the stream is, such as
+            "wss://fstream.binance.com/", for a client whose own address was changed. A stream that cannot
+            be had is told of once and tried again. See `heard` for a bot that has one already.
+
+    Raises:
+        ValueError: `every` is under a second, or the client is an async one that does not really send.
+    """
+    default_shim().watch(client, every=every, stream=stream)
+
+
+def heard(event: Mapping[str, Any], client: Any) -> None:
+    """Let the book of live exits learn from an event of the bot's own user data stream; never raises.
+
+    What is no event of an order or of positions is passed over, so that every message can be handed on.
+    After python-binance's own error messages and `listenKeyExpired` the book counts as unsure until the
+    exchange was looked at, where `watch` does so.
+
+    Args:
+        event: As it came: a message of python-binance's `futures_user_socket`, or the JSON of the stream.
+        client: A client of the account, or the account's label.
+    """
+    default_shim().heard(event, client)
+
+
 def get_exit_order_metrics() -> ExitOrderMetrics:
     """The counts of the process-wide shim; `get_summary()` has them as a dict."""
     return default_shim().metrics

@@ -33,13 +33,14 @@ from exit_shim.guard import Guard
 from exit_shim.guard.polling import Poller
 from exit_shim.guard.watching import Watcher, who
 from exit_shim.journal import Journal, Sync
+from exit_shim.listening import LISTEN, Listener, StreamError, take_in, why_not
 from exit_shim.locks import Locked
 from exit_shim.logs import GATEWAY, GUARD, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.policy import Policy, PolicyError, Roles
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
 from exit_shim.records import Failure, Finding, Record, Switch
-from exit_shim.resolving import TAKE_UP, Pace
+from exit_shim.resolving import TAKE_UP, Pace, Sibling, can_have_sibling
 from exit_shim.rules import own_rules
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
@@ -131,6 +132,7 @@ class ExitShim:
         self.guard.refresh = self.watcher.refresh
         self._begun = False
         self._pollers: list[Poller] = []
+        self._listeners: list[Listener] = []
         if self.journal is not None:
             self.troubles.keep = functools.partial(keep_failure, self.journal)
         pace = pace_in_force(resolve)
@@ -195,33 +197,63 @@ class ExitShim:
         if self._shipping is not None:
             self._shipping.start()
 
-    def watch(self, client: Any, *, every: float = 30.0) -> None:
-        """Hold the book against positions and both order stores, every so many seconds.
-
-        Exits that fired or were cancelled elsewhere leave the book, position sizes are known (OVERSIZED), and
-        exits that outlive their position are told of (ORPHAN). Costs a request weight of 85 a look.
-
-        Args:
-            client: A sync client of the account; it is only asked.
-            every: Seconds.
-
-        Raises:
-            ValueError: `every` is under a second, or the client is an async one.
-        """
+    def watch(self, client: Any, *, every: float = 30.0, stream: bool | str = False) -> None:
+        """Hold the book against positions and both order stores. See `exit_shim.watch`."""
         bare = unwrap(client)
-        if every < 1 or is_coroutine_method(bare.futures_position_information):
-            raise ValueError(f"watch({bare!r}, every={every!r}) needs a sync client and at least a second")
+        is_async = is_coroutine_method(bare.futures_position_information)
+        sibling = Sibling(bare) if can_have_sibling(bare) else None
+        if every < 1 or (is_async and sibling is None):
+            raise ValueError(
+                f"watch({bare!r}, every={every!r}) needs a sync client, or an AsyncClient that really sends, "
+                "and at least a second"
+            )
         account = self._account or label_of(bare)
         poller = Poller(
             guard=self.guard,
-            client=bare,
+            client=sibling.client() if is_async and sibling is not None else bare,
+            follows=bare if is_async else None,
             account=account,
             every_s=every,
             on_finding=weakly(self._found),
             on_trouble=self.troubles.note,
         )
         self._pollers.append(poller)
+        if stream:
+            self._listen(sibling, account, stream if isinstance(stream, str) else None, poller)
         poller.start()
+        self.watcher.run()
+
+    def _listen(
+        self, sibling: Sibling | None, account: str | None, address: str | None, poller: Poller
+    ) -> None:
+        why = why_not(sibling, address)
+        if why is not None or sibling is None:
+            self.troubles.note(
+                LISTEN,
+                StreamError(f"{why}; the exchange is looked at every {poller.every_s:g} s all the same"),
+            )
+            return
+        listener = Listener(
+            book=self.guard.book,
+            sibling=sibling,
+            account=account,
+            address=address,
+            look_soon=poller.look_soon,
+            on_trouble=self.troubles.note,
+        )
+        self._listeners.append(listener)
+        listener.start()
+
+    def heard(self, event: Mapping[str, Any], client: Any) -> None:
+        """Take in an event that the bot's own user data stream has told. See `exit_shim.heard`."""
+        with self._unhurt("take in an event of the user data stream"):
+            account = self._account or (client if isinstance(client, str) else label_of(unwrap(client)))
+            gap = take_in(self.guard.book, account, event)
+            self.watcher.run()
+            for poller in self._pollers:
+                if gap is not None and poller.account == account:
+                    self.guard.book.distrust(account, f"the user data stream was interrupted: {gap.why}")
+                    poller.look_soon()
 
     def delegate(self, symbol: str, *, to: str, within: float = 30.0) -> None:
         """Give the exits of a symbol to an owner. See `exit_shim.delegate`."""
@@ -339,8 +371,9 @@ class ExitShim:
         self.dispatch.flush(FLUSH_S)
         self.dispatch.stop()
         self.watcher.stop()
-        while self._pollers:
-            self._pollers.pop().stopped.set()
+        for threads in (self._listeners, self._pollers):
+            while threads:
+                threads.pop().stop()
         if self.journal is not None:
             self.journal.close()
         if self._shipping is not None:

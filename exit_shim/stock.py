@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from exit_shim.accounts import is_genuine
-from exit_shim.book import PROTECTIVE_TYPES, Spot, number
-from exit_shim.orders import CONDITIONAL_KINDS, closes_hedge_side, flag, upper
+from exit_shim.book import PROTECTIVE_TYPES, Live, Spot, number
+from exit_shim.orders import CONDITIONAL_KINDS, closes_hedge_side, flag, kind_of, upper
+from exit_shim.records import Target
 
 TRAILING: Final = "TRAILING_STOP_MARKET"
 
@@ -177,6 +178,32 @@ def read_resting(row: Mapping[str, Any]) -> Resting:
         order_id=integer(row.get("orderId")),
         algo_id=integer(row.get("algoId")),
         client_order_id=text_or_none(row.get("clientOrderId") or row.get("clientAlgoId")),
+    )
+
+
+def as_live(order: Resting, account: str | None, seen: int) -> Live:
+    """The same order as a book has it, of an unknown module; `seen` in ns since the epoch."""
+    fields = {
+        name: getattr(order, name)
+        for name in ("type", "side", "position_side", "close_position", "reduce_only")
+    }
+    return Live(
+        account,
+        order.symbol,
+        "conditional" if order.type in CONDITIONAL_KINDS else "orders",
+        Target(
+            kind=kind_of(fields) or "unknown",
+            order_id=order.order_id,
+            algo_id=order.algo_id,
+            client_order_id=order.client_order_id,
+        ),
+        order.spot(account),
+        order.type,
+        None if order.quantity is None or order.close_position else f"{order.quantity:f}",
+        None if order.trigger is None else f"{order.trigger:f}",
+        order.close_position,
+        ts=seen,
+        known=seen,
     )
 
 

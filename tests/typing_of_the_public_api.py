@@ -109,6 +109,9 @@ def guarding() -> None:
     exit_shim.delegate("BTCUSDT", to="exit_brain_executor", within=30)
     shim.switch(mode="EXIT_BRAIN_V3", enforce=False, by="the desk")
     shim.watch(Adapter(), every=60)
+    exit_shim.watch(Adapter(), every=60, stream="wss://stream.example/")
+    exit_shim.watch(Adapter(), stream=1)  # type: ignore[arg-type]
+    exit_shim.heard({"e": "ALGO_UPDATE"}, Adapter())
 
 
 def a_denied_order() -> None:

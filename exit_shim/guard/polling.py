@@ -6,13 +6,16 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from exit_shim.guard.judging import Guard
+from exit_shim.guard.judging import READ_LAG_NS, Guard
 from exit_shim.policy.codes import ORPHAN
 from exit_shim.records import Finding
-from exit_shim.stock import Stock, ask, orphans, taking_stock
+from exit_shim.stock import Stock, as_live, ask, orphans, taking_stock
 
 PATIENCE_S: Final = 5.0
 """The longest that one of the three requests takes."""
+
+SOON_S: Final = READ_LAG_NS / 1e9 + 1.0
+"""When to look after something was missed: what happened before that is in the exchange's lists by then."""
 
 
 class Poller:
@@ -20,18 +23,20 @@ class Poller:
 
     Args:
         guard: Whose book to set right.
-        client: The client to ask with, not wrapped.
+        client: The client to ask with, not wrapped; the poller closes it where it `follows` another.
+        follows: The bot's client in whose place that asks, for its clock; None: it is the bot's.
         account: The account's label, as orders of this client have it.
         every_s: Seconds between two looks; one costs a request weight of 85.
         on_finding: Told of exits that outlive their position, each once.
         on_trouble: Told of a look that failed; the next comes all the same.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name
         self,
         *,
         guard: Guard,
         client: Any,
+        follows: Any = None,
         account: str | None,
         every_s: float,
         on_finding: Callable[[Finding], None],
@@ -39,35 +44,63 @@ class Poller:
     ) -> None:
         self._guard = guard
         self._client = client
-        self._account = account
+        self._bots = None if follows is None else weakref.ref(follows)
+        self.account = account
         self.every_s = every_s
         self._on_finding = on_finding
         self._on_trouble = on_trouble
         self._orphaned: set[str] = set()
         self._told: set[str] = set()
-        self.stopped = threading.Event()
+        self._stopped = threading.Event()
+        self._wanted = threading.Event()
 
     def start(self) -> None:
         """Begin, in a thread that does not keep the poller alive."""
+        leave = None if self._bots is None else self._client.session.close
         threading.Thread(
-            target=_poll, args=(weakref.ref(self), self.stopped), name="exit-shim-stock", daemon=True
+            target=_poll,
+            args=(weakref.ref(self), self._stopped, self._wanted, leave),
+            name="exit-shim-stock",
+            daemon=True,
         ).start()
+
+    def stop(self) -> None:
+        """End the thread; a look that is under way is not waited for."""
+        self._stopped.set()
+        self._wanted.set()
+
+    def look_soon(self) -> None:
+        """Do not wait for the next turn: something was missed."""
+        self._wanted.set()
 
     def look(self) -> None:
         """One look."""
         asked = time.time_ns()
         try:
+            self._follow_clock()
             stock = ask(taking_stock(self._client, None, PATIENCE_S))
+            self._set_right(stock, asked)
         except Exception as error:  # noqa: BLE001 - whatever the transport raises; the next look may do better
-            self._on_trouble("take stock at the exchange", error)
+            if not self._stopped.is_set():
+                self._on_trouble("take stock at the exchange", error)
             return
-        book = self._guard.book
-        symbols = {spot.symbol for spot in book.spots() if spot.account == self._account}
-        for symbol in symbols:
-            self._guard.saw(self._account, symbol, stock, asked)
-        for held in stock.positions:
-            book.saw_size(held.spot(self._account), abs(held.amount))
         self._tell_orphans(stock)
+
+    def _follow_clock(self) -> None:
+        if self._bots is not None and (bots := self._bots()) is not None:
+            self._client.timestamp_offset = bots.timestamp_offset
+
+    def _set_right(self, stock: Stock, asked: int) -> None:
+        book = self._guard.book
+        for symbol in {spot.symbol for spot in book.spots() if spot.account == self.account}:
+            self._guard.saw(self.account, symbol, stock, asked)
+        for spot in {*book.sized(self.account), *(held.spot(self.account) for held in stock.positions)}:
+            book.saw_size(spot, stock.held(spot), asked)
+        for order in stock.resting:
+            if order.can_only_reduce:
+                book.appeared(as_live(order, self.account, asked))
+        if not book.is_behind:
+            book.trust(self.account, asked - READ_LAG_NS)
 
     def _tell_orphans(self, stock: Stock) -> None:
         """Those of two looks in a row: between a position's end and its exits' there is always a moment."""
@@ -75,16 +108,23 @@ class Poller:
         for name in self._orphaned & set(found) - self._told:
             order = found[name]
             reason = f"{ORPHAN} order={name} type={order.type} side={order.side}"
-            self._on_finding(Finding(reason, order.symbol, self._account))
+            self._on_finding(Finding(reason, order.symbol, self.account))
             self._told.add(name)
         self._orphaned = set(found)
         self._told &= self._orphaned
 
 
-def _poll(watched: "weakref.ref[Poller]", stopped: threading.Event) -> None:
-    while (poller := watched()) is not None:
+def _poll(
+    watched: "weakref.ref[Poller]",
+    stopped: threading.Event,
+    wanted: threading.Event,
+    leave: Callable[[], object] | None,
+) -> None:
+    while not stopped.is_set() and (poller := watched()) is not None:
         poller.look()
         pause = poller.every_s
         del poller
-        if stopped.wait(pause):
-            return
+        if wanted.wait(pause) and not stopped.wait(SOON_S):
+            wanted.clear()
+    if leave is not None:
+        leave()

@@ -178,6 +178,7 @@ class Watcher:
     def check_time(self) -> None:
         """Say what should have happened by now and has not: each once."""
         book, now = self._guard.book, time.monotonic()
+        book.admit()
         for symbol, reason in self._guard.delegations.gaps(book):
             self._on_finding(Finding(reason, symbol))
         within = self._guard.standings.rule(STRIPPED).within_s or STRIPPED_WITHIN_S

@@ -1,5 +1,6 @@
-"""A sync client of the resolver's own, made after the bot's: same account and hosts, no shared connection."""
+"""Clients of the shim's own, made after the bot's: same account and hosts, no shared connection."""
 
+import asyncio
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -60,6 +61,32 @@ class Sibling:
         self._session = dict(_session_of(own, is_async=_is_async(client)))
         self.offset_ms = int(own.get("timestamp_offset") or 0)
         self.host = urlsplit(str(client._create_futures_api_uri(""))).netloc  # noqa: SLF001
+
+    @property
+    def is_at_home(self) -> bool:
+        """Whether it asks a host of python-binance's own choice, to which other addresses of it belong."""
+        own = self._attributes
+        name = "TESTNET_" if own.get("testnet") else "DEMO_" if own.get("demo") else ""
+        address = str(getattr(self._class, f"FUTURES_{name}URL", ""))
+        return urlsplit(address.format(own.get("tld"))).netloc == self.host
+
+    def async_client(self) -> Any:
+        """A genuine async client for the loop that runs, made without `__init__`; sends nothing."""
+        kind = sys.modules["binance"].AsyncClient
+        made = kind.__new__(kind)
+        given = self._attributes["_requests_params"]
+        proxies = given.get("proxies") or self._session.get("proxies") or {}
+        vars(made).update(
+            self._attributes,
+            response=None,
+            verbose=False,
+            loop=asyncio.get_running_loop(),
+            https_proxy=proxies.get("https") or proxies.get("http"),
+            _requests_params=dict(_aiohttp_options(given, self._session)),
+            _session_params={"trust_env": self._session["trust_env"]},
+        )
+        made.session = made._init_session()  # noqa: SLF001
+        return made
 
     def client(self) -> Any:
         """A genuine sync client, made without `__init__`, which would make an event loop; sends nothing."""
@@ -124,6 +151,14 @@ def _options(own: Mapping[str, Any], *, is_async: bool) -> Iterator[tuple[str, A
         yield "proxies", {"http": proxy, "https": proxy}
     if given.get("ssl") is False or given.get("verify_ssl") is False:
         yield "verify", False
+
+
+def _aiohttp_options(given: Mapping[str, Any], session: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The way back: what matters of the options and the session of requests, for aiohttp."""
+    if isinstance(given.get("timeout"), (int, float)):
+        yield "timeout", given["timeout"]
+    if given.get("verify", session.get("verify")) is False:
+        yield "ssl", False
 
 
 def _session_of(own: Mapping[str, Any], *, is_async: bool) -> Iterator[tuple[str, Any]]:

@@ -3,9 +3,8 @@
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from exit_shim.accounts import is_genuine
+from exit_shim.accounts import host_of, is_genuine
 from exit_shim.doors import is_coroutine_method
 
 SESSIONS: Final = (("requests.sessions", "Session"), ("aiohttp.client", "ClientSession"))
@@ -20,6 +19,7 @@ SENDS: Final = (
 OWN: Final = (
     "_request",
     "_request_futures_api",
+    "_create_futures_api_uri",
     "_handle_response",
     "_get_request_kwargs",
     "_generate_signature",
@@ -59,7 +59,7 @@ class Sibling:
         self._attributes["_requests_params"] = dict(_options(own, is_async=_is_async(client)))
         self._session = dict(_session_of(own, is_async=_is_async(client)))
         self.offset_ms = int(own.get("timestamp_offset") or 0)
-        self.host = urlsplit(str(client._create_futures_api_uri(""))).netloc  # noqa: SLF001
+        self.host = host_of(str(client._create_futures_api_uri("")))  # noqa: SLF001
 
     def client(self) -> Any:
         """A genuine sync client, made without `__init__`, which would make an event loop; sends nothing."""

@@ -1,5 +1,6 @@
 """The record itself: its chain, what is verified and named, what may go, and what an older release left."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -18,6 +19,7 @@ from exit_shim.frames import Step
 from exit_shim.journal import (
     IN_DOUBT,
     Journal,
+    Numbers,
     counted,
     examine,
     prune,
@@ -166,6 +168,99 @@ def test_rows_that_changed_places_are_out_of_order(journal):
     (flaw,) = flaws(journal.path)
     assert flaw.pos == 4
     assert "out of its order" in flaw.what
+
+
+def numbers(path):
+    """Of each run, how many numbers no event has, and how many events it says are lost."""
+    found = []
+    for run in read_runs(path):
+        own = Numbers(run)
+        assert verify_run(run, own.passing(read_events(path, run_id=run.run_id))) is None
+        found.append((own.missing, own.told))
+    return found
+
+
+def left_by_a_dead_run(journal, spoil):
+    """Have a journal's spool as a dead run would have left it, but for what `spoil` makes of its lines."""
+    (left,) = spools(journal.path)
+    lines = left.read_bytes().splitlines(keepends=True)
+    journal.close()
+    journal.path.unlink()
+    left.write_bytes(b"".join(spoil(lines)))
+
+
+def test_no_number_is_left_out(journal):
+    """Whichever threads write, and in whichever order they come to the file, each number is an event's."""
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda ts: ordered(journal, ts), range(400)))
+    journal.end()
+    journal.close()
+    assert numbers(journal.path) == [(0, 0)]
+    left = [event.seq for event in read_events(journal.path)]
+    assert sorted(left) == list(range(802))
+
+
+def test_numbers_of_what_memory_had_to_drop_are_told(tmp_path, monkeypatch):
+    """Where neither spool nor database takes anything, what is missing is said to be lost, no more."""
+    monkeypatch.setattr("exit_shim.journal.memory.MAX_WAITING", 50)
+    (tmp_path / "journal.db-spool").touch()
+    (tmp_path / "journal.db").mkdir()
+    journal = Journal(tmp_path / "journal.db")
+    ordered(journal, *range(40))
+    kept = len(journal._memory)
+    assert journal._memory.hand_over(lambda lines: True)
+    journal._memory.lose(kept)
+    for _ in range(5):
+        assert not journal.flush()  # which tries to tell of them, in vain
+    ordered(journal, *range(40))
+    (tmp_path / "journal.db").rmdir()
+    (tmp_path / "journal.db-spool").unlink()
+    time.sleep(1.1)
+    ordered(journal, 1)
+    journal.close()
+    ((missing, told),) = numbers(journal.path)
+    assert missing == told == journal.health().dropped > 80
+
+
+def test_an_event_that_never_came_to_the_file_shows_by_its_number(journal):
+    """A line that is gone from a dead run's spool breaks no chain, but its number is nobody's."""
+    ordered(journal, *range(1, 6))
+    left_by_a_dead_run(journal, lambda lines: [*lines[:3], *lines[5:]])
+    assert numbers(journal.path) == [(2, 0)]
+    status, said = verified(journal.path)
+    assert status == 0
+    assert "whole; 2 never came to the file" in said
+    assert "1 runs, 0 flawed, 0 events lost by what the journal itself says, 2 missing besides" in said
+
+
+def test_a_line_that_is_damaged_is_no_more_than_lost(journal):
+    """It stands in the chain as lost, which accounts for its number."""
+    ordered(journal, *range(1, 6))
+    left_by_a_dead_run(journal, lambda lines: [*lines[:3], b"x" + lines[3][1:], *lines[4:]])
+    assert numbers(journal.path) == [(1, 1)]
+    assert "1 events lost by what the journal itself says, 0 missing besides" in verified(journal.path)[1]
+
+
+def test_numbers_tell_nothing_of_a_run_whose_beginning_was_pruned(tmp_path):
+    """What went may have been a number's event, and what was said to be lost."""
+    journal = old_journal(tmp_path / "journal.db")
+    prune(journal.path, before_ns=time.time_ns() - 90 * DAY)
+    journal.close()
+    assert numbers(journal.path) == [(None, 0)]
+    assert ", 0 missing besides" in verified(journal.path)[1]
+
+
+def test_verify_tells_numbers_in_json(journal, monkeypatch):
+    """`missing` and `lost` of each run, null where a flaw ended the look at it."""
+    monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(journal.path))
+    ordered(journal, *range(1, 6))
+    left_by_a_dead_run(journal, lambda lines: lines[:3] + lines[4:])
+    assert flaws(journal.path) == [None]
+    (whole,) = json.loads(CliRunner().invoke(app, ["verify", "--json"]).output)
+    assert (whole["flaw"], whole["missing"], whole["lost"]) == (None, 1, 0)
+    spoil(journal, "UPDATE runs SET head = zeroblob(16)")
+    (flawed,) = json.loads(CliRunner().invoke(app, ["verify", "--json"]).output)
+    assert (flawed["missing"], flawed["lost"]) == (None, None)
 
 
 def test_what_a_dead_run_left_is_taken_up_by_who_reads(tmp_path):

@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from exit_shim.journal import (
     read_stacks,
     verify_run,
 )
-from exit_shim.journal.following import LATEST_SWITCHES
+from exit_shim.journal.following import LATEST_SWITCHES, Follower
 from exit_shim.journal.holding import try_to_hold
 from exit_shim.journal.lines import parse
 from exit_shim.journal.reading import LOST
@@ -475,6 +476,109 @@ def test_what_has_yet_to_be_shipped_is_never_pruned(tmp_path):
     assert prune(journal.path, before_ns=ninety).events == 10
     assert flaws(journal.path) == [None]
     journal.close()
+
+
+def rows(path, question):
+    with contextlib.closing(sqlite3.connect(path)) as own:
+        return own.execute(question).fetchall()
+
+
+def an_ended_run(path, ago_ns, module):
+    """A run of a process that ended in good order so long ago; its name."""
+    journal = Journal(path)
+    with at(time.time_ns() - ago_ns):
+        journal._begin_run()
+        ordered(journal, *(time.time_ns() - ago_ns + place for place in range(5)), module=module)
+        journal.end()
+        journal.close()
+    return journal.run_id
+
+
+def test_places_that_nothing_is_left_of_go(tmp_path):
+    """A place in the bot goes with its last order; one in use stays, and one that is new is its own."""
+    path = tmp_path / "journal.db"
+    an_ended_run(path, 100 * DAY, "gone")
+    an_ended_run(path, 100 * DAY, "used")
+    an_ended_run(path, 1 * DAY, "used")
+    prune(path, before_ns=time.time_ns() - 90 * DAY)
+    assert rows(path, "SELECT module FROM sites") == [("used",)]
+    an_ended_run(path, 0, "new")
+    assert read_counts(path) == counted(read_records(path))[0]
+    assert {count.site.module: count.orders for count in read_counts(path)} == {"used": 5, "new": 5}
+
+
+def test_runs_that_nothing_is_left_of_go(tmp_path):
+    """With their rows of shipments; those that stay verify, and a later run has a number of its own."""
+    path = tmp_path / "journal.db"
+    old, young = an_ended_run(path, 100 * DAY, "a"), an_ended_run(path, 1 * DAY, "a")
+    follower = Follower(path)
+    follower.begin()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
+        own.executemany("INSERT INTO shipments VALUES ('there', ?, 12)", [("",), (old,), (young,)])
+    gone = prune(path, before_ns=time.time_ns() - 90 * DAY)
+    assert (gone.events, gone.runs, gone.unshipped) == (12, 1, 0)
+    assert rows(path, "SELECT run_id FROM shipments ORDER BY run_id") == [("",), (young,)]
+    assert [run.run_id for run in read_runs(path)] == [young]
+    assert prune(path, before_ns=time.time_ns()).runs == 0  # the newest, whose number would come again
+    assert [run.run_id for run in read_runs(path)] == [young]
+    newest = an_ended_run(path, 0, "a")
+    assert prune(path, before_ns=time.time_ns() - HOUR).runs == 1
+    assert [run.run_id for run in read_runs(path)] == [newest]
+    assert {news.run_id for news in follower.news("none")} == {newest}
+    assert flaws(path) == [None]
+    status, said = verified(path)
+    assert (status, "1 runs, 0 flawed" in said) == (0, True)
+
+
+KILLED = """
+import os, signal, sys
+from exit_shim.journal import Journal
+sys.path.insert(0, sys.argv[2])
+from test_journal_record import ordered
+journal = Journal(sys.argv[1])
+ordered(journal, 1, 2)
+journal.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_run_without_an_end_goes_once_its_process_is_surely_gone(tmp_path, monkeypatch):
+    """After kill -9 on this host; not where it was another's, or where a process has that number."""
+    path = tmp_path / "journal.db"
+    subprocess.run([sys.executable, "-c", KILLED, str(path), os.path.dirname(__file__)], check=False)  # noqa: PTH120
+    an_ended_run(path, 0, "a")
+    far = time.time_ns() + DAY
+    for name, answer in (("is_running", lambda _: True), ("socket.gethostname", lambda: "another")):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"exit_shim.journal.pruning.{name}", answer)
+            assert prune(path, before_ns=far).runs == 0
+    assert prune(path, before_ns=far).runs == 1
+
+
+@pytest.mark.parametrize("header", ["{}", "[]", "odd", '{"host": "%s"}', '{"host": "%s", "pid": "1"}'])
+def test_a_run_of_which_its_process_does_not_show_stays(tmp_path, header):
+    """As one of an older release, or one whose beginning was damaged."""
+    path = tmp_path / "journal.db"
+    an_ended_run(path, 1, "a")
+    an_ended_run(path, 0, "a")
+    written = header.replace("%s", socket.gethostname())
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
+        own.execute("UPDATE runs SET ended = NULL, header = ?", (written,))
+    assert prune(path, before_ns=time.time_ns() + DAY).runs == 0
+
+
+def test_a_process_that_closed_its_journal_goes_on_in_its_run(journal):
+    """All of it is old and gone, and yet its next order is linked to what went, and numbered behind it."""
+    ordered(journal, 1, 2)
+    journal.close()
+    an_ended_run(journal.path, 0, "a")
+    assert spools(journal.path) == []
+    assert prune(journal.path, before_ns=time.time_ns() + DAY).runs == 0
+    ordered(journal, 3)
+    journal.close()
+    own = next(run for run in read_runs(journal.path) if run.run_id == journal.run_id)
+    assert (own.pruned_pos, own.pos) == (5, 7)
+    assert flaws(journal.path) == [None, None]
 
 
 def test_a_size_is_kept(tmp_path):

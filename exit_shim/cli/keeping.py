@@ -94,7 +94,7 @@ def prune_(*, older_than: int | None, max_size: int | None, as_json: bool) -> No
     if as_json:
         click.echo(msgspec.json.encode(gone._asdict()))
         return
-    click.echo(f"{gone.events} events deleted, {gone.bytes} bytes given back")
+    click.echo(f"{gone.events} events deleted, {gone.runs} runs with them, {gone.bytes} bytes given back")
     if gone.in_doubt:
         click.echo(
             f"{gone.in_doubt} runs keep old events because of orders in doubt; see exit-shim reconcile"

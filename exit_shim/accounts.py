@@ -60,7 +60,7 @@ def _label(client: object) -> tuple[str | None, str]:
     """What an account is called by its key, and what comes behind any name that it has."""
     own = getattr(client, "__dict__", {})
     key = own.get("API_KEY")  # never through __getattr__: adapters may act on it
-    url = _url(own, type(client))
+    url = _url(own, client.__class__)  # a proxy's own type has none of the addresses
     place = _place(url) if isinstance(url, str) else ""
     at = f"{AT}{place}" if place else ""
     label = key_label(key) + at if isinstance(key, str) and key else None

@@ -1,6 +1,7 @@
 """An account's label says at which exchange, for all but the live one, and gives nothing else away."""
 
 import pytest
+import wrapt
 from binance import AsyncClient, Client
 
 import exit_shim
@@ -104,6 +105,11 @@ def test_a_client_that_is_pointed_elsewhere_has_another_label():
     assert account_label(stub.order) == f"{key_label('other')}@testnet"
     stub.FUTURES_TESTNET_URL = "http://127.0.0.1:2/fapi"
     assert account_label(stub.order) == f"{key_label('other')}@127.0.0.1:2"
+
+
+def test_a_client_inside_another_proxy_goes_where_it_goes():
+    """What a bot has put around its client has none of the class's addresses, and is looked through."""
+    assert label_of(wrapt.ObjectProxy(Stub(testnet=True))) == f"{LABEL}@testnet"
 
 
 def test_not_all_clients_that_ever_were_are_remembered():

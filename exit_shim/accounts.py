@@ -1,5 +1,6 @@
 """Whose client is whose, and at which exchange: names for accounts, without giving their keys away."""
 
+import contextlib
 import functools
 import hashlib
 import operator
@@ -21,10 +22,10 @@ _HOST: Final = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-_FACTS: Final[Callable[[Mapping[str, Any]], tuple[Any, ...]]] = operator.itemgetter(
-    "API_KEY", "FUTURES_URL", "testnet", "demo"
-)
+FACTS: Final = ("API_KEY", "FUTURES_URL", "testnet", "demo")
 """All that the label of a client without either flag rests on; with one, its class may decide."""
+
+_facts: Final[Callable[[Mapping[str, Any]], tuple[Any, ...]]] = operator.itemgetter(*FACTS)
 
 _MOST_KNOWN: Final = 64
 _known: dict[tuple[Any, ...], tuple[str | None, str]] = {}
@@ -39,7 +40,7 @@ def account_label(method: object, name: str | None = None) -> str | None:
     """
     try:
         # On an order's path, so by what the client is now, in one look, and not by who it is.
-        named, at = _known[_FACTS(method.__self__.__dict__)]  # type: ignore[attr-defined]
+        named, at = _known[_facts(method.__self__.__dict__)]  # type: ignore[attr-defined]
     except (AttributeError, KeyError, TypeError):
         named, at = _label(getattr(method, "__self__", None))
     return name + at if name else named
@@ -58,24 +59,27 @@ def exchange_of(account: str | None) -> str:
 
 def _label(client: object) -> tuple[str | None, str]:
     """What an account is called by its key, and what comes behind any name that it has."""
-    own = getattr(client, "__dict__", {})
-    key = own.get("API_KEY")  # never through __getattr__: adapters may act on it
-    url = _url(own, client.__class__)  # a proxy's own type has none of the addresses
+    own = getattr(client, "__dict__", {})  # never through __getattr__: adapters may act on it
+    facts = tuple(map(own.get, FACTS))  # older releases lack some
+    try:
+        return _known[facts]
+    except (KeyError, TypeError):
+        return _made(own, facts, client.__class__)  # a proxy's own type has none of the addresses
+
+
+def _made(own: Mapping[str, Any], facts: tuple[Any, ...], kind: type) -> tuple[str | None, str]:
+    """The same, made anew, and remembered where the facts are all that it rests on."""
+    key, own_url, testnet, demo = facts
+    url = _url(own, kind)
     place = _place(url) if isinstance(url, str) else ""
     at = f"{AT}{place}" if place else ""
     label = key_label(key) + at if isinstance(key, str) and key else None
-    if label is not None and not own.get("testnet") and not own.get("demo"):
-        _remember(own, label, at)
+    if label is not None and not testnet and not demo and url is own_url:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        with contextlib.suppress(TypeError):  # what only looks like a client may hold anything
+            _known[facts] = label, at
     return label, at
-
-
-def _remember(own: Mapping[str, Any], label: str, at: str) -> None:
-    if len(_known) >= _MOST_KNOWN:
-        _known.clear()
-    try:
-        _known[_FACTS(own)] = label, at
-    except (KeyError, TypeError):  # an older release, or what only looks like a client
-        return
 
 
 def _url(own: Mapping[str, Any], kind: type) -> object:

@@ -85,7 +85,8 @@ def verify(*, as_json: bool, dsn: str | None) -> None:
 def prune_(*, older_than: int | None, max_size: int | None, as_json: bool) -> None:
     """Delete what is old; never an order in doubt, nor what has yet to be shipped.
 
-    Running bots go on meanwhile. A run's events go from its beginning, up to the first that must stay.
+    Running bots go on meanwhile. A run's events go from its beginning, up to the first that must stay; the
+    run itself goes when it is over and nothing is left of it.
     """
     if older_than is None and max_size is None:
         raise click.UsageError("say what is old: --older-than 90d, or --max-size 2GB")

@@ -100,7 +100,7 @@ class Gateway:
         journal: Where intents and outcomes are written down; None for nowhere.
         sinks: Where concluded orders go at once.
         apart: Where they go soon after, once the rules that only warn were asked.
-        account: The label to record instead of one derived from the client's API key.
+        account: What the account is called instead of by its API key.
         troubles: Takes note of what fails in the shim itself.
         in_doubt: Told, with the client, of each order that ended in doubt; None for nobody.
     """
@@ -213,7 +213,7 @@ class Gateway:
         """Steps 1 to 3: what the orders are, who asked, what the policy says. None: no exit among them."""
         started = time.perf_counter_ns()
         door, params = asked
-        account = self._account or self._or(None, "name the account", account_label, method)
+        account = self._or(self._account, "name the account", account_label, method, self._account)
         said = declared.get()
         kind = None if said is None else self._or(OTHER, "read a declared kind", declared_kind, said)
         self._or(None, "fix a client order id", fix_client_order_ids, door, method, params)

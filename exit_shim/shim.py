@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from exit_shim.accounts import label_of
+from exit_shim.accounts import exchange_of, label_of
 from exit_shim.attribution import attributed
 from exit_shim.book import Book
 from exit_shim.configuration import (
@@ -76,8 +76,9 @@ class ExitShim:
             say, which only warns.
         sinks: Where concluded orders go besides journal and metrics, soon after, on a thread of the shim's
             own. None: log lines through structlog.
-        account: The label recorded for the account. None: one derived from the client's API key, which
-            does not give it away.
+        account: What the account is called. None: a label derived from the client's API key, which does not
+            give it away. Of clients that do not talk to Binance's live host, what is recorded goes on with
+            where they do: `main@testnet`, `main@127.0.0.1:8080`.
         sync: What an order's intent survives before the order leaves: "process", the death of this process at
             any instant; "power", the loss of power too, for the price of an `fdatasync`. None:
             EXIT_SHIM_SYNC, else "process".
@@ -88,7 +89,7 @@ class ExitShim:
             EXIT_SHIM_SHIP_TO, else nowhere. False: nowhere. Without it, `exit-shim ship` does the same.
 
     Raises:
-        ValueError: `mode` is not one of the policy's modes, or `sync` neither of the two.
+        ValueError: `mode` is not one of the policy's modes, `sync` neither of the two, or `account` has an @.
         PolicyError: The policy says what cannot be, with the nearest right word.
     """
 
@@ -109,6 +110,8 @@ class ExitShim:
         modes = tuple(standings.modes)
         if mode is not None and mode not in modes:
             raise ValueError(f"mode={mode!r} is no mode; it must be one of {', '.join(modes)}, or None")
+        if exchange_of(account):
+            raise ValueError(f"account={account!r} has an @, behind which the shim says where orders went")
         self.metrics = ExitOrderMetrics()
         self.roles = with_policy(roles or Roles(), standings.policy)
         self.policy = standings.policy
@@ -207,7 +210,7 @@ class ExitShim:
                 f"watch({bare!r}, every={every!r}) needs a sync client, or an AsyncClient that really sends, "
                 "and at least a second"
             )
-        account = self._account or label_of(bare)
+        account = label_of(bare, self._account)
         poller = Poller(
             guard=self.guard,
             client=sibling.client() if is_async and sibling is not None else bare,
@@ -247,7 +250,7 @@ class ExitShim:
     def heard(self, event: Mapping[str, Any], client: Any) -> None:
         """Take in an event that the bot's own user data stream has told. See `exit_shim.heard`."""
         with self._unhurt("take in an event of the user data stream"):
-            account = self._account or (client if isinstance(client, str) else label_of(unwrap(client)))
+            account = client if isinstance(client, str) else label_of(unwrap(client), self._account)
             gap = take_in(self.guard.book, account, event)
             self.watcher.run()
             for poller in self._pollers:
@@ -407,7 +410,7 @@ class ExitShim:
         """Take up what earlier runs left in doubt of the client's account."""
         if self.resolver is not None:
             with self._unhurt(TAKE_UP):
-                self.resolver.meet(client, self._account or label_of(client))
+                self.resolver.meet(client, label_of(client, self._account))
 
     def _hold_against(self, symbol: str, order_params: Mapping[str, Any]) -> None:
         with self._unhurt("compare the symbols of a submission"):

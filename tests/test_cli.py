@@ -10,11 +10,13 @@ import sys
 import textwrap
 import time
 from datetime import datetime, timedelta, timezone
+from unittest import mock
 
 import pytest
 from bots import STOP, FakeClient
 
 import exit_shim
+from exit_shim.accounts import key_label
 from exit_shim.cli.reading import Since
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
 
@@ -183,6 +185,41 @@ def test_threads_pools_and_atexit_functions_are_part_of_the_run(bot, recorded):
     assert "accepted=2" in done.stdout
     assert "futures_market_sell_order" in {r.submission.door for r in journal_lines()}
     assert done.stdout.splitlines()[-1].startswith("1 entry orders passed; journal: ")
+
+
+def test_a_local_run_looks_up_what_is_in_doubt_here_and_nothing_else(bot, monkeypatch):
+    """An order whose answer did not come is looked up on the local exchange, one of a real account is not."""
+    label = key_label(LOCAL_KEY)
+    shim = exit_shim.ExitShim(account=label, sinks=[])
+    real = FakeClient()
+    monkeypatch.setattr(real, "futures_create_order", mock.Mock(side_effect=TimeoutError))
+    with pytest.raises(TimeoutError):
+        shim.wrap(real).futures_create_order(**STOP, newClientOrderId="real")
+    shim.close()
+    monkeypatch.delenv("EXIT_SHIM_RESOLVE")
+    path = bot(
+        CLOSING
+        + """
+    import requests, time, exit_shim.shim
+    order = dict(symbol="BTCUSDT", side="SELL", type="MARKET", quantity=0.001, reduceOnly="true")
+    def lose(*args, **kwargs):
+        client.session.hooks["response"].clear()
+        raise requests.ReadTimeout
+    client.session.hooks["response"].append(lose)
+    try:
+        client.futures_create_order(**order)
+    except requests.ReadTimeout:
+        pass
+    while exit_shim.shim.default_shim().resolver.busy():
+        time.sleep(0.05)
+    """
+    )
+    done = cli("run", "--local", path)
+    assert done.returncode == 0, done.stderr
+    old, new = journal_lines()
+    assert (old.submission.account, old.resolution) == (label, None)
+    assert new.submission.account.startswith(f"{label}@127.0.0.1:")
+    assert (new.conclusion.outcome, new.resolution.outcome) == ("unknown", "accepted")
 
 
 def test_log_lines_come_before_the_report(bot):

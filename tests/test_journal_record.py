@@ -1,8 +1,10 @@
 """The record itself: its chain, what is verified and named, what may go, and what an older release left."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from exit_shim.journal import (
     IN_DOUBT,
     SCHEMA_VERSION,
     Journal,
+    Numbers,
     counted,
     examine,
     prune,
@@ -29,7 +32,7 @@ from exit_shim.journal import (
     read_stacks,
     verify_run,
 )
-from exit_shim.journal.following import LATEST_SWITCHES
+from exit_shim.journal.following import LATEST_SWITCHES, Follower
 from exit_shim.journal.holding import try_to_hold
 from exit_shim.journal.lines import parse
 from exit_shim.journal.reading import LOST, RECORDS
@@ -167,6 +170,99 @@ def test_rows_that_changed_places_are_out_of_order(journal):
     (flaw,) = flaws(journal.path)
     assert flaw.pos == 4
     assert "out of its order" in flaw.what
+
+
+def numbers(path):
+    """Of each run, how many numbers no event has, and how many events it says are lost."""
+    found = []
+    for run in read_runs(path):
+        own = Numbers(run)
+        assert verify_run(run, own.passing(read_events(path, run_id=run.run_id))) is None
+        found.append((own.missing, own.told))
+    return found
+
+
+def left_by_a_dead_run(journal, spoil):
+    """Have a journal's spool as a dead run would have left it, but for what `spoil` makes of its lines."""
+    (left,) = spools(journal.path)
+    lines = left.read_bytes().splitlines(keepends=True)
+    journal.close()
+    journal.path.unlink()
+    left.write_bytes(b"".join(spoil(lines)))
+
+
+def test_no_number_is_left_out(journal):
+    """Whichever threads write, and in whichever order they come to the file, each number is an event's."""
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda ts: ordered(journal, ts), range(400)))
+    journal.end()
+    journal.close()
+    assert numbers(journal.path) == [(0, 0)]
+    left = [event.seq for event in read_events(journal.path)]
+    assert sorted(left) == list(range(802))
+
+
+def test_numbers_of_what_memory_had_to_drop_are_told(tmp_path, monkeypatch):
+    """Where neither spool nor database takes anything, what is missing is said to be lost, no more."""
+    monkeypatch.setattr("exit_shim.journal.memory.MAX_WAITING", 50)
+    (tmp_path / "journal.db-spool").touch()
+    (tmp_path / "journal.db").mkdir()
+    journal = Journal(tmp_path / "journal.db")
+    ordered(journal, *range(40))
+    kept = len(journal._memory)
+    assert journal._memory.hand_over(lambda lines: True)
+    journal._memory.lose(kept)
+    for _ in range(5):
+        assert not journal.flush()  # which tries to tell of them, in vain
+    ordered(journal, *range(40))
+    (tmp_path / "journal.db").rmdir()
+    (tmp_path / "journal.db-spool").unlink()
+    time.sleep(1.1)
+    ordered(journal, 1)
+    journal.close()
+    ((missing, told),) = numbers(journal.path)
+    assert missing == told == journal.health().dropped > 80
+
+
+def test_an_event_that_never_came_to_the_file_shows_by_its_number(journal):
+    """A line that is gone from a dead run's spool breaks no chain, but its number is nobody's."""
+    ordered(journal, *range(1, 6))
+    left_by_a_dead_run(journal, lambda lines: [*lines[:3], *lines[5:]])
+    assert numbers(journal.path) == [(2, 0)]
+    status, said = verified(journal.path)
+    assert status == 0
+    assert "whole; 2 never came to the file" in said
+    assert "1 runs, 0 flawed, 0 events lost by what the journal itself says, 2 missing besides" in said
+
+
+def test_a_line_that_is_damaged_is_no_more_than_lost(journal):
+    """It stands in the chain as lost, which accounts for its number."""
+    ordered(journal, *range(1, 6))
+    left_by_a_dead_run(journal, lambda lines: [*lines[:3], b"x" + lines[3][1:], *lines[4:]])
+    assert numbers(journal.path) == [(1, 1)]
+    assert "1 events lost by what the journal itself says, 0 missing besides" in verified(journal.path)[1]
+
+
+def test_numbers_tell_nothing_of_a_run_whose_beginning_was_pruned(tmp_path):
+    """What went may have been a number's event, and what was said to be lost."""
+    journal = old_journal(tmp_path / "journal.db")
+    prune(journal.path, before_ns=time.time_ns() - 90 * DAY)
+    journal.close()
+    assert numbers(journal.path) == [(None, 0)]
+    assert ", 0 missing besides" in verified(journal.path)[1]
+
+
+def test_verify_tells_numbers_in_json(journal, monkeypatch):
+    """`missing` and `lost` of each run, null where a flaw ended the look at it."""
+    monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(journal.path))
+    ordered(journal, *range(1, 6))
+    left_by_a_dead_run(journal, lambda lines: lines[:3] + lines[4:])
+    assert flaws(journal.path) == [None]
+    (whole,) = json.loads(CliRunner().invoke(app, ["verify", "--json"]).output)
+    assert (whole["flaw"], whole["missing"], whole["lost"]) == (None, 1, 0)
+    spoil(journal, "UPDATE runs SET head = zeroblob(16)")
+    (flawed,) = json.loads(CliRunner().invoke(app, ["verify", "--json"]).output)
+    assert (flawed["missing"], flawed["lost"]) == (None, None)
 
 
 def test_what_a_dead_run_left_is_taken_up_by_who_reads(tmp_path):
@@ -381,6 +477,109 @@ def test_what_has_yet_to_be_shipped_is_never_pruned(tmp_path):
     assert prune(journal.path, before_ns=ninety).events == 10
     assert flaws(journal.path) == [None]
     journal.close()
+
+
+def rows(path, question):
+    with contextlib.closing(sqlite3.connect(path)) as own:
+        return own.execute(question).fetchall()
+
+
+def an_ended_run(path, ago_ns, module):
+    """A run of a process that ended in good order so long ago; its name."""
+    journal = Journal(path)
+    with at(time.time_ns() - ago_ns):
+        journal._begin_run()
+        ordered(journal, *(time.time_ns() - ago_ns + place for place in range(5)), module=module)
+        journal.end()
+        journal.close()
+    return journal.run_id
+
+
+def test_places_that_nothing_is_left_of_go(tmp_path):
+    """A place in the bot goes with its last order; one in use stays, and one that is new is its own."""
+    path = tmp_path / "journal.db"
+    an_ended_run(path, 100 * DAY, "gone")
+    an_ended_run(path, 100 * DAY, "used")
+    an_ended_run(path, 1 * DAY, "used")
+    prune(path, before_ns=time.time_ns() - 90 * DAY)
+    assert rows(path, "SELECT module FROM sites") == [("used",)]
+    an_ended_run(path, 0, "new")
+    assert read_counts(path) == counted(read_records(path))[0]
+    assert {count.site.module: count.orders for count in read_counts(path)} == {"used": 5, "new": 5}
+
+
+def test_runs_that_nothing_is_left_of_go(tmp_path):
+    """With their rows of shipments; those that stay verify, and a later run has a number of its own."""
+    path = tmp_path / "journal.db"
+    old, young = an_ended_run(path, 100 * DAY, "a"), an_ended_run(path, 1 * DAY, "a")
+    follower = Follower(path)
+    follower.begin()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
+        own.executemany("INSERT INTO shipments VALUES ('there', ?, 12)", [("",), (old,), (young,)])
+    gone = prune(path, before_ns=time.time_ns() - 90 * DAY)
+    assert (gone.events, gone.runs, gone.unshipped) == (12, 1, 0)
+    assert rows(path, "SELECT run_id FROM shipments ORDER BY run_id") == [("",), (young,)]
+    assert [run.run_id for run in read_runs(path)] == [young]
+    assert prune(path, before_ns=time.time_ns()).runs == 0  # the newest, whose number would come again
+    assert [run.run_id for run in read_runs(path)] == [young]
+    newest = an_ended_run(path, 0, "a")
+    assert prune(path, before_ns=time.time_ns() - HOUR).runs == 1
+    assert [run.run_id for run in read_runs(path)] == [newest]
+    assert {news.run_id for news in follower.news("none")} == {newest}
+    assert flaws(path) == [None]
+    status, said = verified(path)
+    assert (status, "1 runs, 0 flawed" in said) == (0, True)
+
+
+KILLED = """
+import os, signal, sys
+from exit_shim.journal import Journal
+sys.path.insert(0, sys.argv[2])
+from test_journal_record import ordered
+journal = Journal(sys.argv[1])
+ordered(journal, 1, 2)
+journal.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_run_without_an_end_goes_once_its_process_is_surely_gone(tmp_path, monkeypatch):
+    """After kill -9 on this host; not where it was another's, or where a process has that number."""
+    path = tmp_path / "journal.db"
+    subprocess.run([sys.executable, "-c", KILLED, str(path), os.path.dirname(__file__)], check=False)  # noqa: PTH120
+    an_ended_run(path, 0, "a")
+    far = time.time_ns() + DAY
+    for name, answer in (("is_running", lambda _: True), ("socket.gethostname", lambda: "another")):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"exit_shim.journal.pruning.{name}", answer)
+            assert prune(path, before_ns=far).runs == 0
+    assert prune(path, before_ns=far).runs == 1
+
+
+@pytest.mark.parametrize("header", ["{}", "[]", "odd", '{"host": "%s"}', '{"host": "%s", "pid": "1"}'])
+def test_a_run_of_which_its_process_does_not_show_stays(tmp_path, header):
+    """As one of an older release, or one whose beginning was damaged."""
+    path = tmp_path / "journal.db"
+    an_ended_run(path, 1, "a")
+    an_ended_run(path, 0, "a")
+    written = header.replace("%s", socket.gethostname())
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
+        own.execute("UPDATE runs SET ended = NULL, header = ?", (written,))
+    assert prune(path, before_ns=time.time_ns() + DAY).runs == 0
+
+
+def test_a_process_that_closed_its_journal_goes_on_in_its_run(journal):
+    """All of it is old and gone, and yet its next order is linked to what went, and numbered behind it."""
+    ordered(journal, 1, 2)
+    journal.close()
+    an_ended_run(journal.path, 0, "a")
+    assert spools(journal.path) == []
+    assert prune(journal.path, before_ns=time.time_ns() + DAY).runs == 0
+    ordered(journal, 3)
+    journal.close()
+    own = next(run for run in read_runs(journal.path) if run.run_id == journal.run_id)
+    assert (own.pruned_pos, own.pos) == (5, 7)
+    assert flaws(journal.path) == [None, None]
 
 
 def test_a_size_is_kept(tmp_path):

@@ -11,19 +11,22 @@ import time
 
 import pytest
 import requests
-from abilities import needs_generated_ids
+from abilities import RULES, needs_generated_ids
 from binance import Client
+from click.testing import CliRunner
 from odd_server import OddServer, answer
 
 import exit_shim
 from exit_shim.accounts import key_label
 from exit_shim.attribution import Attribution
+from exit_shim.cli import app
+from exit_shim.cli.reconcile import KEY, SECRET
 from exit_shim.journal import Journal, read_events, read_records
 from exit_shim.orders import ExitOrder
 from exit_shim.records import Conclusion, Submission
 from exit_shim.resolving import Asker, Budget, Pace, Sibling
 from exit_shim.resolving.questions import USDT_MARGINED, Question
-from exit_shim.testing import FakeClient, faults
+from exit_shim.testing import FakeClient, LocalExchange, faults
 from exit_shim.testing.leaving import leave
 from exit_shim.testing.pointing import LOCAL_KEY
 
@@ -31,6 +34,7 @@ pytestmark = needs_generated_ids
 
 QUICK = Pace(absent_after_s=0.6, looks=3, first_s=0.05, longest_s=0.2, weight_a_minute=600)
 OPEN = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
+LABEL = key_label(LOCAL_KEY)
 CLOSE = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": 0.01, "reduceOnly": "true"}
 
 
@@ -267,8 +271,8 @@ def cli(*arguments, **environment):
     )
 
 
-def in_doubt(ago_s=300, **order):
-    """Write an order in doubt into the journal, as of a process that has ended."""
+def in_doubt(exchange=None, ago_s=300, account=LABEL, **order):
+    """Write an order in doubt into the journal, as of a process that has ended; by default one at live."""
     fields = {"kind": "close", "symbol": "BTCUSDT", "side": "SELL", "client_order_id": "gone-1", **order}
     with_ts = time.time_ns() - ago_s * 10**9
     journal = Journal(os.environ["EXIT_SHIM_JOURNAL"])
@@ -279,7 +283,7 @@ def in_doubt(ago_s=300, **order):
         order=ExitOrder(**fields),
         attribution=Attribution(module="m", evidence="stack"),
         mode="LEGACY",
-        account=key_label(LOCAL_KEY),
+        account=account if exchange is None else f"{account}@127.0.0.1:{exchange.port}",
     )
     journal.conclude(journal.intend(submission), Conclusion("unknown"))
     journal.close()
@@ -288,7 +292,7 @@ def in_doubt(ago_s=300, **order):
 def test_reconcile_asks_and_writes_down(bot, exchange, client):
     """It resolves what a killed bot left, says what it found, and writes it in a run of its own."""
     killed_amid_an_order(bot, exchange, client)
-    in_doubt()
+    in_doubt(exchange)
     done = cli("reconcile", "--local", exchange.url)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
     assert "accepted, status FILLED" in done.stdout
@@ -307,7 +311,7 @@ def test_reconcile_asks_and_writes_down(bot, exchange, client):
 
 def test_reconcile_in_json(exchange):
     """Each resolved order is one JSON line, as `records --json` prints it."""
-    in_doubt()
+    in_doubt(exchange)
     done = cli("reconcile", "--local", exchange.url, "--json")
     assert done.returncode == 0
     (line,) = map(json.loads, done.stdout.splitlines())
@@ -326,16 +330,90 @@ def test_reconcile_without_keys_says_what_to_do(monkeypatch):
 
 def test_reconcile_does_not_ask_one_account_about_anothers_orders(exchange):
     """An order of another key stays in doubt, and its account is named."""
-    in_doubt()
+    in_doubt(exchange)
     done = cli("reconcile", "--local", exchange.url, BINANCE_API_KEY="other", BINANCE_API_SECRET="s")
     assert done.returncode == 2
-    assert f"1 in doubt are of account {key_label(LOCAL_KEY)}" in done.stderr
+    assert f"1 in doubt are of account {LABEL}@127.0.0.1:{exchange.port}" in done.stderr
     assert exchange.requests == []
+
+
+@pytest.mark.parametrize("place", ["", "@testnet", "@127.0.0.1:1"])
+def test_reconcile_asks_no_exchange_about_anothers_orders(exchange, place):
+    """What went to live, to the testnet or to another port stays in doubt, and says where it went."""
+    in_doubt(account=LABEL + place)
+    for words in ([], ["--account", LABEL], ["--account", f"{LABEL}@elsewhere"]):
+        done = cli("reconcile", "--local", exchange.url, *words)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+    assert f"--account {LABEL}@elsewhere is at another exchange" in done.stderr
+    assert exchange.requests == []
+    (record,) = read_records(os.environ["EXIT_SHIM_JOURNAL"])
+    assert record.resolution is None
+
+
+def test_reconcile_finds_an_account_that_has_a_name(exchange):
+    """--account takes the name, or the whole label."""
+    for label in ("main", f"main@127.0.0.1:{exchange.port}"):
+        in_doubt(exchange, account="main", client_order_id=f"gone-{len(label)}")
+        done = cli("reconcile", "--local", exchange.url, "--account", label)
+        assert (done.returncode, "not_there" in done.stdout) == (0, True)
+
+
+@pytest.mark.skipif(not hasattr(Client, "FUTURES_DEMO_URL"), reason="this python-binance knows no demo")
+@pytest.mark.parametrize("flag", ["testnet", "demo"])
+def test_reconcile_asks_the_testnet_and_the_demo_exchange(exchange, monkeypatch, flag):
+    """python-binance's own flag chooses the address, and only what went there is asked about."""
+    for name in ("FUTURES_URL", f"FUTURES_{flag.upper()}_URL"):
+        monkeypatch.setattr(Client, name, "http://127.0.0.1:1/fapi")
+    in_doubt()
+    in_doubt(exchange)
+    keys = {"BINANCE_API_KEY": LOCAL_KEY, "BINANCE_API_SECRET": "local-secret"}
+    monkeypatch.setattr(Client, f"FUTURES_{flag.upper()}_URL", f"{exchange.url}/fapi")
+    done = CliRunner().invoke(app, ["reconcile", f"--{flag}"], env=keys)
+    assert (done.exit_code, done.output.count("not_there")) == (0, 1)
+    assert f"asking 127.0.0.1:{exchange.port} about 1 orders" in done.output
+    assert f"1 in doubt are of account {LABEL}\n" in done.output
+
+
+@pytest.mark.parametrize("words", [["--testnet", "--demo"], ["--local", "http://127.0.0.1:1", "--demo"]])
+@pytest.mark.parametrize("command", ["reconcile", "audit"])
+def test_one_exchange_is_asked(command, words):
+    """More than one of --local, --testnet and --demo is a mistake, and said."""
+    done = cli(command, *words)
+    assert (done.returncode, "are three exchanges" in done.stderr) == (2, True)
+
+
+def test_a_flag_that_python_binance_ignores_is_refused(monkeypatch):
+    """A release that sends orders of its testnet to live is not asked there in the testnet's name."""
+    monkeypatch.delattr(Client.__mro__[-2], "FUTURES_TESTNET_URL", raising=False)
+    in_doubt()
+    done = CliRunner().invoke(app, ["reconcile", "--testnet"], env={KEY: "k", SECRET: "s"})
+    assert (done.exit_code, "of testnet to live" in done.output) == (2, True)
+
+
+def test_the_same_key_at_two_exchanges_is_two_accounts(exchange, client, shim):
+    """What a run left in doubt at one exchange is not looked for at another, also by one process."""
+    with LocalExchange(rules=RULES) as other:
+        other.register(LOCAL_KEY, "local-secret")
+        in_doubt(other, client_order_id="at-other")
+        in_doubt(client_order_id="at-live")
+        in_doubt(exchange, client_order_id="here")
+        shim.wrap(client)
+        found = {one.submission.order.client_order_id: one.resolution for one in settled(shim)}
+        assert {name for name, known in found.items() if known} == {"here"}
+        assert other.requests == []
+        elsewhere = Client(LOCAL_KEY, "local-secret")
+        elsewhere.FUTURES_URL = f"{other.url}/fapi"
+        shim.wrap(elsewhere)
+        found = {one.submission.order.client_order_id: one.resolution for one in settled(shim)}
+        assert {name for name, known in found.items() if known} == {"here", "at-other"}
+        assert other.requests != []
+        leave(elsewhere)
 
 
 def test_reconcile_says_when_it_cannot_ask(exchange):
     """An exchange that is not there, and a key that it does not take."""
-    in_doubt()
+    in_doubt(exchange)
     assert cli("reconcile", "--local", "http://127.0.0.1:1").returncode == 2
     wrong = cli("reconcile", "--local", exchange.url, BINANCE_API_SECRET="wrong", BINANCE_API_KEY=LOCAL_KEY)
     assert wrong.returncode == 2
@@ -352,7 +430,7 @@ def test_reconcile_takes_only_this_machine_for_local():
 
 def test_reconcile_says_what_stays_in_doubt(exchange):
     """An order without a client order id cannot be asked about: status 1, with the reason."""
-    in_doubt(client_order_id=None)
+    in_doubt(exchange, client_order_id=None)
     done = cli("reconcile", "--local", exchange.url)
     assert done.returncode == 1
     assert "it has no client order id to ask for" in done.stderr

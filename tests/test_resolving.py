@@ -531,12 +531,21 @@ class DryRun(Client):
         return {}
 
 
+class Rerouted(Client):
+    """A bot's own client, which has its own idea of where futures are."""
+
+    def _create_futures_api_uri(self, path, *args, **kwargs):
+        return f"http://127.0.0.1:1/elsewhere/{path}"
+
+
 def test_only_what_really_sends_has_a_sibling(client, exchange):
     """Fakes, mocks, adapters and clients whose way to the exchange is replaced are not asked for."""
     assert can_have_sibling(client)
     own, dry = Subclass("k", "s", ping=False), DryRun("k", "s", ping=False)
     assert can_have_sibling(own)
     assert not can_have_sibling(dry)
+    rerouted = Rerouted("k", "s", ping=False)
+    assert not can_have_sibling(rerouted)
     assert not can_have_sibling(FakeClient(exchange=exchange))
     assert not can_have_sibling(mock.create_autospec(Client))
     assert not can_have_sibling(object())
@@ -556,7 +565,7 @@ def test_only_what_really_sends_has_a_sibling(client, exchange):
     adapter = requests_mock.Adapter()
     own.session.mount("https://", adapter)
     assert not can_have_sibling(own)
-    for made in (own, dry):
+    for made in (own, dry, rerouted):
         leave(made)
 
 
@@ -577,7 +586,7 @@ async def test_an_async_client_that_really_sends_has_one(async_client):
 def test_a_sibling_is_set_up_like_its_client(exchange):
     """Hosts, flags, options and the session's settings are the client's; connections and loops are not."""
     own = Subclass("the-key", "the-secret", {"timeout": 3}, testnet=True, ping=False)
-    own.FUTURES_URL = "http://127.0.0.1:2/fapi"
+    own.FUTURES_URL = "http://user:the-secret@127.0.0.1:2/fapi"
     own.timestamp_offset = 1_500
     own.session.verify, own.session.trust_env = False, False
     own.session.proxies["http"] = "http://127.0.0.1:3"
@@ -595,6 +604,8 @@ def test_a_sibling_is_set_up_like_its_client(exchange):
     assert made.session.headers["X-MBX-APIKEY"] == "the-key"
     assert not hasattr(made, "loop")
     assert "the-secret" not in f"{sibling!r} {sibling}"
+    own.testnet = False
+    assert Sibling(own).host == "127.0.0.1:2"
     made.session.close()
     leave(own)
 
@@ -628,6 +639,18 @@ def a_record(intent="place", door="futures_create_order", **order):
         ),
         Conclusion("unknown"),
     )
+
+
+@pytest.mark.parametrize(
+    ("account", "counts"), [("main", True), ("key-00000000", True), (None, True), ("main@testnet", False)]
+)
+def test_a_namesake_at_another_exchange_proves_nothing(account, counts):
+    """Client order ids and the exchange's numbers begin anew elsewhere; here they do not, for any key."""
+    case, other = Case(a_record()), a_record()
+    other = msgspec.structs.replace(
+        other, seq=2, submission=msgspec.structs.replace(other.submission, account=account)
+    )
+    assert case.is_other(other) == counts
 
 
 @pytest.mark.parametrize(

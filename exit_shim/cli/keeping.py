@@ -11,7 +11,7 @@ from exit_shim.cli.reading import as_json, complaints, moment_of
 from exit_shim.cli.sources import from_, source_of
 from exit_shim.cli.tables import NANOSECONDS, show
 from exit_shim.configuration import journal_path
-from exit_shim.journal import Flaw, Run, prune, verify_run
+from exit_shim.journal import Flaw, Numbers, Run, prune, verify_run
 
 UNITS: Final = {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 
@@ -52,21 +52,28 @@ def verify(*, as_json: bool, dsn: str | None) -> None:
 
     The exit status is 1 where there is one. What is gone with the whole of its run, or was taken from the end
     by someone who knew how, shows only against a copy that was shipped elsewhere.
+
+    Numbers that no event has are told too, and are no flaw: events that never came to the file, as of a
+    process that was killed amid them. An order leaves only once its own event is there.
     """
     with complaints():
         source, path = source_of(dsn)
         found = [checked(source, path, run) for run in source.read_runs(path)]
         lost = source.count_lost(path)
     if as_json:
-        click.echo(msgspec.json.encode([as_told(run, flaw) for run, flaw in found]))
+        click.echo(msgspec.json.encode([as_told(*one) for one in found]))
     else:
         show(
             ("run", "host", "pid", "events", "head", "found"),
-            [(run.run_id, *run_row(run), "whole" if flaw is None else told(flaw)) for run, flaw in found],
+            [(run.run_id, *run_row(run), told(flaw, numbers)) for run, flaw, numbers in found],
         )
-        flawed = sum(flaw is not None for _, flaw in found)
-        click.echo(f"{len(found)} runs, {flawed} flawed, {lost} events lost by what the journal itself says")
-    sys.exit(any(flaw is not None for _, flaw in found))
+        flawed = sum(flaw is not None for _, flaw, _ in found)
+        missing = sum(unexplained(numbers) for _, flaw, numbers in found if flaw is None)
+        click.echo(
+            f"{len(found)} runs, {flawed} flawed, {lost} events lost by what the journal itself says, "
+            f"{missing} missing besides by their numbers"
+        )
+    sys.exit(any(flaw is not None for _, flaw, _ in found))
 
 
 @click.command(name="prune")
@@ -78,7 +85,8 @@ def verify(*, as_json: bool, dsn: str | None) -> None:
 def prune_(*, older_than: int | None, max_size: int | None, as_json: bool) -> None:
     """Delete what is old; never an order in doubt, nor what has yet to be shipped.
 
-    Running bots go on meanwhile. A run's events go from its beginning, up to the first that must stay.
+    Running bots go on meanwhile. A run's events go from its beginning, up to the first that must stay; the
+    run itself goes when it is over and nothing is left of it.
     """
     if older_than is None and max_size is None:
         raise click.UsageError("say what is old: --older-than 90d, or --max-size 2GB")
@@ -87,7 +95,7 @@ def prune_(*, older_than: int | None, max_size: int | None, as_json: bool) -> No
     if as_json:
         click.echo(msgspec.json.encode(gone._asdict()))
         return
-    click.echo(f"{gone.events} events deleted, {gone.bytes} bytes given back")
+    click.echo(f"{gone.events} events deleted, {gone.runs} runs with them, {gone.bytes} bytes given back")
     if gone.in_doubt:
         click.echo(
             f"{gone.in_doubt} runs keep old events because of orders in doubt; see exit-shim reconcile"
@@ -96,14 +104,20 @@ def prune_(*, older_than: int | None, max_size: int | None, as_json: bool) -> No
         click.echo(f"{gone.unshipped} runs keep old events that have not been shipped; see exit-shim ship")
 
 
-def checked(source: Any, path: Any, run: Run) -> tuple[Run, Flaw | None]:
-    """A run and its first flaw; looked at again where it was pruned meanwhile."""
-    flaw = verify_run(run, source.read_events(path, run_id=run.run_id))
+def checked(source: Any, path: Any, run: Run) -> tuple[Run, Flaw | None, Numbers]:
+    """A run, its first flaw and its numbers; looked at again where it was pruned meanwhile."""
+    numbers = Numbers(run)
+    flaw = verify_run(run, numbers.passing(source.read_events(path, run_id=run.run_id)))
     if flaw is not None:
         for now in source.read_runs(path):
             if now.run_id == run.run_id and now.pruned_pos > run.pruned_pos:
                 return checked(source, path, now)
-    return run, flaw
+    return run, flaw, numbers
+
+
+def unexplained(numbers: Numbers) -> int:
+    """How many events never came to the file of which the journal itself does not say so."""
+    return max(0, (numbers.missing or 0) - numbers.told)
 
 
 def run_row(run: Run) -> tuple[object, ...]:
@@ -116,14 +130,17 @@ def run_row(run: Run) -> tuple[object, ...]:
     )
 
 
-def told(flaw: Flaw) -> str:
-    """A flaw in words."""
+def told(flaw: Flaw | None, numbers: Numbers) -> str:
+    """What was found of a run, in words."""
+    if flaw is None:
+        missing = unexplained(numbers)
+        return f"whole; {missing} never came to the file" if missing else "whole"
     where = f"event {flaw.pos}" + ("" if flaw.seq is None else f" (seq {flaw.seq})")
     return f"{where}: {flaw.what}"
 
 
-def as_told(run: Run, flaw: Flaw | None) -> dict[str, Any]:
-    """A run's line of the JSON."""
+def as_told(run: Run, flaw: Flaw | None, numbers: Numbers) -> dict[str, Any]:
+    """A run's line of the JSON; numbers tell nothing where not all events were looked at."""
     return {
         "run_id": run.run_id,
         "host": run.header.get("host"),
@@ -131,4 +148,6 @@ def as_told(run: Run, flaw: Flaw | None) -> dict[str, Any]:
         "events": run.pos - run.pruned_pos,
         "head": run.head.hex(),
         "flaw": None if flaw is None else flaw._asdict(),
+        "missing": numbers.missing if flaw is None else None,
+        "lost": numbers.told if flaw is None else None,
     }

@@ -5,14 +5,14 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import click
 
-from exit_shim.accounts import key_label
+from exit_shim.accounts import AT, exchange_of, label_of
 from exit_shim.cli.reading import json_line, read
 from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show
 from exit_shim.configuration import journal_path
@@ -40,22 +40,36 @@ the account that may read, and run `exit-shim reconcile` again; or give --local 
 Nothing is placed, changed or cancelled."""
 
 
+def asks_an_exchange(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which exchange a command asks; the live one without any."""
+    for option in (
+        click.option("--demo", is_flag=True, help="Ask Binance's demo exchange, as Client(demo=True) does."),
+        click.option("--testnet", is_flag=True, help="Ask the testnet, as Client(testnet=True) does."),
+        click.option(
+            "--local", metavar="URL", help="Ask a local exchange at URL, which must be on this machine."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
-@click.option("--local", metavar="URL", help="Ask a local exchange at URL, which must be on this machine.")
+@asks_an_exchange
 @click.option("--account", metavar="LABEL", help="The account's label in the journal, where it has one.")
 @click.option(
     "--for", "patience", type=float, default=300.0, show_default=True, help="Give up after SECONDS."
 )
 @click.option("--json", "as_json", is_flag=True, help="Each resolved order as a JSON line.")
-def reconcile(*, local: str | None, account: str | None, patience: float, as_json: bool) -> None:
+def reconcile(
+    *, local: str | None, testnet: bool, demo: bool, account: str | None, patience: float, as_json: bool
+) -> None:
     """Ask the exchange what became of orders in doubt, and write it down.
 
-    Only the orders of the account whose key is in BINANCE_API_KEY and BINANCE_API_SECRET, and only of
-    processes that have ended; the exchange is only read. The exit status is 0 where all are resolved, 1 where
-    some stay in doubt, 2 where nobody could be asked.
+    Only the orders that went to this exchange, of the account whose key is in BINANCE_API_KEY and
+    BINANCE_API_SECRET, and only of processes that have ended; the exchange is only read. The exit status is 0
+    where all are resolved, 1 where some stay in doubt, 2 where nobody could be asked.
     """
-    if local is not None and urlsplit(local).hostname not in HERE:
-        raise click.UsageError(f"--local {local!r} is not on this machine; it must be at {', '.join(HERE)}")
+    check_exchange(local, testnet=testnet, demo=demo)
     all_of_them = list(read(in_doubt=True))
     if not all_of_them:
         click.echo("nothing is in doubt", err=as_json)
@@ -64,13 +78,13 @@ def reconcile(*, local: str | None, account: str | None, patience: float, as_jso
     secret = os.environ.get(SECRET) or (LOCAL_SECRET if local else "")
     if not (key and secret):
         refuse(all_of_them, NO_KEYS.format(number=len(all_of_them)), as_json=as_json)
-    label = account or key_label(key)
     left = list(left_in_doubt(Path(journal_path())))
-    ours = [record for record in left if record.submission.account == label]
-    say_of_the_others(all_of_them, left, label)
-    if not ours:
-        refuse(all_of_them, f"none of what can be asked about is of account {label}", as_json=as_json)
-    with client_of(key, secret, local) as client:
+    with client_of(key, secret, local, testnet=testnet, demo=demo) as client:
+        label = label_there(client, account)
+        ours = [record for record in left if record.submission.account == label]
+        say_of_the_others(all_of_them, left, label)
+        if not ours:
+            refuse(all_of_them, f"none of what can be asked about is of account {label}", as_json=as_json)
         complaint = cannot_ask(client, ours)
         if complaint is not None:
             refuse(ours, f"{Sibling(client).host} cannot be asked: {complaint}", as_json=as_json)
@@ -96,16 +110,42 @@ def say_of_the_others(records: list[Record], left: list[Record], label: str) -> 
         click.echo(f"{number} in doubt are of account {other}", err=True)
 
 
+def check_exchange(local: str | None, *, testnet: bool, demo: bool) -> None:
+    """Refuse to ask more than one exchange, or one that --local may not name."""
+    if (local is not None) + testnet + demo > 1:
+        raise click.UsageError("--local, --testnet and --demo are three exchanges; give one, or none")
+    if local is not None and urlsplit(local).hostname not in HERE:
+        raise click.UsageError(f"--local {local!r} is not on this machine; it must be at {', '.join(HERE)}")
+
+
 @contextlib.contextmanager
-def client_of(key: str, secret: str, local: str | None) -> Iterator[Any]:
+def client_of(
+    key: str, secret: str, local: str | None, *, testnet: bool = False, demo: bool = False
+) -> Iterator[Any]:
     """A genuine client; nothing is sent but, by old releases of python-binance, a ping."""
     import binance  # noqa: PLC0415 - heavy, and only needed here
 
-    options = {"ping": False} if "ping" in inspect.signature(binance.Client).parameters else {}
+    known = inspect.signature(binance.Client).parameters
+    options = {"ping": False} if "ping" in known else {}
+    flags = {name: True for name, given in (("testnet", testnet), ("demo", demo)) if given}
+    if not set(flags) <= set(known):
+        raise click.UsageError(f"this python-binance knows no {', '.join(flags)}")
     with contextlib.ExitStack() as around:
         if local is not None:
             around.enter_context(pointed_at(local, lambda *_: None))
-        yield binance.Client(key, secret, **options)
+        client = binance.Client(key, secret, **flags, **options)
+        if flags and not exchange_of(label_of(client)):
+            raise click.UsageError(f"this python-binance sends futures orders of {', '.join(flags)} to live")
+        yield client
+
+
+def label_there(client: Any, account: str | None) -> str:
+    """The label of what an account did at the client's exchange; `account` may say that it is that one."""
+    name, at, _ = (account or "").partition(AT)
+    label = str(label_of(client, name or None))
+    if at and label != account:
+        raise click.UsageError(f"--account {account} is at another exchange; this one has {label}")
+    return label
 
 
 def cannot_ask(client: Any, records: list[Record]) -> str | None:

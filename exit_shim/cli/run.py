@@ -17,7 +17,7 @@ import msgspec
 
 from exit_shim.cli.reading import json_line
 from exit_shim.cli.tables import Report
-from exit_shim.configuration import JOURNAL_VARIABLE, RESOLVE_VARIABLE, is_disabled
+from exit_shim.configuration import JOURNAL_VARIABLE, is_disabled
 from exit_shim.journal import JournalError, counted, read_records, state_folder
 from exit_shim.modes import MODE_VARIABLE
 from exit_shim.policy import FILE_NAME, POLICY_VARIABLE, PolicyError, meant
@@ -74,7 +74,6 @@ def run(
         os.environ[MODE_VARIABLE] = mode
     if local:
         os.environ.setdefault(JOURNAL_VARIABLE, str(state_folder() / "local.db"))
-        os.environ[RESOLVE_VARIABLE] = "0"  # this exchange knows nothing of what earlier runs left in doubt
     printed_to = aside_stdout() if as_json else None
     find_policy_beside(Path.cwd() if module is not None else Path(arguments[0]).resolve().parent)
     shim, around = begun_shim(mode), contextlib.ExitStack()

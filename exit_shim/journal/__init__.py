@@ -28,7 +28,7 @@ from exit_shim.journal.reading import (
 )
 from exit_shim.journal.schema import SCHEMA_VERSION, JournalError
 from exit_shim.journal.spool import Sync, living_runs
-from exit_shim.journal.verifying import Flaw, verify_run
+from exit_shim.journal.verifying import Flaw, Numbers, verify_run
 
 __all__ = [
     "IN_DOUBT",
@@ -41,6 +41,7 @@ __all__ = [
     "Health",
     "Journal",
     "JournalError",
+    "Numbers",
     "Pruned",
     "Run",
     "Site",

@@ -89,6 +89,7 @@ class Journal:
         self._started = time.time_ns()
         self._header = ""
         self._seqs = itertools.count(1)
+        self._unused: list[int] = []
         self._lock = threading.Lock()
         self._holder: int | None = None
         self._spool = Spool(self.path, self.run_id, self.sync)
@@ -114,20 +115,23 @@ class Journal:
 
     def intend(self, submission: Submission) -> int:
         """Write down an order about to leave; returns its `seq` in this run."""
-        seq = next(self._seqs)
-        self._append(compose(seq, submission.ts, b"intent", ABOUT_NOTHING, encode(submission)), lasting=True)
+        body = encode(submission)
+        seq = next(self._seqs)  # as late as can be: `verify` misses a number that no event has
+        self._append(compose(seq, submission.ts, b"intent", ABOUT_NOTHING, body), lasting=True)
         return seq
 
     def conclude(self, seq: int, conclusion: Conclusion) -> None:
         """Write down what came of the order that `intend` numbered `seq`."""
-        self._append(compose(next(self._seqs), time.time_ns(), b"outcome", b"%d" % seq, encode(conclusion)))
+        body = encode(conclusion)
+        self._append(compose(next(self._seqs), time.time_ns(), b"outcome", b"%d" % seq, body))
         self._wake()
 
     def note(self, event: EventName, body: msgspec.Struct, about: tuple[str, int] | None = None) -> int:
         """Write down any other event; `about` is the run and number of the intent that it is about."""
-        seq = next(self._seqs)
         subject = ABOUT_NOTHING if about is None else f"{about[0]}:{about[1]}".encode()
-        self._append(compose(seq, time.time_ns(), event.encode(), subject, encode(body)))
+        written = encode(body)
+        seq = next(self._seqs)
+        self._append(compose(seq, time.time_ns(), event.encode(), subject, written))
         self._wake()
         return seq
 
@@ -152,11 +156,19 @@ class Journal:
             return False
         lost = self._memory.untold
         if lost:
-            body = encode(Lost("neither the spool nor the database kept them", lost))
-            if not take(compose(next(self._seqs), time.time_ns(), b"lost", ABOUT_NOTHING, body)):
+            body, seq = encode(Lost("neither the spool nor the database kept them", lost)), self._number()
+            if not take(compose(seq, time.time_ns(), b"lost", ABOUT_NOTHING, body)):
+                self._unused.append(seq)  # this is tried each second for as long as nothing is taken
                 return False
             self._memory.told(lost)
         return True
+
+    def _number(self) -> int:
+        """The next number, or one that was taken and not used."""
+        try:
+            return self._unused.pop()
+        except IndexError:
+            return next(self._seqs)
 
     def health(self) -> Health:
         """What is waiting and what was lost, for summaries."""

@@ -28,6 +28,19 @@ class Kept(Protocol):
         """Write what waits, and let go of the file."""
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process of this number may be there; Windows cannot be asked by a signal, and says yes."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
 journals: weakref.WeakSet[Kept] = weakref.WeakSet()
 inherited: list[sqlite3.Connection] = []
 checkpointing = threading.Lock()

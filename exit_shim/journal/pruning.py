@@ -1,7 +1,9 @@
 """Letting go of what is old: from each run's beginning, never what is in doubt or has not been shipped."""
 
 import contextlib
+import json
 import os
+import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Final, NamedTuple
 from exit_shim.journal.file import legible, open_writer
 from exit_shim.journal.folding import ADD_UP, COUNT, IN_DOUBT, SPANS, put
 from exit_shim.journal.ingesting import transaction
+from exit_shim.journal.processes import is_running
 from exit_shim.journal.schema import POS_BITS, JournalError
+from exit_shim.journal.spool import living_runs
 from exit_shim.journal.taking_up import take_up
 
 ROWS_AT_ONCE: Final = 5000
@@ -34,13 +38,30 @@ WHERE id BETWEEN :first AND :last GROUP BY 2, 3, 4, 5
 """
 
 
+EMPTY_RUNS: Final = """
+SELECT run, run_id, header, ended FROM runs
+WHERE pos > 0 AND pos = pruned_pos AND run < (SELECT max(run) FROM runs) ORDER BY run
+"""
+"""Never the newest: its number would be given again, and whoever follows the journal remembers numbers."""
+
+UNUSED_SITES: Final = """
+DELETE FROM sites
+WHERE site NOT IN (SELECT site FROM tally)
+AND NOT EXISTS (SELECT 1 FROM orders WHERE orders.site = sites.site)
+"""
+
+
 class Pruned(NamedTuple):
-    """What went: events and bytes; and what is old and stays: orders in doubt, runs not shipped as far."""
+    """What went: events and bytes; and what is old and stays: orders in doubt, runs not shipped as far.
+
+    `runs` counts those that went whole: over, and nothing was left of them.
+    """
 
     events: int
     bytes: int
     in_doubt: int
     unshipped: int
+    runs: int = 0
 
 
 class Cut(NamedTuple):
@@ -80,8 +101,9 @@ def prune(
             events += more
             if not more:
                 break
+        runs = _let_go_of_the_empty(connection, at)
         _give_back(connection)
-        return Pruned(events, max(0, used - _used(connection)), in_doubt, unshipped)
+        return Pruned(events, max(0, used - _used(connection)), in_doubt, unshipped, runs)
 
 
 def _prune(connection: sqlite3.Connection, before_ns: int) -> tuple[int, int, int]:
@@ -150,6 +172,33 @@ def _delete(connection: sqlite3.Connection, cut: Cut) -> int:
             connection.execute(
                 "UPDATE runs SET pruned_pos = ?, pruned_head = ? WHERE run = ?", (last - first, link, cut.run)
             )
+
+
+def _let_go_of_the_empty(connection: sqlite3.Connection, path: Path) -> int:
+    """Delete places in the bot that nothing refers to, and runs that are over and empty; how many of those.
+
+    A run that is not over goes on behind its last event, which its row knows, however long ago that was.
+    """
+    with transaction(connection):
+        connection.execute(UNUSED_SITES)
+        living = living_runs(path)
+        empty = [
+            (run, run_id)
+            for run, run_id, header, ended in connection.execute(EMPTY_RUNS).fetchall()
+            if run_id not in living and (ended is not None or _is_dead(header))
+        ]
+        connection.executemany("DELETE FROM runs WHERE run = ?", [(run,) for run, _ in empty])
+        connection.executemany("DELETE FROM shipments WHERE run_id = ?", [(run_id,) for _, run_id in empty])
+    return len(empty)
+
+
+def _is_dead(header: str) -> bool:
+    """Whether the process that wrote a run is surely gone: it may have closed its journal and still live."""
+    with contextlib.suppress(ValueError, AttributeError):
+        written = json.loads(header)
+        host, pid = written.get("host"), written.get("pid")
+        return host == socket.gethostname() and isinstance(pid, int) and not is_running(pid)
+    return False
 
 
 def _oldest_beyond(connection: sqlite3.Connection, max_bytes: int) -> int | None:

@@ -4,6 +4,7 @@ from collections.abc import Generator
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal, NamedTuple
 
+from exit_shim.accounts import exchange_of
 from exit_shim.orders import CONDITIONAL_KINDS
 from exit_shim.records import Record, Resolution, Submission, Target
 from exit_shim.resolving.looks import EARLY_MS, Look, Sought, look
@@ -135,9 +136,10 @@ class Case:
         return self.record.submission.order.client_order_id if placed else None
 
     def is_other(self, record: Record) -> bool:
-        """Whether a record is another one's order."""
+        """Whether a record is another order at the same exchange; elsewhere ids and numbers begin anew."""
         same = (record.run_id, record.seq) == (self.record.run_id, self.record.seq)
-        return record.submission.intent == "place" and not same
+        there = exchange_of(record.submission.account) == exchange_of(self.record.submission.account)
+        return record.submission.intent == "place" and there and not same
 
     def put_off(self, reason: str) -> None:
         """Stay in doubt until the next look, after twice the last pause."""

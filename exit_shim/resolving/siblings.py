@@ -4,9 +4,8 @@ import asyncio
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from exit_shim.accounts import is_genuine
+from exit_shim.accounts import host_of, is_genuine
 from exit_shim.doors import is_coroutine_method
 
 SESSIONS: Final = (("requests.sessions", "Session"), ("aiohttp.client", "ClientSession"))
@@ -21,6 +20,7 @@ SENDS: Final = (
 OWN: Final = (
     "_request",
     "_request_futures_api",
+    "_create_futures_api_uri",
     "_handle_response",
     "_get_request_kwargs",
     "_generate_signature",
@@ -60,7 +60,7 @@ class Sibling:
         self._attributes["_requests_params"] = dict(_options(own, is_async=_is_async(client)))
         self._session = dict(_session_of(own, is_async=_is_async(client)))
         self.offset_ms = int(own.get("timestamp_offset") or 0)
-        self.host = urlsplit(str(client._create_futures_api_uri(""))).netloc  # noqa: SLF001
+        self.host = host_of(str(client._create_futures_api_uri("")))  # noqa: SLF001
 
     @property
     def is_at_home(self) -> bool:
@@ -68,7 +68,7 @@ class Sibling:
         own = self._attributes
         name = "TESTNET_" if own.get("testnet") else "DEMO_" if own.get("demo") else ""
         address = str(getattr(self._class, f"FUTURES_{name}URL", ""))
-        return urlsplit(address.format(own.get("tld"))).netloc == self.host
+        return host_of(address.format(own.get("tld"))) == self.host
 
     def async_client(self) -> Any:
         """A genuine async client for the loop that runs, made without `__init__`; sends nothing."""

@@ -1,0 +1,159 @@
+"""An account's label says at which exchange, for all but the live one, and gives nothing else away."""
+
+import pytest
+import wrapt
+from binance import AsyncClient, Client
+
+import exit_shim
+from exit_shim.accounts import account_label, exchange_of, host_of, key_label, label_of
+from exit_shim.testing.leaving import leave
+from exit_shim.testing.pointing import LOCAL_KEY
+
+OPEN = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
+CLOSE = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": 0.01, "reduceOnly": "true"}
+LABEL = key_label(LOCAL_KEY)
+LIVE = "https://fapi.binance.com/fapi"
+
+needs_demo = pytest.mark.skipif(
+    not hasattr(Client, "FUTURES_DEMO_URL"), reason="this python-binance knows no demo exchange"
+)
+needs_testnet = pytest.mark.skipif(
+    not hasattr(Client, "FUTURES_TESTNET_URL"), reason="this python-binance sends the testnet's to live"
+)
+
+
+class Stub:
+    """What of a client tells where it goes; it can be sent to no one."""
+
+    FUTURES_URL = LIVE
+    FUTURES_TESTNET_URL = "https://testnet.binancefuture.com/fapi"
+    FUTURES_DEMO_URL = "https://demo-fapi.binance.com/fapi"
+
+    def __init__(self, **own):
+        vars(self).update({"API_KEY": LOCAL_KEY, "testnet": False, "demo": False, **own})
+
+    def order(self):
+        """A method, by which the label is asked for."""
+
+
+@pytest.mark.parametrize(
+    ("own", "place"),
+    [
+        ({}, ""),
+        ({"FUTURES_URL": LIVE}, ""),
+        ({"FUTURES_URL": "https://FAPI.binance.com:443/fapi"}, ""),
+        ({"FUTURES_URL": "https://fapi1.binance.com/fapi"}, ""),
+        ({"FUTURES_URL": "https://fapi.binance.us/fapi"}, ""),
+        ({"testnet": True}, "@testnet"),
+        ({"demo": True}, "@demo"),
+        ({"testnet": True, "demo": True}, "@testnet"),
+        ({"FUTURES_URL": "https://testnet.binancefuture.com/fapi"}, "@testnet"),
+        ({"testnet": True, "FUTURES_TESTNET_URL": "http://127.0.0.1:8080/fapi"}, "@127.0.0.1:8080"),
+        ({"FUTURES_URL": "http://127.0.0.1:8080"}, "@127.0.0.1:8080"),
+        ({"FUTURES_URL": "http://[::1]:8080/fapi"}, "@[::1]:8080"),
+        ({"FUTURES_URL": "https://fapi.binance.com.evil.example/fapi"}, "@fapi.binance.com.evil.example"),
+        ({"FUTURES_URL": "https://fapi.binance.com@evil.example/fapi"}, "@evil.example"),
+        ({"FUTURES_URL": "https://fapi.binance.com:8443/fapi"}, "@fapi.binance.com:8443"),
+        ({"FUTURES_URL": "https://fapi.binance.{}/fapi"}, "@unknown"),
+        ({"FUTURES_URL": "127.0.0.1:8080/fapi"}, "@unknown"),
+        ({"FUTURES_URL": 7}, ""),
+        ({"FUTURES_URL": []}, ""),
+        ({"testnet": []}, ""),
+    ],
+)
+def test_where_a_client_goes_is_in_its_label(own, place):
+    """Host and port, or a word for them, behind the account's name or its key's label; nothing for live."""
+    stub = Stub(**own)
+    for _ in range(2):  # the second is remembered
+        assert account_label(stub.order) == label_of(stub) == LABEL + place
+        assert account_label(stub.order, "main") == label_of(stub, "main") == f"main{place}"
+    assert exchange_of(LABEL + place) == place.removeprefix("@")
+
+
+@pytest.mark.parametrize("key", [None, "", 7, []])
+def test_without_a_key_there_is_no_label(key):
+    """Wherever the client goes; but an account that has a name has it without a key too."""
+    stub = Stub(API_KEY=key, FUTURES_URL="http://127.0.0.1:8080/fapi")
+    assert account_label(stub.order) is None
+    assert account_label(stub.order, "main") == "main@127.0.0.1:8080"
+    assert exchange_of(None) == ""
+
+
+@pytest.mark.parametrize("thing", [None, 7, len, "text".upper, object().__str__])
+def test_what_is_no_clients_method_has_no_label(thing):
+    """Functions, and methods of what has no attributes of its own."""
+    assert account_label(thing) is None
+
+
+def test_an_address_gives_nothing_but_its_host():
+    """No path, user info, query or fragment of it reaches a label."""
+    stub = Stub(FUTURES_URL="http://user:the-password@127.0.0.1:80/the-path?apiKey=the-key#the-fragment")
+    assert label_of(stub) == f"{LABEL}@127.0.0.1:80"
+    for odd in ("http://the host/", "http://", "://", "http://h\n/", "ftp://host/", "http://h:port/"):
+        assert host_of(odd) == "unknown"
+
+
+def test_a_client_that_is_pointed_elsewhere_has_another_label():
+    """A label is of where the client goes now; key, address, flags and the class's address may all change."""
+    stub = Stub(FUTURES_URL=LIVE)
+    assert account_label(stub.order) == LABEL
+    stub.FUTURES_URL = "http://127.0.0.1:1/fapi"
+    assert account_label(stub.order) == f"{LABEL}@127.0.0.1:1"
+    stub.API_KEY = "other"
+    assert account_label(stub.order) == f"{key_label('other')}@127.0.0.1:1"
+    stub.testnet = True
+    assert account_label(stub.order) == f"{key_label('other')}@testnet"
+    stub.FUTURES_TESTNET_URL = "http://127.0.0.1:2/fapi"
+    assert account_label(stub.order) == f"{key_label('other')}@127.0.0.1:2"
+
+
+def test_a_client_inside_another_proxy_goes_where_it_goes():
+    """What a bot has put around its client has none of the class's addresses, and is looked through."""
+    assert label_of(wrapt.ObjectProxy(Stub(testnet=True))) == f"{LABEL}@testnet"
+
+
+def test_not_all_clients_that_ever_were_are_remembered():
+    """A bot that makes a client for each of a thousand ports has its labels right, and keeps few."""
+    from exit_shim import accounts  # noqa: PLC0415 - its memory is nobody else's business
+
+    for port in range(1_000):
+        stub = Stub(FUTURES_URL=f"http://127.0.0.1:{port}/fapi")
+        assert account_label(stub.order) == f"{LABEL}@127.0.0.1:{port}"
+    assert len(accounts._known) <= accounts._MOST_KNOWN
+
+
+@pytest.mark.parametrize(
+    "flag", [pytest.param("testnet", marks=needs_testnet), pytest.param("demo", marks=needs_demo)]
+)
+def test_python_binances_own_flags(flag):
+    """A genuine client made for the testnet or the demo exchange has that in its label."""
+    if "ping" not in Client.__init__.__code__.co_varnames:
+        pytest.skip("this python-binance cannot be made without a request")
+    client = Client(LOCAL_KEY, "s", ping=False, **{flag: True})
+    assert account_label(client.futures_create_order) == f"{LABEL}@{flag}"
+    leave(client)
+
+
+def test_an_orders_record_says_where_it_went(exchange, client, recorded):
+    """An order through a genuine client on a local exchange has the exchange's host and port."""
+    client.futures_create_order(**OPEN)
+    exit_shim.wrap(client).futures_create_order(**CLOSE)
+    (record,) = recorded()
+    assert record.submission.account == f"{LABEL}@127.0.0.1:{exchange.port}"
+
+
+async def test_an_async_clients_order_too(exchange, async_client, recorded):
+    """The same of an AsyncClient, under the name that the shim was given."""
+    assert isinstance(async_client, AsyncClient)
+    await async_client.futures_create_order(**OPEN)
+    shim = exit_shim.ExitShim(account="main", sinks=[])
+    await shim.wrap(async_client).futures_create_order(**CLOSE)
+    shim.flush()
+    (record,) = recorded()
+    assert record.submission.account == f"main@127.0.0.1:{exchange.port}"
+
+
+def test_an_accounts_name_has_no_at():
+    """It could be taken for the place of its orders."""
+    with pytest.raises(ValueError, match="account='a@testnet' has an @"):
+        exit_shim.ExitShim(account="a@testnet")

@@ -18,6 +18,7 @@ from binance import AsyncClient, BinanceSocketManager, Client
 import exit_shim
 from exit_shim.book import GRACE_S, Spot
 from exit_shim.doors import Reference
+from exit_shim.guard import polling
 from exit_shim.listening import Gap, Over, Rests, Sized, learned, listener
 from exit_shim.policy import parse_policy
 from exit_shim.releases import hears_user_stream
@@ -424,6 +425,21 @@ def test_a_gap_that_is_handed_in_makes_the_book_unsure_where_it_is_watched(bot):
     bot.shim._pollers[0].look()
     assert bot.book.why_unsure("mine", "BTCUSDT") is not None
     until(lambda: bot.book.why_unsure("mine", "BTCUSDT") is None)
+
+
+def test_looks_that_are_asked_for_again_and_again_keep_apart(bot, monkeypatch):
+    """However often the stream is interrupted; the last interruption is followed by a look all the same."""
+    monkeypatch.setattr(polling, "SOON_S", 0.1)
+    monkeypatch.setattr(polling, "APART_S", 1.0)
+    looks = []
+    monkeypatch.setattr(polling.Poller, "look", lambda _: looks.append(time.monotonic()))
+    bot.shim.watch(bot.client, every=3600)
+    until(lambda: looks)
+    while len(looks) < 4:
+        bot.hear({"e": "error", "type": "BinanceWebsocketClosed", "m": ""})
+        time.sleep(0.01)
+    assert looks[2] - looks[1] >= 1.0
+    assert looks[3] - looks[2] >= 1.0
 
 
 # The thread

@@ -458,6 +458,11 @@ def streaming():
     return [thread for thread in threading.enumerate() if thread.name == listener.THREAD]
 
 
+def looks_at(exchange):
+    """The looks so far. Before the first one an exchange is not to be stopped: its connection is being made."""
+    return [one for one in exchange.requests if one.path.endswith("positionRisk")]
+
+
 class Watched:
     """A shim that watches the local exchange, and a client of somebody else's on the same account."""
 
@@ -477,13 +482,14 @@ class Watched:
         return [live.target.module for live in self.book.guarding(SPOT)]
 
     def looks(self):
-        return [one for one in self.exchange.requests if one.path.endswith("positionRisk")]
+        return looks_at(self.exchange)
 
     def has_key(self):
         keys = self.exchange.engine.listen_keys
         return keys.is_live(keys._keys[LOCAL_KEY][0], self.exchange.engine.now())
 
     def close(self):
+        until(self.looks)
         self.shim.close()
         until(lambda: not streaming())
 
@@ -619,6 +625,7 @@ def test_a_stream_that_can_never_be_had_costs_no_certainty(
     assert said in told[0]
     assert "looked at every 3600 s all the same" in told[0]
     assert shim.guard.book.why_unsure(None, "BTCUSDT") is None
+    until(lambda: looks_at(exchange))
     shim.close()
 
 
@@ -661,7 +668,7 @@ def test_a_shim_that_nobody_holds_listens_no_more(exchange, client):
     """Neither thread is what keeps it."""
     shim = exit_shim.ExitShim(journal=False, sinks=[])
     shim.watch(client, every=3600, stream=True)
-    until(streaming)
+    until(lambda: streaming() and looks_at(exchange))
     del shim
     gc.collect()
     until(lambda: not streaming())
@@ -710,6 +717,7 @@ def test_the_process_wide_shim_is_watched_by_the_function(exchange, client):
     """`exit_shim.watch` and `exit_shim.heard` are for those who made no ExitShim."""
     before = set(threading.enumerate())
     exit_shim.watch(exit_shim.wrap(client), every=3600)
+    until(lambda: looks_at(exchange))
     exit_shim.heard(algo("NEW"), client)
     book = exit_shim.shim.default_shim().guard.book
     book.admit(0.0)

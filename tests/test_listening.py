@@ -459,7 +459,7 @@ def streaming():
 
 
 def looks_at(exchange):
-    """The looks so far. Before the first one an exchange is not to be stopped: its connection is being made."""
+    """The looks so far; before the first one an exchange must not stop: a connection is being made."""
     return [one for one in exchange.requests if one.path.endswith("positionRisk")]
 
 

@@ -18,6 +18,7 @@ from binance import AsyncClient, BinanceSocketManager, Client
 import exit_shim
 from exit_shim.book import GRACE_S, Spot
 from exit_shim.doors import Reference
+from exit_shim.guard import polling
 from exit_shim.listening import Gap, Over, Rests, Sized, learned, listener
 from exit_shim.policy import parse_policy
 from exit_shim.releases import hears_user_stream
@@ -426,6 +427,21 @@ def test_a_gap_that_is_handed_in_makes_the_book_unsure_where_it_is_watched(bot):
     until(lambda: bot.book.why_unsure("mine", "BTCUSDT") is None)
 
 
+def test_looks_that_are_asked_for_again_and_again_keep_apart(bot, monkeypatch):
+    """However often the stream is interrupted; the last interruption is followed by a look all the same."""
+    monkeypatch.setattr(polling, "SOON_S", 0.1)
+    monkeypatch.setattr(polling, "APART_S", 1.0)
+    looks = []
+    monkeypatch.setattr(polling.Poller, "look", lambda _: looks.append(time.monotonic()))
+    bot.shim.watch(bot.client, every=3600)
+    until(lambda: looks)
+    while len(looks) < 4:
+        bot.hear({"e": "error", "type": "BinanceWebsocketClosed", "m": ""})
+        time.sleep(0.01)
+    assert looks[2] - looks[1] >= 1.0
+    assert looks[3] - looks[2] >= 1.0
+
+
 # The thread
 
 
@@ -440,6 +456,11 @@ def until(true, patience=40.0):
 def streaming():
     """The threads that listen."""
     return [thread for thread in threading.enumerate() if thread.name == listener.THREAD]
+
+
+def looks_at(exchange):
+    """The looks so far; before the first one an exchange must not stop: a connection is being made."""
+    return [one for one in exchange.requests if one.path.endswith("positionRisk")]
 
 
 class Watched:
@@ -461,13 +482,14 @@ class Watched:
         return [live.target.module for live in self.book.guarding(SPOT)]
 
     def looks(self):
-        return [one for one in self.exchange.requests if one.path.endswith("positionRisk")]
+        return looks_at(self.exchange)
 
     def has_key(self):
         keys = self.exchange.engine.listen_keys
         return keys.is_live(keys._keys[LOCAL_KEY][0], self.exchange.engine.now())
 
     def close(self):
+        until(self.looks)
         self.shim.close()
         until(lambda: not streaming())
 
@@ -603,6 +625,7 @@ def test_a_stream_that_can_never_be_had_costs_no_certainty(
     assert said in told[0]
     assert "looked at every 3600 s all the same" in told[0]
     assert shim.guard.book.why_unsure(None, "BTCUSDT") is None
+    until(lambda: looks_at(exchange))
     shim.close()
 
 
@@ -645,7 +668,7 @@ def test_a_shim_that_nobody_holds_listens_no_more(exchange, client):
     """Neither thread is what keeps it."""
     shim = exit_shim.ExitShim(journal=False, sinks=[])
     shim.watch(client, every=3600, stream=True)
-    until(streaming)
+    until(lambda: streaming() and looks_at(exchange))
     del shim
     gc.collect()
     until(lambda: not streaming())
@@ -694,6 +717,7 @@ def test_the_process_wide_shim_is_watched_by_the_function(exchange, client):
     """`exit_shim.watch` and `exit_shim.heard` are for those who made no ExitShim."""
     before = set(threading.enumerate())
     exit_shim.watch(exit_shim.wrap(client), every=3600)
+    until(lambda: looks_at(exchange))
     exit_shim.heard(algo("NEW"), client)
     book = exit_shim.shim.default_shim().guard.book
     book.admit(0.0)

@@ -17,6 +17,9 @@ PATIENCE_S: Final = 5.0
 SOON_S: Final = READ_LAG_NS / 1e9 + 1.0
 """When to look after something was missed: what happened before that is in the exchange's lists by then."""
 
+APART_S: Final = 10.0
+"""Between two looks that were asked for: a stream that comes and goes must not use up the request weight."""
+
 
 class Poller:
     """Takes stock again and again on a thread of its own, with a sync client that only reads.
@@ -120,11 +123,14 @@ def _poll(
     wanted: threading.Event,
     leave: Callable[[], object] | None,
 ) -> None:
+    soonest = 0.0
     while not stopped.is_set() and (poller := watched()) is not None:
         poller.look()
         pause = poller.every_s
         del poller
-        if wanted.wait(pause) and not stopped.wait(SOON_S):
-            wanted.clear()
+        if wanted.wait(pause):
+            wanted.clear()  # what is asked for from here on needs another look
+            stopped.wait(max(SOON_S, soonest - time.monotonic()))
+            soonest = time.monotonic() + APART_S
     if leave is not None:
         leave()

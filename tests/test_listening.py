@@ -16,6 +16,7 @@ from abilities import ALGO, needs_algo
 from binance import AsyncClient, BinanceSocketManager, Client
 
 import exit_shim
+from exit_shim.accounts import label_of
 from exit_shim.book import GRACE_S, Spot
 from exit_shim.doors import Reference
 from exit_shim.guard import polling
@@ -472,14 +473,18 @@ class Watched:
         self.shim = exit_shim.ExitShim(journal=False, account="mine", sinks=[])
         self.client = self.shim.wrap(client)
         self.book = self.shim.guard.book
+        self.spot = SPOT._replace(account=label_of(client, "mine"))
+
+    def unsure(self):
+        return self.book.why_unsure(self.spot.account, "BTCUSDT")
 
     def watch(self):
         self.shim.watch(self.client, every=3600, stream=True)
-        until(lambda: "looked at" in str(self.book.why_unsure("mine", "BTCUSDT")))
+        until(lambda: "looked at" in str(self.unsure()))
         return self
 
     def lives(self):
-        return [live.target.module for live in self.book.guarding(SPOT)]
+        return [live.target.module for live in self.book.guarding(self.spot)]
 
     def looks(self):
         return looks_at(self.exchange)
@@ -516,16 +521,16 @@ def test_what_others_do_is_known_as_it_happens(watched):
         first = own.client.futures_create_order(**PART)
         own.client.futures_create_order(**STOP)
     assert own.lives() == [OWNER, OWNER]
-    until(lambda: own.book.why_unsure("mine", "BTCUSDT") is None)
+    until(lambda: own.unsure() is None)
     looks = len(own.looks())
     own.other.futures_create_order(**{**PART, "stopPrice": 52000})
     until(lambda: own.lives() == [OWNER, OWNER, None])
     own.other.futures_cancel_algo_order(algoId=first["algoId"])
     until(lambda: own.lives() == [OWNER, None])
     own.other.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.02)
-    until(lambda: own.book.size(SPOT) == Decimal("0.03"))
+    until(lambda: own.book.size(own.spot) == Decimal("0.03"))
     own.exchange.set_mark("BTCUSDT", 49_000)
-    until(lambda: own.lives() == [] and own.book.size(SPOT) == 0)
+    until(lambda: own.lives() == [] and own.book.size(own.spot) == 0)
     assert len(own.looks()) == looks
 
 
@@ -552,24 +557,24 @@ def test_close_ends_the_thread_and_the_listen_key_lives(watched):
     own.close()
     assert own.has_key()
     assert {one.method for one in own.exchange.requests if one.path.endswith("listenKey")} == {"POST"}
-    assert own.book.why_unsure("mine", "BTCUSDT") is None
+    assert own.unsure() is None
 
 
 @needs_stream
 def test_a_dropped_connection_is_made_again_and_the_exchange_looked_at(watched, monkeypatch):
     """What happened meanwhile is known after the look, and until then the book is unsure."""
     own = watched().watch()
-    until(lambda: own.book.why_unsure("mine", "BTCUSDT") is None)
+    until(lambda: own.unsure() is None)
     with exit_shim.attributed(OWNER):
         placed = own.client.futures_create_order(**PART)
     monkeypatch.setattr(listener, "PAUSES_S", (3.0, 3.0))
     looks, key = len(own.looks()), own.exchange.engine.listen_keys
     own.exchange.engine.close_listen_key(LOCAL_KEY)  # ends the connection, as the bot's own stream may
-    until(lambda: own.book.why_unsure("mine", "BTCUSDT") == "the user data stream is not connected")
+    until(lambda: own.unsure() == "the user data stream is not connected")
     own.other.futures_cancel_algo_order(algoId=placed["algoId"])
     assert own.lives() == [OWNER]
     until(lambda: own.lives() == [])
-    until(lambda: own.book.why_unsure("mine", "BTCUSDT") is None)
+    until(lambda: own.unsure() is None)
     assert len(own.looks()) > looks
     assert key._keys[LOCAL_KEY]
 
@@ -589,7 +594,7 @@ def test_a_stream_that_cannot_be_had_is_told_of_once(watched, monkeypatch):
     assert "see that the API key may be used from this address, and that WebSockets get through" in said
     assert LOCAL_SECRET not in said
     own.shim._pollers[0].look_soon()
-    until(lambda: own.book.why_unsure("mine", "BTCUSDT") is None)
+    until(lambda: own.unsure() is None)
 
 
 class Refusal:
@@ -636,7 +641,7 @@ def test_an_address_of_ones_own_can_be_given(exchange, client, watched, monkeypa
     client.FUTURES_URL = client.FUTURES_URL.replace("127.0.0.1", "localhost")
     own = watched()
     own.shim.watch(own.client, every=3600, stream=exchange.url.replace("http", "ws"))
-    until(lambda: "looked at" in str(own.book.why_unsure("mine", "BTCUSDT")))
+    until(lambda: "looked at" in str(own.unsure()))
 
 
 def test_a_client_that_is_no_genuine_one_has_no_stream(bot, monkeypatch):
@@ -677,6 +682,7 @@ def test_a_shim_that_nobody_holds_listens_no_more(exchange, client):
 FORKS = """
 import os, sys, threading, time
 from binance import Client
+from exit_shim.accounts import label_of
 import exit_shim
 from exit_shim.testing import LocalExchange
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
@@ -685,14 +691,14 @@ with LocalExchange() as exchange, pointed_at(exchange.url, exchange.register):
     client = Client(LOCAL_KEY, LOCAL_SECRET)
     shim = exit_shim.ExitShim(journal=False, account="mine", sinks=[])
     shim.watch(client, every=3600, stream=True)
-    book = shim.guard.book
-    while "looked at" not in str(book.why_unsure("mine", "BTCUSDT")):
+    book, account = shim.guard.book, label_of(client, "mine")
+    while "looked at" not in str(book.why_unsure(account, "BTCUSDT")):
         time.sleep(0.02)
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
         names = {thread.name for thread in threading.enumerate()}
-        print("child", book.why_unsure("mine", "BTCUSDT"), "exit-shim-stream" in names, flush=True)
+        print("child", book.why_unsure(account, "BTCUSDT"), "exit-shim-stream" in names, flush=True)
         shim.close()
         os._exit(0)
     os.waitpid(child, 0)

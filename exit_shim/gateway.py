@@ -20,7 +20,7 @@ from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribu
 from exit_shim.book import Book, Noted
 from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
 from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
-from exit_shim.guard import Guard, Held, Holding, answer_query, let_go
+from exit_shim.guard import Guard, Held, Holding, answer_query, end_suppressed, let_go
 from exit_shim.journal import Journal
 from exit_shim.layers import Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind, may_be_exit
@@ -191,7 +191,8 @@ class Gateway:
         """Carry out one call of a door for the code at `frame`; returns or raises what the method does."""
         passage, is_async = None, False
         if asked.door.intent == "query":
-            answer = self._or(None, "answer a query", answer_query, self._guard, asked, method)
+            account = self._or(self._account, "name the account", account_label, method, self._account)
+            answer = self._or(None, "answer a query", answer_query, self._guard, asked, method, account)
             return method(*args, **kwargs) if answer is None else answer
         try:
             passage = self._prepare(asked, method, frame, bound_at)
@@ -200,8 +201,12 @@ class Gateway:
             self.troubles.note("read, attribute and judge an order", error)
         if passage is None:
             return method(*args, **kwargs)
-        if self._guard.enforces and any(one.verdict.is_held for one in passage.submissions):
+        # Who enforces no more still answers for what was suppressed.
+        may_hold = self._guard.enforces or asked.door.intent != "place"
+        if may_hold and any(one.verdict.is_held for one in passage.submissions):
             return self._hold(Holding(self._guard, asked, method, args, kwargs), passage, is_async)
+        if asked.door.carries == "symbol":
+            self._or(None, "end suppressed orders", end_suppressed, self._guard, asked, passage.submissions)
         if is_async:
             self._look_outwards(passage)
             return self._named(self._send_async(passage, method, args, kwargs), method)

@@ -3,9 +3,11 @@
 import collections
 import contextlib
 import os
+from unittest.mock import ANY
 
 import pytest
 from abilities import needs_websocket_orders
+from binance.exceptions import BinanceAPIException
 from click.testing import CliRunner
 from test_guard import ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET, Bot
 
@@ -13,9 +15,10 @@ import exit_shim
 from exit_shim.cli import app
 from exit_shim.cli.audit import flaws
 from exit_shim.doors import DOOR_NAMES
+from exit_shim.journal import JournalError
 from exit_shim.policy import Mode, Policy, PolicyError, parse_policy
 from exit_shim.stock import Resting, ask, bare, taking_stock
-from exit_shim.testing import FakeAsyncClient, FakeClient
+from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange
 
 SYMBOL, STRANGER = "BTCUSDT", "exposure_guard"
 PART = {key: value for key, value in STOP.items() if key != "closePosition"} | {
@@ -176,6 +179,241 @@ def test_later_queries_of_other_products_are_doors():
     """Orders of COIN-M and portfolio margin can be suppressed, so asking for one is a door too."""
     asking = {name for name, door in DOOR_NAMES.items() if door.intent == "query"}
     assert {"futures_coin_get_order", "papi_get_um_order", "papi_get_um_conditional_open_order"} <= asking
+
+
+def test_client_order_ids_are_an_accounts_own():
+    """An id that stands for a suppressed order of one account is another account's own for its real one."""
+    shim = exit_shim.ExitShim(journal=False, policy=parse_policy(MONITOR), mode="EXIT_BRAIN_V3", sinks=[])
+    exchanges, clients = [LocalExchange(), LocalExchange()], []
+    for exchange, key in zip(exchanges, "ab", strict=True):
+        client = FakeClient(exchange=exchange)
+        client.API_KEY = key * 64
+        clients.append(shim.wrap(client))
+        clients[-1].futures_create_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)
+    one, other = clients
+    with exit_shim.attributed(OWNER):
+        one.futures_create_order(**STOP)
+    with exit_shim.attributed(LEGACY):
+        other.futures_create_order(**PART, clientAlgoId="sl")
+        assert one.futures_create_order(**PART, clientAlgoId="sl")["algoId"] < 0
+        other.futures_cancel_algo_order(clientAlgoId="sl")
+    assert exchanges[1].engine.open_algos() == []
+    shim.close()
+
+
+CHANGE = {"symbol": SYMBOL, "side": "SELL", "quantity": "0.004", "price": "71000"}
+
+
+@pytest.mark.parametrize(
+    "changing",
+    [
+        lambda client, change: client.futures_modify_order(**change),
+        lambda client, change: client._request_futures_api("put", "order", True, data=change),
+        lambda client, change: client.futures_v1_put_batch_orders(batchOrders=[change])[0],
+        pytest.param(
+            lambda client, change: client.ws_futures_edit_order(**change), marks=needs_websocket_orders
+        ),
+    ],
+    ids=["modify", "raw", "batch", "websocket"],
+)
+def test_changing_a_suppressed_order_is_answered(changing):
+    """A change of it does not go to the exchange, which knows it not; asked for, it shows as changed."""
+    bot = Bot(MONITOR).enter()
+    suppressed, seen = bot.by(LEGACY, **LIMIT), len(bot.exchange.requests)
+    with exit_shim.attributed(LEGACY):
+        changed = changing(bot.client, {**CHANGE, "orderId": suppressed["orderId"]})
+    asked = bot.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=suppressed["orderId"])
+    assert changed == {**changed, **suppressed, "price": "71000", "origQty": "0.004", "updateTime": ANY}
+    assert asked.items() >= {name: changed[name] for name in suppressed}.items()
+    assert (asked["price"], asked["origQty"], asked["status"]) == ("71000", "0.004", "NEW")
+    assert len(bot.exchange.requests) == seen
+
+
+def test_a_change_of_a_suppressed_order_has_the_doors_shape(monitor):
+    """Every key is there that the exchange answers with, and the mark besides."""
+    real, said = (
+        monitor.by(who, "futures_modify_order", **CHANGE, orderId=monitor.by(who, **LIMIT)["orderId"])
+        for who in (OWNER, LEGACY)
+    )
+    assert set(said) - set(real) == {"exit_shim_suppressed"}
+    assert set(real) <= set(said)
+
+
+def test_a_stop_that_was_suppressed_cannot_be_changed_either(monitor):
+    """The exchange changes no conditional orders, and is the one to say so."""
+    monitor.by(OWNER, **STOP)
+    suppressed = monitor.by(LEGACY, **PART)
+    with pytest.raises(BinanceAPIException):
+        monitor.by(LEGACY, "futures_modify_order", **CHANGE, orderId=suppressed["algoId"])
+
+
+@pytest.mark.parametrize(
+    ("resting", "conditional", "symbol", "status"),
+    [
+        (None, False, SYMBOL, "CANCELED"),
+        (None, True, SYMBOL, "NEW"),
+        (None, False, "ETHUSDT", "NEW"),
+        (LIMIT, False, SYMBOL, "CANCELED"),
+    ],
+    ids=["that went out", "of the other store", "of another symbol", "that was answered too"],
+)
+def test_a_cancel_all_ends_suppressed_orders_too(client, exchange, resting, conditional, symbol, status):
+    """After it, asking for one of the module's suppressed orders says CANCELED, as of any other."""
+    bot = Served(client, exchange, MONITOR + '[rules.FOREIGN_CANCEL]\nlevel = "enforce"\n').enter()
+    suppressed = bot.by(LEGACY, **LIMIT)
+    if resting is not None:
+        bot.by(OWNER, **resting)
+    bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=symbol, conditional=conditional)
+    asked = bot.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=suppressed["orderId"])
+    assert asked["status"] == status
+    assert len(exchange.engine.open_orders()) == (resting is not None)
+    bot.shim.close()
+
+
+def test_a_raw_cancel_all_ends_what_its_path_reaches(monitor):
+    """Of suppressed orders, too, DELETE algoOpenOrders takes the conditional ones alone."""
+    limit, target = monitor.by(LEGACY, **LIMIT), monitor.by(LEGACY, **TARGET)
+    monitor.client._request_futures_api("delete", "algoOpenOrders", True, data={"symbol": SYMBOL})
+    ids = {"algoStatus": {"algoId": target["algoId"]}, "status": {"orderId": limit["orderId"]}}
+    told = [
+        monitor.by(LEGACY, "futures_get_order", symbol=SYMBOL, **asked)[name] for name, asked in ids.items()
+    ]
+    assert told == ["CANCELED", "NEW"]
+
+
+def test_a_denied_cancel_all_ends_no_suppressed_orders(client, exchange):
+    """One that is denied by an exception took nothing."""
+    lists = f'owners = ["{OWNER}"]\nlegacy = ["{LEGACY}"]\nmonitors = ["{STRANGER}"]\n'
+    rule = '[rules.FOREIGN_CANCEL]\nlevel = "enforce"\n'
+    bot = Served(client, exchange, f"{ENFORCE}[modes.EXIT_BRAIN_V3]\n{lists}{rule}").enter()
+    suppressed = bot.by(STRANGER, **LIMIT)
+    bot.by(OWNER, **LIMIT)
+    with pytest.raises(exit_shim.ExitOrderDenied):
+        bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL)
+    asked = bot.by(STRANGER, "futures_get_order", symbol=SYMBOL, orderId=suppressed["orderId"])
+    assert asked["status"] == "NEW"
+    bot.shim.close()
+
+
+def test_a_countdown_ends_no_suppressed_orders(monitor):
+    """It takes nothing before it has run out."""
+    suppressed = monitor.by(LEGACY, **LIMIT)
+    monitor.by(LEGACY, "futures_countdown_cancel_all", symbol=SYMBOL, countdownTime=120_000)
+    asked = monitor.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=suppressed["orderId"])
+    assert asked["status"] == "NEW"
+
+
+def test_a_suppressed_order_outlives_a_restart(tmp_path):
+    """An id that the bot kept is answered by the next run, and by other processes, from the journal."""
+    first = Bot(MONITOR, journal=tmp_path / "j.db").enter()
+    suppressed = first.by(LEGACY, **LIMIT)
+    first.shim.close()
+    again = Bot(MONITOR, journal=tmp_path / "j.db", exchange=first.exchange)
+    about = {"symbol": SYMBOL, "orderId": suppressed["orderId"]}
+    assert again.by(LEGACY, "futures_get_order", **about)["orderId"] == suppressed["orderId"]
+    assert again.by(LEGACY, "futures_cancel_order", **about)["orderId"] == suppressed["orderId"]
+    again.shim.close()
+
+
+@pytest.mark.parametrize("policy", [MONITOR, 'level = "warn"\n'])
+@pytest.mark.parametrize("order", [LIMIT, TARGET])
+def test_what_became_of_a_suppressed_order_outlives_a_restart(tmp_path, order, policy):
+    """Answers and ids are the same after it, whatever the policy is by then; so is what was done since."""
+    first = Bot(MONITOR, journal=tmp_path / "j.db").enter()
+    kept, gone, changed = (first.by(LEGACY, **order) for _ in range(3))
+    number = "algoId" if "algoId" in kept else "orderId"
+
+    def ask(bot, one):
+        return bot.by(LEGACY, "futures_get_order", symbol=SYMBOL, **{number: one[number]})
+
+    first.by(LEGACY, "futures_cancel_order", symbol=SYMBOL, **{number: gone[number]})
+    if order is LIMIT:
+        first.by(LEGACY, "futures_modify_order", **CHANGE, orderId=changed["orderId"])
+    before = [ask(first, one) for one in (kept, gone, changed)]
+    first.shim.close()
+    again = Bot(policy, journal=tmp_path / "j.db", exchange=first.exchange)
+    after = [ask(again, one) for one in (kept, gone, changed)]
+    for one in (*before, *after):
+        one.pop("updateTime")
+    assert after == before
+    name = {"clientAlgoId" if number == "algoId" else "origClientOrderId": f"suppressed~{-kept[number]}"}
+    assert again.by(LEGACY, "futures_get_order", symbol=SYMBOL, **name)[number] == kept[number]
+    seen = len(again.exchange.requests)
+    again.by(LEGACY, "futures_cancel_order", symbol=SYMBOL, **{number: kept[number]})
+    assert len(again.exchange.requests) == seen
+    again.shim.close()
+
+
+def test_a_suppressed_order_is_other_processes_too(tmp_path):
+    """Another shim on the same journal answers for it while the first one lives."""
+    one = Bot(MONITOR, journal=tmp_path / "j.db").enter()
+    other = Bot(MONITOR, journal=tmp_path / "j.db", exchange=one.exchange)
+    suppressed = one.by(LEGACY, **LIMIT)
+    one.shim.flush()
+    asked = other.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=suppressed["orderId"])
+    assert (asked["orderId"], asked["status"]) == (suppressed["orderId"], "NEW")
+    for shim in (one.shim, other.shim):
+        shim.close()
+
+
+def test_only_the_guards_own_ids_are_looked_up(tmp_path, monkeypatch):
+    """Bots poll: asking for an order that is the exchange's reads no file."""
+    bot = Bot(MONITOR, journal=tmp_path / "j.db").enter()
+    real = bot.by(OWNER, **LIMIT, newClientOrderId="own")
+    bot.by(LEGACY, **LIMIT)
+    read = []
+    monkeypatch.setattr("exit_shim.journal.following.connect", lambda *path, **_: read.append(path))
+    for asked in ({"orderId": real["orderId"]}, {"origClientOrderId": "own"}):
+        assert bot.by(LEGACY, "futures_get_order", symbol=SYMBOL, **asked)["orderId"] == real["orderId"]
+    assert not read
+    bot.shim.close()
+
+
+def test_an_unreadable_journal_costs_the_answer_alone(tmp_path):
+    """Without it a negative number is for the exchange to answer, which says that it knows no such order."""
+    path = tmp_path / "j.db"
+    path.write_text("no database at all, and never was one")
+    bot = Bot(MONITOR, journal=path).enter()
+    for method in ("futures_get_order", "futures_cancel_order"):
+        with pytest.raises(BinanceAPIException) as refused:
+            bot.by(LEGACY, method, symbol=SYMBOL, orderId=-5)
+        assert not isinstance(refused.value, exit_shim.ExitOrderDenied)
+    with contextlib.suppress(JournalError):
+        bot.shim.close()
+
+
+def ask_for_the_stop(bot, suppressed):
+    return bot.by(LEGACY, "futures_get_algo_order", algoId=suppressed["algoId"])["algoStatus"]
+
+
+def test_a_suppressed_stop_stands_as_long_as_an_owners_does(monitor):
+    """Once its position has none any more, asking says EXPIRED; placed anew, it goes out."""
+    placed = monitor.by(OWNER, **STOP)
+    stop, target = monitor.by(LEGACY, **PART), monitor.by(LEGACY, **TARGET)
+    assert ask_for_the_stop(monitor, stop) == "NEW"
+    monitor.by(OWNER, "futures_cancel_algo_order", algoId=placed["algoId"])
+    monitor.shim.guard.book.is_behind = True
+    assert ask_for_the_stop(monitor, stop) == "NEW"  # the book may lack another one
+    monitor.shim.guard.book.is_behind = False
+    assert [ask_for_the_stop(monitor, one) for one in (stop, target)] == ["EXPIRED", "NEW"]
+    assert monitor.by(LEGACY, **PART)["algoId"] > 0
+    assert ask_for_the_stop(monitor, stop) == "EXPIRED"
+
+
+def test_a_stop_of_another_legacy_module_keeps_no_suppressed_one_alive(monitor):
+    """Who placed it may take it away at any time: it covers nobody's denial, and nobody's answer."""
+    placed = monitor.by(OWNER, **STOP)
+    stop = monitor.by(LEGACY, **PART)
+    monitor.by(OWNER, "futures_cancel_algo_order", algoId=placed["algoId"])
+    assert monitor.by(STRANGER, **PART)["algoId"] > 0
+    assert ask_for_the_stop(monitor, stop) == "EXPIRED"
+
+
+def test_a_strict_policys_suppressed_stop_stands(client, exchange):
+    """Placed anew it would be denied again: it is not said to be gone, else the bot would go on for ever."""
+    bot = Served(client, exchange, "strict = true\n" + MONITOR).enter()
+    assert ask_for_the_stop(bot, bot.by(LEGACY, **PART)) == "NEW"
+    bot.shim.close()
 
 
 # the shapes of answers

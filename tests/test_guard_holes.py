@@ -10,8 +10,7 @@ from test_guard_attacks import MONITOR, PART, STRANGER, SYMBOL, Served
 
 import exit_shim
 from exit_shim.journal import read_records
-from exit_shim.policy import parse_policy
-from exit_shim.testing import FakeClient, LocalExchange, faults
+from exit_shim.testing import LocalExchange, faults
 
 TRAILER = "trailing_stop_manager"
 HIGHER = {**STOP, "stopPrice": 51000}
@@ -169,54 +168,6 @@ def test_a_stop_of_no_position_may_go_where_stripping_is_enforced(watched):
         bot.shim.watch(bot.client, every=60)
         bot.shim._pollers[0].look()
     assert bot.by(OWNER, "futures_cancel_algo_order", algoId=placed["algoId"])["code"] == "200"
-
-
-def test_client_order_ids_are_an_accounts_own():
-    """An id that stands for a suppressed order of one account is another account's own for its real one."""
-    shim = exit_shim.ExitShim(journal=False, policy=parse_policy(MONITOR), mode="EXIT_BRAIN_V3", sinks=[])
-    exchanges, clients = [LocalExchange(), LocalExchange()], []
-    for exchange, key in zip(exchanges, "ab", strict=True):
-        client = FakeClient(exchange=exchange)
-        client.API_KEY = key * 64
-        clients.append(shim.wrap(client))
-        clients[-1].futures_create_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)
-    one, other = clients
-    with exit_shim.attributed(OWNER):
-        one.futures_create_order(**STOP)
-    with exit_shim.attributed(LEGACY):
-        other.futures_create_order(**PART, clientAlgoId="sl")
-        assert one.futures_create_order(**PART, clientAlgoId="sl")["algoId"] < 0
-        other.futures_cancel_algo_order(clientAlgoId="sl")
-    assert exchanges[1].engine.open_algos() == []
-    shim.close()
-
-
-def test_changing_a_suppressed_order_is_answered(monitor):
-    """Its id is the guard's: a change of it does not go to the exchange, which knows it not."""
-    suppressed = monitor.by(LEGACY, **LIMIT)
-    change = {"symbol": SYMBOL, "side": "SELL", "quantity": "0.004", "price": "71000"}
-    changed = monitor.by(LEGACY, "futures_modify_order", **change, orderId=suppressed["orderId"])
-    assert changed["orderId"] == suppressed["orderId"]
-
-
-def test_a_cancel_all_ends_suppressed_orders_too(monitor):
-    """After it, asking for one of the module's suppressed orders says CANCELED, as of any other."""
-    suppressed = monitor.by(LEGACY, **LIMIT)
-    monitor.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL)
-    asked = monitor.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=suppressed["orderId"])
-    assert asked["status"] == "CANCELED"
-
-
-def test_a_suppressed_order_outlives_a_restart(tmp_path):
-    """An id that the bot kept is answered by the next run, and by other processes, from the journal."""
-    first = Bot(MONITOR, journal=tmp_path / "j.db").enter()
-    suppressed = first.by(LEGACY, **LIMIT)
-    first.shim.close()
-    again = Bot(MONITOR, journal=tmp_path / "j.db", exchange=first.exchange)
-    about = {"symbol": SYMBOL, "orderId": suppressed["orderId"]}
-    assert again.by(LEGACY, "futures_get_order", **about)["orderId"] == suppressed["orderId"]
-    assert again.by(LEGACY, "futures_cancel_order", **about)["orderId"] == suppressed["orderId"]
-    again.shim.close()
 
 
 # what whatif did not predict

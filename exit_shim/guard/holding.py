@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from exit_shim.book import is_protective, spot_of
 from exit_shim.doors import Asked, Door, is_coroutine_method
 from exit_shim.guard.judging import Guard, let_go, reference_to
-from exit_shim.guard.suppressed import MARK, Suppressed, is_algo_answer, order_answer
+from exit_shim.guard.suppressed import MARK, Kept, Suppressed, is_algo_answer, order_answer
 from exit_shim.outcomes import Answer
+from exit_shim.policy.codes import SUPPRESSED_ORDER
 from exit_shim.records import Submission, Target
+from exit_shim.rules import is_owners
 from exit_shim.stock import Stock, ask, ask_async, taking_stock
 
 LOOK_S: Final = 2.0
@@ -43,10 +46,12 @@ def stand_in(
     order, reason = submission.order, "; ".join(submission.verdict.reasons)
     if submission.intent == "place":
         is_algo = is_algo_answer(submission.door, order, routes_stops=routes_stops)
-        return suppressed.place(order, reason, is_algo=is_algo)
-    for target in submission.targets:
-        if suppressed.find(reference_to(target)) is not None:
-            return suppressed.cancel(reference_to(target))
+        return suppressed.place(submission, is_algo=is_algo)
+    if is_about_suppressed(submission):
+        kept = suppressed.find(submission.account, reference_to(submission.targets[0]))
+        if kept is not None:
+            is_cancel = submission.intent == "cancel"
+            return suppressed.cancel(kept) if is_cancel else suppressed.change(kept, order)
     if submission.intent == "modify":
         changed = standing_answer(submission, submission.targets[0], "NEW", reason)
         return {**changed, "pair": submission.order.symbol}
@@ -67,6 +72,11 @@ def standing_answer(submission: Submission, target: Target, status: str, reason:
     """As the exchange answers a cancel or change of an ordinary order, which stays what it was."""
     answer = order_answer(submission.order, target.order_id or 0, time.time_ns() // 1_000_000)
     return {**answer, "clientOrderId": target.client_order_id, "status": status, MARK: reason}
+
+
+def is_about_suppressed(submission: Submission) -> bool:
+    """Whether a held cancel or change is about an order that only the guard knows."""
+    return submission.verdict.reasons == (SUPPRESSED_ORDER,)
 
 
 def outcome_of(submission: Submission, answer: Any) -> Answer:
@@ -216,7 +226,10 @@ class Holding:
     ) -> tuple[list[Submission], list[Held]]:
         """The orders that go out, and those that do not."""
         self._guard.refresh()
-        settled = [self._guard.settled(submission, stock) for submission in submissions]
+        settled = [
+            submission if is_about_suppressed(submission) else self._guard.settled(submission, stock)
+            for submission in submissions
+        ]
         goes = [submission for submission in settled if not submission.verdict.is_held]
         stays = [submission for submission in settled if submission.verdict.is_held]
         sends = is_list(self._asked.door) and len(stays) < self._count()
@@ -227,6 +240,7 @@ class Holding:
         if held and sends:
             self.args, self.kwargs = parted(self._asked, list(self._held), self.args, self.kwargs)
         self.sends = sends or not held
+        end_suppressed(self._guard, self._asked, settled)
         return goes, held
 
     def answer(self) -> Any:
@@ -271,7 +285,11 @@ class Holding:
         return getattr(self.method, "__self__", None)
 
     def _unseen(self, submissions: Sequence[Submission]) -> list[tuple[str | None, str | None]]:
-        needed = [(one.account, one.order.symbol) for one in submissions if self._guard.needs_a_look(one)]
+        needed = [
+            (one.account, one.order.symbol)
+            for one in submissions
+            if self._guard.needs_a_look(one) and not is_about_suppressed(one)
+        ]
         return list(dict.fromkeys(needed))
 
     def _count(self) -> int:
@@ -299,12 +317,42 @@ def together(stocks: Sequence[Stock]) -> Stock | None:
     )
 
 
-def answer_query(guard: Guard, asked: Asked, method: Callable[..., Any]) -> Any:
-    """The answer to a query about an order that only the guard knows; a coroutine for an async method."""
+def end_suppressed(guard: Guard, asked: Asked, submissions: Sequence[Submission]) -> None:
+    """Where a call is a cancel-all that is not denied, what it would have taken of suppressed orders ends."""
+    door, params = asked
+    if door.intent != "cancel" or door.carries != "symbol" or "countdownTime" in params:
+        return
+    for one in submissions:
+        if one.verdict.action != "deny":
+            guard.suppressed.end_all(one.account, one.order.symbol, door.reaches(params))
+
+
+def answer_query(guard: Guard, asked: Asked, method: Callable[..., Any], account: str | None) -> Any:
+    """The answer to a query about an order that only the guard knows; a coroutine for an async method.
+
+    None: it is none of this account's.
+    """
     (reference,) = asked.door.references(asked.params)
-    answer = guard.suppressed.query(reference)
+    kept = guard.suppressed.find(account, reference)
+    if kept is None:
+        return None
+    if stands_on_nothing(guard, kept):
+        guard.suppressed.expire(kept)
+    answer = guard.suppressed.query(kept)
     is_async = is_coroutine_method(method) or is_async_client(getattr(method, "__self__", None))
     return later(answer) if is_async else answer
+
+
+def stands_on_nothing(guard: Guard, kept: Kept) -> bool:
+    """Whether a suppressed stop's position has no stop of an owner any more, as far as the book knows.
+
+    Then who relies on that stop is to learn that it is gone, and place it anew. Where the policy is strict
+    that would be denied again.
+    """
+    if guard.standings.policy.strict or guard.book.is_behind or not is_protective(kept.order):
+        return False
+    lives = guard.book.guarding(spot_of(kept.account, kept.order))
+    return not any(live.is_protective and is_owners(guard.standings, live, kept.mode) for live in lives)
 
 
 async def later(answer: Any) -> Any:

@@ -98,6 +98,8 @@ class Guard:
     def judge(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
         """The verdict on an order that is about to leave: what could hold it back is looked at, no more."""
         intent, order, who = submission.intent, submission.order, submission.attribution
+        if intent != "place" and self._is_about_suppressed(submission):
+            return Verdict("suppress", (SUPPRESSED_ORDER,), answer="monitor")
         if intent in PLACES and order.kind not in UNJUDGED:
             standing = self.standings.of(
                 who.module, who.dotted_module, submission.mode, order.symbol, order.kind
@@ -111,15 +113,13 @@ class Guard:
         return self._judge_cancelling(submission, params) if intent == "cancel" else ALLOWED
 
     def _judge_cancelling(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
-        if self.suppressed and self._is_about_suppressed(submission.targets):
-            return Verdict("suppress", (SUPPRESSED_ORDER,), answer="monitor")
         if not self.enforces or not self.switches.enforcing:
             return ALLOWED
         return self._judge_cancel(self._coming(submission, params))
 
     def is_asked_for(self, door: Door, params: Mapping[str, Any]) -> bool:
-        """Whether a query is about an order that only the guard knows."""
-        return bool(self.suppressed) and any(map(self.suppressed.find, door.references(params)))
+        """Whether a query may be about an order that only the guard knows: where any account has such."""
+        return any(map(self.suppressed.may_have, door.references(params)))
 
     def note(self, submission: Submission, conclusion: Conclusion, params: Mapping[str, Any]) -> Noted | None:
         """Have the book learn of an order; what is returned is for `findings`, where there may be any."""
@@ -340,8 +340,12 @@ class Guard:
     def _standing(self, who: Attribution, mode: str, symbol: str | None, kind: str) -> Standing:
         return self.standings.of(who.module, who.dotted_module, mode, symbol, kind)
 
-    def _is_about_suppressed(self, targets: tuple[Target, ...]) -> bool:
-        return len(targets) == 1 and self.suppressed.find(reference_to(targets[0])) is not None
+    def _is_about_suppressed(self, submission: Submission) -> bool:
+        """Conditional orders cannot be changed, which is the exchange's to answer."""
+        if len(submission.targets) != 1:
+            return False
+        kept = self.suppressed.find(submission.account, reference_to(submission.targets[0]))
+        return kept is not None and (submission.intent == "cancel" or kept.store == "orders")
 
 
 def words(lives: tuple[Live, ...]) -> tuple[str, ...]:

@@ -4,18 +4,24 @@ import itertools
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
-from exit_shim.doors import Reference
+from exit_shim.doors import Reference, Store
 from exit_shim.locks import Locked
 from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder
+from exit_shim.records import Record, Submission
 
 MAX_KEPT: Final = 10_000
-"""Answers remembered; of older ones a query goes to the exchange, which knows them not."""
+"""Answers remembered; older ones are in the journal, if there is one."""
 
 MARK: Final = "exit_shim_suppressed"
 """The key that every answer has whose order was not sent; its value is the reason."""
+
+PREFIX: Final = "suppressed~"
+"""What the client order id of an order begins with that had none; its number follows."""
+
+OPEN: Final = "NEW"
 
 ASKED: Final[Mapping[str, str]] = {"avgPrice": "0.00000", "cumQuote": "0.00000"}
 ASKED_ALGO: Final[Mapping[str, str]] = {
@@ -32,12 +38,52 @@ ASKED_ALGO: Final[Mapping[str, str]] = {
 ALGO_DONE: Final[Mapping[str, str]] = {"code": "200", "msg": "success"}
 
 
+class Kept(NamedTuple):
+    """An order that was not sent: whose, in which mode, when (ms since the epoch), and how it is by now."""
+
+    account: str | None
+    mode: str
+    order: ExitOrder
+    created: int
+    answer: dict[str, Any]
+
+    @property
+    def store(self) -> Store:
+        """Where it would rest."""
+        return "conditional" if "algoId" in self.answer else "orders"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it counts as resting."""
+        return bool(self.answer[self._status] == OPEN)
+
+    @property
+    def _status(self) -> str:
+        return "algoStatus" if "algoId" in self.answer else "status"
+
+    def end(self, status: str, now: int) -> None:
+        """It rests no more, from `now` on (ms since the epoch)."""
+        self.answer.update({self._status: status, "updateTime": now})
+
+    def change(self, order: ExitOrder, now: int) -> None:
+        """It is as `order` has it, as far as that says; one that has ended stays as it was."""
+        if self.is_open:
+            new = {"price": order.price, "origQty": order.quantity, "updateTime": now}
+            self.answer.update({name: value for name, value in new.items() if value is not None})
+
+
 class Suppressed(Locked):
-    """Answers by id. The numbers are negative, which no exchange's are; unique to a process."""
+    """Answers by id. The numbers are negative, which no exchange's are; unique to a process.
+
+    Names are an account's own: another's order of the same name is the exchange's to answer for.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: OrderedDict[tuple[str, object], dict[str, Any]] = OrderedDict()
+        self._kept: OrderedDict[int, Kept] = OrderedDict()
+        self._named: OrderedDict[str, dict[str | None, Kept]] = OrderedDict()
+        self.recall: Callable[[str], Iterable[Record]] | None = None
+        """The journal's records that an id is in, oldest first: other runs suppress orders too."""
         self._begin_numbers()
 
     def _begin_numbers(self) -> None:
@@ -48,51 +94,127 @@ class Suppressed(Locked):
     def __len__(self) -> int:
         return len(self._kept)
 
-    def place(self, order: ExitOrder, reason: str, *, is_algo: bool) -> dict[str, Any]:
+    def place(self, submission: Submission, *, is_algo: bool) -> dict[str, Any]:
         """The answer that the door would have given, marked."""
         if self._pid != os.getpid():  # a fork's child goes its own way
             self._begin_numbers()
-        number = next(self._numbers)
-        shape = algo_answer if is_algo else order_answer
-        answer = {**shape(order, number, time.time_ns() // 1_000_000), MARK: reason}
+        number, name = next(self._numbers), submission.order.client_order_id
+        kept = kept_of(submission, number, is_algo=is_algo)
         with self._lock:
-            for key in (
-                ("number", number),
-                ("client", answer["clientAlgoId" if is_algo else "clientOrderId"]),
-            ):
-                self._kept[key] = answer
-            while len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
-        return dict(answer)
+            self._keep(number, kept)
+            if name is not None:
+                self._named.setdefault(name, {})[submission.account] = kept
+                if len(self._named) > MAX_KEPT:
+                    self._named.popitem(last=False)
+        return dict(kept.answer)
 
-    def find(self, reference: Reference) -> dict[str, Any] | None:
-        """The answer that stands for an order, by any of its ids."""
-        if not self._kept:
+    def may_have(self, reference: Reference) -> bool:
+        """Whether an id may be that of an order of some account that was not sent; nothing is looked up."""
+        number = number_of(reference)
+        return reference.client_order_id in self._named if number is None else number < 0
+
+    def find(self, account: str | None, reference: Reference) -> Kept | None:
+        """The order behind any of its ids; a number that only the journal may know is looked up there."""
+        number = number_of(reference)
+        with self._lock:
+            if number is None:
+                return self._named.get(reference.client_order_id or "", {}).get(account)
+            kept = self._kept.get(number)
+        return self._recalled(number) if kept is None and number < 0 else kept
+
+    def _recalled(self, number: int) -> Kept | None:
+        kept = None if self.recall is None else rebuilt(number, self.recall(str(number)))
+        if kept is None:
             return None
-        number = reference.algo_id or reference.order_id
         with self._lock:
-            return self._kept.get(("number", number)) or self._kept.get(("client", reference.client_order_id))
+            return self._keep(number, kept)
 
-    def forget(self, client_order_id: str | None) -> None:
+    def _keep(self, number: int, kept: Kept) -> Kept:
+        kept = self._kept.setdefault(number, kept)
+        if len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+        return kept
+
+    def forget(self, account: str | None, client_order_id: str | None) -> None:
         """An order has really gone out under this name: asking for it is the exchange's to answer now."""
         with self._lock:
-            self._kept.pop(("client", client_order_id), None)
+            of_accounts = self._named.get(client_order_id or "", {})
+            if of_accounts.pop(account, None) is not None and not of_accounts:
+                del self._named[client_order_id or ""]
 
-    def query(self, reference: Reference) -> dict[str, Any]:
+    def query(self, kept: Kept) -> dict[str, Any]:
         """What asking for it is answered with: all of the placing's answer, and what only a query tells."""
-        answer = self.find(reference) or {}
-        if "algoId" in answer:
-            return {**ASKED_ALGO, **answer}
-        return {**ASKED, "time": answer.get("updateTime"), **answer}
+        with self._lock:
+            if kept.store == "conditional":
+                return {**ASKED_ALGO, **kept.answer}
+            return {**ASKED, "time": kept.created, **kept.answer}
 
-    def cancel(self, reference: Reference) -> dict[str, Any]:
+    def cancel(self, kept: Kept) -> dict[str, Any]:
         """What cancelling it is answered with; from then on it shows as cancelled."""
         with self._lock:
-            answer = self.find(reference) or {}
-            answer["algoStatus" if "algoId" in answer else "status"] = "CANCELED"
-            if "algoId" in answer:
-                return {**ALGO_DONE, **{name: answer[name] for name in ("algoId", "clientAlgoId", MARK)}}
-            return dict(answer)
+            kept.end("CANCELED", now_ms())
+            if kept.store == "conditional":
+                return {**ALGO_DONE, **{name: kept.answer[name] for name in ("algoId", "clientAlgoId", MARK)}}
+            return dict(kept.answer)
+
+    def change(self, kept: Kept, order: ExitOrder) -> dict[str, Any]:
+        """What changing it to `order` is answered with; from then on it shows as changed."""
+        with self._lock:
+            kept.change(order, now_ms())
+            return {**kept.answer, "pair": kept.answer["symbol"]}
+
+    def expire(self, kept: Kept) -> None:
+        """What it stood on is gone; from now on it shows as expired."""
+        with self._lock:
+            if kept.is_open:
+                kept.end("EXPIRED", now_ms())
+
+    def end_all(self, account: str | None, symbol: str | None, store: Store) -> None:
+        """A cancel-all took what rests: what would rest there shows as cancelled."""
+        now, place = now_ms(), (account, symbol, store)
+        with self._lock:
+            for kept in self._kept.values():
+                if kept.is_open and (kept.account, kept.order.symbol, kept.store) == place:
+                    kept.end("CANCELED", now)
+
+
+def number_of(reference: Reference) -> int | None:
+    """The number that a reference gives, which outranks a name, or that the guard's own name for it has."""
+    name = reference.client_order_id
+    number = reference.algo_id or reference.order_id
+    if number or name is None or not name.startswith(PREFIX):
+        return number
+    digits = name.removeprefix(PREFIX)
+    return -int(digits) if digits.isascii() and digits.isdigit() else None
+
+
+def kept_of(submission: Submission, number: int, *, is_algo: bool) -> Kept:
+    """A suppressed placing, answered under a number."""
+    order, created = submission.order, submission.ts // 1_000_000
+    shape = algo_answer if is_algo else order_answer
+    answer = {**shape(order, number, created), MARK: "; ".join(submission.verdict.reasons)}
+    return Kept(submission.account, submission.mode, order, created, answer)
+
+
+def rebuilt(number: int, records: Iterable[Record]) -> Kept | None:
+    """A suppressed order as the records about it leave it, oldest first; None: they tell of no such."""
+    kept: Kept | None = None
+    for record in records:
+        submission, concluded = record.submission, record.conclusion
+        if concluded is None or concluded.outcome != "suppressed":
+            continue
+        if submission.intent == "place" and number in (concluded.order_id, concluded.algo_id):
+            kept = kept_of(submission, number, is_algo=concluded.algo_id is not None)
+        elif kept is not None and submission.intent == "cancel":
+            kept.end("CANCELED", submission.ts // 1_000_000)
+        elif kept is not None and submission.intent == "modify":
+            kept.change(submission.order, submission.ts // 1_000_000)
+    return kept
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 def is_algo_answer(door: str, order: ExitOrder, *, routes_stops: bool) -> bool:
@@ -104,7 +226,7 @@ def algo_answer(order: ExitOrder, number: int, now: int) -> dict[str, Any]:
     """As POST /fapi/v1/algoOrder answers."""
     return {
         "algoId": number,
-        "clientAlgoId": order.client_order_id or f"suppressed~{-number}",
+        "clientAlgoId": order.client_order_id or f"{PREFIX}{-number}",
         "algoType": "CONDITIONAL",
         "orderType": order.type,
         "symbol": order.symbol,
@@ -112,7 +234,7 @@ def algo_answer(order: ExitOrder, number: int, now: int) -> dict[str, Any]:
         "positionSide": order.position_side or "BOTH",
         "timeInForce": order.time_in_force or ("GTE_GTC" if order.close_position else "GTC"),
         "quantity": order.quantity or "0",
-        "algoStatus": "NEW",
+        "algoStatus": OPEN,
         "triggerPrice": order.trigger_price or "0",
         "price": order.price or "0",
         "icebergQuantity": None,
@@ -134,8 +256,8 @@ def order_answer(order: ExitOrder, number: int, now: int) -> dict[str, Any]:
     return {
         "orderId": number,
         "symbol": order.symbol,
-        "status": "NEW",
-        "clientOrderId": order.client_order_id or f"suppressed~{-number}",
+        "status": OPEN,
+        "clientOrderId": order.client_order_id or f"{PREFIX}{-number}",
         "price": order.price or "0",
         "origQty": order.quantity or "0",
         "executedQty": "0",

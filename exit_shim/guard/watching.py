@@ -71,6 +71,8 @@ class Watcher:
         guard.book.expects = guard.enforces
         if guard.enforces:
             guard.book.catch_up = self.catch_up
+        if journal is not None:
+            guard.suppressed.recall = self.recall
 
     def _start_anew(self) -> None:
         self._lock = threading.RLock()
@@ -108,7 +110,7 @@ class Watcher:
         if self._thread is None:
             self.run()
         if self._guard.suppressed and went_out(record):
-            self._guard.suppressed.forget(record.submission.order.client_order_id)
+            self._guard.suppressed.forget(record.submission.account, record.submission.order.client_order_id)
 
     def stop(self) -> None:
         """End the thread; a later order has another one run."""
@@ -167,6 +169,12 @@ class Watcher:
             return
         with contextlib.suppress(JournalError):
             take_up(self._guard.book, self._follower.records(named=str(name)), self._journal.run_id)
+
+    def recall(self, name: str) -> list[Record]:
+        """What the journal has of an id; nothing where it cannot be read."""
+        with contextlib.suppress(JournalError):
+            return [] if self._follower is None else self._follower.records(named=name)
+        return []
 
     def take_up_earlier(self) -> None:
         """What `look_back` takes up, once; who comes amid it waits for it."""

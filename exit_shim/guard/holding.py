@@ -216,7 +216,7 @@ class Holding:
     ) -> tuple[list[Submission], list[Held]]:
         """The orders that go out, and those that do not."""
         self._guard.refresh()
-        settled = [self._guard.settled(submission, stock) for submission in submissions]
+        settled = [self._guard.settled(submission, stock, self._asked) for submission in submissions]
         goes = [submission for submission in settled if not submission.verdict.is_held]
         stays = [submission for submission in settled if submission.verdict.is_held]
         sends = is_list(self._asked.door) and len(stays) < self._count()
@@ -271,7 +271,8 @@ class Holding:
         return getattr(self.method, "__self__", None)
 
     def _unseen(self, submissions: Sequence[Submission]) -> list[tuple[str | None, str | None]]:
-        needed = [(one.account, one.order.symbol) for one in submissions if self._guard.needs_a_look(one)]
+        guard = self._guard
+        needed = [(one.account, guard.symbol_of(one)) for one in submissions if guard.needs_a_look(one)]
         return list(dict.fromkeys(needed))
 
     def _count(self) -> int:

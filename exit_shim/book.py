@@ -2,14 +2,14 @@
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from exit_shim.doors import Reference, Store
+from exit_shim.doors import COUNTDOWN, Reference, Store
 from exit_shim.locks import Folding
 from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder, Kind
 from exit_shim.records import Conclusion, Submission, Target
@@ -32,6 +32,9 @@ MAX_OVER: Final = 10_000
 
 GRACE_S: Final = 2.0
 """How long an order that the exchange tells of waits for the answer to the call that placed it."""
+
+READ_LAG_NS: Final = 2_000_000_000
+"""An order that was accepted this long ago is in the exchange's lists, if it rests; they may lag behind."""
 
 PROTECTIVE_TYPES: Final = frozenset({"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"})
 PROTECTIVE_KINDS: Final = frozenset({"sl", "trailing", "breakeven"})
@@ -67,7 +70,6 @@ class Live(msgspec.Struct, frozen=True):
     close_position: bool = False
     ts: int = 0
     in_doubt: bool = False
-    dotted: str | None = None
     known: int = 0
 
     @property
@@ -151,6 +153,7 @@ class Book(Folding[Noted]):
         self._doubts: set[tuple[str | None, str | None]] = set()
         self._coming: OrderedDict[tuple[str | None, object], tuple[float, Live]] = OrderedDict()
         self._over: OrderedDict[tuple[str | None, object], None] = OrderedDict()
+        self._unlisted: OrderedDict[tuple[str | None, object], Live] = OrderedDict()
         self._deaf: dict[str | None, tuple[str, int]] = {}
         self.catch_up: Callable[[str | None, Reference | None], None] | None = None
         """Takes up, now, what other processes did; set where an unknown order could be denied for it."""
@@ -180,7 +183,7 @@ class Book(Folding[Noted]):
         if submission.intent == "place" and submission.order.client_order_id is not None:
             with self._lock:
                 self._fold_all()
-                self._add(submission, UNANSWERED, time.time_ns(), in_doubt=True)
+                self._suppose(submission, UNANSWERED, time.time_ns())
 
     def _fold(self, noted: Noted) -> None:
         submission, conclusion, known = noted.submission, noted.conclusion, noted.known
@@ -193,7 +196,8 @@ class Book(Folding[Noted]):
         elif intent == "place" and order.type != "MARKET" and conclusion.outcome == "accepted":
             self._add(submission, conclusion, known)
         elif intent == "cancel" and conclusion.outcome == "accepted":
-            self._remove(submission)
+            if order.type != COUNTDOWN:  # that has only begun
+                self._remove(submission)
         elif intent == "place" and conclusion.outcome != "accepted":
             self._drop_expected(submission)
         elif order.kind == "close":  # the position may be gone, and nothing has to follow
@@ -202,16 +206,16 @@ class Book(Folding[Noted]):
     def find(self, account: str | None, reference: Reference) -> Target | None:
         """The order behind an id, if its placing is known."""
         live = self.find_live(account, reference)
-        if live is None and self.catch_up is not None:
+        if (live is None or live.target.module is None) and self.catch_up is not None:
             self.catch_up(account, reference)
             live = self.find_live(account, reference)
         return None if live is None else live.target
 
     def find_live(self, account: str | None, reference: Reference | Target) -> Live | None:
-        """All that is known of the order behind an id."""
+        """All that is known of the order behind an id, of one that was not listed of late too."""
         with self._lock:
             self._fold_all()
-            return self._behind(account, reference)
+            return self._behind(account, reference) or self._once(account, reference)
 
     def all_of(self, account: str | None, symbol: str | None, store: Store) -> tuple[Target, ...]:
         """The live exits that a cancel-all takes away, oldest first."""
@@ -251,6 +255,14 @@ class Book(Folding[Noted]):
         with self._lock:
             self._fold_all()
             return self._see(submission)
+
+    def around(self, taken: tuple[Live, ...]) -> Near:
+        """What is around a cancel of live exits."""
+        with self._lock:
+            self._fold_all()
+            spots = {live.spot for live in taken if live.is_protective}
+            around = {spot: Near(self._lives(spot), size=self.size(spot)) for spot in spots}
+            return Near(taken=taken, around=around)
 
     def near(self, noted: Noted) -> Near:
         """What was around a concluded order when it came, of those with `params`."""
@@ -297,11 +309,30 @@ class Book(Folding[Noted]):
             self._fold_all()
             self._doubts.discard((account, symbol))
 
-    def forget(self, live: Live) -> None:
-        """An order does not rest any more, as the exchange has told."""
+    def compare(
+        self, account: str | None, symbol: str | None, listed: Iterable[Reference], asked: int
+    ) -> None:
+        """Hold the live exits of a symbol against what the exchange lists, as asked for at `asked`, in ns.
+
+        What is not listed counts no more. Whose it was is still known: a list may lack an order once.
+        """
+        there = {key for reference in listed for key in keys(account, reference)}
         with self._lock:
             self._fold_all()
-            self._drop(live)
+            for spot in [spot for spot in self._at if (spot.account, spot.symbol) == (account, symbol)]:
+                for live in self._lives(spot):
+                    own = keys(account, live.target)
+                    if live.known < asked - READ_LAG_NS and not live.in_doubt and there.isdisjoint(own):
+                        self._drop(live)
+                        self._unlisted.update(dict.fromkeys(own, live))
+            while len(self._unlisted) > MAX_OVER:
+                self._unlisted.popitem(last=False)
+            for key in there & self._unlisted.keys():
+                found = self._unlisted.get(key)
+                if found is not None and key not in self._live:
+                    self._put(found)
+                    for own_key in keys(account, found.target):
+                        self._unlisted.pop(own_key, None)
 
     def appeared(self, live: Live) -> None:
         """An order rests at the exchange, as that has told; it may be anybody's.
@@ -416,13 +447,15 @@ class Book(Folding[Noted]):
         taken = tuple(
             live for target in submission.targets if (live := self._behind(account, target)) is not None
         )
-        spots = {live.spot for live in taken if live.is_protective}
-        return Near(
-            taken=taken, around={spot: Near(self._lives(spot), size=self.size(spot)) for spot in spots}
-        )
+        return self.around(taken)
 
     def _lives(self, spot: Spot) -> tuple[Live, ...]:
         return tuple(self._at.get(spot, NO_LIVES).values())
+
+    def _once(self, account: str | None, named: Reference | Target) -> Live | None:
+        """The order behind an id that a look has not found."""
+        found = (self._unlisted.get(key) for key in keys(account, named))
+        return next((live for live in found if live is not None), None)
 
     def _behind(self, account: str | None, named: Reference | Target) -> Live | None:
         for key in keys(account, named):
@@ -466,6 +499,7 @@ class Book(Folding[Noted]):
             Target(
                 kind=order.kind,
                 module=submission.attribution.module,
+                dotted_module=submission.attribution.dotted_module,
                 order_id=conclusion.order_id,
                 algo_id=conclusion.algo_id,
                 client_order_id=conclusion.client_order_id or order.client_order_id,
@@ -477,7 +511,6 @@ class Book(Folding[Noted]):
             order.close_position,
             submission.ts,
             in_doubt,
-            submission.attribution.dotted_module,
             known,
         )
         self._put(live)
@@ -550,6 +583,13 @@ class Book(Folding[Noted]):
         if len(self._doubts) < MAX_TRACKS:
             self._doubts.add((submission.account, submission.order.symbol))
         if submission.intent == "place" and submission.order.client_order_id is not None:
+            self._suppose(submission, conclusion, known)
+
+    def _suppose(self, submission: Submission, conclusion: Conclusion, known: int) -> None:
+        """An order may rest. One that is known to, under the same name, still does: a repeat is refused."""
+        name = Reference(client_order_id=submission.order.client_order_id)
+        before = self._behind(submission.account, name)
+        if before is None or before.in_doubt:
             self._add(submission, conclusion, known, in_doubt=True)
 
 

@@ -22,6 +22,10 @@ Store = Literal["orders", "conditional"]
 """Binance keeps ordinary and conditional orders apart; a cancel-all reaches one of the two."""
 
 
+COUNTDOWN: Final = "COUNTDOWN"
+"""The type that is recorded of a cancel-all which is to come once nobody puts it off any more."""
+
+
 class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which order a cancel or change is about, by whichever id it gave."""
 
@@ -110,6 +114,10 @@ class Door(msgspec.Struct, frozen=True):
         Whatever is true for Python is for python-binance, "false" too.
         """
         return self.store or ("conditional" if params.get("conditional") else "orders")
+
+    def reach(self, params: Mapping[str, Any]) -> Store | None:
+        """The same of any call: None where it names the orders that it is about."""
+        return self.reaches(params) if (self.intent, self.carries) == ("cancel", "symbol") else None
 
 
 def _request(
@@ -216,7 +224,10 @@ METHODS: Final = (
     *_cancel_all("papi_cancel_um_all_open_orders", "papi_cancel_cm_all_open_orders", store="orders"),
     *_cancel_all("papi_cancel_um_conditional_all_open_orders", store="conditional"),
     *_cancel_all("papi_cancel_cm_conditional_all_open_orders", store="conditional"),
-    *_cancel_all("futures_countdown_cancel_all", "futures_coin_countdown_cancel_all", store="orders"),
+    *(
+        Door(method, "cancel", "symbol", {"type": COUNTDOWN}, store="orders")
+        for method in ("futures_countdown_cancel_all", "futures_coin_countdown_cancel_all")
+    ),
 )
 
 QUERIES: Final = tuple(
@@ -250,7 +261,7 @@ PATHS: Final[Mapping[tuple[str, str], Door]] = {
     ("delete", "batchOrders"): _CANCEL_LIST,
     ("delete", "allOpenOrders"): _CANCEL_ALL,
     ("delete", "algoOpenOrders"): _CANCEL_ALL_ALGO,
-    ("post", "countdownCancelAll"): _CANCEL_ALL,
+    ("post", "countdownCancelAll"): Door("", "cancel", "symbol", {"type": COUNTDOWN}, store="orders"),
     ("get", "order"): _QUERY,
     ("get", "openOrder"): _QUERY,
     ("get", "algoOrder"): _QUERY,

@@ -246,8 +246,9 @@ class Gateway:
             )
             for place, order, targets in items
         ]
+        reach = door.reach(params) if door.carries == "symbol" else None
         for submission in passage.submissions:
-            verdict = self._or(ALLOWED, "judge an order", self._guard.judge, submission, params)
+            verdict = self._or(ALLOWED, "judge an order", self._guard.judge, submission, params, reach)
             if verdict is not ALLOWED:
                 msgspec.structs.force_setattr(submission, "verdict", verdict)  # nobody else has it yet
         passage.pause()

@@ -44,7 +44,8 @@ def read_call(
     if door.carries == "symbol":
         order = read_order({"symbol": params.get("symbol")}, "unknown") or ExitOrder(kind="unknown")
         targets = book.all_of(account, order.symbol, door.reaches(params))
-        return [Item(None, ExitOrder(kind=kind or common_kind(targets), symbol=order.symbol), targets)]
+        own = ExitOrder(kind=kind or common_kind(targets), symbol=order.symbol, type=door.implies.get("type"))
+        return [Item(None, own, targets)]
     references = door.references(params)
     fields = door.batch(params) if door.carries == "batch" else [params] * len(references)
     single = door.carries in ("order", "reference")

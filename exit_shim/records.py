@@ -23,6 +23,7 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     kind: Kind
     module: str | None = None
+    dotted_module: str | None = None
     order_id: int | None = None
     algo_id: int | None = None
     client_order_id: str | None = None

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from exit_shim.accounts import is_genuine
 from exit_shim.book import PROTECTIVE_TYPES, Live, Spot, number
+from exit_shim.doors import Reference, Store
 from exit_shim.orders import CONDITIONAL_KINDS, closes_hedge_side, flag, kind_of, upper
 from exit_shim.records import Target
 
@@ -43,6 +44,16 @@ class Resting(NamedTuple):
     def is_protective(self) -> bool:
         """Whether it is a stop that watches the price now; a trailing one does once it is activated."""
         return self.type in PROTECTIVE_TYPES and self.can_only_reduce and self.is_active
+
+    @property
+    def store(self) -> Store:
+        """In which of the exchange's two it is."""
+        return "orders" if self.algo_id is None else "conditional"
+
+    @property
+    def reference(self) -> Reference:
+        """Its ids."""
+        return Reference(self.order_id, self.algo_id, self.client_order_id)
 
     @property
     def name(self) -> str:

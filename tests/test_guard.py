@@ -236,7 +236,7 @@ def test_a_stop_is_denied_where_an_owners_covers(bot):
 @pytest.mark.parametrize("lag", [0, 10_000_000_000])
 def test_the_exchange_is_believed_not_the_book(bot, monkeypatch, lag):
     """An owner's stop that was cancelled in the app covers nothing; one too young to be listed is kept."""
-    monkeypatch.setattr("exit_shim.guard.judging.READ_LAG_NS", lag)
+    monkeypatch.setattr("exit_shim.book.READ_LAG_NS", lag)
     bot.by(OWNER, **STOP)
     bot.exchange.engine.cancel_all_algos("BTCUSDT")
     assert bot.by(LEGACY, **STOP)["algoId"] > 0
@@ -624,7 +624,7 @@ def test_switches_in_code(tmp_path):
 
 def test_a_slow_look_sets_the_book_right(monkeypatch):
     """Watched, the book loses what fired, knows sizes, and tells of orphans, once."""
-    monkeypatch.setattr("exit_shim.guard.judging.READ_LAG_NS", 0)
+    monkeypatch.setattr("exit_shim.book.READ_LAG_NS", 0)
     bot = Bot("").enter()
     with pytest.raises(ValueError, match="needs a sync client"):
         bot.shim.watch(FakeAsyncClient(), every=5)

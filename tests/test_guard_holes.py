@@ -111,7 +111,7 @@ def test_a_stop_of_a_kind_that_is_not_the_modules_is_no_owners_stop():
 
 def test_one_empty_answer_does_not_lose_the_owners_stop(bot, monkeypatch):
     """A list that lacks a resting stop once does not make it fair game: it is the owner's when it is back."""
-    monkeypatch.setattr("exit_shim.guard.judging.READ_LAG_NS", 0)
+    monkeypatch.setattr("exit_shim.book.READ_LAG_NS", 0)
     placed = bot.by(OWNER, **STOP)
     with monkeypatch.context() as once:
         once.setattr(bot.client.__wrapped__, "futures_get_open_algo_orders", lambda **_: [])

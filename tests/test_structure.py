@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "scrubbing": set(),
     "doors": {"orders"},
     "policy": {"attribution", "doors", "modes", "orders"},
-    "stock": {"accounts", "book", "orders", "records"},
+    "stock": {"accounts", "book", "doors", "orders", "records"},
     "listening": {"book", "doors", "orders", "releases", "resolving", "scrubbing", "stock"},
     "rules": {"attribution", "book", "doors", "orders", "policy", "records"},
     "guard": {

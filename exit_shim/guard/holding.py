@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from exit_shim.book import is_protective, spot_of
-from exit_shim.doors import Asked, Door, is_coroutine_method
+from exit_shim.doors import COUNTDOWN, Asked, Door, is_coroutine_method
 from exit_shim.guard.judging import Guard, let_go, reference_to
 from exit_shim.guard.suppressed import MARK, Kept, Suppressed, is_algo_answer, order_answer
 from exit_shim.outcomes import Answer
@@ -47,7 +47,7 @@ def stand_in(
     if submission.intent == "place":
         is_algo = is_algo_answer(submission.door, order, routes_stops=routes_stops)
         return suppressed.place(submission, is_algo=is_algo)
-    if is_about_suppressed(submission):
+    if submission.verdict.reasons == (SUPPRESSED_ORDER,):
         kept = suppressed.find(submission.account, reference_to(submission.targets[0]))
         if kept is not None:
             is_cancel = submission.intent == "cancel"
@@ -72,11 +72,6 @@ def standing_answer(submission: Submission, target: Target, status: str, reason:
     """As the exchange answers a cancel or change of an ordinary order, which stays what it was."""
     answer = order_answer(submission.order, target.order_id or 0, time.time_ns() // 1_000_000)
     return {**answer, "clientOrderId": target.client_order_id, "status": status, MARK: reason}
-
-
-def is_about_suppressed(submission: Submission) -> bool:
-    """Whether a held cancel or change is about an order that only the guard knows."""
-    return submission.verdict.reasons == (SUPPRESSED_ORDER,)
 
 
 def outcome_of(submission: Submission, answer: Any) -> Answer:
@@ -226,10 +221,7 @@ class Holding:
     ) -> tuple[list[Submission], list[Held]]:
         """The orders that go out, and those that do not."""
         self._guard.refresh()
-        settled = [
-            submission if is_about_suppressed(submission) else self._guard.settled(submission, stock)
-            for submission in submissions
-        ]
+        settled = [self._guard.settled(submission, stock, self._asked) for submission in submissions]
         goes = [submission for submission in settled if not submission.verdict.is_held]
         stays = [submission for submission in settled if submission.verdict.is_held]
         sends = is_list(self._asked.door) and len(stays) < self._count()
@@ -285,11 +277,8 @@ class Holding:
         return getattr(self.method, "__self__", None)
 
     def _unseen(self, submissions: Sequence[Submission]) -> list[tuple[str | None, str | None]]:
-        needed = [
-            (one.account, one.order.symbol)
-            for one in submissions
-            if self._guard.needs_a_look(one) and not is_about_suppressed(one)
-        ]
+        guard = self._guard
+        needed = [(one.account, guard.symbol_of(one)) for one in submissions if guard.needs_a_look(one)]
         return list(dict.fromkeys(needed))
 
     def _count(self) -> int:
@@ -319,12 +308,10 @@ def together(stocks: Sequence[Stock]) -> Stock | None:
 
 def end_suppressed(guard: Guard, asked: Asked, submissions: Sequence[Submission]) -> None:
     """Where a call is a cancel-all that is not denied, what it would have taken of suppressed orders ends."""
-    door, params = asked
-    if door.intent != "cancel" or door.carries != "symbol" or "countdownTime" in params:
-        return
+    reach = asked.door.reach(asked.params)
     for one in submissions:
-        if one.verdict.action != "deny":
-            guard.suppressed.end_all(one.account, one.order.symbol, door.reaches(params))
+        if reach is not None and one.verdict.action != "deny" and one.order.type != COUNTDOWN:
+            guard.suppressed.end_all(one.account, one.order.symbol, reach)
 
 
 def answer_query(guard: Guard, asked: Asked, method: Callable[..., Any], account: str | None) -> Any:
@@ -352,7 +339,10 @@ def stands_on_nothing(guard: Guard, kept: Kept) -> bool:
     if guard.standings.policy.strict or guard.book.is_behind or not is_protective(kept.order):
         return False
     lives = guard.book.guarding(spot_of(kept.account, kept.order))
-    return not any(live.is_protective and is_owners(guard.standings, live, kept.mode) for live in lives)
+    return not any(
+        live.is_protective and is_owners(guard.standings, live.target, live.symbol, kept.mode)
+        for live in lives
+    )
 
 
 async def later(answer: Any) -> Any:

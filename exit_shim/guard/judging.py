@@ -6,21 +6,22 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from exit_shim.attribution import Attribution
-from exit_shim.book import Book, Live, Near, Noted, is_protective, spot_of
-from exit_shim.doors import Door, Intent, Reference
+from exit_shim.book import Book, Live, Near, Noted, Spot, is_protective, spot_of
+from exit_shim.doors import Asked, Door, Intent, Reference, Store
 from exit_shim.guard.delegations import Delegations
 from exit_shim.guard.suppressed import Suppressed
 from exit_shim.guard.switches import Switches
 from exit_shim.policy import ALLOWED, OBSERVED, Standing, Standings, Verdict
 from exit_shim.policy.codes import (
     FOREIGN_CANCEL,
+    OWNERSHIP,
     PROTECTIVE_OVERRIDE,
     STRIPPED,
     SUPPRESSED_ORDER,
 )
 from exit_shim.records import Conclusion, Findings, Submission, Target
-from exit_shim.rules import BOOK_RULES, RULES, Case, OwnRule, RuleFunction, is_owners
-from exit_shim.stock import Stock, covers
+from exit_shim.rules import BOOK_RULES, RULES, Case, OwnRule, RuleFunction, is_own, is_owners
+from exit_shim.stock import Resting, Stock, covers
 
 UNJUDGED: Final = frozenset({"conditional", "unknown"})
 PLACES: Final[frozenset[Intent]] = frozenset({"place", "modify"})
@@ -29,14 +30,15 @@ UNRULED: Final[frozenset[Intent]] = frozenset({"test", "query"})
 BATCHES: Final = ("batchOrders", "orders")
 """The fields in which calls carry lists of orders."""
 
-READ_LAG_NS: Final = 2_000_000_000
-"""An order that was accepted this long ago is in the exchange's lists, if it rests; they may lag behind."""
-
 OF_CANCELLING: Final = frozenset({FOREIGN_CANCEL, STRIPPED})
 OF_PLACING: Final = frozenset(RULES) - OF_CANCELLING
 """Rules that have nothing to say to other intents."""
 
-NO_IDS: Final = frozenset({("algo", None), ("order", None)})
+STOP_LIMIT: Final = "STOP"
+NOT_ASKED: Final = "the_exchange_could_not_be_asked"
+
+UNSEEN: Final = Verdict("deny", ("UNSEEN",))
+"""Until the exchange was looked at; never recorded."""
 
 MAX_BOOK_WORDS: Final = 8
 MAX_PLANS: Final = 20_000
@@ -95,8 +97,12 @@ class Guard:
         self._on_trouble = on_trouble
         self._plans: dict[tuple[str, str | None, Intent], Plan] = {}
 
-    def judge(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
-        """The verdict on an order that is about to leave: what could hold it back is looked at, no more."""
+    def judge(self, submission: Submission, params: Mapping[str, Any], reach: Store | None = None) -> Verdict:
+        """The verdict on an order that is about to leave: what could hold it back is looked at, no more.
+
+        `reach` is what a cancel-all takes from. One that only the exchange can tell about is held, as
+        `UNSEEN`, until that was looked at.
+        """
         intent, order, who = submission.intent, submission.order, submission.attribution
         if intent != "place" and self._is_about_suppressed(submission):
             return Verdict("suppress", (SUPPRESSED_ORDER,), answer="monitor")
@@ -110,12 +116,17 @@ class Guard:
             if not is_held and not self._plan(submission.mode, order.symbol, intent).enforced:
                 return standing.warned
             return self._judge_placing(self._coming(submission, params))
-        return self._judge_cancelling(submission, params) if intent == "cancel" else ALLOWED
+        return self._judge_cancelling(submission, params, reach) if intent == "cancel" else ALLOWED
 
-    def _judge_cancelling(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
+    def _judge_cancelling(
+        self, submission: Submission, params: Mapping[str, Any], reach: Store | None
+    ) -> Verdict:
         if not self.enforces or not self.switches.enforcing:
             return ALLOWED
-        return self._judge_cancel(self._coming(submission, params))
+        case = self._coming(submission, params)
+        verdict = self._judge_cancel(case)
+        is_seen = verdict.is_held or reach is None or not self._may_not_take_all(case)
+        return verdict if is_seen else UNSEEN
 
     def is_asked_for(self, door: Door, params: Mapping[str, Any]) -> bool:
         """Whether a query may be about an order that only the guard knows: where any account has such."""
@@ -167,77 +178,157 @@ class Guard:
             (enforced if level == "enforce" else warning).append(Step(code, rule, ending))
         return Plan(tuple(enforced), tuple(warning))
 
-    def settled(self, submission: Submission, stock: Stock | None) -> Submission:
+    def settled(self, submission: Submission, stock: Stock | None, asked: Asked) -> Submission:
         """A submission that is to be held back, after a look at the exchange: a stop goes out where it must.
 
         Args:
             submission: With a verdict that holds it.
             stock: What rests and is open on its symbol; None: that could not be seen.
+            asked: The call.
         """
-        if not self.switches.enforcing and submission.verdict.reasons != (SUPPRESSED_ORDER,):
-            return msgspec.structs.replace(
-                submission,
-                verdict=msgspec.structs.replace(submission.verdict, action="warn", answer=None),
-            )
-        why = self.why_it_must_go(submission, stock)
-        if why is None:
+        verdict = submission.verdict
+        if verdict.reasons == (SUPPRESSED_ORDER,):
             return submission
-        return let_go(submission, why)
+        if not self.switches.enforcing:
+            return ruled(submission, ALLOWED if verdict is UNSEEN else let_off(verdict))
+        if submission.intent == "cancel":
+            return self._settled_cancel(submission, stock, asked)
+        return (
+            submission if (why := self.why_it_must_go(submission, stock)) is None else let_go(submission, why)
+        )
+
+    def _settled_cancel(self, submission: Submission, stock: Stock | None, asked: Asked) -> Submission:
+        """Judged by what rests: not for what has fired, and for what nobody here knew of."""
+        reach = asked.door.reach(asked.params)
+        near = self.book.see(submission)
+        if stock is not None:
+            taken = self._resting_of(submission, stock, reach) if reach else near.taken
+            near = self.book.around(taken)
+            if reach:
+                targets = tuple(live.target for live in taken)
+                submission = msgspec.structs.replace(submission, targets=targets)
+        about = submission
+        if stock is not None and not reach and submission.targets and near.taken == ():
+            about = msgspec.structs.replace(submission, targets=())  # it has ended, and nobody loses it
+        case = self._case(about, own_params(asked.params, submission.batch_index), near)
+        submission = ruled(submission, self._judge_cancel(case))
+        if not submission.verdict.is_held:
+            return submission
+        why = self._why_cancel_must_go(case, stock, reach)
+        return submission if why is None else let_go(submission, why)
+
+    def _resting_of(self, submission: Submission, stock: Stock, reach: Store) -> tuple[Live, ...]:
+        """What a cancel-all takes, by what the exchange lists, and what it does not list yet."""
+        account, symbol = submission.account, submission.order.symbol
+        found = {id(live): live for live in self.book.see(submission).taken}
+        for order in stock.resting:
+            if order.symbol == symbol and order.store == reach:
+                reference = order.reference
+                self.book.find(account, reference)  # catches up where it must
+                if (live := self.book.find_live(account, reference)) is not None:
+                    found[id(live)] = live
+        return tuple(sorted(found.values(), key=lambda live: live.ts))
+
+    def _may_not_take_all(self, case: Case) -> bool:
+        """Whether a cancel-all could be held back for something that the book does not know of."""
+        standing = self._standing(case.who, case.mode, case.order.symbol, "sl")
+        if standing.role == "owner":
+            return False
+        level = self.standings.level(FOREIGN_CANCEL, case.mode, case.order.symbol)
+        return "enforce" in (level, standing.level if standing.code else None)
+
+    def _why_cancel_must_go(self, case: Case, stock: Stock | None, reach: Store | None) -> str | None:
+        """Why a denied cancel goes out all the same: else the stop that comes next would be refused.
+
+        Where no owner's stops cover a position, a module that replaces a stop is let do so, as if there were
+        no guard: only one closePosition stop of a kind rests at a time. What an owner placed goes only with a
+        cancel-all that takes stops of others too.
+        """
+        if self.standings.policy.strict or self._is_enforced_besides(case):
+            return None
+        others = [
+            live
+            for live in case.near.taken
+            if live.is_protective and not is_owners(self.standings, live.target, live.symbol, case.mode)
+        ]
+        if not others or (reach is None and len(others) < len(case.near.taken)):
+            return None
+        if stock is None:
+            takes_owners = len(others) < sum(live.is_protective for live in case.near.taken)
+            return None if takes_owners else NOT_ASKED
+        found = (self._why_uncovered(live.spot, live.type, stock, case.mode) for live in others)
+        return next((why for why in found if why is not None), None)
+
+    def _is_enforced_besides(self, case: Case) -> bool:
+        """Whether a rule besides those on who may act holds a cancel back."""
+        plan = self._plan(case.mode, case.order.symbol, case.intent)
+        return any(
+            self._ask(step.code, step.rule, case) is not None
+            for step in plan.enforced
+            if step.code not in OWNERSHIP
+        )
 
     def saw(self, account: str | None, symbol: str | None, stock: Stock, asked: int) -> None:
         """Set the book right by what rests and is open on a symbol, as asked for at `asked` (ns)."""
-        there = {("algo", one.algo_id) for one in stock.resting} | {
-            ("order", one.order_id) for one in stock.resting
-        }
         for spot in self.book.spots_of(account, symbol):
-            self.book.saw_size(spot, stock.held(spot))
-            for live in self.book.guarding(spot):
-                ids = {("algo", live.target.algo_id), ("order", live.target.order_id)}
-                if live.known < asked - READ_LAG_NS and not live.in_doubt and there.isdisjoint(ids - NO_IDS):
-                    self.book.forget(live)
+            self.book.saw_size(spot, stock.held(spot), asked)
+        self.book.compare(account, symbol, [order.reference for order in stock.resting], asked)
 
     def needs_a_look(self, submission: Submission) -> bool:
-        """Whether only the exchange can say if a held order may be held: it may be a stop."""
+        """Whether only the exchange can say if a held order may be held: it may be a stop, or takes some."""
+        verdict = submission.verdict
+        if not verdict.is_held or verdict.reasons == (SUPPRESSED_ORDER,):
+            return False
+        return submission.intent == "cancel" or self._may_be_let_go(submission)
+
+    def symbol_of(self, submission: Submission) -> str | None:
+        """The symbol that a submission is about; a cancel by an algo id names none."""
+        symbol, targets = submission.order.symbol, submission.targets
+        if symbol is None and targets:
+            live = self.book.find_live(submission.account, targets[0])
+            symbol = None if live is None else live.symbol
+        return symbol
+
+    def why_it_must_go(self, submission: Submission, stock: Stock | None) -> str | None:
+        """Why a denied stop goes out all the same; None where an owner's stops cover the position."""
+        if not self._may_be_let_go(submission):
+            return None
+        if stock is None:
+            return NOT_ASKED
+        spot = spot_of(submission.account, submission.order)
+        return self._why_uncovered(spot, submission.order.type, stock, submission.mode)
+
+    def _may_be_let_go(self, submission: Submission) -> bool:
         return (
-            submission.verdict.is_held
-            and submission.intent in PLACES
+            submission.intent in PLACES
             and not self.standings.policy.strict
             and is_protective(submission.order)
         )
 
-    def why_it_must_go(self, submission: Submission, stock: Stock | None) -> str | None:
-        """Why a denied stop goes out all the same; None where an owner's stops cover the position.
+    def _why_uncovered(self, spot: Spot, kind: str | None, stock: Stock, mode: str) -> str | None:
+        """Why owners' stops may not do what a stop of type `kind` would; None where they surely do.
 
         Only owners' stops count: others may take theirs away at any time, and the position would be bare
-        where it had been covered by the one that was denied.
+        where it had been covered by the one that was denied. A stop-limit may stay unfilled in a gap.
         """
-        if not self.needs_a_look(submission):
-            return None
-        if stock is None:
-            return "the_exchange_could_not_be_asked"
-        spot = spot_of(submission.account, submission.order)
         size = stock.held(spot)
         stops = [
             resting
             for resting in stock.resting
             if resting.is_protective
             and resting.spot(spot.account) == spot
-            and self._is_owners(
-                Reference(resting.order_id, resting.algo_id, resting.client_order_id), submission
-            )
+            and (resting.type != STOP_LIMIT or kind == STOP_LIMIT)
+            and self._is_owners(resting, spot.account, mode)
         ]
         if not stops:
             return "no_owners_stop"
         if not size:
             return "no_position_yet"  # it may become any size
-        if not covers(stops, size):
-            return "owners_stops_do_not_cover"
-        return None
+        return None if covers(stops, size) else "owners_stops_do_not_cover"
 
-    def _is_owners(self, reference: Reference, submission: Submission) -> bool:
-        self.book.find(submission.account, reference)  # catches up where it must
-        live = self.book.find_live(submission.account, reference)
-        return live is not None and is_owners(self.standings, live, submission.mode)
+    def _is_owners(self, resting: Resting, account: str | None, mode: str) -> bool:
+        target = self.book.find(account, resting.reference)
+        return target is not None and is_owners(self.standings, target, resting.symbol, mode)
 
     def _judge_placing(self, case: Case) -> Verdict:
         standing, order = case.standing, case.order
@@ -259,7 +350,9 @@ class Guard:
     def _stops_of_others(self, case: Case) -> list[Found]:
         """Where a module's placing would be denied, so is its cancel of a live stop that is not its own."""
         for live in case.near.taken:
-            if not live.is_protective or live.target.module == case.who.module:
+            if not live.is_protective or is_own(
+                self.standings, live.target, live.symbol, case.who, case.mode
+            ):
                 continue
             standing = self._standing(case.who, case.mode, live.symbol, live.target.kind)
             if standing.code is not None:
@@ -330,7 +423,7 @@ class Guard:
         """That of the least entitled among what a cancel takes: an owner of targets may not take stops."""
         standing = self._standing(who, mode, symbol, kind)
         for target in targets:
-            if target.module in (None, who.module):
+            if target.module is None or is_own(self.standings, target, symbol, who, mode):
                 continue
             standing = self._standing(who, mode, symbol, target.kind)
             if standing.role != "owner":
@@ -370,15 +463,25 @@ def reference_to(target: Target) -> Reference:
     return Reference(target.order_id, target.algo_id, target.client_order_id)
 
 
+def ruled(submission: Submission, verdict: Verdict) -> Submission:
+    """A submission under another verdict."""
+    return msgspec.structs.replace(submission, verdict=verdict)
+
+
+def let_off(verdict: Verdict) -> Verdict:
+    """A verdict of whom nothing is held back."""
+    return msgspec.structs.replace(verdict, action="warn", answer=None)
+
+
 def let_go(submission: Submission, why: str) -> Submission:
     """A submission that goes out though it was to be held back."""
     if not submission.verdict.is_held:
         return submission
     reason = f"{PROTECTIVE_OVERRIDE} symbol={submission.order.symbol} because={why}"
-    verdict = msgspec.structs.replace(
-        submission.verdict, action="warn", answer=None, reasons=(*submission.verdict.reasons, reason)
-    )
-    return msgspec.structs.replace(submission, verdict=verdict)
+    if submission.verdict is UNSEEN:
+        return ruled(submission, ALLOWED)
+    verdict = let_off(submission.verdict)
+    return ruled(submission, msgspec.structs.replace(verdict, reasons=(*verdict.reasons, reason)))
 
 
 def reasons_only(found: list[Found]) -> Verdict:

@@ -6,7 +6,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from exit_shim.guard.judging import READ_LAG_NS, Guard
+from exit_shim.book import READ_LAG_NS
+from exit_shim.guard.judging import Guard
 from exit_shim.policy.codes import ORPHAN
 from exit_shim.records import Finding
 from exit_shim.stock import Stock, as_live, ask, orphans, taking_stock

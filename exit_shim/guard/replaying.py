@@ -135,7 +135,11 @@ class Replay:
         return not any(self._covers(live, submission.mode) for live in self._guard.book.guarding(spot))
 
     def _covers(self, live: Live, mode: str) -> bool:
-        return live.is_protective and not live.in_doubt and is_owners(self._standings, live, mode)
+        return (
+            live.is_protective
+            and not live.in_doubt
+            and is_owners(self._standings, live.target, live.symbol, mode)
+        )
 
     def _count(self, fate: str, submission: Submitted, verdict: Verdict) -> None:
         order, symbol = submission.order, submission.order.symbol

@@ -162,7 +162,8 @@ class Watcher:
             return
         if self._follower is None or self._journal is None:
             return
-        if self._guard.book.find_live(account, reference) is not None:
+        live = self._guard.book.find_live(account, reference)
+        if live is not None and live.target.module is not None:
             return
         name = reference.algo_id or reference.order_id or reference.client_order_id
         if name is None or (isinstance(name, int) and name < 0):

@@ -9,7 +9,7 @@ from exit_shim.rules.cancels import foreign_cancel, stripped
 from exit_shim.rules.case import Case, RuleFunction
 from exit_shim.rules.fields import ignored_param, naked_exit, refused_params
 from exit_shim.rules.own import OwnRule, own_codes, own_rules, rule
-from exit_shim.rules.owners import is_guarded_by, is_owners, legacy_fallback
+from exit_shim.rules.owners import is_guarded_by, is_own, is_owners, legacy_fallback
 
 FIELD_RULES: Final[Mapping[str, RuleFunction]] = {
     codes.NAKED_EXIT: naked_exit,
@@ -39,6 +39,7 @@ __all__ = [
     "OwnRule",
     "RuleFunction",
     "is_guarded_by",
+    "is_own",
     "is_owners",
     "legacy_fallback",
     "own_codes",

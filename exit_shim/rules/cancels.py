@@ -6,6 +6,7 @@ from exit_shim.book import Live, Near, number
 from exit_shim.records import Target
 from exit_shim.rules.books import named
 from exit_shim.rules.case import Case
+from exit_shim.rules.owners import is_own
 
 
 def foreign(case: Case) -> list[Target]:
@@ -13,7 +14,10 @@ def foreign(case: Case) -> list[Target]:
     if case.intent != "cancel":
         return []
     return [
-        target for target in case.targets if target.module is not None and target.module != case.who.module
+        target
+        for target in case.targets
+        if target.module is not None
+        and not is_own(case.standings, target, case.order.symbol, case.who, case.mode)
     ]
 
 
@@ -48,7 +52,7 @@ def left_beside(near: Near, stop: Live) -> bool:
     if any(live.close_position for live in left):
         return True
     size = around.size
-    needed = size or number(stop.quantity)
+    needed = number(stop.quantity) if size is None else size
     if needed is None:
         return bool(left)
     quantities = [number(live.quantity) or Decimal(0) for live in left]

@@ -1,7 +1,9 @@
 """Rules on who acts where an owner was given the exits. Pure, given the book."""
 
-from exit_shim.book import Book, Live
+from exit_shim.attribution import Attribution
+from exit_shim.book import Book
 from exit_shim.policy import Standings
+from exit_shim.records import Target
 from exit_shim.rules.case import Case
 
 
@@ -24,9 +26,21 @@ def is_guarded_by(book: Book, account: str | None, symbol: str, owner: str) -> b
     )
 
 
-def is_owners(standings: Standings, live: Live, mode: str) -> bool:
-    """Whether a live exit was placed by one who owns the stops of its symbol."""
-    module = live.target.module
-    if module is None:
+def is_owners(standings: Standings, target: Target, symbol: str | None, mode: str) -> bool:
+    """Whether an exit was placed by one who owns exits of its kind on its symbol."""
+    if target.module is None:
         return False
-    return standings.of(module, live.dotted, mode, live.symbol, "sl").role == "owner"
+    return standings.of(target.module, target.dotted_module, mode, symbol, target.kind).role == "owner"
+
+
+def is_own(standings: Standings, target: Target, symbol: str | None, who: Attribution, mode: str) -> bool:
+    """Whether a module placed an exit itself, as far as is known.
+
+    Two modules may share a short name. One module may go by two dotted names, by how it was started: that
+    makes another of it only where an owner is at stake.
+    """
+    if target.module != who.module:
+        return False
+    if None in (target.dotted_module, who.dotted_module) or target.dotted_module == who.dotted_module:
+        return True
+    return not is_owners(standings, target, symbol, mode)

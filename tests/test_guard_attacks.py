@@ -357,15 +357,20 @@ def test_a_suppressed_order_is_other_processes_too(tmp_path):
 
 
 def test_only_the_guards_own_ids_are_looked_up(tmp_path, monkeypatch):
-    """Bots poll: asking for an order that is the exchange's reads no file."""
+    """Bots poll: of an order that is the exchange's nothing is asked of the journal."""
     bot = Bot(MONITOR, journal=tmp_path / "j.db").enter()
     real = bot.by(OWNER, **LIMIT, newClientOrderId="own")
     bot.by(LEGACY, **LIMIT)
-    read = []
-    monkeypatch.setattr("exit_shim.journal.following.connect", lambda *path, **_: read.append(path))
-    for asked in ({"orderId": real["orderId"]}, {"origClientOrderId": "own"}):
-        assert bot.by(LEGACY, "futures_get_order", symbol=SYMBOL, **asked)["orderId"] == real["orderId"]
-    assert not read
+    asked_for = []
+    monkeypatch.setattr(bot.shim.guard.suppressed, "recall", lambda name: asked_for.append(name) or [])
+    for ids in ({"orderId": real["orderId"]}, {"origClientOrderId": "own"}):
+        for method in ("futures_get_order", "futures_cancel_order"):
+            with contextlib.suppress(BinanceAPIException):  # it is cancelled once
+                assert bot.by(OWNER, method, symbol=SYMBOL, **ids)["orderId"] == real["orderId"]
+    assert asked_for == []
+    with pytest.raises(BinanceAPIException):
+        bot.by(OWNER, "futures_get_order", symbol=SYMBOL, orderId=-5)
+    assert asked_for == ["-5"]
     bot.shim.close()
 
 

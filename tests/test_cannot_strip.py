@@ -70,7 +70,6 @@ class Twins(RuleBasedStateMachine):
 
     policy = 'level = "enforce"\ndenied = "raise"\n'
     hedge = False
-    wipes = True
 
     def __init__(self):
         super().__init__()
@@ -184,7 +183,7 @@ class Twins(RuleBasedStateMachine):
         if what == "close":
             self.close_at_market(module)
             self.clear_orphans()
-        elif what == "wipe" and self.wipes:  # by hand, in the app: no shim sees it
+        elif what == "wipe":  # by hand, in the app: no shim sees it
             for world in (self.on, self.off):
                 world.engine.cancel_all_algos(SYMBOL)
         elif what in {"fall", "rise"}:
@@ -257,15 +256,10 @@ def test_a_position_is_as_protected_as_without_the_guard(denied, hedge):
 
 
 def test_not_even_an_owner_strips_where_that_is_enforced():
-    """With STRIPPED enforced, an owner's cancel that would leave a position bare is denied too.
-
-    As far as the book knows: this rule does not look at the exchange, so nobody cancels past the shim here.
-    """
+    """With STRIPPED enforced, an owner's cancel that would leave a position bare is denied too."""
 
     class Machine(Twins):
         policy = 'level = "enforce"\n[rules.STRIPPED]\nlevel = "enforce"\n'
-
-        wipes = False
 
         def note_owner(self, module, act):
             act()

@@ -602,7 +602,7 @@ def test_audit_names_the_module_of_this_very_order(tmp_path, monkeypatch):
     stock = ask(taking_stock(bot.client))
     assert not [flaw for flaw in flaws(stock, "") if flaw.code == "UNKNOWN_ORIGIN"]
     other = Resting("ETHUSDT", "SELL", "BOTH", "LIMIT", None, None, False, True, True, placed["orderId"])
-    found = [flaw for flaw in flaws(stock._replace(resting=(other,))) if flaw.code == "UNKNOWN_ORIGIN"]
+    found = [flaw for flaw in flaws(stock._replace(resting=(other,)), "") if flaw.code == "UNKNOWN_ORIGIN"]
     assert [flaw.module for flaw in found] == ["unknown"]
 
 

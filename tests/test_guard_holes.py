@@ -11,6 +11,7 @@ from test_guard_attacks import MONITOR, PART, STRANGER, SYMBOL, Served
 import exit_shim
 from exit_shim.journal import read_records
 from exit_shim.testing import LocalExchange, faults
+from exit_shim.testing.exchange.algo import AlgoRef
 
 TRAILER = "trailing_stop_manager"
 HIGHER = {**STOP, "stopPrice": 51000}
@@ -168,6 +169,16 @@ def test_a_stop_of_no_position_may_go_where_stripping_is_enforced(watched):
         bot.shim.watch(bot.client, every=60)
         bot.shim._pollers[0].look()
     assert bot.by(OWNER, "futures_cancel_algo_order", algoId=placed["algoId"])["code"] == "200"
+
+
+def test_what_was_cancelled_in_the_app_is_not_left_beside(monkeypatch):
+    """With STRIPPED enforced, a stop that is gone unseen makes up for none: the exchange is asked."""
+    bot = Bot(ENFORCE + '[rules.STRIPPED]\nlevel = "enforce"\n').enter()
+    placed, gone = bot.by(OWNER, **PART), bot.by(OWNER, **{**PART, "stopPrice": 52000})
+    bot.exchange.engine.cancel_algo(AlgoRef(algo_id=gone["algoId"]))
+    monkeypatch.setattr("exit_shim.book.READ_LAG_NS", 0)
+    with pytest.raises(exit_shim.ExitOrderDenied):
+        bot.by(OWNER, "futures_cancel_algo_order", algoId=placed["algoId"])
 
 
 # what whatif did not predict

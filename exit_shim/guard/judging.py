@@ -125,8 +125,7 @@ class Guard:
             return ALLOWED
         case = self._coming(submission, params)
         verdict = self._judge_cancel(case)
-        is_seen = verdict.is_held or reach is None or not self._may_not_take_all(case)
-        return verdict if is_seen else UNSEEN
+        return UNSEEN if not verdict.is_held and self._must_be_seen(case, reach) else verdict
 
     def is_asked_for(self, door: Door, params: Mapping[str, Any]) -> bool:
         """Whether a query may be about an order that only the guard knows: where any account has such."""
@@ -229,8 +228,19 @@ class Guard:
                     found[id(live)] = live
         return tuple(sorted(found.values(), key=lambda live: live.ts))
 
+    def _must_be_seen(self, case: Case, reach: Store | None) -> bool:
+        """Whether a cancel could have to be held back for what only the exchange can tell.
+
+        A cancel-all may take what the book does not know of; and a stop that seems to be left may have been
+        cancelled in the app.
+        """
+        if any(live.is_protective for live in case.near.taken):
+            plan = self._plan(case.mode, case.order.symbol, case.intent)
+            if any(step.code == STRIPPED for step in plan.enforced):
+                return True
+        return reach is not None and self._may_not_take_all(case)
+
     def _may_not_take_all(self, case: Case) -> bool:
-        """Whether a cancel-all could be held back for something that the book does not know of."""
         standing = self._standing(case.who, case.mode, case.order.symbol, "sl")
         if standing.role == "owner":
             return False

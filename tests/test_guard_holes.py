@@ -6,7 +6,7 @@ import json
 import pytest
 from binance.exceptions import BinanceAPIException
 from test_guard import ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET, Bot, command
-from test_guard_attacks import MONITOR, PART, STRANGER, SYMBOL, Served
+from test_guard_attacks import PART, STRANGER, SYMBOL, Served
 
 import exit_shim
 from exit_shim.journal import read_records
@@ -20,13 +20,6 @@ HIGHER = {**STOP, "stopPrice": 51000}
 @pytest.fixture
 def bot(client, exchange):
     own = Served(client, exchange).enter()
-    yield own
-    own.shim.close()
-
-
-@pytest.fixture
-def monitor(client, exchange):
-    own = Served(client, exchange, MONITOR).enter()
     yield own
     own.shim.close()
 

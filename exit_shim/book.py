@@ -260,9 +260,7 @@ class Book(Folding[Noted]):
         """What is around a cancel of live exits."""
         with self._lock:
             self._fold_all()
-            spots = {live.spot for live in taken if live.is_protective}
-            around = {spot: Near(self._lives(spot), size=self.size(spot)) for spot in spots}
-            return Near(taken=taken, around=around)
+            return self._around(taken)
 
     def near(self, noted: Noted) -> Near:
         """What was around a concluded order when it came, of those with `params`."""
@@ -447,7 +445,12 @@ class Book(Folding[Noted]):
         taken = tuple(
             live for target in submission.targets if (live := self._behind(account, target)) is not None
         )
-        return self.around(taken)
+        return self._around(taken)
+
+    def _around(self, taken: tuple[Live, ...]) -> Near:
+        spots = {live.spot for live in taken if live.is_protective}
+        around = {spot: Near(self._lives(spot), size=self.size(spot)) for spot in spots}
+        return Near(taken=taken, around=around)
 
     def _lives(self, spot: Spot) -> tuple[Live, ...]:
         return tuple(self._at.get(spot, NO_LIVES).values())

@@ -36,11 +36,12 @@ LEFT JOIN events AS resolution ON resolution.id = orders.resolution
 """  # noqa: S608 - constants of ours
 
 BODIES: Final = f"""
-SELECT intent.body, outcome.body, {FOUND}
+SELECT intent.body, outcome.body, {FOUND}, resolution.body
 FROM orders
 JOIN events AS intent ON intent.id = orders.id
 JOIN runs ON runs.run = intent.run
 LEFT JOIN events AS outcome ON outcome.id = orders.outcome
+LEFT JOIN events AS resolution ON resolution.id = orders.resolution
 WHERE orders.ts >= ? ORDER BY orders.ts, orders.id
 """  # noqa: S608
 
@@ -174,10 +175,17 @@ def read_records(  # noqa: PLR0913 - each narrows in its own way
         yield from map(record_of, _rows(path, question, values))
 
 
-def read_bodies(
-    path: str | os.PathLike[str], *, since_ns: int = 0
-) -> Iterator[tuple[str, str | None, str | None]]:
-    """The recorded orders as JSON, intent, outcome and findings; JournalError as `read_records`."""
+class Bodies(NamedTuple):
+    """An order as JSON."""
+
+    intent: str
+    outcome: str | None
+    findings: str | None
+    resolution: str | None
+
+
+def read_bodies(path: str | os.PathLike[str], *, since_ns: int = 0) -> Iterator[Bodies]:
+    """The recorded orders as JSON, intent, outcome, findings, resolution; JournalError as `read_records`."""
     yield from _rows(path, BODIES, (since_ns,))
 
 

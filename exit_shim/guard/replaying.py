@@ -5,7 +5,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -17,10 +17,11 @@ from exit_shim.book import (
     Spot,
     common_kind,
     is_protective,
+    keys,
     number,
     spot_of,
 )
-from exit_shim.doors import DOOR_NAMES, Intent, Store
+from exit_shim.doors import DOOR_NAMES, Intent, Reference, Store
 from exit_shim.guard.judging import PLACES, UNRULED, Guard
 from exit_shim.guard.watching import resolved
 from exit_shim.journal.reading import Bodies
@@ -33,14 +34,14 @@ from exit_shim.rules.books import oversized
 from exit_shim.rules.case import NANOSECONDS
 
 
-class Asker(msgspec.Struct, frozen=True):
+class Asker(msgspec.Struct, frozen=True, gc=False):
     """Who asked, as far as a policy looks at it."""
 
     module: str
     dotted_module: str | None = None
 
 
-class Submitted(msgspec.Struct, frozen=True):
+class Submitted(msgspec.Struct, frozen=True, gc=False):
     """A submission as far as a policy looks at it: reading the rest of a million takes too long."""
 
     ts: int
@@ -53,9 +54,10 @@ class Submitted(msgspec.Struct, frozen=True):
     account: str | None = None
     batch_index: int | None = None
     targets: tuple[Target, ...] = ()
+    store: Store | None = None
 
 
-class Concluded(msgspec.Struct, frozen=True):
+class Concluded(msgspec.Struct, frozen=True, gc=False):
     """An outcome, as far as the book learns from it."""
 
     outcome: Outcome
@@ -133,8 +135,8 @@ class Replay:
         self._guard = Guard(standings, self._book, own, self._trouble, {**RULES, **said})
         self._then: tuple[str, ...] = ()
         self._standings = standings
-        self._unsent = Book()
-        """What rested then, and would not have been sent."""
+        self._unsent: dict[tuple[str | None, object], Submitted] = {}
+        """What rested then, and would not have been sent, by its ids."""
         self._idle: dict[Placing, None] = {}
         """Stops in the book that cover nothing at the exchange."""
         self._due: list[Due] = []
@@ -162,7 +164,7 @@ class Replay:
         if own.intent in UNRULED:
             return "sent", ALLOWED
         if own.intent != "place":
-            if (unsent := self._find_unsent(own)) is not None:
+            if self._unsent and (unsent := self._find_unsent(own)) is not None:
                 return self._answer(own, unsent)
             own = self._aimed(own)
         verdict = self._guard.judge(own, NO_PARAMS)
@@ -173,7 +175,7 @@ class Replay:
         if fate != "denied":
             self._learn(own, conclusion, resolution)
         elif own.intent == "place" and conclusion is not None:
-            self._unsent.note(own, cast("Any", conclusion))
+            self._forgo(own, conclusion)
         return fate, verdict
 
     def _learn(self, submission: Any, conclusion: Any, resolution: Resolution | None) -> None:
@@ -213,20 +215,31 @@ class Replay:
             if due.settles:
                 self._book.settle(due.submission.account, due.submission.order.symbol)
 
-    def _find_unsent(self, submission: Submitted) -> Live | None:
-        """The order that a cancel or change of one is about, where it would not have been sent."""
-        if len(submission.targets) != 1 or cancels_all(submission):
-            return None
-        (target,) = submission.targets
-        live = self._unsent.find_live(submission.account, target)
-        return live if live and not self._book.find_live(submission.account, target) else None
+    def _forgo(self, submission: Submitted, conclusion: Any) -> None:
+        """Keep in mind what would not have been sent, for what was done with it then."""
+        name = conclusion.client_order_id or submission.order.client_order_id
+        for key in keys(submission.account, Reference(conclusion.order_id, conclusion.algo_id, name)):
+            self._unsent[key] = submission
+        while len(self._unsent) > MAX_LIVE:
+            del self._unsent[next(iter(self._unsent))]
 
-    def _answer(self, submission: Submitted, unsent: Live) -> tuple[str, Verdict]:
+    def _find_unsent(self, submission: Submitted) -> Submitted | None:
+        """The order that a cancel or change of one is about, where it would not have been sent."""
+        if len(submission.targets) != 1 or reach_of(submission) is not None:
+            return None
+        return self._denied(submission.account, submission.targets[0])
+
+    def _denied(self, account: str | None, target: Target) -> Submitted | None:
+        for key in keys(account, target):
+            if (unsent := self._unsent.get(key)) is not None:
+                return None if self._book.find_live(account, target) else unsent
+        return None
+
+    def _answer(self, submission: Submitted, unsent: Submitted) -> tuple[str, Verdict]:
         """What its caller gets, to whom the order itself was denied: the guard's answer, or nothing."""
-        who = self._standings.of(
-            str(unsent.target.module), unsent.dotted, submission.mode, unsent.symbol, unsent.target.kind
-        )
-        if who.denied != "monitor":
+        who, order = unsent.attribution, unsent.order
+        standing = self._standings.of(who.module, who.dotted_module, unsent.mode, order.symbol, order.kind)
+        if standing.denied != "monitor":
             return "nothing", ALLOWED
         verdict = Verdict("suppress", (SUPPRESSED_ORDER,), answer="monitor")
         self._count("denied", submission, verdict)
@@ -238,8 +251,8 @@ class Replay:
         The book of then did not know what an earlier run had placed, where it did not have to.
         """
         targets, order = submission.targets, submission.order
-        if cancels_all(submission):
-            own = self._all_of(submission)
+        if (store := reach_of(submission)) is not None:
+            own = self._all_of(submission, store)
             unproved = order.kind == common_kind(targets)
         elif any(target.module is None for target in targets):
             own = tuple(map(partial(self._named, submission.account), targets))
@@ -254,14 +267,14 @@ class Replay:
         live = self._book.find_live(account, target)
         return target if live is None else live.target
 
-    def _all_of(self, submission: Submitted) -> tuple[Target, ...]:
+    def _all_of(self, submission: Submitted, store: Store) -> tuple[Target, ...]:
         """What a cancel-all takes: what the book has, and what was placed before the history begins."""
         account, targets = submission.account, submission.targets
-        known = self._book.all_of(account, submission.order.symbol, store_of(submission))
+        known = self._book.all_of(account, submission.order.symbol, store)
         earlier = [
             target
             for target in targets
-            if not self._unsent.find_live(account, target) and not self._book.find_live(account, target)
+            if not self._denied(account, target) and not self._book.find_live(account, target)
         ]
         return (*earlier, *known)
 
@@ -335,22 +348,17 @@ def can_only_reduce(order: ExitOrder) -> bool:
     return order.close_position or order.reduce_only or closes_hedge_side(order.side, order.position_side)
 
 
-def cancels_all(submission: Submitted) -> bool:
-    """Whether it is a cancel-all; of a raw request only the number of its targets tells."""
-    if submission.intent != "cancel":
-        return False
-    door = DOOR_NAMES.get(submission.door)
-    if door is None or door.routes is not None:
-        return len(submission.targets) != 1
-    return door.carries == "symbol"
+def reach_of(submission: Submitted) -> Store | None:
+    """Which orders a cancel-all cancels; None for what is none.
 
-
-def store_of(submission: Submitted) -> Store:
-    """Which orders a cancel-all cancels, as far as a journal tells: python-binance's default is the other."""
+    Journals of earlier releases tell by the door, and by what was there.
+    """
+    if submission.store is not None or submission.intent != "cancel":
+        return submission.store
     door = DOOR_NAMES.get(submission.door)
-    if door is not None and door.store is not None:
-        return door.store
-    return "conditional" if any(target.algo_id for target in submission.targets) else "orders"
+    if door is None or door.carries != "symbol":
+        return None
+    return door.store or ("conditional" if any(one.algo_id for one in submission.targets) else "orders")
 
 
 def replay(history: Iterable[Bodies], into: Replay) -> Iterator[int]:

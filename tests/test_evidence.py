@@ -184,7 +184,7 @@ def may_open(bot, _restart):
 def in_one_batch(bot, _restart):
     """The orders of a batch are judged before any of them is sent: these churn in the next one alone."""
     for _ in range(2):
-        yield bot, OWNER, "futures_place_batch_order", {"batchOrders": [LIMIT, LIMIT]}
+        yield bot, OWNER, "futures_place_batch_order", {"batchOrders": [{**LIMIT}, {**LIMIT}]}
 
 
 def sized(bot, _restart):

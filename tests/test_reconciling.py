@@ -68,7 +68,7 @@ def test_a_cancel_that_took_effect_is_known_to_the_guard(shim, client, exchange)
     placed = wrapped.futures_create_order(**stop, closePosition=True)
     exchange.faults.inject(faults.reset_after_execution(), method="DELETE", path="algoOrder")
     with pytest.raises(requests.RequestException):
-        wrapped.futures_cancel_algo_order(algoId=placed["algoId"])
+        wrapped.futures_cancel_algo_order(symbol="BTCUSDT", algoId=placed["algoId"])
     assert settled(shim)[-1].resolution.outcome == "accepted"
     assert shim.guard.book.spots() == []
 

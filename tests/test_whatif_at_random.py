@@ -153,9 +153,9 @@ class World:
     def call_of(self, act):
         order = act.order
         if act.does == "place":
-            return "futures_create_order", order
+            return "futures_create_order", {**order}
         if act.does == "batch":
-            return "futures_place_batch_order", {"batchOrders": [order, order]}
+            return "futures_place_batch_order", {"batchOrders": [{**order}, {**order}]}
         if act.does == "cancel_all":
             which = {"symbol": order["symbol"], "conditional": order["type"] != "LIMIT"}
             return "futures_cancel_all_open_orders", which

@@ -281,7 +281,7 @@ def resolved(intent: Intent, found: Resolution) -> Conclusion:
 
     Of a cancel the status is that of what it took.
     """
-    ended = intent != "cancel" and found.status in {"FILLED", "CANCELED", "EXPIRED", "FINISHED", "REJECTED"}
+    ended = intent == "place" and found.status in {"FILLED", "CANCELED", "EXPIRED", "FINISHED", "REJECTED"}
     outcome: Outcome = "accepted" if found.outcome == "accepted" and not ended else "rejected"
     return Conclusion(outcome, found.order_id, found.algo_id, found.client_order_id)
 

@@ -73,6 +73,9 @@ ORDER BY module, intent, kind, function, place, via, evidence, mode, state
 
 Values = Sequence[object] | Mapping[str, object]
 
+Bodies = tuple[str, str | None, str | None, str | None]
+"""An order as JSON: its intent, outcome, findings and resolution."""
+
 
 class Event(NamedTuple):
     """One row of the record: `pos` and `link` are its place in its run's chain."""
@@ -175,17 +178,8 @@ def read_records(  # noqa: PLR0913 - each narrows in its own way
         yield from map(record_of, _rows(path, question, values))
 
 
-class Bodies(NamedTuple):
-    """An order as JSON."""
-
-    intent: str
-    outcome: str | None
-    findings: str | None
-    resolution: str | None
-
-
 def read_bodies(path: str | os.PathLike[str], *, since_ns: int = 0) -> Iterator[Bodies]:
-    """The recorded orders as JSON, intent, outcome, findings, resolution; JournalError as `read_records`."""
+    """The recorded orders as JSON, oldest first; JournalError as `read_records`."""
     yield from _rows(path, BODIES, (since_ns,))
 
 

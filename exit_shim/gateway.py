@@ -243,6 +243,7 @@ class Gateway:
                 account=account,
                 batch_index=place,
                 targets=targets,
+                store=door.reaches(params) if door.carries == "symbol" else None,
             )
             for place, order, targets in items
         ]

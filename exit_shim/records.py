@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from exit_shim.attribution import Attribution
-from exit_shim.doors import Intent
+from exit_shim.doors import Intent, Store
 from exit_shim.frames import Step
 from exit_shim.orders import ExitOrder, Kind
 from exit_shim.policy import ALLOWED, Action, Verdict, is_loud
@@ -32,7 +32,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Submission(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """An order, or a cancel or change of some, about to leave: what, by whom, judged how.
 
-    `ts` is nanoseconds since the epoch; `targets` are the orders that a cancel or change is about.
+    `ts` is nanoseconds since the epoch; `targets` are the orders that a cancel or change is about; of a
+    cancel-all, `store` is what it reaches.
     """
 
     ts: int
@@ -45,6 +46,7 @@ class Submission(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     account: str | None = None
     batch_index: int | None = None
     targets: tuple[Target, ...] = ()
+    store: Store | None = None
 
 
 class Conclusion(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,15 +1,20 @@
 """Evidence before enforcement: whatif, audit and explain."""
 
+import contextlib
 import json
 
 import pytest
 from binance.exceptions import BinanceAPIException
 from click.testing import CliRunner
+from test_guard import ENFORCE, LIMIT, Bot
+from test_guard_attacks import MONITOR, PART, STRANGER, SYMBOL
 
 import exit_shim
 from exit_shim.cli import app
+from exit_shim.journal import read_records
 from exit_shim.policy import parse_policy
-from exit_shim.testing import FakeClient, LocalExchange
+from exit_shim.records import Resolution
+from exit_shim.testing import FakeClient, LocalExchange, faults
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
@@ -100,6 +105,153 @@ def test_whatif_of_a_policy_that_only_warns(history, tmp_path):
     (tmp_path / "new.toml").write_text("")
     found = json.loads(command("whatif", "--policy", str(tmp_path / "new.toml"), "--json").output)
     assert (found["denied"], found["overridden"], found["positions"]) == (0, 0, [])
+
+
+CANCEL, CANCEL_ALL = "futures_cancel_algo_order", "futures_cancel_all_open_orders"
+
+
+def in_doubt(bot, _restart):
+    """An owner's stop that was never answered, and rests."""
+    bot.exchange.faults.inject(faults.unknown_error(executed=True), method="POST", path="algoOrder")
+    yield bot, OWNER, "futures_create_order", STOP
+    yield bot, LEGACY, "futures_create_order", PART
+
+
+def resolve(bot, **found):
+    """A look at the exchange, as the resolver has it in the journal."""
+    bot.shim.flush()
+    record = bot.records[-1]
+    bot.shim.journal.note("resolution", Resolution(**found), about=(record.run_id, record.seq))
+
+
+def not_there(bot, _restart):
+    """An owner's stop that was never answered, and never was."""
+    bot.exchange.faults.inject(faults.unknown_error(executed=False), method="POST", path="algoOrder")
+    yield bot, OWNER, "futures_create_order", STOP
+    resolve(bot, outcome="not_there", after_s=90.0)
+    yield bot, LEGACY, "futures_create_order", PART
+
+
+def taken_away_in_doubt(bot, _restart):
+    """An owner's cancel of its stop that was never answered, and took effect."""
+    placed = yield bot, OWNER, "futures_create_order", STOP
+    bot.exchange.faults.inject(faults.unknown_error(executed=True), method="DELETE", path="algoOrder")
+    yield bot, OWNER, CANCEL, {"algoId": placed["algoId"]}
+    resolve(bot, outcome="accepted", status="CANCELED", after_s=90.0)
+    yield bot, LEGACY, "futures_create_order", PART
+
+
+def cancelled_after_a_restart(bot, restart):
+    """A module that takes what an owner placed in an earlier run."""
+    placed = yield bot, OWNER, "futures_create_order", TARGET
+    yield restart(), STRANGER, CANCEL, {"algoId": placed["algoId"]}
+
+
+def all_cancelled_after_a_restart(bot, restart):
+    """The same without a word of which."""
+    yield bot, OWNER, "futures_create_order", TARGET
+    yield restart(), STRANGER, CANCEL_ALL, {"symbol": SYMBOL, "conditional": True}
+
+
+def changed_after_a_restart(bot, restart):
+    """A legacy module that changes what an owner placed in an earlier run."""
+    placed = yield bot, OWNER, "futures_create_order", LIMIT
+    change = {"symbol": SYMBOL, "side": "SELL", "quantity": "0.004", "price": "71000"}
+    yield restart(), LEGACY, "futures_modify_order", {**change, "orderId": placed["orderId"]}
+
+
+def cancelled_again_and_again(bot, _restart):
+    """What a cancel-all took that would have been denied is there for the next one, in its own store."""
+    yield bot, OWNER, "futures_create_order", TARGET
+    yield bot, OWNER, "futures_create_order", STOP
+    for conditional in (True, True, False):
+        yield bot, STRANGER, CANCEL_ALL, {"symbol": SYMBOL, "conditional": conditional}
+
+
+def cancelled_though_denied(bot, _restart):
+    """A cancel of what would not have been sent: where that was answered, so is its cancel."""
+    placed = yield bot, LEGACY, "futures_create_order", TARGET
+    if placed:
+        yield bot, LEGACY, CANCEL, {"algoId": placed["algoId"]}
+
+
+def may_open(bot, _restart):
+    """An owner's stop that may open as well as close covers nothing."""
+    yield bot, OWNER, "futures_create_order", {**PART, "reduceOnly": "false"}
+    yield bot, LEGACY, "futures_create_order", PART
+
+
+def in_one_batch(bot, _restart):
+    """The orders of a batch are judged before any of them is sent: these churn in the next one alone."""
+    for _ in range(2):
+        yield bot, OWNER, "futures_place_batch_order", {"batchOrders": [{**LIMIT}, {**LIMIT}]}
+
+
+def sized(bot, _restart):
+    """More than the position, whose size a look has told; what would not have been sent does not add up."""
+    bot.shim.watch(bot.client, every=60)
+    yield bot, OWNER, "futures_create_order", LIMIT
+    bot.shim._pollers[0].look()
+    yield bot, LEGACY, "futures_create_order", {**LIMIT, "quantity": "0.02"}
+    yield bot, OWNER, "futures_create_order", {**LIMIT, "quantity": "0.005"}
+
+
+@pytest.mark.parametrize(
+    ("history", "policy", "denied", "overridden"),
+    [
+        (in_doubt, ENFORCE, 1, 0),
+        (not_there, ENFORCE, 0, 1),
+        (taken_away_in_doubt, ENFORCE, 0, 1),
+        (cancelled_after_a_restart, ENFORCE, 1, 0),
+        (all_cancelled_after_a_restart, ENFORCE, 1, 0),
+        (changed_after_a_restart, ENFORCE, 1, 0),
+        (cancelled_again_and_again, ENFORCE, 2, 0),
+        (cancelled_though_denied, ENFORCE, 1, 0),
+        (cancelled_though_denied, MONITOR, 2, 0),
+        (may_open, ENFORCE, 0, 1),
+        (in_one_batch, '[rules.CHURN]\nlevel = "enforce"\ntimes = 2\n', 2, 0),
+        (sized, '[rules.OVERSIZED]\nlevel = "enforce"\n', 1, 0),
+    ],
+)
+def test_whatif_predicts_each_denial(tmp_path, history, policy, denied, overridden):
+    """Of the same history under `warn` it says as many denials and overrides as enforcing then makes."""
+    found = {}
+    for level in ("warn", "enforce"):
+        path, exchange, bots = tmp_path / f"{level}.db", LocalExchange(), []
+
+        def start(path=path, exchange=exchange, bots=bots, level=level):
+            for running in bots:
+                running.shim.close()
+            bots.append(Bot(policy.replace("enforce", level), journal=path, exchange=exchange))
+            if level == "enforce":
+                bots[-1].shim.watcher.tick()  # its book is sure; under `warn` it knows no earlier run yet
+            return bots[-1]
+
+        act_out(history(start().enter(), start))
+        bots[-1].shim.close()
+        records = list(read_records(path))
+        found[level] = (
+            sum(one.conclusion.outcome in {"denied", "suppressed"} for one in records),
+            sum("PROTECTIVE_OVERRIDE" in str(one.reasons) for one in records),
+        )
+    (tmp_path / "p.toml").write_text(policy)
+    told = command(
+        "whatif", "--policy", str(tmp_path / "p.toml"), "--from", str(tmp_path / "warn.db"), "--json"
+    )
+    assert found == {"warn": (0, 0), "enforce": (denied, overridden)}
+    told = json.loads(told.output)
+    assert (told["denied"], told["overridden"]) == (denied, overridden)
+
+
+def act_out(acts):
+    """Have modules do what a history says; what they are refused, they shrug off."""
+    answer = None
+    with contextlib.suppress(StopIteration):
+        while True:
+            bot, module, method, params = acts.send(answer)
+            answer = None
+            with contextlib.suppress(BinanceAPIException):
+                answer = bot.by(module, method, **params)
 
 
 @pytest.mark.parametrize(

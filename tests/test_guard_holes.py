@@ -1,16 +1,13 @@
 """Ways past the guard that were found open: each test says what should hold."""
 
 import contextlib
-import json
 
 import pytest
 from binance.exceptions import BinanceAPIException
-from test_guard import ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET, Bot, command
-from test_guard_attacks import PART, STRANGER, SYMBOL, Served
+from test_guard import ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET, Bot
+from test_guard_attacks import PART, SYMBOL, Served
 
 import exit_shim
-from exit_shim.journal import read_records
-from exit_shim.testing import LocalExchange, faults
 from exit_shim.testing.exchange.algo import AlgoRef
 
 TRAILER = "trailing_stop_manager"
@@ -175,69 +172,3 @@ def test_what_was_cancelled_in_the_app_is_not_left_beside(monkeypatch):
 
 
 # what whatif did not predict
-
-
-def in_doubt(bot, _restart):
-    """An owner's stop that was never answered, and rests."""
-    bot.exchange.faults.inject(faults.unknown_error(), method="POST", path="algoOrder")
-    yield bot, OWNER, "futures_create_order", STOP
-    yield bot, LEGACY, "futures_create_order", PART
-
-
-def cancelled_after_a_restart(bot, restart):
-    """A module that takes what an owner placed in an earlier run."""
-    placed = yield bot, OWNER, "futures_create_order", TARGET
-    yield restart(), STRANGER, "futures_cancel_algo_order", {"algoId": placed["algoId"]}
-
-
-def changed_after_a_restart(bot, restart):
-    """A legacy module that changes what an owner placed in an earlier run."""
-    placed = yield bot, OWNER, "futures_create_order", LIMIT
-    change = {"symbol": SYMBOL, "side": "SELL", "quantity": "0.004", "price": "71000"}
-    yield restart(), LEGACY, "futures_modify_order", {**change, "orderId": placed["orderId"]}
-
-
-def sized(bot, _restart):
-    """More than the position, whose size a look has told."""
-    bot.shim.watch(bot.client, every=60)
-    yield bot, OWNER, "futures_create_order", LIMIT
-    bot.shim._pollers[0].look()
-    yield bot, OWNER, "futures_create_order", {**LIMIT, "quantity": "0.02"}
-
-
-@pytest.mark.parametrize(
-    ("history", "policy"),
-    [
-        (in_doubt, ENFORCE),
-        (cancelled_after_a_restart, ENFORCE),
-        (changed_after_a_restart, ENFORCE),
-        (sized, '[rules.OVERSIZED]\nlevel = "enforce"\n'),
-    ],
-)
-def test_whatif_predicts_each_denial(tmp_path, history, policy):
-    """Of the same history under `warn` it says as many denials as enforcing then makes."""
-    denied = {}
-    for level in ("warn", "enforce"):
-        path, exchange, bots = tmp_path / f"{level}.db", LocalExchange(), []
-
-        def start(path=path, exchange=exchange, bots=bots, level=level):
-            for running in bots:
-                running.shim.close()
-            bots.append(Bot(policy.replace("enforce", level), journal=path, exchange=exchange))
-            return bots[-1]
-
-        acts, answer = history(start().enter(), start), None
-        with contextlib.suppress(StopIteration):
-            while True:
-                bot, module, method, params = acts.send(answer)
-                answer = None
-                with contextlib.suppress(BinanceAPIException):
-                    answer = bot.by(module, method, **params)
-        bots[-1].shim.close()
-        denied[level] = sum(one.conclusion.outcome == "denied" for one in read_records(path))
-    (tmp_path / "p.toml").write_text(policy)
-    told = command(
-        "whatif", "--policy", str(tmp_path / "p.toml"), "--from", str(tmp_path / "warn.db"), "--json"
-    )
-    assert denied == {"warn": 0, "enforce": 1}
-    assert json.loads(told.output)["denied"] == 1

@@ -64,6 +64,19 @@ def order_lost(client, exchange, fault=None):
         client.futures_create_order(**CLOSE)
 
 
+def test_a_cancel_that_took_effect_is_known_to_the_guard(shim, client, exchange):
+    """What a cancel in doubt is proved to have taken does not rest for the guard either."""
+    stop = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000}
+    wrapped = shim.wrap(client)
+    wrapped.futures_create_order(**OPEN)
+    placed = wrapped.futures_create_order(**stop, closePosition=True)
+    exchange.faults.inject(faults.reset_after_execution(), method="DELETE", path="algoOrder")
+    with pytest.raises(requests.RequestException):
+        wrapped.futures_cancel_algo_order(symbol="BTCUSDT", algoId=placed["algoId"])
+    assert settled(shim)[-1].resolution.outcome == "accepted"
+    assert shim.guard.book.spots() == []
+
+
 def test_what_is_found_is_an_event_of_its_own_and_a_log_line(shim, exchange, client, caplog):
     """By default an order in doubt is resolved: in the journal, about its intent, and loudly in the log."""
     caplog.set_level(logging.INFO, "exit_shim")

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from exit_shim.book import Book, Spot
-from exit_shim.doors import Reference
+from exit_shim.doors import Intent, Reference
 from exit_shim.guard.judging import Guard
 from exit_shim.journal import Journal, JournalError
 from exit_shim.journal.following import Follower, News
@@ -127,7 +127,7 @@ class Watcher:
     def resolved(self, record: Record) -> None:
         """An order in doubt is so no more."""
         if record.resolution is not None:
-            self._guard.book.note(record.submission, resolved(record.resolution))
+            self._guard.book.note(record.submission, resolved(record.submission.intent, record.resolution))
             self._guard.book.settle(record.submission.account, record.submission.order.symbol)
 
     def refresh(self) -> None:
@@ -235,7 +235,7 @@ class Watcher:
             pending = None if key is None else self._pending.get(key)
             if key is None or pending is None:
                 return
-            conclusion = concluded(news)
+            conclusion = concluded(pending.intent, news)
             if conclusion.outcome != "unknown":
                 del self._pending[key]
             self._guard.book.note(pending, conclusion)
@@ -278,17 +278,20 @@ def who() -> str:
     return f"{name} (pid {os.getpid()})"
 
 
-def concluded(news: News) -> Conclusion:
+def concluded(intent: Intent, news: News) -> Conclusion:
     """What an outcome or a resolution says, as an outcome."""
     if news.event == "outcome":
         conclusion: Conclusion = DECODERS[Conclusion].decode(news.body)
         return conclusion
-    return resolved(DECODERS[Resolution].decode(news.body))
+    return resolved(intent, DECODERS[Resolution].decode(news.body))
 
 
-def resolved(found: Resolution) -> Conclusion:
-    """What was proved later of an order, as an outcome; one that has ended does not rest."""
-    ended = found.status in {"FILLED", "CANCELED", "EXPIRED", "FINISHED", "REJECTED"}
+def resolved(intent: Intent, found: Resolution) -> Conclusion:
+    """What was proved later of an order, as an outcome; a placed one that has ended does not rest.
+
+    Of a cancel the status is that of what it took.
+    """
+    ended = intent == "place" and found.status in {"FILLED", "CANCELED", "EXPIRED", "FINISHED", "REJECTED"}
     outcome: Outcome = "accepted" if found.outcome == "accepted" and not ended else "rejected"
     return Conclusion(outcome, found.order_id, found.algo_id, found.client_order_id)
 
@@ -299,7 +302,7 @@ def take_up(book: Book, records: Iterable[Record], own_run: str) -> None:
         if record.run_id == own_run and record.submission.intent != "cancel":
             continue
         if record.resolution is not None:
-            book.note(record.submission, resolved(record.resolution))
+            book.note(record.submission, resolved(record.submission.intent, record.resolution))
         elif record.conclusion is not None:
             book.note(record.submission, record.conclusion)
 

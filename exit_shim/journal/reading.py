@@ -36,11 +36,12 @@ LEFT JOIN events AS resolution ON resolution.id = orders.resolution
 """  # noqa: S608 - constants of ours
 
 BODIES: Final = f"""
-SELECT intent.body, outcome.body, {FOUND}
+SELECT intent.body, outcome.body, {FOUND}, resolution.body
 FROM orders
 JOIN events AS intent ON intent.id = orders.id
 JOIN runs ON runs.run = intent.run
 LEFT JOIN events AS outcome ON outcome.id = orders.outcome
+LEFT JOIN events AS resolution ON resolution.id = orders.resolution
 WHERE orders.ts >= ? ORDER BY orders.ts, orders.id
 """  # noqa: S608
 
@@ -71,6 +72,9 @@ ORDER BY module, intent, kind, function, place, via, evidence, mode, state
 
 
 Values = Sequence[object] | Mapping[str, object]
+
+Bodies = tuple[str, str | None, str | None, str | None]
+"""An order as JSON: its intent, outcome, findings and resolution."""
 
 
 class Event(NamedTuple):
@@ -174,10 +178,8 @@ def read_records(  # noqa: PLR0913 - each narrows in its own way
         yield from map(record_of, _rows(path, question, values))
 
 
-def read_bodies(
-    path: str | os.PathLike[str], *, since_ns: int = 0
-) -> Iterator[tuple[str, str | None, str | None]]:
-    """The recorded orders as JSON, intent, outcome and findings; JournalError as `read_records`."""
+def read_bodies(path: str | os.PathLike[str], *, since_ns: int = 0) -> Iterator[Bodies]:
+    """The recorded orders as JSON, oldest first; JournalError as `read_records`."""
     yield from _rows(path, BODIES, (since_ns,))
 
 

@@ -126,21 +126,22 @@ def test_portfolio_margin_is_not_judged_by_another_wallet(monkeypatch):
 
 def test_a_denied_neighbour_does_not_make_an_allowed_order_warned(monkeypatch):
     """Enforcement switched off amid a look: what was allowed is recorded as allowed."""
-    bot = Bot(ENFORCE + '[rules.DUPLICATE_EXIT]\nlevel = "enforce"\n').enter()
-    bot.by(OWNER, **STOP)
+    bot = Bot(ENFORCE).enter()
+    switches = bot.shim.guard.switches
+    switches.force_off(True)
+    ids = [bot.by(module, **LIMIT)["orderId"] for module in (LEGACY, OWNER)]
+    switches.force_off(False)
     real = bot.client.__wrapped__
     listing = real.futures_get_open_orders
 
     def off(**params):
-        bot.shim.guard.switches.force_off(True)
+        switches.force_off(True)
         return listing(**params)
 
     monkeypatch.setattr(real, "futures_get_open_orders", off)
     bot.records.clear()
-    with contextlib.suppress(Exception):
-        bot.by(OWNER, "futures_place_batch_order", batchOrders=[{**LIMIT}, {**STOP}])
+    bot.by(LEGACY, "futures_cancel_orders", symbol=SYMBOL, orderidlist=ids)
     said = [(record.action, record.reasons) for record in bot.records]
-    print('SAID', said, [r.submission.order.kind for r in bot.records])
     assert said and all(action == "allow" or reasons for action, reasons in said), said
 
 
@@ -281,3 +282,84 @@ class Ending(FakeAsyncClient):
         answer = await super().futures_position_information(**params)
         asyncio.get_running_loop().call_soon(Ending.task.cancel)
         return answer
+
+
+@pytest.mark.parametrize("times_out", [False, True])
+def test_a_stop_that_came_amid_a_look_is_not_taken(monkeypatch, times_out):
+    """An owner's stop that is accepted while a cancel-all looks at the exchange is among what it would take."""
+    bot = Bot(ENFORCE).enter()
+    real = bot.client.__wrapped__
+    positions, placed = real.futures_position_information, []
+
+    def slowly(**params):
+        if not placed:
+            placed.append(bot.by(OWNER, **STOP)["algoId"])
+        if times_out:
+            raise TimeoutError
+        return positions(**params)
+
+    monkeypatch.setattr(real, "futures_position_information", slowly)
+    with contextlib.suppress(exit_shim.ExitOrderDenied):
+        bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=True)
+    assert placed and bot.resting() == placed
+
+
+class Broker:
+    """An adapter with a cancel-all of its own, which takes the conditional orders."""
+
+    def __init__(self, *, exchange):
+        self.inner = FakeClient(exchange=exchange)
+
+    def futures_create_order(self, **params):
+        return self.inner.futures_create_order(**params)
+
+    def clear_stops(self, pair):
+        return self.inner.futures_cancel_all_open_orders(symbol=pair, conditional=True)
+
+
+def test_an_adapters_cancel_all_reaches_what_its_row_says():
+    """`store` of a row with `reads` counts: an owner's stop is among what it takes."""
+    exchange = LocalExchange()
+    shim = exit_shim.ExitShim(journal=False, policy=parse_policy(ENFORCE), mode="EXIT_BRAIN_V3", sinks=[])
+    row = exit_shim.Door(
+        "clear_stops", "cancel", "symbol", store="conditional", reads=lambda pair: {"symbol": pair}
+    )
+    client = shim.wrap(Broker(exchange=exchange), doors=(row,))
+    client.futures_create_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)
+    with exit_shim.attributed(OWNER):
+        client.futures_create_order(**STOP)
+    with exit_shim.attributed(LEGACY), pytest.raises(exit_shim.ExitOrderDenied):
+        client.clear_stops(SYMBOL)
+    assert exchange.engine.open_algos()
+
+
+def test_owners_stops_outlive_a_storm_of_cancel_alls():
+    """Threads that place and cancel at once: no owner's stop that was accepted is taken by a legacy cancel-all."""
+    bot = Bot(ENFORCE).enter()
+    placed, stopped, odd = [], threading.Event(), []
+
+    def storm():
+        while not stopped.is_set():
+            try:
+                bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=True)
+            except exit_shim.ExitOrderDenied:
+                pass
+            except BaseException as error:
+                odd.append(error)
+
+    threads = [threading.Thread(target=storm) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(60):
+            placed.append(bot.by(OWNER, **{**PART, "stopPrice": 50_000 + number, "quantity": "0.001"})["algoId"])
+            time.sleep(0.002)
+            lost = set(placed) - set(bot.resting())
+            if lost or odd:
+                break
+            bot.by(OWNER, "futures_cancel_algo_order", algoId=placed.pop())
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
+    assert (lost, odd, number) == (set(), [], 59)

@@ -123,10 +123,10 @@ class Noted:
 
     With the call's own fields as `params` it is one that rules are to be asked about: then `near` is what the
     book had around it, as soon as the book has come to it. `known` is when it was concluded, ns since the
-    epoch.
+    epoch. `is_judged`: the enforced rules were asked before it was sent.
     """
 
-    __slots__ = ("conclusion", "known", "near", "params", "submission")
+    __slots__ = ("conclusion", "is_judged", "known", "near", "params", "submission")
 
     def __init__(
         self, submission: Submission, conclusion: Conclusion, params: Mapping[str, Any] | None
@@ -136,6 +136,7 @@ class Noted:
         self.params = params
         self.known = time.time_ns()
         self.near: Near | None = None
+        self.is_judged = False
 
 
 class Book(Folding[Noted]):
@@ -545,6 +546,8 @@ class Book(Folding[Noted]):
             times = self._placed[track] = deque(maxlen=MAX_PLACEMENTS)
             while len(self._placed) > MAX_TRACKS:
                 self._placed.popitem(last=False)
+        if live.ts in times:  # taken up once more
+            return
         times.append(live.ts)
         if live.type in PROTECTIVE_TYPES:
             self._stripped.pop(spot, None)

@@ -65,6 +65,7 @@ class Door(msgspec.Struct, frozen=True):
     store: Store | None = None
     routes: "Mapping[tuple[str, str], Door] | None" = None
     reads: Callable[..., Any] | None = None
+    comes_later: bool = False
 
     def asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
         """What a call asks for, in terms of a row that reads Binance's fields; None: nothing of ours."""
@@ -76,7 +77,7 @@ class Door(msgspec.Struct, frozen=True):
             return Asked(self, kwargs)
         found = self.reads(*args, **kwargs)
         if isinstance(found, Mapping):
-            return Asked(Door(self.method, self.intent, self.carries, self.implies), dict(found))
+            return Asked(msgspec.structs.replace(self, reads=None), dict(found))
         if found:
             return Asked(Door(self.method, self.intent, "batch", lists=("orders",)), {"orders": list(found)})
         return None
@@ -108,16 +109,15 @@ class Door(msgspec.Struct, frozen=True):
             return [found for name in self.lists for found in _listed(name, params.get(name))]
         return [_reference(order) for order in (self.batch(params) if self.carries == "batch" else (params,))]
 
-    def reaches(self, params: Mapping[str, Any]) -> Store:
+    def reaches(self, params: Mapping[str, Any]) -> Store | None:
         """Which orders a cancel-all cancels; python-binance's default leaves conditional ones resting.
 
-        Whatever is true for Python is for python-binance, "false" too.
+        Whatever is true for Python is for python-binance, "false" too. None of what names its orders, and of
+        a countdown that is called off.
         """
+        if self.carries != "symbol" or (self.comes_later and text(params.get("countdownTime")) == "0"):
+            return None
         return self.store or ("conditional" if params.get("conditional") else "orders")
-
-    def reach(self, params: Mapping[str, Any]) -> Store | None:
-        """The same of any call: None where it names the orders that it is about."""
-        return self.reaches(params) if (self.intent, self.carries) == ("cancel", "symbol") else None
 
 
 def _request(
@@ -225,7 +225,7 @@ METHODS: Final = (
     *_cancel_all("papi_cancel_um_conditional_all_open_orders", store="conditional"),
     *_cancel_all("papi_cancel_cm_conditional_all_open_orders", store="conditional"),
     *(
-        Door(method, "cancel", "symbol", {"type": COUNTDOWN}, store="orders")
+        Door(method, "cancel", "symbol", store="orders", comes_later=True)
         for method in ("futures_countdown_cancel_all", "futures_coin_countdown_cancel_all")
     ),
 )
@@ -261,7 +261,7 @@ PATHS: Final[Mapping[tuple[str, str], Door]] = {
     ("delete", "batchOrders"): _CANCEL_LIST,
     ("delete", "allOpenOrders"): _CANCEL_ALL,
     ("delete", "algoOpenOrders"): _CANCEL_ALL_ALGO,
-    ("post", "countdownCancelAll"): Door("", "cancel", "symbol", {"type": COUNTDOWN}, store="orders"),
+    ("post", "countdownCancelAll"): Door("", "cancel", "symbol", store="orders", comes_later=True),
     ("get", "order"): _QUERY,
     ("get", "openOrder"): _QUERY,
     ("get", "algoOrder"): _QUERY,

@@ -206,7 +206,7 @@ class Gateway:
         if may_hold and any(one.verdict.is_held for one in passage.submissions):
             return self._hold(Holding(self._guard, asked, method, args, kwargs), passage, is_async)
         if asked.door.carries == "symbol":
-            self._or(None, "end suppressed orders", end_suppressed, self._guard, asked, passage.submissions)
+            self._or(None, "end suppressed orders", end_suppressed, self._guard, passage.submissions)
         if is_async:
             self._look_outwards(passage)
             return self._named(self._send_async(passage, method, args, kwargs), method)
@@ -232,6 +232,7 @@ class Gateway:
             return passage
         who, passage.asking = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
         mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()
+        store = door.reaches(params)
         passage.submissions = [
             Submission(
                 ts=now,
@@ -243,13 +244,12 @@ class Gateway:
                 account=account,
                 batch_index=place,
                 targets=targets,
-                store=door.reaches(params) if door.carries == "symbol" else None,
+                store=store,
             )
             for place, order, targets in items
         ]
-        reach = door.reach(params) if door.carries == "symbol" else None
         for submission in passage.submissions:
-            verdict = self._or(ALLOWED, "judge an order", self._guard.judge, submission, params, reach)
+            verdict = self._or(ALLOWED, "judge an order", self._guard.judge, submission, params)
             if verdict is not ALLOWED:
                 msgspec.structs.force_setattr(submission, "verdict", verdict)  # nobody else has it yet
         passage.pause()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from exit_shim.book import Book, common_kind
-from exit_shim.doors import Door, Reference
+from exit_shim.doors import COUNTDOWN, Door, Reference
 from exit_shim.orders import ExitOrder, Kind, read_order
 from exit_shim.records import Target
 
@@ -43,8 +43,10 @@ def read_call(
         ]
     if door.carries == "symbol":
         order = read_order({"symbol": params.get("symbol")}, "unknown") or ExitOrder(kind="unknown")
-        targets = book.all_of(account, order.symbol, door.reaches(params))
-        own = ExitOrder(kind=kind or common_kind(targets), symbol=order.symbol, type=door.implies.get("type"))
+        store = door.reaches(params)
+        targets = () if store is None else book.all_of(account, order.symbol, store)
+        type_ = COUNTDOWN if door.comes_later else None
+        own = ExitOrder(kind=kind or common_kind(targets), symbol=order.symbol, type=type_)
         return [Item(None, own, targets)]
     references = door.references(params)
     fields = door.batch(params) if door.carries == "batch" else [params] * len(references)

@@ -454,8 +454,8 @@ def weakly(method: Callable[[T], None]) -> Callable[[T], None]:
 
 
 def keep_findings(journal: Journal, record: Record) -> None:
-    """In the journal, about its order; without one that is in it, nothing can be."""
-    if record.findings is not None and record.seq:
+    """In the journal, about its order. One that is closed meanwhile is not opened again for it."""
+    if record.findings is not None and record.seq and journal.is_open:
         journal.note("findings", record.findings, about=(record.run_id, record.seq))
 
 

@@ -1,8 +1,12 @@
 """Holding orders back: what the caller gets instead, and the rest of a batch that goes out."""
 
 import asyncio
+import contextlib
+import functools
 import inspect
 import json
+import queue
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -18,7 +22,13 @@ from exit_shim.rules import is_owners
 from exit_shim.stock import Stock, ask, ask_async, taking_stock
 
 LOOK_S: Final = 2.0
-"""The longest that one look at the exchange takes; a stop that may have to go out waits for it."""
+"""The longest that a look waits for an answer of the exchange; a stop that may have to go out waits too."""
+
+PATIENCE_S: Final = 3 * LOOK_S
+"""The longest that a look takes: three answers, however slowly they come."""
+
+ELSEWHERE: Final = ("papi", "coin")
+"""What names doors have to orders that are not where a look looks."""
 
 DENIED_CODE: Final = -2010
 DOES: Final[Mapping[str, str]] = {"place": "placing", "modify": "changing", "cancel": "cancelling"}
@@ -191,29 +201,41 @@ class Holding:
         self._held: dict[int, Held] = {}
 
     def look(self, submissions: Sequence[Submission]) -> Stock | None:
-        """What rests and is open on the symbols whose stops are to be held back; None: nothing was seen."""
-        client, stocks = self._client(), []
+        """What rests and is open on the symbols whose stops are to be held back; None: nothing was seen.
+
+        On a thread of its own, which is left behind where the exchange keeps it waiting.
+        """
+        stocks: list[Stock] = []
         for account, symbol in self._unseen(submissions):
             asked = time.time_ns()
+            answers: queue.SimpleQueue[Stock | None] = queue.SimpleQueue()
+            look = functools.partial(seen, self._client(), symbol, answers)
             try:
-                stock = ask(taking_stock(client, symbol, LOOK_S))
-            except Exception:  # noqa: BLE001 - the exchange's trouble, a mock's answer: the verdict says it
+                threading.Thread(target=look, name="exit-shim-look", daemon=True).start()
+                stock = answers.get(timeout=PATIENCE_S)
+            except (RuntimeError, queue.Empty):  # no more threads; or no answer
+                return None
+            if stock is None:
                 return None
             self._guard.saw(account, symbol, stock, asked)
             stocks.append(stock)
         return together(stocks)
 
     async def look_async(self, submissions: Sequence[Submission]) -> Stock | None:
-        """The same with an async client."""
-        client, stocks = self._client(), []
+        """The same with an async client, in a task of its own."""
+        stocks: list[Stock] = []
         for account, symbol in self._unseen(submissions):
             asked = time.time_ns()
+            look = asyncio.ensure_future(ask_async(taking_stock(self._client(), symbol)))
             try:
-                stock = await asyncio.wait_for(ask_async(taking_stock(client, symbol)), LOOK_S)
-            except Exception:  # noqa: BLE001
+                await asyncio.wait({look}, timeout=LOOK_S)
+            finally:
+                look.cancel()
+                look.add_done_callback(forget_failure)
+            if not look.done() or look.cancelled() or look.exception() is not None:
                 return None
-            self._guard.saw(account, symbol, stock, asked)
-            stocks.append(stock)
+            self._guard.saw(account, symbol, look.result(), asked)
+            stocks.append(look.result())
         return together(stocks)
 
     def part(
@@ -221,7 +243,7 @@ class Holding:
     ) -> tuple[list[Submission], list[Held]]:
         """The orders that go out, and those that do not."""
         self._guard.refresh()
-        settled = [self._guard.settled(submission, stock, self._asked) for submission in submissions]
+        settled = [self._guard.settled(one, stock, self._asked.params) for one in submissions]
         goes = [submission for submission in settled if not submission.verdict.is_held]
         stays = [submission for submission in settled if submission.verdict.is_held]
         sends = is_list(self._asked.door) and len(stays) < self._count()
@@ -232,7 +254,7 @@ class Holding:
         if held and sends:
             self.args, self.kwargs = parted(self._asked, list(self._held), self.args, self.kwargs)
         self.sends = sends or not held
-        end_suppressed(self._guard, self._asked, settled)
+        end_suppressed(self._guard, settled)
         return goes, held
 
     def answer(self) -> Any:
@@ -278,6 +300,8 @@ class Holding:
 
     def _unseen(self, submissions: Sequence[Submission]) -> list[tuple[str | None, str | None]]:
         guard = self._guard
+        if any(name in self._asked.door.method for name in ELSEWHERE):
+            return []
         needed = [(one.account, guard.symbol_of(one)) for one in submissions if guard.needs_a_look(one)]
         return list(dict.fromkeys(needed))
 
@@ -296,6 +320,20 @@ class Holding:
         return Held(submission, outcome_of(submission, answer), answer)
 
 
+def seen(client: Any, symbol: str | None, answers: "queue.SimpleQueue[Stock | None]") -> None:
+    """Ask, and say what there is; None for what cannot be asked."""
+    stock = None
+    with contextlib.suppress(Exception):  # the exchange's trouble, a mock's answer: the verdict says it
+        stock = ask(taking_stock(client, symbol, LOOK_S))
+    answers.put(stock)
+
+
+def forget_failure(look: "asyncio.Task[Stock]") -> None:
+    """Nobody awaits a look that was left behind, so the loop would tell of what it raises."""
+    if not look.cancelled():
+        look.exception()
+
+
 def together(stocks: Sequence[Stock]) -> Stock | None:
     """What was seen of several symbols as one; None for none."""
     if not stocks:
@@ -306,12 +344,11 @@ def together(stocks: Sequence[Stock]) -> Stock | None:
     )
 
 
-def end_suppressed(guard: Guard, asked: Asked, submissions: Sequence[Submission]) -> None:
+def end_suppressed(guard: Guard, submissions: Sequence[Submission]) -> None:
     """Where a call is a cancel-all that is not denied, what it would have taken of suppressed orders ends."""
-    reach = asked.door.reach(asked.params)
     for one in submissions:
-        if reach is not None and one.verdict.action != "deny" and one.order.type != COUNTDOWN:
-            guard.suppressed.end_all(one.account, one.order.symbol, reach)
+        if one.store is not None and one.verdict.action != "deny" and one.order.type != COUNTDOWN:
+            guard.suppressed.end_all(one.account, one.order.symbol, one.store)
 
 
 def answer_query(guard: Guard, asked: Asked, method: Callable[..., Any], account: str | None) -> Any:

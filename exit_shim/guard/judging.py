@@ -6,12 +6,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from exit_shim.attribution import Attribution
-from exit_shim.book import Book, Live, Near, Noted, Spot, is_protective, spot_of
-from exit_shim.doors import Asked, Door, Intent, Reference, Store
+from exit_shim.book import Book, Live, Near, Noted, Spot, common_kind, is_protective, spot_of
+from exit_shim.doors import Door, Intent, Reference, Store
 from exit_shim.guard.delegations import Delegations
 from exit_shim.guard.suppressed import Suppressed
 from exit_shim.guard.switches import Switches
-from exit_shim.policy import ALLOWED, OBSERVED, Standing, Standings, Verdict
+from exit_shim.policy import ALLOWED, OBSERVED, Standing, Standings, Verdict, code_of
 from exit_shim.policy.codes import (
     FOREIGN_CANCEL,
     OWNERSHIP,
@@ -25,6 +25,7 @@ from exit_shim.stock import Resting, Stock, covers
 
 UNJUDGED: Final = frozenset({"conditional", "unknown"})
 PLACES: Final[frozenset[Intent]] = frozenset({"place", "modify"})
+SIGNING: Final = ("signature", "timestamp", "recvWindow")
 UNRULED: Final[frozenset[Intent]] = frozenset({"test", "query"})
 
 BATCHES: Final = ("batchOrders", "orders")
@@ -97,11 +98,10 @@ class Guard:
         self._on_trouble = on_trouble
         self._plans: dict[tuple[str, str | None, Intent], Plan] = {}
 
-    def judge(self, submission: Submission, params: Mapping[str, Any], reach: Store | None = None) -> Verdict:
+    def judge(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
         """The verdict on an order that is about to leave: what could hold it back is looked at, no more.
 
-        `reach` is what a cancel-all takes from. One that only the exchange can tell about is held, as
-        `UNSEEN`, until that was looked at.
+        A cancel about which only the exchange can tell is held, as `UNSEEN`, until that was looked at.
         """
         intent, order, who = submission.intent, submission.order, submission.attribution
         if intent != "place" and self._is_about_suppressed(submission):
@@ -116,16 +116,18 @@ class Guard:
             if not is_held and not self._plan(submission.mode, order.symbol, intent).enforced:
                 return standing.warned
             return self._judge_placing(self._coming(submission, params))
-        return self._judge_cancelling(submission, params, reach) if intent == "cancel" else ALLOWED
+        return self._judge_cancelling(submission, params) if intent == "cancel" else ALLOWED
 
-    def _judge_cancelling(
-        self, submission: Submission, params: Mapping[str, Any], reach: Store | None
-    ) -> Verdict:
+    def _judge_cancelling(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
         if not self.enforces or not self.switches.enforcing:
             return ALLOWED
         case = self._coming(submission, params)
         verdict = self._judge_cancel(case)
-        return UNSEEN if not verdict.is_held and self._must_be_seen(case, reach) else verdict
+        return UNSEEN if not verdict.is_held and self._must_be_seen(case, submission.store) else verdict
+
+    def judge_by_book(self, submission: Submission) -> Verdict:
+        """The same of a cancel, where nobody can look."""
+        return self._judge_cancel(self._coming(submission, {}))
 
     def is_asked_for(self, door: Door, params: Mapping[str, Any]) -> bool:
         """Whether a query may be about an order that only the guard knows: where any account has such."""
@@ -136,26 +138,26 @@ class Guard:
         if submission.intent in UNRULED or submission.verdict.is_held:
             self.book.note(submission, conclusion)
             return None
-        return self.book.note(submission, conclusion, dict(own_params(params, submission.batch_index)))
+        own = dict(own_params(params, submission.batch_index))
+        for name in SIGNING:  # python-binance signs a raw request in the bot's own dict
+            own.pop(name, None)
+        noted = self.book.note(submission, conclusion, own)
+        noted.is_judged = self.enforces and self.switches.enforcing
+        return noted
 
     def findings(self, noted: Noted) -> Findings | None:
         """What the rules that only warn say of an order that was concluded; None: nothing."""
         near = self.book.near(noted)
-        reasons = self._ask_all(self._case(noted.submission, noted.params or {}, near))
-        return Findings(reasons, words((*near.beside, *near.taken))) if reasons else None
-
-    def _ask_all(self, case: Case) -> tuple[str, ...]:
+        case = self._case(noted.submission, noted.params or {}, near)
         plan = self._plan(case.mode, case.order.symbol, case.intent)
-        rules = plan.warning
-        if plan.enforced and not (self.enforces and self.switches.enforcing):
-            rules = (*rules, *plan.enforced)
-        try:
-            asked = [(step, step.rule(case)) for step in rules]
-        except Exception:  # noqa: BLE001 - one by one, so that the one that raises is told of and skipped
-            asked = [(step, self._ask(step.code, step.rule, case)) for step in rules]
-        return tuple(
-            f"{step.code} {facts}".rstrip() + step.ending for step, facts in asked if facts is not None
+        told = {code_of(reason) for reason in noted.submission.verdict.reasons}
+        steps = plan.warning if noted.is_judged else (*plan.warning, *plan.enforced)
+        reasons = tuple(
+            f"{step.code} {facts}".rstrip() + step.ending
+            for step in steps
+            if step.code not in told and (facts := self._ask(step.code, step.rule, case)) is not None
         )
+        return Findings(reasons, words((*near.beside, *near.taken))) if reasons else None
 
     def _plan(self, mode: str, symbol: str | None, intent: Intent) -> Plan:
         key = (mode, symbol, intent)
@@ -177,58 +179,55 @@ class Guard:
             (enforced if level == "enforce" else warning).append(Step(code, rule, ending))
         return Plan(tuple(enforced), tuple(warning))
 
-    def settled(self, submission: Submission, stock: Stock | None, asked: Asked) -> Submission:
-        """A submission that is to be held back, after a look at the exchange: a stop goes out where it must.
+    def settled(self, submission: Submission, stock: Stock | None, params: Mapping[str, Any]) -> Submission:
+        """A submission after a look at the exchange: a stop goes out where it must.
 
         Args:
-            submission: With a verdict that holds it.
+            submission: One of a call of which some are to be held back.
             stock: What rests and is open on its symbol; None: that could not be seen.
-            asked: The call.
+            params: The call's fields.
         """
         verdict = submission.verdict
-        if verdict.reasons == (SUPPRESSED_ORDER,):
+        if not verdict.is_held or verdict.reasons == (SUPPRESSED_ORDER,):
             return submission
         if not self.switches.enforcing:
             return ruled(submission, ALLOWED if verdict is UNSEEN else let_off(verdict))
         if submission.intent == "cancel":
-            return self._settled_cancel(submission, stock, asked)
-        return (
-            submission if (why := self.why_it_must_go(submission, stock)) is None else let_go(submission, why)
-        )
-
-    def _settled_cancel(self, submission: Submission, stock: Stock | None, asked: Asked) -> Submission:
-        """Judged by what rests: not for what has fired, and for what nobody here knew of."""
-        reach = asked.door.reach(asked.params)
-        near = self.book.see(submission)
-        if stock is not None:
-            taken = self._resting_of(submission, stock, reach) if reach else near.taken
-            near = self.book.around(taken)
-            if reach:
-                targets = tuple(live.target for live in taken)
-                submission = msgspec.structs.replace(submission, targets=targets)
-        about = submission
-        if stock is not None and not reach and submission.targets and near.taken == ():
-            about = msgspec.structs.replace(submission, targets=())  # it has ended, and nobody loses it
-        case = self._case(about, own_params(asked.params, submission.batch_index), near)
-        submission = ruled(submission, self._judge_cancel(case))
-        if not submission.verdict.is_held:
-            return submission
-        why = self._why_cancel_must_go(case, stock, reach)
+            return self._settled_cancel(submission, stock, params)
+        why = self.why_it_must_go(submission, stock)
         return submission if why is None else let_go(submission, why)
 
-    def _resting_of(self, submission: Submission, stock: Stock, reach: Store) -> tuple[Live, ...]:
-        """What a cancel-all takes, by what the exchange lists, and what it does not list yet."""
+    def _settled_cancel(
+        self, submission: Submission, stock: Stock | None, params: Mapping[str, Any]
+    ) -> Submission:
+        """Judged by what rests: not for what has fired, and for what nobody here knew of."""
+        taken = self.book.see(submission).taken
+        about = submission
+        if submission.store is not None:
+            taken = self._resting_of(submission, stock, submission.store)
+            about = submission = aimed(submission, tuple(live.target for live in taken))
+        elif stock is not None and not taken:
+            about = msgspec.structs.replace(submission, targets=())  # it has ended, and nobody loses it
+        case = self._case(about, own_params(params, submission.batch_index), self.book.around(taken))
+        submission = ruled(submission, self._judge_cancel(case))
+        if submission.verdict.is_held and (why := self._why_cancel_must_go(case, stock, submission.store)):
+            return let_go(submission, why)
+        return submission
+
+    def _resting_of(self, submission: Submission, stock: Stock | None, store: Store) -> tuple[Live, ...]:
+        """What a cancel-all takes, by what the exchange lists, and what came since or is not listed yet."""
         account, symbol = submission.account, submission.order.symbol
-        found = {id(live): live for live in self.book.see(submission).taken}
-        for order in stock.resting:
-            if order.symbol == symbol and order.store == reach:
-                reference = order.reference
-                self.book.find(account, reference)  # catches up where it must
-                if (live := self.book.find_live(account, reference)) is not None:
-                    found[id(live)] = live
+        known = self.book.all_of(account, symbol, store)
+        resting = () if stock is None else stock.resting
+        listed = [one.reference for one in resting if (one.symbol, one.store) == (symbol, store)]
+        for reference in listed:
+            self.book.find(account, reference)  # catches up where it must
+        named: list[Reference | Target] = [*known, *listed]
+        lives = (self.book.find_live(account, one) for one in named)
+        found = {id(live): live for live in lives if live is not None}
         return tuple(sorted(found.values(), key=lambda live: live.ts))
 
-    def _must_be_seen(self, case: Case, reach: Store | None) -> bool:
+    def _must_be_seen(self, case: Case, store: Store | None) -> bool:
         """Whether a cancel could have to be held back for what only the exchange can tell.
 
         A cancel-all may take what the book does not know of; and a stop that seems to be left may have been
@@ -238,7 +237,7 @@ class Guard:
             plan = self._plan(case.mode, case.order.symbol, case.intent)
             if any(step.code == STRIPPED for step in plan.enforced):
                 return True
-        return reach is not None and self._may_not_take_all(case)
+        return store is not None and self._may_not_take_all(case)
 
     def _may_not_take_all(self, case: Case) -> bool:
         standing = self._standing(case.who, case.mode, case.order.symbol, "sl")
@@ -247,27 +246,37 @@ class Guard:
         level = self.standings.level(FOREIGN_CANCEL, case.mode, case.order.symbol)
         return "enforce" in (level, standing.level if standing.code else None)
 
-    def _why_cancel_must_go(self, case: Case, stock: Stock | None, reach: Store | None) -> str | None:
+    def _why_cancel_must_go(self, case: Case, stock: Stock | None, store: Store | None) -> str | None:
         """Why a denied cancel goes out all the same: else the stop that comes next would be refused.
 
         Where no owner's stops cover a position, a module that replaces a stop is let do so, as if there were
         no guard: only one closePosition stop of a kind rests at a time. What an owner placed goes only with a
         cancel-all that takes stops of others too.
         """
-        if self.standings.policy.strict or self._is_enforced_besides(case):
-            return None
-        others = [
-            live
-            for live in case.near.taken
-            if live.is_protective and not is_owners(self.standings, live.target, live.symbol, case.mode)
-        ]
-        if not others or (reach is None and len(others) < len(case.near.taken)):
+        others = self.stops_of_others(case.near.taken, case, store)
+        if not others:
             return None
         if stock is None:
             takes_owners = len(others) < sum(live.is_protective for live in case.near.taken)
             return None if takes_owners else NOT_ASKED
         found = (self._why_uncovered(live.spot, live.type, stock, case.mode) for live in others)
         return next((why for why in found if why is not None), None)
+
+    def others_stops_of(self, submission: Submission) -> list[Live]:
+        """The same of a cancel, where nobody can look."""
+        case = self._coming(submission, {})
+        return self.stops_of_others(case.near.taken, case, submission.store)
+
+    def stops_of_others(self, taken: tuple[Live, ...], case: Case, store: Store | None) -> list[Live]:
+        """The stops of non-owners for whose sake a denied cancel may have to go out; none: it may not."""
+        if self.standings.policy.strict or self._is_enforced_besides(case):
+            return []
+        others = [
+            live
+            for live in taken
+            if live.is_protective and not is_owners(self.standings, live.target, live.symbol, case.mode)
+        ]
+        return [] if store is None and len(others) < len(taken) else others
 
     def _is_enforced_besides(self, case: Case) -> bool:
         """Whether a rule besides those on who may act holds a cancel back."""
@@ -471,6 +480,14 @@ def own_params(params: Mapping[str, Any], place: int | None) -> Mapping[str, Any
 def reference_to(target: Target) -> Reference:
     """The ids of a target."""
     return Reference(target.order_id, target.algo_id, target.client_order_id)
+
+
+def aimed(submission: Submission, targets: tuple[Target, ...]) -> Submission:
+    """A cancel-all about what it takes; of the kind of that, unless the code declared one."""
+    order = submission.order
+    if order.kind == common_kind(submission.targets):
+        order = msgspec.structs.replace(order, kind=common_kind(targets))
+    return msgspec.structs.replace(submission, targets=targets, order=order)
 
 
 def ruled(submission: Submission, verdict: Verdict) -> Submission:

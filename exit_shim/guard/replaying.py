@@ -22,7 +22,7 @@ from exit_shim.book import (
     spot_of,
 )
 from exit_shim.doors import DOOR_NAMES, Intent, Reference, Store
-from exit_shim.guard.judging import PLACES, UNRULED, Guard
+from exit_shim.guard.judging import PLACES, STOP_LIMIT, UNRULED, UNSEEN, Guard
 from exit_shim.guard.watching import resolved
 from exit_shim.journal.reading import Bodies
 from exit_shim.orders import ExitOrder, closes_hedge_side
@@ -168,6 +168,8 @@ class Replay:
                 return self._answer(own, unsent)
             own = self._aimed(own)
         verdict = self._guard.judge(own, NO_PARAMS)
+        if verdict is UNSEEN:
+            verdict = self._guard.judge_by_book(own)
         fate = "sent"
         if verdict.is_held:
             fate = "overridden" if self._must_go(own) else "denied"
@@ -292,15 +294,23 @@ class Replay:
                 return oversized(case._replace(near=case.near._replace(size=number(value))))
         return None
 
-    def _must_go(self, submission: Submitted) -> bool:
+    def _must_go(self, submission: Any) -> bool:
+        if submission.intent == "cancel":
+            others = self._guard.others_stops_of(submission)
+            return any(not self._is_covered(live.spot, live.type, submission.mode) for live in others)
         if submission.intent not in PLACES or self._standings.policy.strict:
             return False
         if not is_protective(submission.order):
             return False
         spot = spot_of(submission.account, submission.order)
-        return not any(self._covers(live, submission.mode) for live in self._book.guarding(spot))
+        return not self._is_covered(spot, submission.order.type, submission.mode)
 
-    def _covers(self, live: Live, mode: str) -> bool:
+    def _is_covered(self, spot: Spot, kind: str | None, mode: str) -> bool:
+        return any(self._covers(live, kind, mode) for live in self._book.guarding(spot))
+
+    def _covers(self, live: Live, kind: str | None, mode: str) -> bool:
+        if live.type == STOP_LIMIT != kind:
+            return False
         if not live.is_protective or Placing(live.ts, live.target.client_order_id) in self._idle:
             return False
         return is_owners(self._standings, live.target, live.symbol, mode)

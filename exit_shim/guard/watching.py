@@ -239,6 +239,8 @@ class Watcher:
             if conclusion.outcome != "unknown":
                 del self._pending[key]
             self._guard.book.note(pending, conclusion)
+            if news.event == "resolution":
+                self._guard.book.settle(pending.account, pending.order.symbol)
 
 
 def went_out(record: Record) -> bool:

@@ -113,6 +113,11 @@ class Journal:
         self._to_spool(b"")
         self._wake()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has files of its run open."""
+        return bool(self._spool.segments)
+
     def intend(self, submission: Submission) -> int:
         """Write down an order about to leave; returns its `seq` in this run."""
         body = encode(submission)

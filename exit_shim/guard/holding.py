@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 from exit_shim.book import is_protective, spot_of
 from exit_shim.doors import COUNTDOWN, Asked, Door, is_coroutine_method
-from exit_shim.guard.judging import Guard, let_go, reference_to
+from exit_shim.guard.judging import Guard, reference_to
+from exit_shim.guard.settling import Settling, let_go
 from exit_shim.guard.suppressed import MARK, Kept, Suppressed, is_algo_answer, order_answer
 from exit_shim.outcomes import Answer
 from exit_shim.policy.codes import SUPPRESSED_ORDER
@@ -197,6 +198,7 @@ class Holding:
         self.kwargs = kwargs
         self.sends = True
         self._guard = guard
+        self._settling = Settling(guard)
         self._asked = asked
         self._held: dict[int, Held] = {}
 
@@ -243,7 +245,7 @@ class Holding:
     ) -> tuple[list[Submission], list[Held]]:
         """The orders that go out, and those that do not."""
         self._guard.refresh()
-        settled = [self._guard.settled(one, stock, self._asked.params) for one in submissions]
+        settled = [self._settling.settled(one, stock, self._asked.params) for one in submissions]
         goes = [submission for submission in settled if not submission.verdict.is_held]
         stays = [submission for submission in settled if submission.verdict.is_held]
         sends = is_list(self._asked.door) and len(stays) < self._count()
@@ -299,10 +301,10 @@ class Holding:
         return getattr(self.method, "__self__", None)
 
     def _unseen(self, submissions: Sequence[Submission]) -> list[tuple[str | None, str | None]]:
-        guard = self._guard
+        settling = self._settling
         if any(name in self._asked.door.method for name in ELSEWHERE):
             return []
-        needed = [(one.account, guard.symbol_of(one)) for one in submissions if guard.needs_a_look(one)]
+        needed = [(one.account, settling.symbol_of(one)) for one in submissions if settling.needs_a_look(one)]
         return list(dict.fromkeys(needed))
 
     def _count(self) -> int:

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from exit_shim.attribution import Attribution
-from exit_shim.book import Book, Live, Near, Noted, Spot, common_kind, is_protective, spot_of
+from exit_shim.book import Book, Live, Near, Noted, spot_of
 from exit_shim.doors import Door, Intent, Reference, Store
 from exit_shim.guard.delegations import Delegations
 from exit_shim.guard.suppressed import Suppressed
@@ -14,14 +14,12 @@ from exit_shim.guard.switches import Switches
 from exit_shim.policy import ALLOWED, OBSERVED, Standing, Standings, Verdict, code_of
 from exit_shim.policy.codes import (
     FOREIGN_CANCEL,
-    OWNERSHIP,
-    PROTECTIVE_OVERRIDE,
     STRIPPED,
     SUPPRESSED_ORDER,
 )
 from exit_shim.records import Conclusion, Findings, Submission, Target
-from exit_shim.rules import BOOK_RULES, RULES, Case, OwnRule, RuleFunction, is_own, is_owners
-from exit_shim.stock import Resting, Stock, covers
+from exit_shim.rules import BOOK_RULES, RULES, Case, OwnRule, RuleFunction, is_own
+from exit_shim.stock import Stock
 
 UNJUDGED: Final = frozenset({"conditional", "unknown"})
 PLACES: Final[frozenset[Intent]] = frozenset({"place", "modify"})
@@ -34,9 +32,6 @@ BATCHES: Final = ("batchOrders", "orders")
 OF_CANCELLING: Final = frozenset({FOREIGN_CANCEL, STRIPPED})
 OF_PLACING: Final = frozenset(RULES) - OF_CANCELLING
 """Rules that have nothing to say to other intents."""
-
-STOP_LIMIT: Final = "STOP"
-NOT_ASKED: Final = "the_exchange_could_not_be_asked"
 
 UNSEEN: Final = Verdict("deny", ("UNSEEN",))
 """Until the exchange was looked at; never recorded."""
@@ -113,21 +108,17 @@ class Guard:
             if not self.enforces or not self.switches.enforcing:
                 return standing.warned
             is_held = standing.code is not None and standing.level == "enforce"
-            if not is_held and not self._plan(submission.mode, order.symbol, intent).enforced:
+            if not is_held and not self.plan(submission.mode, order.symbol, intent).enforced:
                 return standing.warned
-            return self._judge_placing(self._coming(submission, params))
+            return self._judge_placing(self.coming(submission, params))
         return self._judge_cancelling(submission, params) if intent == "cancel" else ALLOWED
 
     def _judge_cancelling(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
         if not self.enforces or not self.switches.enforcing:
             return ALLOWED
-        case = self._coming(submission, params)
-        verdict = self._judge_cancel(case)
+        case = self.coming(submission, params)
+        verdict = self.judge_cancel(case)
         return UNSEEN if not verdict.is_held and self._must_be_seen(case, submission.store) else verdict
-
-    def judge_by_book(self, submission: Submission) -> Verdict:
-        """The same of a cancel, where nobody can look."""
-        return self._judge_cancel(self._coming(submission, {}))
 
     def is_asked_for(self, door: Door, params: Mapping[str, Any]) -> bool:
         """Whether a query may be about an order that only the guard knows: where any account has such."""
@@ -148,18 +139,19 @@ class Guard:
     def findings(self, noted: Noted) -> Findings | None:
         """What the rules that only warn say of an order that was concluded; None: nothing."""
         near = self.book.near(noted)
-        case = self._case(noted.submission, noted.params or {}, near)
-        plan = self._plan(case.mode, case.order.symbol, case.intent)
+        case = self.case(noted.submission, noted.params or {}, near)
+        plan = self.plan(case.mode, case.order.symbol, case.intent)
         told = {code_of(reason) for reason in noted.submission.verdict.reasons}
         steps = plan.warning if noted.is_judged else (*plan.warning, *plan.enforced)
         reasons = tuple(
             f"{step.code} {facts}".rstrip() + step.ending
             for step in steps
-            if step.code not in told and (facts := self._ask(step.code, step.rule, case)) is not None
+            if step.code not in told and (facts := self.ask(step.code, step.rule, case)) is not None
         )
         return Findings(reasons, words((*near.beside, *near.taken))) if reasons else None
 
-    def _plan(self, mode: str, symbol: str | None, intent: Intent) -> Plan:
+    def plan(self, mode: str, symbol: str | None, intent: Intent) -> Plan:
+        """The rules to ask; remembered."""
         key = (mode, symbol, intent)
         plan = self._plans.get(key)
         if plan is None:
@@ -179,53 +171,11 @@ class Guard:
             (enforced if level == "enforce" else warning).append(Step(code, rule, ending))
         return Plan(tuple(enforced), tuple(warning))
 
-    def settled(self, submission: Submission, stock: Stock | None, params: Mapping[str, Any]) -> Submission:
-        """A submission after a look at the exchange: a stop goes out where it must.
-
-        Args:
-            submission: One of a call of which some are to be held back.
-            stock: What rests and is open on its symbol; None: that could not be seen.
-            params: The call's fields.
-        """
-        verdict = submission.verdict
-        if not verdict.is_held or verdict.reasons == (SUPPRESSED_ORDER,):
-            return submission
-        if not self.switches.enforcing:
-            return ruled(submission, ALLOWED if verdict is UNSEEN else let_off(verdict))
-        if submission.intent == "cancel":
-            return self._settled_cancel(submission, stock, params)
-        why = self.why_it_must_go(submission, stock)
-        return submission if why is None else let_go(submission, why)
-
-    def _settled_cancel(
-        self, submission: Submission, stock: Stock | None, params: Mapping[str, Any]
-    ) -> Submission:
-        """Judged by what rests: not for what has fired, and for what nobody here knew of."""
-        taken = self.book.see(submission).taken
-        about = submission
-        if submission.store is not None:
-            taken = self._resting_of(submission, stock, submission.store)
-            about = submission = aimed(submission, tuple(live.target for live in taken))
-        elif stock is not None and not taken:
-            about = msgspec.structs.replace(submission, targets=())  # it has ended, and nobody loses it
-        case = self._case(about, own_params(params, submission.batch_index), self.book.around(taken))
-        submission = ruled(submission, self._judge_cancel(case))
-        if submission.verdict.is_held and (why := self._why_cancel_must_go(case, stock, submission.store)):
-            return let_go(submission, why)
-        return submission
-
-    def _resting_of(self, submission: Submission, stock: Stock | None, store: Store) -> tuple[Live, ...]:
-        """What a cancel-all takes, by what the exchange lists, and what came since or is not listed yet."""
-        account, symbol = submission.account, submission.order.symbol
-        known = self.book.all_of(account, symbol, store)
-        resting = () if stock is None else stock.resting
-        listed = [one.reference for one in resting if (one.symbol, one.store) == (symbol, store)]
-        for reference in listed:
-            self.book.find(account, reference)  # catches up where it must
-        named: list[Reference | Target] = [*known, *listed]
-        lives = (self.book.find_live(account, one) for one in named)
-        found = {id(live): live for live in lives if live is not None}
-        return tuple(sorted(found.values(), key=lambda live: live.ts))
+    def saw(self, account: str | None, symbol: str | None, stock: Stock, asked: int) -> None:
+        """Set the book right by what rests and is open on a symbol, as asked for at `asked` (ns)."""
+        for spot in self.book.spots_of(account, symbol):
+            self.book.saw_size(spot, stock.held(spot), asked)
+        self.book.compare(account, symbol, [order.reference for order in stock.resting], asked)
 
     def _must_be_seen(self, case: Case, store: Store | None) -> bool:
         """Whether a cancel could have to be held back for what only the exchange can tell.
@@ -234,7 +184,7 @@ class Guard:
         cancelled in the app.
         """
         if any(live.is_protective for live in case.near.taken):
-            plan = self._plan(case.mode, case.order.symbol, case.intent)
+            plan = self.plan(case.mode, case.order.symbol, case.intent)
             if any(step.code == STRIPPED for step in plan.enforced):
                 return True
         return store is not None and self._may_not_take_all(case)
@@ -245,109 +195,6 @@ class Guard:
             return False
         level = self.standings.level(FOREIGN_CANCEL, case.mode, case.order.symbol)
         return "enforce" in (level, standing.level if standing.code else None)
-
-    def _why_cancel_must_go(self, case: Case, stock: Stock | None, store: Store | None) -> str | None:
-        """Why a denied cancel goes out all the same: else the stop that comes next would be refused.
-
-        Where no owner's stops cover a position, a module that replaces a stop is let do so, as if there were
-        no guard: only one closePosition stop of a kind rests at a time. What an owner placed goes only with a
-        cancel-all that takes stops of others too.
-        """
-        others = self.stops_of_others(case.near.taken, case, store)
-        if not others:
-            return None
-        if stock is None:
-            takes_owners = len(others) < sum(live.is_protective for live in case.near.taken)
-            return None if takes_owners else NOT_ASKED
-        found = (self._why_uncovered(live.spot, live.type, stock, case.mode) for live in others)
-        return next((why for why in found if why is not None), None)
-
-    def others_stops_of(self, submission: Submission) -> list[Live]:
-        """The same of a cancel, where nobody can look."""
-        case = self._coming(submission, {})
-        return self.stops_of_others(case.near.taken, case, submission.store)
-
-    def stops_of_others(self, taken: tuple[Live, ...], case: Case, store: Store | None) -> list[Live]:
-        """The stops of non-owners for whose sake a denied cancel may have to go out; none: it may not."""
-        if self.standings.policy.strict or self._is_enforced_besides(case):
-            return []
-        others = [
-            live
-            for live in taken
-            if live.is_protective and not is_owners(self.standings, live.target, live.symbol, case.mode)
-        ]
-        return [] if store is None and len(others) < len(taken) else others
-
-    def _is_enforced_besides(self, case: Case) -> bool:
-        """Whether a rule besides those on who may act holds a cancel back."""
-        plan = self._plan(case.mode, case.order.symbol, case.intent)
-        return any(
-            self._ask(step.code, step.rule, case) is not None
-            for step in plan.enforced
-            if step.code not in OWNERSHIP
-        )
-
-    def saw(self, account: str | None, symbol: str | None, stock: Stock, asked: int) -> None:
-        """Set the book right by what rests and is open on a symbol, as asked for at `asked` (ns)."""
-        for spot in self.book.spots_of(account, symbol):
-            self.book.saw_size(spot, stock.held(spot), asked)
-        self.book.compare(account, symbol, [order.reference for order in stock.resting], asked)
-
-    def needs_a_look(self, submission: Submission) -> bool:
-        """Whether only the exchange can say if a held order may be held: it may be a stop, or takes some."""
-        verdict = submission.verdict
-        if not verdict.is_held or verdict.reasons == (SUPPRESSED_ORDER,):
-            return False
-        return submission.intent == "cancel" or self._may_be_let_go(submission)
-
-    def symbol_of(self, submission: Submission) -> str | None:
-        """The symbol that a submission is about; a cancel by an algo id names none."""
-        symbol, targets = submission.order.symbol, submission.targets
-        if symbol is None and targets:
-            live = self.book.find_live(submission.account, targets[0])
-            symbol = None if live is None else live.symbol
-        return symbol
-
-    def why_it_must_go(self, submission: Submission, stock: Stock | None) -> str | None:
-        """Why a denied stop goes out all the same; None where an owner's stops cover the position."""
-        if not self._may_be_let_go(submission):
-            return None
-        if stock is None:
-            return NOT_ASKED
-        spot = spot_of(submission.account, submission.order)
-        return self._why_uncovered(spot, submission.order.type, stock, submission.mode)
-
-    def _may_be_let_go(self, submission: Submission) -> bool:
-        return (
-            submission.intent in PLACES
-            and not self.standings.policy.strict
-            and is_protective(submission.order)
-        )
-
-    def _why_uncovered(self, spot: Spot, kind: str | None, stock: Stock, mode: str) -> str | None:
-        """Why owners' stops may not do what a stop of type `kind` would; None where they surely do.
-
-        Only owners' stops count: others may take theirs away at any time, and the position would be bare
-        where it had been covered by the one that was denied. A stop-limit may stay unfilled in a gap.
-        """
-        size = stock.held(spot)
-        stops = [
-            resting
-            for resting in stock.resting
-            if resting.is_protective
-            and resting.spot(spot.account) == spot
-            and (resting.type != STOP_LIMIT or kind == STOP_LIMIT)
-            and self._is_owners(resting, spot.account, mode)
-        ]
-        if not stops:
-            return "no_owners_stop"
-        if not size:
-            return "no_position_yet"  # it may become any size
-        return None if covers(stops, size) else "owners_stops_do_not_cover"
-
-    def _is_owners(self, resting: Resting, account: str | None, mode: str) -> bool:
-        target = self.book.find(account, resting.reference)
-        return target is not None and is_owners(self.standings, target, resting.symbol, mode)
 
     def _judge_placing(self, case: Case) -> Verdict:
         standing, order = case.standing, case.order
@@ -360,7 +207,8 @@ class Guard:
             return Verdict("warn", reasons, standing.line)
         return self._held(standing, reasons, case.near)
 
-    def _judge_cancel(self, case: Case) -> Verdict:
+    def judge_cancel(self, case: Case) -> Verdict:
+        """The verdict on a cancel, by what is known of what it takes."""
         found = [*self._stops_of_others(case), *self._enforced(case)]
         if not any(one.is_enforced for one in found):
             return reasons_only(found)
@@ -384,8 +232,8 @@ class Guard:
     def _enforced(self, case: Case) -> list[Found]:
         """What the rules say that are enforced here; those that rest on the book warn where it is unsure."""
         found = []
-        for code, rule, _ in self._plan(case.mode, case.order.symbol, case.intent).enforced:
-            if (facts := self._ask(code, rule, case)) is None:
+        for code, rule, _ in self.plan(case.mode, case.order.symbol, case.intent).enforced:
+            if (facts := self.ask(code, rule, case)) is None:
                 continue
             reason = f"{code} {facts}".rstrip()
             why = None
@@ -403,19 +251,21 @@ class Guard:
             words((*near.beside, *near.taken)),
         )
 
-    def _ask(self, code: str, rule: RuleFunction, case: Case) -> str | None:
+    def ask(self, code: str, rule: RuleFunction, case: Case) -> str | None:
+        """What a rule says; nothing where it raises."""
         try:
             return rule(case)
         except Exception as error:  # noqa: BLE001 - one rule's failure is neither the order's nor another rule's
             self._on_trouble(f"apply the rule {code}", error)
             return None
 
-    def _coming(self, submission: Submission, params: Mapping[str, Any]) -> Case:
+    def coming(self, submission: Submission, params: Mapping[str, Any]) -> Case:
         """The case of an order that is about to leave."""
         own = own_params(params, submission.batch_index)
-        return self._case(submission, own, self.book.see(submission))
+        return self.case(submission, own, self.book.see(submission))
 
-    def _case(self, submission: Submission, params: Mapping[str, Any], near: Near) -> Case:
+    def case(self, submission: Submission, params: Mapping[str, Any], near: Near) -> Case:
+        """What a rule is given of an order, with its own fields in the call."""
         order, who, targets = submission.order, submission.attribution, submission.targets
         if order.symbol is None and near.taken:  # a cancel by algo id names none
             order = msgspec.structs.replace(order, symbol=near.taken[0].symbol)
@@ -480,35 +330,6 @@ def own_params(params: Mapping[str, Any], place: int | None) -> Mapping[str, Any
 def reference_to(target: Target) -> Reference:
     """The ids of a target."""
     return Reference(target.order_id, target.algo_id, target.client_order_id)
-
-
-def aimed(submission: Submission, targets: tuple[Target, ...]) -> Submission:
-    """A cancel-all about what it takes; of the kind of that, unless the code declared one."""
-    order = submission.order
-    if order.kind == common_kind(submission.targets):
-        order = msgspec.structs.replace(order, kind=common_kind(targets))
-    return msgspec.structs.replace(submission, targets=targets, order=order)
-
-
-def ruled(submission: Submission, verdict: Verdict) -> Submission:
-    """A submission under another verdict."""
-    return msgspec.structs.replace(submission, verdict=verdict)
-
-
-def let_off(verdict: Verdict) -> Verdict:
-    """A verdict of whom nothing is held back."""
-    return msgspec.structs.replace(verdict, action="warn", answer=None)
-
-
-def let_go(submission: Submission, why: str) -> Submission:
-    """A submission that goes out though it was to be held back."""
-    if not submission.verdict.is_held:
-        return submission
-    reason = f"{PROTECTIVE_OVERRIDE} symbol={submission.order.symbol} because={why}"
-    if submission.verdict is UNSEEN:
-        return ruled(submission, ALLOWED)
-    verdict = let_off(submission.verdict)
-    return ruled(submission, msgspec.structs.replace(verdict, reasons=(*verdict.reasons, reason)))
 
 
 def reasons_only(found: list[Found]) -> Verdict:

@@ -22,7 +22,8 @@ from exit_shim.book import (
     spot_of,
 )
 from exit_shim.doors import DOOR_NAMES, Intent, Reference, Store
-from exit_shim.guard.judging import PLACES, STOP_LIMIT, UNRULED, UNSEEN, Guard
+from exit_shim.guard.judging import PLACES, UNRULED, UNSEEN, Guard
+from exit_shim.guard.settling import STOP_LIMIT, Settling
 from exit_shim.guard.watching import resolved
 from exit_shim.journal.reading import Bodies
 from exit_shim.orders import ExitOrder, closes_hedge_side
@@ -169,7 +170,7 @@ class Replay:
             own = self._aimed(own)
         verdict = self._guard.judge(own, NO_PARAMS)
         if verdict is UNSEEN:
-            verdict = self._guard.judge_by_book(own)
+            verdict = self._guard.judge_cancel(self._guard.coming(own, NO_PARAMS))
         fate = "sent"
         if verdict.is_held:
             fate = "overridden" if self._must_go(own) else "denied"
@@ -296,7 +297,8 @@ class Replay:
 
     def _must_go(self, submission: Any) -> bool:
         if submission.intent == "cancel":
-            others = self._guard.others_stops_of(submission)
+            case = self._guard.coming(submission, NO_PARAMS)
+            others = Settling(self._guard).stops_of_others(case, submission.store)
             return any(not self._is_covered(live.spot, live.type, submission.mode) for live in others)
         if submission.intent not in PLACES or self._standings.policy.strict:
             return False

@@ -417,7 +417,7 @@ def test_closing_at_market_is_not_denied_by_default(market_closes):
 def test_a_guard_that_fails_lets_the_order_out(bot, monkeypatch):
     """What fails in deciding what is held back costs the decision, not the order."""
     monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
-    monkeypatch.setattr(type(bot.shim.guard), "settled", lambda *_: 1 / 0)
+    monkeypatch.setattr("exit_shim.guard.settling.Settling.settled", lambda *_: 1 / 0)
     assert bot.by(LEGACY, **TARGET)["algoId"] > 0
     assert bot.records[-1].conclusion.outcome == "accepted"
     assert "because=the_guard_failed" in bot.records[-1].reasons[-1]

@@ -42,7 +42,10 @@ def account_label(method: object, name: str | None = None) -> str | None:
         # On an order's path, so by what the client is now, in one look, and not by who it is.
         named, at = _known[_facts(method.__self__.__dict__)]  # type: ignore[attr-defined]
     except (AttributeError, KeyError, TypeError):
-        named, at = _label(getattr(method, "__self__", None))
+        client = getattr(method, "__self__", None)
+        if not name and "API_KEY" not in getattr(client, "__dict__", ()):  # a fake's, or a plain function
+            return None
+        named, at = _label(client)
     return name + at if name else named
 
 

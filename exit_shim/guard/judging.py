@@ -87,6 +87,8 @@ class Guard:
         self.suppressed = Suppressed()
         self.delegations = Delegations(standings.policy.delegate)
         self.enforces = standings.enforces()
+        self.tells = True
+        """Whether verdicts say beside what; for those that nobody reads it takes long."""
         self.refresh: Callable[[], None] = lambda: None
         """Looks at the switches; called before an order is held back."""
         self._rules: dict[str, RuleFunction] = {**rules, **{rule.code: rule.function for rule in own}}
@@ -248,7 +250,7 @@ class Guard:
             reasons,
             standing.line,
             standing.denied,
-            words((*near.beside, *near.taken)),
+            words((*near.beside, *near.taken)) if self.tells else (),
         )
 
     def ask(self, code: str, rule: RuleFunction, case: Case) -> str | None:

@@ -134,6 +134,7 @@ class Replay:
         self._book = Book()
         self._book.expects = True  # it is to learn of refusals: of what was in doubt
         self._guard = Guard(standings, self._book, own, self._trouble, {**RULES, **said})
+        self._guard.tells = False
         self._then: tuple[str, ...] = ()
         self._standings = standings
         self._unsent: dict[tuple[str | None, object], Submitted] = {}

@@ -344,3 +344,21 @@ def test_an_adapters_cancel_all_reaches_what_its_row_says():
     with exit_shim.attributed(LEGACY), pytest.raises(exit_shim.ExitOrderDenied):
         client.clear_stops(SYMBOL)
     assert exchange.engine.open_algos()
+
+
+class Bitcoin(FakeClient):
+    """A client with a method of its own, whose name has another product's in it."""
+
+    def stop_bitcoin(self, **params):
+        return self.futures_create_order(**params)
+
+
+def test_a_look_is_taken_for_doors_of_any_name():
+    """Only the doors of other products are not looked for: "bitcoin" is no COIN-M."""
+    shim = exit_shim.ExitShim(journal=False, policy=parse_policy(ENFORCE), mode="EXIT_BRAIN_V3", sinks=[])
+    client = shim.wrap(Bitcoin(exchange=LocalExchange()), doors=(exit_shim.Door("stop_bitcoin"),))
+    client.futures_create_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)
+    with exit_shim.attributed(OWNER):
+        client.stop_bitcoin(**STOP)
+    with exit_shim.attributed(LEGACY), pytest.raises(exit_shim.ExitOrderDenied):
+        client.stop_bitcoin(**PART)

@@ -7,6 +7,7 @@ import ast
 import collections
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -224,6 +225,26 @@ def test_the_modules_are_seen_to_fight(lines):
     assert ("hybrid_tpsl", "DUPLICATE_EXIT", "other=position_monitor") in found
     assert ("position_monitor", "STOP_WIDENED", "before=trailing_stop_manager") in found
     assert ("dynamic_trailing_rearm", "IGNORED_PARAM", "field=activationPrice") in found
+
+
+def test_the_readme_counts_the_fights(tmp_path):
+    """What the README says that the example's log lines tell is what its command logs."""
+    command = ["run", "--local", "--mode", "EXIT_BRAIN_V3", str(BOT / "main.py")]
+    done = subprocess.run(
+        [sys.executable, "-m", "exit_shim", *command],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+        env={**os.environ, "EXIT_SHIM_JOURNAL": str(tmp_path / "journal.db")},
+    )  # fmt: skip
+    counts = collections.Counter(re.findall(r"\[EXIT_GUARD\] ([A-Z_]+):", done.stdout + done.stderr))
+    said = " ".join((BOT.parent.parent / "README.md").read_text().split())
+    for code, words in {
+        "OWNERSHIP_CONFLICT": "besides the {} conflicts",
+        "FOREIGN_CANCEL": "{} cancels of what another module had placed",
+        "DUPLICATE_EXIT": "{} exits beside another module's of the same kind",
+        "STRIPPED": "{} cancels that leave a position without a stop",
+        "STOP_WIDENED": "{} stops moved away from the price",
+    }.items():
+        assert words.format(counts[code]) in said, (code, counts[code])
 
 
 def test_legacy_mode_has_no_conflicts(tmp_path, lines):

@@ -174,7 +174,7 @@ class Replay:
             verdict = self._guard.judge_cancel(self._guard.coming(own, NO_PARAMS))
         fate = "sent"
         if verdict.is_held:
-            fate = "overridden" if self._must_go(own) else "denied"
+            fate = "overridden" if self._must_go(own, verdict) else "denied"
             self._count(fate, own, verdict)
         if fate != "denied":
             self._learn(own, conclusion, resolution)
@@ -296,10 +296,10 @@ class Replay:
                 return oversized(case._replace(near=case.near._replace(size=number(value))))
         return None
 
-    def _must_go(self, submission: Any) -> bool:
+    def _must_go(self, submission: Any, verdict: Verdict) -> bool:
         if submission.intent == "cancel":
             case = self._guard.coming(submission, NO_PARAMS)
-            others = Settling(self._guard).stops_of_others(case, submission.store)
+            others = Settling(self._guard).stops_of_others(case, submission.store, verdict.reasons)
             return any(not self._is_covered(live.spot, live.type, submission.mode) for live in others)
         if submission.intent not in PLACES or self._standings.policy.strict:
             return False

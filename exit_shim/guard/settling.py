@@ -8,7 +8,7 @@ import msgspec
 from exit_shim.book import Live, Spot, common_kind, is_protective, spot_of
 from exit_shim.doors import Reference, Store
 from exit_shim.guard.judging import PLACES, UNSEEN, Guard, own_params
-from exit_shim.policy import ALLOWED, Verdict
+from exit_shim.policy import ALLOWED, Verdict, code_of
 from exit_shim.policy.codes import OWNERSHIP, PROTECTIVE_OVERRIDE, SUPPRESSED_ORDER
 from exit_shim.records import Submission, Target
 from exit_shim.rules import Case, is_owners
@@ -56,10 +56,11 @@ class Settling:
         case = self._guard.case(
             about, own_params(params, submission.batch_index), self._guard.book.around(taken)
         )
-        submission = ruled(submission, self._guard.judge_cancel(case))
-        if submission.verdict.is_held and (why := self._why_cancel_must_go(case, stock, submission.store)):
-            return let_go(submission, why)
-        return submission
+        submission = ruled(submission, verdict := self._guard.judge_cancel(case))
+        if not verdict.is_held:
+            return submission
+        why = self._why_cancel_must_go(case, stock, submission.store, verdict.reasons)
+        return submission if why is None else let_go(submission, why)
 
     def _resting_of(self, submission: Submission, stock: Stock | None, store: Store) -> tuple[Live, ...]:
         """What a cancel-all takes, by what the exchange lists, and what came since or is not listed yet."""
@@ -74,14 +75,16 @@ class Settling:
         found = {id(live): live for live in lives if live is not None}
         return tuple(sorted(found.values(), key=lambda live: live.ts))
 
-    def _why_cancel_must_go(self, case: Case, stock: Stock | None, store: Store | None) -> str | None:
+    def _why_cancel_must_go(
+        self, case: Case, stock: Stock | None, store: Store | None, reasons: tuple[str, ...]
+    ) -> str | None:
         """Why a denied cancel goes out all the same: else the stop that comes next would be refused.
 
         Where no owner's stops cover a position, a module that replaces a stop is let do so, as if there were
         no guard: only one closePosition stop of a kind rests at a time. What an owner placed goes only with a
         cancel-all that takes stops of others too.
         """
-        others = self.stops_of_others(case, store)
+        others = self.stops_of_others(case, store, reasons)
         if not others:
             return None
         if stock is None:
@@ -90,9 +93,14 @@ class Settling:
         found = (self._why_uncovered(live.spot, live.type, stock, case.mode) for live in others)
         return next((why for why in found if why is not None), None)
 
-    def stops_of_others(self, case: Case, store: Store | None) -> list[Live]:
-        """The stops of non-owners for whose sake a denied cancel may have to go out; none: it may not."""
-        if self._guard.standings.policy.strict or self._is_enforced_besides(case):
+    def stops_of_others(self, case: Case, store: Store | None, reasons: tuple[str, ...]) -> list[Live]:
+        """The stops of non-owners for whose sake a denied cancel may have to go out; none: it may not.
+
+        `reasons` are those of its verdict: what a rule besides those on who may act holds back stays.
+        """
+        plan = self._guard.plan(case.mode, case.order.symbol, case.intent)
+        besides = {step.code for step in plan.enforced} - OWNERSHIP
+        if self._guard.standings.policy.strict or not besides.isdisjoint(map(code_of, reasons)):
             return []
         others = [
             live
@@ -101,15 +109,6 @@ class Settling:
             and not is_owners(self._guard.standings, live.target, live.symbol, case.mode)
         ]
         return [] if store is None and len(others) < len(case.near.taken) else others
-
-    def _is_enforced_besides(self, case: Case) -> bool:
-        """Whether a rule besides those on who may act holds a cancel back."""
-        plan = self._guard.plan(case.mode, case.order.symbol, case.intent)
-        return any(
-            self._guard.ask(step.code, step.rule, case) is not None
-            for step in plan.enforced
-            if step.code not in OWNERSHIP
-        )
 
     def needs_a_look(self, submission: Submission) -> bool:
         """Whether only the exchange can say if a held order may be held: it may be a stop, or takes some."""

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from exit_shim.book import Book, Spot
+from exit_shim.book import Book
 from exit_shim.doors import Intent, Reference
 from exit_shim.guard.judging import Guard
 from exit_shim.journal import Journal, JournalError
@@ -62,7 +62,6 @@ class Watcher:
         self._on_trouble = on_trouble
         self._follower = None if journal is None else Follower(journal.path)
         self._pending: OrderedDict[tuple[str, int], Submission] = OrderedDict()
-        self._bare: dict[Spot, float] = {}
         self._begun = False
         self._looked = 0.0
         self._start_anew()

@@ -350,5 +350,7 @@ class Journal:
 
 def let_go(mover: Mover, spool: Spool) -> None:
     """Close what a journal had open that nobody has any more."""
-    mover.disconnect()
-    spool.let_go()
+    with contextlib.suppress(Exception):  # a disk's trouble; nobody is there to be told
+        mover.disconnect()
+    with contextlib.suppress(Exception):
+        spool.let_go()

@@ -13,6 +13,7 @@ import msgspec
 
 from exit_shim.policy.codes import NEVER_DENY, REASONS
 from exit_shim.policy.file import Mode, Policy, Rule, Scope, modes_of
+from exit_shim.policy.standing import ROLES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,9 +24,6 @@ FILE_NAME: Final = "exit_shim.toml"
 POLICY_VARIABLE: Final = "EXIT_SHIM_POLICY"
 
 CODE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
-
-ROLES: Final = ("owners", "legacy", "monitors", "executors")
-"""The lists of a mode, of which a module can be on one."""
 
 MIN_TIMES: Final = 2
 """What happens once does not happen again and again."""
@@ -232,7 +230,7 @@ def check_mode(mode: str, said: Mode, name: str) -> None:
 
 def check_lists(said: Mode | Scope, at: str, name: str) -> None:
     """Refuse what is on two lists of one table."""
-    lists = {role: getattr(said, role, None) or () for role in ROLES}
+    lists = {role: getattr(said, role, None) or () for _, role in ROLES}
     check_names({f"{at}.{role}": names for role, names in lists.items()}, name)
     roles: dict[str, str] = {}
     for role, modules in lists.items():

@@ -22,7 +22,7 @@ from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_co
 from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
 from exit_shim.guard import Guard, Held, Holding, answer_query, end_suppressed, let_go
 from exit_shim.journal import Journal
-from exit_shim.layers import Layer, within
+from exit_shim.layers import Layer, enter, within
 from exit_shim.orders import KINDS, ExitOrder, Kind, may_be_exit
 from exit_shim.outcomes import Answer, read_answers, read_failure
 from exit_shim.policy import ALLOWED, Roles
@@ -312,14 +312,14 @@ class Gateway:
         self._intend(passage)
         outer = within.get()
         try:  # from here on: an interrupt amid this must not leave the layer behind
-            within.set(passage.layer)
+            enter(passage.layer)
             result = method(*args, **kwargs)
         except BaseException as error:
             self._look_outwards(passage)
             self._conclude_failure(passage, error)
             raise
         finally:
-            within.set(outer)
+            enter(outer)
         self._look_outwards(passage)
         if type(result) is CoroutineType:  # a plain function around an async client
             return self._named(self._follow(passage, result), method)
@@ -355,13 +355,13 @@ class Gateway:
     async def _follow(self, passage: Passage, sending: Coroutine[Any, Any, Any]) -> Any:
         outer = within.get()
         try:
-            within.set(passage.layer)
+            enter(passage.layer)
             result = await sending
         except BaseException as error:
             self._conclude_failure(passage, error)
             raise
         finally:
-            within.set(outer)
+            enter(outer)
         self._conclude_result(passage, result)
         return result
 

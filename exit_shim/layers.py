@@ -3,7 +3,10 @@
 The outermost layer records the order; what it goes through further in is the same order, once.
 """
 
-from contextvars import ContextVar
+import sys
+from collections import deque
+from contextvars import Context, ContextVar, copy_context
+from typing import Final
 
 from exit_shim.doors import Intent
 from exit_shim.orders import ExitOrder
@@ -39,6 +42,24 @@ class Layer:
 
 
 within: ContextVar[Layer | None] = ContextVar("exit_shim_within", default=None)
+
+KEPT: Final = 256
+"""How many orders a signal handler may place before what it has interrupted is through."""
+
+_kept: Final[deque[Context]] = deque(maxlen=KEPT)
+_COLLECTS_AMID_ALL: Final = sys.version_info < (3, 12)
+
+
+def enter(layer: Layer | None) -> None:
+    """From here on be within this layer, or none.
+
+    Before Python 3.12 garbage may be collected, and with it a signal handler run, amid the copying or the
+    setting of a context, which then goes on with variables that the handler's own setting has freed: the
+    process crashes. What they were is kept until many orders later.
+    """
+    if _COLLECTS_AMID_ALL:
+        _kept.append(copy_context())
+    within.set(layer)
 
 
 def same(outer: ExitOrder, inner: ExitOrder) -> bool:

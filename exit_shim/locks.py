@@ -21,8 +21,12 @@ class Locked:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self.renew()
         _owners.add(self)
+
+    def renew(self) -> None:
+        """Have a lock that nobody holds."""
+        self._lock = threading.RLock()
 
 
 class Folding(Locked, Generic[T]):
@@ -35,6 +39,11 @@ class Folding(Locked, Generic[T]):
         super().__init__()
         self._taken: deque[T] = deque()
 
+    def renew(self) -> None:
+        """Have a lock that nobody holds, and nobody amid a fold: another thread was, in the parent."""
+        super().renew()
+        self._is_folding = False
+
     def take(self, new: T) -> None:
         """Take one in."""
         self._taken.append(new)
@@ -43,10 +52,20 @@ class Folding(Locked, Generic[T]):
                 self._fold_all()
 
     def _fold_all(self) -> None:
-        """Fold in what was taken, in its order; with the lock held, before anything is read."""
-        with contextlib.suppress(IndexError):
-            while True:
-                self._fold(self._taken.popleft())
+        """Fold in what was taken, in its order; with the lock held, before anything is read.
+
+        Where a signal handler comes here amid this, what it has interrupted goes on with all that is there:
+        a fold within a fold would undo the outer or be undone by it.
+        """
+        if self._is_folding:
+            return
+        self._is_folding = True
+        try:
+            with contextlib.suppress(IndexError):
+                while True:
+                    self._fold(self._taken.popleft())
+        finally:
+            self._is_folding = False
 
     def _fold(self, new: T) -> None:
         raise NotImplementedError
@@ -57,7 +76,7 @@ _owners: weakref.WeakSet[Locked] = weakref.WeakSet()
 
 def _renew() -> None:
     for owner in list(_owners):
-        owner._lock = threading.RLock()  # noqa: SLF001 - the module's own class
+        owner.renew()
 
 
 if hasattr(os, "register_at_fork"):

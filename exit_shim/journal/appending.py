@@ -90,7 +90,7 @@ class Journal:
         self._header = ""
         self._seqs = itertools.count(1)
         self._unused: list[int] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # of whose holder it is known whether it is this thread
         self._holder: int | None = None
         self._spool = Spool(self.path, self.run_id, self.sync)
         self._retry_at = 0.0
@@ -195,11 +195,9 @@ class Journal:
                 break
             time.sleep(CLOSE_S / 20)
         self._mover.let_go()
-        if self._lock.acquire(timeout=LOCK_S):
-            try:
+        with self._having_spool() as is_mine:
+            if is_mine:
                 self._spool.close()
-            finally:
-                self._lock.release()
         if self._memory:
             self._on_trouble(
                 JournalError(
@@ -239,10 +237,10 @@ class Journal:
         me = threading.get_ident()
         if self._holder == me:  # a signal handler places an order: it would wait for what it has interrupted
             return False
-        if not self._lock.acquire(timeout=LOCK_S):
-            return False
-        self._holder = me
-        try:
+        try:  # a signal handler that raises may do so as soon as the lock is had
+            if not self._lock.acquire(timeout=LOCK_S):
+                return False
+            self._holder = me
             if not self._spool.segments:
                 if self._retry_at > time.monotonic():
                     return False
@@ -253,8 +251,12 @@ class Journal:
             self._give_up(error)
             return False
         finally:
-            self._holder = None
-            self._lock.release()
+            if self._holder == me:
+                self._holder = None
+            try:  # noqa: SIM105 - the first call is to be the release: amid another the handler might raise
+                self._lock.release()
+            except RuntimeError:  # it was not had
+                pass
         return not lasting or self._is_lasting(segment)
 
     def _is_lasting(self, segment: Segment) -> bool:
@@ -297,15 +299,20 @@ class Journal:
     def _having_spool(self) -> Iterator[bool]:
         """Have the spool to oneself; False where that cannot be, as in a signal handler amid an append."""
         me = threading.get_ident()
-        if self._holder == me or not self._lock.acquire(timeout=LOCK_S):
+        if self._holder == me:
             yield False
             return
-        self._holder = me
         try:
-            yield True
+            if self._lock.acquire(timeout=LOCK_S):
+                self._holder = me
+            yield self._holder == me
         finally:
-            self._holder = None
-            self._lock.release()
+            if self._holder == me:
+                self._holder = None
+            try:  # noqa: SIM105 - as above
+                self._lock.release()
+            except RuntimeError:
+                pass
 
     def _wake(self) -> None:
         writer = self._writer or self._hire()

@@ -42,7 +42,7 @@ def folder_of(journal: Path) -> Path:
 class Segment:
     """One file of a run's spool."""
 
-    __slots__ = ("fd", "inode", "lines", "moved", "number", "path", "read", "size")
+    __slots__ = ("fd", "inode", "is_amid_append", "lines", "moved", "number", "path", "read", "size")
 
     def __init__(self, path: Path, fd: int, number: int) -> None:
         self.path = path
@@ -51,6 +51,7 @@ class Segment:
         found = os.fstat(fd)
         self.inode = found.st_dev, found.st_ino
         self.size = found.st_size
+        self.is_amid_append = False
         self.read = 0
         self.lines = 0
         self.moved = 0
@@ -80,6 +81,12 @@ class Segment:
     def all(self) -> bytes:
         """All that is in it now."""
         return os.pread(self.fd, os.fstat(self.fd).st_size, 0)
+
+    def measure(self) -> None:
+        """Go by the file itself where an append did not come to its end: a signal handler raised amid it."""
+        if self.is_amid_append:
+            self.size = os.fstat(self.fd).st_size
+            self.is_amid_append = False
 
     def rest(self) -> bytes:
         """All that follows what has been read."""
@@ -167,13 +174,21 @@ class Spool:
     def append(self, data: bytes) -> Segment:
         """Write lines; OSError where the file does not take them, and then nothing of them is in it."""
         segment = self.segments[-1]
+        segment.measure()
         if segment.size > SEGMENT_BYTES and sum(one.size for one in self.segments) > SPOOL_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(segment.path))
-        written = os.write(segment.fd, data)
+        segment.is_amid_append = True
+        try:
+            written = os.write(segment.fd, data)
+        except OSError:
+            segment.is_amid_append = False
+            raise
         if written != len(data):  # the disk is full: half a line would spoil the next
             os.ftruncate(segment.fd, segment.size)
+            segment.is_amid_append = False
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(segment.path))
         segment.size += written
+        segment.is_amid_append = False
         segment.lines += data.count(b"\n")
         return segment
 
@@ -208,6 +223,7 @@ class Spool:
     def close(self) -> None:
         """Take away what has been read, and leave the rest for whoever comes."""
         for segment in self.segments:
+            segment.measure()
             if segment.read >= segment.size:
                 segment.remove()
             else:

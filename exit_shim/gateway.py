@@ -226,7 +226,7 @@ class Gateway:
         if not items:
             next(self._entries)
             return None
-        layer, outer = Layer(door.intent, [item.order for item in items]), within.get()
+        layer, outer = Layer(door.intent, [item.order for item in items], method), within.get()
         passage = Passage(layer, method, params, started)
         if outer is not None and outer.meets(layer):
             return passage

@@ -6,6 +6,7 @@ The outermost layer records the order; what it goes through further in is the sa
 import sys
 from collections import deque
 from contextvars import Context, ContextVar, copy_context
+from types import MethodType
 from typing import Final
 
 from exit_shim.doors import Intent
@@ -16,17 +17,21 @@ class Layer:
     """The orders of a call on its way; each is met once further in, while the call lasts.
 
     A second call for the same order inside, such as an adapter's retry, is an order of its own: it is sent
-    a second time.
+    a second time. So is what a signal handler places amid the call, by the very same method of the very same
+    client: no layer goes through itself.
     """
 
-    __slots__ = ("intent", "left")
+    __slots__ = ("intent", "left", "method")
 
-    def __init__(self, intent: Intent, orders: list[ExitOrder]) -> None:
+    def __init__(self, intent: Intent, orders: list[ExitOrder], method: object) -> None:
         self.intent = intent
         self.left = orders
+        self.method = method
 
     def meets(self, inner_layer: "Layer") -> bool:
         """Whether all of that layer's orders are this one's own, not met before; they are met now."""
+        if are_same(self.method, inner_layer.method):
+            return False
         left = list(self.left)
         for inner in inner_layer.left:
             match = next((outer for outer in left if same(outer, inner)), None)
@@ -38,13 +43,13 @@ class Layer:
 
     def close(self) -> None:
         """The call is over; what a task that it left behind places is its own."""
-        self.left = []
+        self.left, self.method = [], None  # a context that is kept must not keep a client
 
 
 within: ContextVar[Layer | None] = ContextVar("exit_shim_within", default=None)
 
 KEPT: Final = 256
-"""How many orders a signal handler may place before what it has interrupted is through."""
+"""How many contexts are kept, two an order: what the first order of a signal handler met must outlast it."""
 
 _kept: Final[deque[Context]] = deque(maxlen=KEPT)
 _COLLECTS_AMID_ALL: Final = sys.version_info < (3, 12)
@@ -60,6 +65,13 @@ def enter(layer: Layer | None) -> None:
     if _COLLECTS_AMID_ALL:
         _kept.append(copy_context())
     within.set(layer)
+
+
+def are_same(one: object, other: object) -> bool:
+    """Whether these are one method of one object, asking neither: a client's own `==` may act."""
+    if type(one) is MethodType and type(other) is MethodType:
+        return one.__self__ is other.__self__ and one.__func__ is other.__func__
+    return one is not None and one is other
 
 
 def same(outer: ExitOrder, inner: ExitOrder) -> bool:

@@ -1,6 +1,8 @@
 """An order that passes several layers is one record, with the outermost caller; raw requests and adapters."""
 
 import asyncio
+import os
+import signal
 
 import pytest
 from abilities import HELPERS, STOP_NUMBER, STOP_PATH, STOP_PRICE
@@ -85,6 +87,28 @@ def test_what_the_outer_layer_did_not_declare_is_recorded_inside(long, recorded)
         ("bracket", "sl"),
         ("futures_create_order", "tp"),
     ]
+
+
+def test_what_a_signal_handler_places_amid_the_same_order_is_its_own(recorded):
+    """Two orders that are alike, one of them amid the other's sending, are two records."""
+
+    class Interrupted:
+        sent = 0
+
+        def futures_create_order(self, **params):
+            self.sent += 1
+            if self.sent == 1:
+                os.kill(os.getpid(), signal.SIGUSR1)
+            return {"orderId": self.sent}
+
+    inside = Interrupted()
+    client = exit_shim.wrap(inside)
+    former = signal.signal(signal.SIGUSR1, lambda *_: client.futures_create_order(**REDUCING))
+    try:
+        client.futures_create_order(**REDUCING)
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+    assert inside.sent == len(recorded()) == 2
 
 
 def test_a_retry_inside_is_a_second_order(recorded):

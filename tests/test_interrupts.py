@@ -1,0 +1,127 @@
+"""A signal handler amid the shim's own work: one that places an order, and one that raises."""
+
+import os
+import threading
+
+import pytest
+
+import exit_shim
+from exit_shim.journal import spool
+from exit_shim.locks import AT_ONCE, Folding
+
+STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "quantity": 1}
+
+
+class Client:
+    def futures_create_order(self, **params):
+        return {"orderId": 1}
+
+
+class Interrupt(BaseException):
+    """What a handler raises: a KeyboardInterrupt, a SystemExit."""
+
+
+class Counting(Folding[int]):
+    """Counts as a counter does: read, then something that a handler may come amid, then written."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+        self.amid = lambda: None
+
+    def _fold(self, new):
+        count = self.count
+        self.amid()
+        self.count = count + new
+
+    def total(self):
+        with self._lock:
+            self._fold_all()
+            return self.count
+
+
+def test_a_fold_amid_a_fold_loses_no_count():
+    """What a handler has counted amid the counting of something else is there, and so is that."""
+    counting = Counting()
+
+    def handle():
+        counting.amid = lambda: None
+        for _ in range(AT_ONCE):
+            counting.take(1)
+        counting.total()
+
+    counting.amid = handle
+    counting.take(1)
+    assert counting.total() == 1 + AT_ONCE
+
+
+@pytest.fixture
+def bot(tmp_path):
+    shim = exit_shim.ExitShim(journal=tmp_path / "journal.db")
+    yield exit_shim.wrap(Client(), shim=shim), shim
+    shim.close()
+
+
+def place(client, name):
+    client.futures_create_order(**STOP, reduceOnly=True, newClientOrderId=name)
+
+
+def names(shim, path):
+    shim.close()
+    return [record.submission.order.client_order_id for record in exit_shim.journal.read_records(path)]
+
+
+def test_an_interrupt_once_the_lock_is_had(bot, tmp_path):
+    """The lock is given back: an order of another thread is in the spool when it leaves."""
+    client, shim = bot
+    place(client, "first")
+    journal = shim.journal
+    lock = journal._lock
+
+    class Interrupted:
+        def acquire(self, timeout):
+            journal._lock = lock
+            assert lock.acquire(timeout=timeout)
+            raise Interrupt
+
+    journal._lock = Interrupted()
+    with pytest.raises(Interrupt):
+        place(client, "interrupted")
+    thread = threading.Thread(target=place, args=(client, "after"))
+    thread.start()
+    thread.join()
+    assert shim.journal.health().in_memory == 0
+    assert names(shim, tmp_path / "journal.db") == ["first", "after"]
+
+
+def test_an_interrupt_amid_an_append(tmp_path, monkeypatch):
+    """A line that was written and never counted hides none that follows it: all are read, none is removed."""
+
+    class System:
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+        def write(self, fd, data):
+            monkeypatch.setattr(spool, "os", os)
+            os.write(fd, data)
+            raise Interrupt
+
+    own = spool.Spool(tmp_path / "journal.db", "run", "process")
+    own.begin()
+    monkeypatch.setattr(spool, "os", System())
+    with pytest.raises(Interrupt):
+        own.append(b"interrupted\n")
+    read = b""
+    for line in (b"after\n", b"last\n"):
+        own.append(line)
+        while (segment := own.unread()) is not None:
+            chunk = segment.chunk()
+            segment.read += len(chunk)
+            read += chunk
+    assert read == b"interrupted\nafter\nlast\n"
+    monkeypatch.setattr(spool, "os", System())
+    with pytest.raises(Interrupt):
+        own.append(b"kept\n")
+    own.close()
+    (left,) = spool.spools(tmp_path / "journal.db")
+    assert left.read_bytes().endswith(b"kept\n")

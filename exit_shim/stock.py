@@ -16,11 +16,32 @@ from exit_shim.records import Target
 
 TRAILING: Final = "TRAILING_STOP_MARKET"
 
+WAITS: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
+"""The statuses of an order that will still act. One that is being triggered may come to nothing."""
+
+LISTS: Final[Mapping[str, str]] = {
+    "orders": "futures_get_open_orders",
+    "algos": "futures_get_open_algo_orders",
+    "positions": "futures_position_information",
+}
+"""The reads that a stock is made of, and the client's method for each."""
+
+LAST_PRICE: Final = "last"
+READS: Final[Mapping[str, str]] = {**LISTS, LAST_PRICE: "futures_symbol_ticker"}
+"""The same with the last price, without which a stock is whole too."""
+
+MAY_LACK: Final = frozenset({"algos", LAST_PRICE})
+"""Reads that older releases and adapters have no method for."""
+
 Question = Callable[[], Any]
 
 
 class Resting(NamedTuple):
-    """An order that waits at the exchange."""
+    """An order that waits at the exchange.
+
+    `is_active`: its status says that it will still act, and a trailing stop's row says that it is activated.
+    `working_type`: which price triggers it, MARK_PRICE or CONTRACT_PRICE. `callback_rate` is in percent.
+    """
 
     symbol: str
     side: str
@@ -34,6 +55,9 @@ class Resting(NamedTuple):
     order_id: int | None = None
     algo_id: int | None = None
     client_order_id: str | None = None
+    working_type: str = "CONTRACT_PRICE"
+    callback_rate: Decimal | None = None
+    activation: Decimal | None = None
 
     @property
     def can_only_reduce(self) -> bool:
@@ -66,11 +90,16 @@ class Resting(NamedTuple):
 
 
 class Held(NamedTuple):
-    """An open position; `amount` is negative for a short one."""
+    """An open position; `amount` is negative for a short one.
+
+    `mark` is the mark price of its symbol; `liquidation` is None where no price liquidates the position.
+    """
 
     symbol: str
     position_side: str
     amount: Decimal
+    mark: Decimal | None = None
+    liquidation: Decimal | None = None
 
     @property
     def exit_side(self) -> str:
@@ -91,10 +120,14 @@ class Held(NamedTuple):
 
 
 class Stock(NamedTuple):
-    """Positions and resting orders, as they were seen together."""
+    """Positions and resting orders, as they were seen together.
+
+    `last` is the last price, where one symbol was asked about and the price was told.
+    """
 
     positions: tuple[Held, ...]
     resting: tuple[Resting, ...]
+    last: Decimal | None = None
 
     def held(self, spot: Spot) -> Decimal:
         """The size of the position that orders of `spot` reduce; 0 for none."""
@@ -118,17 +151,50 @@ def taking_stock(
     Raises:
         UnreadableError: An answer is not a list of rows: a mock's, an adapter's, another product's.
     """
+    answers: dict[str, Any] = {}
+    for name in LISTS:
+        asked = question(client, name, symbol, patience)
+        if asked is not None:
+            answers[name] = yield asked
+    return stock_of(answers)
+
+
+def question(client: Any, name: str, symbol: str | None, patience: float | None = None) -> Question | None:
+    """Return one of the `READS` as a call of the client's method; None where the client lacks the method."""
+    method = getattr(client, READS[name], None)
+    if method is None:
+        if name in MAY_LACK:
+            return None
+        raise UnreadableError(f"{type(client).__name__} has no {READS[name]}")
     named: dict[str, Any] = {} if symbol is None else {"symbol": symbol}
     if patience is not None and is_genuine(client):
         named["requests_params"] = {"timeout": patience}
-    orders = rows((yield partial(client.futures_get_open_orders, **named)))
-    listing = getattr(client, "futures_get_open_algo_orders", None)
-    algos = rows((yield partial(listing, **named))) if listing is not None else []
-    positions = rows((yield partial(client.futures_position_information, **named)))
+    return partial(method, **named)
+
+
+def stock_of(answers: Mapping[str, Any]) -> Stock:
+    """Read the answers to the `READS`, by their names.
+
+    Raises:
+        UnreadableError: An answer is not a list of rows: a mock's, an adapter's, another product's.
+    """
+    orders, algos = rows(answers["orders"]), rows(answers.get("algos", []))
     return Stock(
-        tuple(held for row in positions if (held := read_position(row)).amount),
+        tuple(held for row in rows(answers["positions"]) if (held := read_position(row)).amount),
         tuple(map(read_resting, [*orders, *algos])),
+        price_in(answers.get(LAST_PRICE)),
     )
+
+
+def price_in(ticker: Any) -> Decimal | None:
+    """Return the price that a ticker's answer has; None where it has none above zero."""
+    return price(ticker.get("price")) if isinstance(ticker, Mapping) else None
+
+
+def price(written: object) -> Decimal | None:
+    """Return a price above zero; Binance writes "0" where there is none."""
+    found = number(written)
+    return found if found is not None and found > 0 else None
 
 
 def ask(questions: Generator[Question, Any, Stock]) -> Stock:
@@ -167,13 +233,19 @@ def read_position(row: Mapping[str, Any]) -> Held:
     amount = number(row.get("positionAmt"))
     if amount is None:
         raise UnreadableError("a position without positionAmt")
-    return Held(upper(row.get("symbol")), upper(row.get("positionSide") or "BOTH"), amount)
+    return Held(
+        upper(row.get("symbol")),
+        upper(row.get("positionSide") or "BOTH"),
+        amount,
+        price(row.get("markPrice")),
+        price(row.get("liquidationPrice")),
+    )
 
 
 def read_resting(row: Mapping[str, Any]) -> Resting:
     """One row of openOrders or openAlgoOrders."""
     kind = upper(row.get("orderType") or row.get("origType") or row.get("type"))
-    trailing_waits = kind == TRAILING and row.get("isActivated") is False
+    acts = upper(row.get("algoStatus" if "algoId" in row else "status")) in WAITS
     return Resting(
         symbol=upper(row.get("symbol")),
         side=upper(row.get("side")),
@@ -185,10 +257,13 @@ def read_resting(row: Mapping[str, Any]) -> Resting:
         else None,
         close_position=flag(row.get("closePosition")),
         reduce_only=flag(row.get("reduceOnly")),
-        is_active=not trailing_waits,
+        is_active=acts and (kind != TRAILING or row.get("isActivated") is True),
         order_id=integer(row.get("orderId")),
         algo_id=integer(row.get("algoId")),
         client_order_id=text_or_none(row.get("clientOrderId") or row.get("clientAlgoId")),
+        working_type=upper(row.get("workingType") or "CONTRACT_PRICE"),
+        callback_rate=price(row.get("callbackRate") or row.get("priceRate")),
+        activation=price(row.get("activatePrice")),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from exit_shim.journal import Journal, JournalError, living_runs, read_records
 from exit_shim.journal.processes import FORK_S, checkpointing
 from exit_shim.records import Record
-from exit_shim.resolving import PACE, Pace, Resolver
+from exit_shim.resolving import PACE, Pace, Resolver, UsedWeights
 from exit_shim.sinks.log import tell_given_up, tell_resolution
 from exit_shim.troubles import Troubles
 
@@ -47,6 +47,7 @@ def resolver_of(
     pace: Pace = PACE,
     tell: Callable[[Record], object] = tell_resolution,
     give_up: Callable[[Record, str], object] | None = None,
+    used: UsedWeights | None = None,
 ) -> Resolver:
     """A resolver of what is in doubt in `journal`, which it holds.
 
@@ -65,4 +66,5 @@ def resolver_of(
         give_up=give_up or of_this_run,
         troubles=troubles,
         pace=pace,
+        used=used,
     )

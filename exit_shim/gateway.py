@@ -52,9 +52,21 @@ class Passage:
 
     `presend` and `total` are nanoseconds; `restart` is for a coroutine, whose clock stands still between
     its making and its first step. `asking` is the frame that asked, for as long as it is there for certain.
+    `touched` is what its sending makes obsolete: accounts, each with a symbol or, for all, None.
     """
 
-    __slots__ = ("asking", "chain", "layer", "method", "params", "presend", "seqs", "started", "submissions")
+    __slots__ = (
+        "asking",
+        "chain",
+        "layer",
+        "method",
+        "params",
+        "presend",
+        "seqs",
+        "started",
+        "submissions",
+        "touched",
+    )
 
     def __init__(
         self,
@@ -72,6 +84,7 @@ class Passage:
         self.seqs: list[int] = []
         self.asking: Frame | None = None
         self.chain: tuple[Step, ...] = ()
+        self.touched: frozenset[tuple[str | None, str | None]] = frozenset()
 
     def client(self) -> Any:
         """Whose method it is; None where that does not show."""
@@ -200,7 +213,7 @@ class Gateway:
         except Exception as error:  # noqa: BLE001
             self.troubles.note("read, attribute and judge an order", error)
         if passage is None:
-            return method(*args, **kwargs)
+            return self._pass(asked, method, args, kwargs)
         # Who enforces no more still answers for what was suppressed.
         may_hold = self._guard.enforces or asked.door.intent != "place"
         if may_hold and any(one.verdict.is_held for one in passage.submissions):
@@ -211,6 +224,16 @@ class Gateway:
             self._look_outwards(passage)
             return self._named(self._send_async(passage, method, args, kwargs), method)
         return self._send(passage, method, args, kwargs)
+
+    def _pass(
+        self,
+        asked: Asked,  # noqa: ARG002 - for who wants to know
+        method: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Send a call that carries no exit."""
+        return method(*args, **kwargs)
 
     def _prepare(
         self, asked: Asked, method: Callable[..., Any], frame: Frame | None, bound_at: Site | None

@@ -32,6 +32,7 @@ from exit_shim.gateway import Gateway
 from exit_shim.guard import Guard
 from exit_shim.guard.polling import Poller
 from exit_shim.guard.watching import Watcher, who
+from exit_shim.guarded_gateway import GuardedGateway
 from exit_shim.journal import Journal, Sync
 from exit_shim.listening import LISTEN, Listener, StreamError, take_in, why_not
 from exit_shim.locks import Locked
@@ -142,11 +143,17 @@ class ExitShim:
         self.resolver = (
             None
             if self.journal is None or pace is None
-            else resolver_of(self.journal, self.troubles, pace, weakly(self._resolved))
+            else resolver_of(
+                self.journal,
+                self.troubles,
+                pace,
+                weakly(self._resolved),
+                used=self.guard.snapshots.used,
+            )
         )
         self._account = account
         self._shipping = self._ship(ship_to)
-        self.gateway = Gateway(
+        self.gateway = (GuardedGateway if self.guard.enforces else Gateway)(
             roles=self.roles,
             guard=self.guard,
             current_mode=self.mode,
@@ -242,6 +249,8 @@ class ExitShim:
             account=account,
             address=address,
             look_soon=poller.look_soon,
+            expire=self.guard.snapshots.expire,
+            hears=self.guard.snapshots.hears,
             on_trouble=self.troubles.note,
         )
         self._listeners.append(listener)
@@ -251,7 +260,7 @@ class ExitShim:
         """Take in an event that the bot's own user data stream has told. See `exit_shim.heard`."""
         with self._unhurt("take in an event of the user data stream"):
             account = client if isinstance(client, str) else label_of(unwrap(client), self._account)
-            gap = take_in(self.guard.book, account, event)
+            gap = take_in(self.guard.book, account, event, self.guard.snapshots.expire)
             self.watcher.run()
             for poller in self._pollers:
                 if gap is not None and poller.account == account:
@@ -377,6 +386,7 @@ class ExitShim:
         for threads in (self._listeners, self._pollers):
             while threads:
                 threads.pop().stop()
+        self.guard.snapshots.close()
         if self.journal is not None:
             self.journal.close()
         if self._shipping is not None:

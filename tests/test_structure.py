@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "listening": {"book", "doors", "orders", "releases", "resolving", "scrubbing", "stock"},
     "rules": {"attribution", "book", "doors", "orders", "policy", "records"},
     "guard": {
+        "accounts",
         "attribution",
         "book",
         "doors",
@@ -37,6 +38,7 @@ MAY_IMPORT = {
         "outcomes",
         "policy",
         "records",
+        "resolving",
         "rules",
         "stock",
     },

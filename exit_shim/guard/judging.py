@@ -9,6 +9,7 @@ from exit_shim.attribution import Attribution
 from exit_shim.book import Book, Live, Near, Noted, spot_of
 from exit_shim.doors import Door, Intent, Reference, Store
 from exit_shim.guard.delegations import Delegations
+from exit_shim.guard.snapshots import Snapshots
 from exit_shim.guard.suppressed import Suppressed
 from exit_shim.guard.switches import Switches
 from exit_shim.policy import ALLOWED, OBSERVED, Standing, Standings, Verdict, code_of
@@ -86,6 +87,11 @@ class Guard:
         self.switches = Switches()
         self.suppressed = Suppressed()
         self.delegations = Delegations(standings.policy.delegate)
+        self.snapshots = Snapshots(
+            within_s=standings.policy.look_within_s,
+            share=standings.policy.look_share,
+            why_unsure=book.why_unsure,
+        )
         self.enforces = standings.enforces()
         self.tells = True
         """Whether verdicts say beside what; for those that nobody reads it takes long."""

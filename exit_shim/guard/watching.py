@@ -204,6 +204,11 @@ class Watcher:
         except Exception as error:  # noqa: BLE001 - this thread must outlive whatever it meets
             self._on_trouble("watch the journal", error)
 
+    def _expire(self, submission: Submission) -> None:
+        """Another process has sent something, or has heard the answer."""
+        if not submission.verdict.is_held:
+            self._guard.snapshots.expire(submission.account, submission.order.symbol)
+
     def _see_off_file(self) -> None:
         if self._journal is not None:
             self._guard.switches.force_off(off_file(self._journal.path).exists())
@@ -223,6 +228,7 @@ class Watcher:
         with contextlib.suppress(msgspec.DecodeError):
             if news.event == "intent":
                 submission = DECODERS[Submission].decode(news.body)
+                self._expire(submission)
                 if self._guard.enforces and not submission.verdict.is_held:
                     self._guard.book.expect(submission)
                 self._pending[news.run_id, news.seq] = submission
@@ -234,6 +240,7 @@ class Watcher:
             pending = None if key is None else self._pending.get(key)
             if key is None or pending is None:
                 return
+            self._expire(pending)
             conclusion = concluded(pending.intent, news)
             if conclusion.outcome != "unknown":
                 del self._pending[key]

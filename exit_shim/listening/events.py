@@ -100,14 +100,38 @@ def learned(event: Mapping[str, Any]) -> News | None:
     Args:
         event: As it comes from the stream, or from python-binance's sockets, whose own errors are events too.
     """
-    inner = event.get("data")
-    event = inner if isinstance(inner, Mapping) else event  # one of a combined stream
+    event = _inner(event)
     read = READERS.get(text(event.get("e")))
     return None if read is None else read(event)
 
 
-def take_in(book: Book, account: str | None, event: Mapping[str, Any]) -> Gap | None:
-    """Have a book learn from an event; a gap is returned, for whoever can have a look at the exchange."""
+def symbol_in(event: Mapping[str, Any]) -> str | None:
+    """Return the one symbol that an event is about; None where it may be about any.
+
+    A change of the balance moves the liquidation price of other positions as well.
+    """
+    event = _inner(event)
+    for body in (_body(event, "o"), _body(event, "or"), _body(event, "ac"), event):
+        if symbol := upper(body.get("s") or ""):
+            return symbol
+    return None
+
+
+def take_in(
+    book: Book,
+    account: str | None,
+    event: Mapping[str, Any],
+    expire: Callable[[str | None, str | None], object],
+) -> Gap | None:
+    """Have a book learn from an event; a gap is returned, for whoever can have a look at the exchange.
+
+    Args:
+        book: What learns.
+        account: The account's label.
+        event: What was told.
+        expire: Called with the account and the symbol of which older knowledge is void; None: of all.
+    """
+    expire(account, symbol_in(event))
     news, now = learned(event), time.time_ns()
     if isinstance(news, Gap):
         return news
@@ -190,6 +214,12 @@ def _expired(_: Mapping[str, Any]) -> News:
 
 def _error(event: Mapping[str, Any]) -> News:
     return Gap(f"python-binance says {text(event.get('type') or 'error')}")
+
+
+def _inner(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the event itself where it is wrapped as one of a combined stream."""
+    inner = event.get("data")
+    return inner if isinstance(inner, Mapping) else event
 
 
 def _body(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -71,10 +71,12 @@ class Listener:
         account: The account's label, as orders of this client have it.
         address: Where the stream is, such as "wss://fstream.binance.com/"; None: python-binance's own choice.
         look_soon: Has the exchange looked at.
+        expire: Told, at each event, of what older knowledge is void: the account, and the symbol or None.
+        hears: Told whether everything that changes is heard from now on.
         on_trouble: Told when the stream cannot be had, once until it could.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name: what it must not know it is given
         self,
         *,
         book: Book,
@@ -82,6 +84,8 @@ class Listener:
         account: str | None,
         address: str | None,
         look_soon: Callable[[], None],
+        expire: Callable[[str | None, str | None], object],
+        hears: Callable[..., object],
         on_trouble: Callable[[str, Exception], None],
     ) -> None:
         self._book = book
@@ -89,6 +93,8 @@ class Listener:
         self._account = account
         self._address = address
         self._look_soon = look_soon
+        self._expire = expire
+        self._hears = hears
         self._on_trouble = on_trouble
         self._is_told = False
         self._stopped = threading.Event()
@@ -107,6 +113,7 @@ class Listener:
     def stop(self) -> None:
         """Listen no more; the thread ends in a moment, and the listen key lives on."""
         self._stopped.set()
+        self._hears(self._account, is_heard=False)
         self._book.distrust(self._account, None)
 
     def forget(self) -> None:
@@ -117,11 +124,13 @@ class Listener:
     def connected(self) -> None:
         """Events are told from now on."""
         self._is_told = False
+        self._hears(self._account, is_heard=True)
         self._book.distrust(self._account, "the exchange was not looked at since the user data stream began")
         self._look_soon()
 
     def lost(self) -> None:
         """Events are not told any more."""
+        self._hears(self._account, is_heard=False)
         if not self._stopped.is_set():
             self._book.distrust(self._account, "the user data stream is not connected")
 
@@ -134,7 +143,7 @@ class Listener:
     def hear(self, event: Mapping[str, Any]) -> bool:
         """Take an event in; False where the connection is good for no more of them."""
         try:
-            return take_in(self._book, self._account, event) is None
+            return take_in(self._book, self._account, event, self._expire) is None
         except Exception as error:  # noqa: BLE001 - one event's trouble is not the next one's
             self._on_trouble("take in an event of the user data stream", error)
             return True

@@ -111,6 +111,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         strict: Deny stops even where no owner's stop covers the position. It can leave a position bare.
         market_closes: "allow": closing at market is never denied; "judge": as any other exit.
         rollout: The share of symbols, 0 to 1, on which enforce holds; chosen by a stable hash.
+        look_within_s: The longest that a look at the exchange takes before an order is denied.
+        look_share: The part of an address's request weight, 2,400 a minute, that looks may use; 0 to 1.
         executors: Modules to pass through when an order is attributed, besides those of `Roles`.
         in_app: As in `Roles`.
         not_in_app: As in `Roles`.
@@ -126,6 +128,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool = False
     market_closes: Literal["allow", "judge"] = "allow"
     rollout: float = 1.0
+    look_within_s: float = 0.5
+    look_share: float = 0.25
     executors: Names = ()
     in_app: Names = ()
     not_in_app: Names = ()

@@ -30,6 +30,9 @@ MIN_TIMES: Final = 2
 
 MAX_SECONDS: Final = 366 * 24 * 3600
 
+MAX_LOOK_S: Final = 10.0
+"""An order that may have to go out waits for a look."""
+
 
 class PolicyError(ValueError):
     """A policy that cannot be meant; the text names file, key, rule and the way out."""
@@ -148,6 +151,7 @@ def check(policy: Policy, name: str = "policy", own_rules: Collection[str] = ())
             check_rule(code, said.level if isinstance(said, Rule) else said, known, f"{name}: {at}.{code}")
     for code, settings in policy.rules.items():
         check_settings(settings, f"{name}: rules.{code}")
+    check_looks(policy, name)
     check_delegations(policy, name)
     check_names({"executors": policy.executors, "aliases": (*policy.aliases, *policy.aliases.values())}, name)
     for at, share in [
@@ -205,6 +209,20 @@ def check_seconds(seconds: float, at: str) -> None:
     """Refuse a time that does not pass, or never does."""
     if not 0 < seconds <= MAX_SECONDS:
         raise PolicyError(f"{at} = {seconds} must be seconds above zero, {MAX_SECONDS} at most")
+
+
+def check_looks(policy: Policy, name: str) -> None:
+    """Refuse a look that has no time, or that uses more request weight than there is."""
+    if not 0 < policy.look_within_s <= MAX_LOOK_S:
+        raise PolicyError(
+            f"{name}: look_within_s = {policy.look_within_s} must be seconds above zero, "
+            f"{MAX_LOOK_S:g} at most"
+        )
+    if not 0 < policy.look_share <= 1:
+        raise PolicyError(
+            f"{name}: look_share = {policy.look_share} must be a part of the request weight, "
+            "above 0 and 1 at most"
+        )
 
 
 def check_delegations(policy: Policy, name: str) -> None:

@@ -8,18 +8,18 @@ from typing import Any, Final
 
 from exit_shim.resolving.questions import NO_SUCH_ORDER, Question, Reply
 from exit_shim.resolving.siblings import Sibling
+from exit_shim.resolving.weight import (
+    LIMITED,
+    MINUTE_S,
+    WEIGHT_HEADER,
+    WEIGHT_LIMIT,
+    UsedWeight,
+    seconds_in,
+)
 from exit_shim.scrubbing import describe, secrets_of
 
-MINUTE_S: Final = 60.0
-"""The window of the exchange's request weight, and of ours."""
-
-HALF_OF_THE_LIMIT: Final = 1_200
-"""Of the 2,400 that an address may use in a minute; beyond it the rest is the bot's."""
-
-WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
-
-LIMITED: Final = {429: 300.0, 418: 1_800.0}
-"""Seconds of silence after HTTP 429 and 418, or more if it says so; a ban grows with each request."""
+HALF_OF_THE_LIMIT: Final = WEIGHT_LIMIT // 2
+"""Of what an address may use in a minute; beyond it the rest is the bot's."""
 
 TOO_MANY_REQUESTS: Final = -1003
 
@@ -48,8 +48,7 @@ class Budget:
 
     def heed(self, answer: Any) -> None:
         """Be quiet for a minute where an answer says that the address has used half its limit."""
-        used = _seconds(getattr(answer, "headers", {}).get(WEIGHT_HEADER))
-        if used > HALF_OF_THE_LIMIT:
+        if seconds_in(answer, WEIGHT_HEADER) > HALF_OF_THE_LIMIT:
             self.be_quiet(MINUTE_S)
 
     def wait_s(self, weight: int) -> float:
@@ -73,11 +72,13 @@ class Asker:
     Args:
         sibling: Whose place.
         budget: What may be spent.
+        used: What its address has used, looks at the exchange included.
     """
 
-    def __init__(self, sibling: Sibling, budget: Budget) -> None:
+    def __init__(self, sibling: Sibling, budget: Budget, used: UsedWeight | None = None) -> None:
         self.sibling = sibling
         self._budget = budget
+        self._used = used or UsedWeight()
         self._client: Any = None
         self._bots: weakref.ref[Any] | None = None
         self._heeded: weakref.ref[Any] | None = None
@@ -89,11 +90,12 @@ class Asker:
     def wait_s(self, weight: int) -> float:
         """Seconds until a request of this weight may be made; 0 for now."""
         self._look_at_the_bots_answers()
-        return self._budget.wait_s(weight)
+        return max(self._budget.wait_s(weight), self._used.quiet_s())
 
     def ask(self, question: Question) -> Reply:
         """Make one GET. What fails is a reply too; only `Exception` is caught."""
         self._budget.spend(question.weight)
+        self._used.spend(question.weight)
         client = self._client = self._client or self.sibling.client()
         request = getattr(client, question.store.request, None)
         if request is None:
@@ -104,6 +106,7 @@ class Asker:
             return self._failed(error)
         finally:
             self._budget.heed(client.response)
+            self._used.heed(client.response)
         return Reply(found if isinstance(found, list) else (found,))
 
     def close(self) -> None:
@@ -117,7 +120,7 @@ class Asker:
         if code == NO_SUCH_ORDER:
             return Reply()
         if status in LIMITED or code == TOO_MANY_REQUESTS:
-            asked = _seconds(getattr(getattr(error, "response", None), "headers", {}).get("Retry-After"))
+            asked = seconds_in(getattr(error, "response", None), "Retry-After")
             self._budget.be_quiet(max(asked, LIMITED.get(status or 0, LIMITED[429])))
         return Reply(failure=describe(error, secrets_of(self._client, {})))
 
@@ -127,8 +130,3 @@ class Asker:
         if answer is not None and (self._heeded is None or self._heeded() is not answer):
             self._heeded = weakref.ref(answer)
             self._budget.heed(answer)
-
-
-def _seconds(header: object) -> float:
-    written = str(header)
-    return float(written) if written.isascii() and written.isdigit() else 0.0

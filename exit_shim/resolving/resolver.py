@@ -13,12 +13,13 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from exit_shim.accounts import label_of
+from exit_shim.accounts import exchange_of, label_of
 from exit_shim.locks import Locked
 from exit_shim.records import Record, Resolution
 from exit_shim.resolving.asking import Asker, Budget
 from exit_shim.resolving.cases import NANOSECONDS, PACE, Case, Pace
 from exit_shim.resolving.siblings import Sibling, can_have_sibling
+from exit_shim.resolving.weight import UsedWeights
 from exit_shim.troubles import Troubles
 
 THREAD: Final = "exit-shim-resolver"
@@ -54,6 +55,7 @@ class Resolver(Locked):
         give_up: Told of each record that cannot be, and why.
         troubles: Takes note of what fails in the resolver itself.
         pace: How patient it is.
+        used: The request weight that is used; None: only what it uses itself.
     """
 
     def __init__(  # noqa: PLR0913 - all by name: what it must not know it is given
@@ -66,6 +68,7 @@ class Resolver(Locked):
         give_up: Callable[[Record, str], object],
         troubles: Troubles,
         pace: Pace = PACE,
+        used: UsedWeights | None = None,
     ) -> None:
         super().__init__()
         self._left_behind = left_behind
@@ -75,6 +78,7 @@ class Resolver(Locked):
         self._give_up = give_up
         self._troubles = troubles
         self.pace = pace
+        self._used = UsedWeights() if used is None else used
         self.begin()
         _resolvers.add(self)
 
@@ -134,7 +138,8 @@ class Resolver(Locked):
     def _take(self, client: Any, key: str, case: Case | None, account: str | None) -> None:
         asker = self._askers.get(key)
         if asker is None:
-            asker = self._askers[key] = Asker(Sibling(client), self._budget)
+            used = self._used.at(exchange_of(key))
+            asker = self._askers[key] = Asker(Sibling(client), self._budget, used)
         asker.watch(client)
         with self._lock:
             self._news.put((case, key, account))

@@ -238,13 +238,14 @@ class Snapshots(Locked):
         budget = self._budgets.get(place)
         if budget is None:
             budget = self._budgets[place] = Budget(self._weight_a_minute, self._clock)
-        if budget.wait_s(weight) > 0 or not used.has_room_for(weight):
+        if weight > self._weight_a_minute or budget.wait_s(weight) > 0 or not used.has_room_for(weight):
             return OVER_BUDGET
         if self._running >= MOST_LOOKS:
             return TIMED_OUT
         budget.spend(weight)
         used.spend(weight)
-        return Asking(client, key[1], self._within_s, used, self._clones)
+        # An answer that comes too late for who asked may be in time for others.
+        return Asking(client, key[1], max(self._within_s, USELESS_AFTER_S), used, self._clones)
 
     def _take(self, key: Key, look: Look, found: Stock | Unseen) -> None:
         """Take in what a look saw, however late it comes."""

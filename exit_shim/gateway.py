@@ -84,7 +84,7 @@ class Passage:
         self.seqs: list[int] = []
         self.asking: Frame | None = None
         self.chain: tuple[Step, ...] = ()
-        self.touched: frozenset[tuple[str | None, str | None]] = frozenset()
+        self.touched: tuple[tuple[str | None, str | None], ...] = ()
 
     def client(self) -> Any:
         """Whose method it is; None where that does not show."""

@@ -12,10 +12,11 @@ from exit_shim.gateway import Gateway, Passage
 from exit_shim.orders import upper
 from exit_shim.outcomes import Answer
 
-Touched: TypeAlias = frozenset[tuple[str | None, str | None]]
+Touched: TypeAlias = tuple[tuple[str | None, str | None], ...]
 """Accounts, each with a symbol; None for all of them."""
 
-NOTHING: Final[Touched] = frozenset()
+NOTHING: Final[Touched] = ()
+SAY_WHAT: Final = "say what a call is about"
 SENDS_NOTHING: Final = frozenset({"query", "test"})
 
 
@@ -45,7 +46,7 @@ class GuardedGateway(Gateway):
     def _pass(
         self, asked: Asked, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        touched = self._or(NOTHING, "tell what a call is about", self._touched_by, asked, method)
+        touched = self._or(NOTHING, SAY_WHAT, self._touched_by, asked, method)
         if not touched:
             return method(*args, **kwargs)
         if is_coroutine_method(method):
@@ -81,10 +82,13 @@ class GuardedGateway(Gateway):
         self, asked: Asked, method: Callable[..., Any], frame: Frame | None, bound_at: Site | None
     ) -> Passage | None:
         passage = super()._prepare(asked, method, frame, bound_at)
-        if passage is not None and passage.submissions:
-            passage.touched = self._or(
-                NOTHING, "tell what a call is about", self._touched_by, asked, method, passage
-            )
+        if passage is None or not passage.submissions or asked.door.intent in SENDS_NOTHING:
+            return passage
+        account, symbol = passage.submissions[0].account, passage.submissions[0].order.symbol
+        if symbol is not None and asked.door.carries != "batch":
+            passage.touched = ((account, symbol),)  # at once: each call tells on the path of an order
+        else:
+            passage.touched = self._or(NOTHING, SAY_WHAT, self._touched_by, asked, method, passage)
         return passage
 
     def _intend(self, passage: Passage) -> None:
@@ -97,7 +101,10 @@ class GuardedGateway(Gateway):
 
     def _expire(self, touched: Touched) -> None:
         for account, symbol in touched:
-            self._or(None, "expire what was seen", self._guard.snapshots.expire, account, symbol)
+            try:
+                self._guard.snapshots.expire(account, symbol)
+            except Exception as error:  # noqa: BLE001, PERF203 - the order goes out all the same
+                self.troubles.note("expire what was seen", error)
 
     def _touched_by(
         self, asked: Asked, method: Callable[..., Any], passage: Passage | None = None
@@ -110,7 +117,7 @@ class GuardedGateway(Gateway):
         symbols = {upper(order.get("symbol") or "") or None for order in orders}
         if None in symbols and passage is not None and door.carries in {"reference", "references"}:
             symbols = self._symbols_of_targets(passage)
-        return frozenset((account, symbol) for symbol in symbols)
+        return tuple((account, symbol) for symbol in symbols)
 
     def _symbols_of_targets(self, passage: Passage) -> set[str | None]:
         """Return the symbols of orders that a call names by their ids alone; None among them for any."""

@@ -10,14 +10,15 @@ from decimal import Decimal
 import pytest
 import requests
 from abilities import needs_algo
-from binance import Client
+from binance import BinanceSocketManager, Client
 from odd_server import OddServer, answer, hang
 
 import exit_shim
-from exit_shim.accounts import label_of
+from exit_shim.accounts import exchange_of, label_of
 from exit_shim.guard.snapshot_reads import weight_of
 from exit_shim.guard.snapshots import Snapshots, Unseen
 from exit_shim.policy import PolicyError, parse_policy
+from exit_shim.releases import hears_user_stream
 from exit_shim.resolving import Asker, Budget, Sibling, UsedWeight
 from exit_shim.stock import Stock, read_position, read_resting
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange, faults
@@ -30,6 +31,10 @@ LISTS = {"openOrders", "openAlgoOrders", "positionRisk"}
 READS = LISTS | {"ticker/price"}
 
 pytestmark = needs_algo
+
+needs_stream = pytest.mark.skipif(
+    not hears_user_stream(BinanceSocketManager), reason="this python-binance connects where nothing is sent"
+)
 
 
 def endpoints(exchange):
@@ -67,6 +72,8 @@ class Shop:
         self.account = label_of(client)
         self.now = 0.0
         self.snapshots = Snapshots(**{"within_s": 5.0, **settings})
+        self.used = UsedWeight(wall=lambda: 6_000_030.0)  # amid a minute
+        self.snapshots.used._at[exchange_of(self.account)] = self.used
 
     def get(self, symbol=SYMBOL, *, fresh=False):
         return self.snapshots.get(self.client, self.account, symbol, fresh=fresh)
@@ -481,7 +488,7 @@ def test_the_weight_in_the_headers_of_looks_counts(client, exchange):
 
 def test_what_others_used_in_the_minutes_before_is_left_to_them():
     """At the beginning of a minute the bot has used nothing yet, and will."""
-    now = [6_000_000.0]
+    now = [6_000_030.0]
     used = UsedWeight(clock=lambda: now[0], wall=lambda: now[0])
     answered = requests.Response()
     answered.headers["x-mbx-used-weight-1m"] = "2000"
@@ -492,10 +499,22 @@ def test_what_others_used_in_the_minutes_before_is_left_to_them():
     assert used.has_room_for(2160)
 
 
+def test_a_count_of_the_minute_before_is_not_taken_for_one_of_this():
+    """Where the clock of the exchange is a second behind, its next answer still counts our own looks."""
+    now = [6_000_059.0]
+    used = UsedWeight(clock=lambda: now[0], wall=lambda: now[0])
+    used.spend(600)
+    now[0] += 2
+    answered = requests.Response()
+    answered.headers["x-mbx-used-weight-1m"] = "2100"  # 1,500 of it others'
+    used.heed(answered)
+    assert used.has_room_for(600)
+
+
 @pytest.mark.parametrize("status", [429, 418])
 def test_a_refusal_closes_until_it_says(status):
     """Retry-After is kept to, by looks and by the resolver alike."""
-    now = [6_000_000.0]
+    now = [6_000_030.0]
     used = UsedWeight(clock=lambda: now[0], wall=lambda: now[0])
     refused = requests.Response()
     refused.status_code = status
@@ -520,7 +539,7 @@ def test_after_a_refusal_for_too_many_nothing_is_asked(shop, fault):
 def test_the_resolver_and_the_looks_count_together(client, exchange):
     """A look that was refused for too many requests keeps the resolver quiet as well."""
     shop = Shop(client, exchange)
-    asker = Asker(Sibling(client), Budget(60), shop.snapshots.used.at(label_of(client).partition("@")[2]))
+    asker = Asker(Sibling(client), Budget(60), shop.snapshots.used.at(exchange_of(shop.account)))
     assert asker.wait_s(1) == 0
     exchange.faults.inject(faults.too_many_requests(), path="positionRisk")
     shop.get()
@@ -714,3 +733,29 @@ def test_what_another_process_does_ends_what_was_seen(tmp_path, monkeypatch):
     assert told == [(label_of(client), SYMBOL)] * 2  # the entry is in no journal
     for shim in shims:
         shim.close()
+
+
+@needs_stream
+def test_a_stream_that_is_sure_serves_instead_of_looks(exchange, client):
+    """While it is connected and trusted; what others do is heard, and the exchange is looked at again."""
+    shim = exit_shim.ExitShim(journal=False, policy=parse_policy('level = "enforce"\n'), sinks=[])
+    snapshots, account, now = shim.guard.snapshots, label_of(client), [0.0]
+    snapshots._clock, snapshots._within_s = lambda: now[0], 5.0
+    client.futures_create_order(**ENTRY)
+    shim.watch(shim.wrap(client), every=3600, stream=True)
+
+    def get(later=5.0):
+        now[0] += later  # five seconds are too long for an answer while nothing is heard
+        return snapshots.get(client, account, SYMBOL)
+
+    assert get() is not get()
+    until(lambda: shim.guard.book.why_unsure(account, SYMBOL) is None)
+    seen = get()
+    assert get() is seen
+    client.futures_create_order(**STOP)
+    until(lambda: get(0) is not seen)
+    assert len(get(0).resting) == 1
+    shim.close()
+    assert get() is not get()
+    until(lambda: not any(thread.name == "exit-shim-stream" for thread in threading.enumerate()))
+    snapshots.close()

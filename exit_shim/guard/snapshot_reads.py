@@ -13,7 +13,7 @@ from exit_shim.stock import LAST_PRICE, LISTS, READS, Question, Stock, Unreadabl
 THREAD: Final = "exit-shim-look"
 
 USELESS_AFTER_S: Final = 1.0
-"""When an answer is too old to serve anybody; nobody waits for it any longer."""
+"""When an answer is too old to serve anybody."""
 
 MOST_IDLE: Final = 16
 """Clients of one account that are kept for the next look, each with a connection."""
@@ -47,7 +47,7 @@ def weight_of(symbol: str | None) -> int:
     return sum(WEIGHTS[name][symbol is None] for name in reads_of(symbol))
 
 
-class Answers(Locked):
+class Answers:
     """Gather the answers of one look.
 
     Args:
@@ -62,7 +62,7 @@ class Answers(Locked):
         seen: Callable[[Stock | Unseen], None],
         ended: Callable[[], None],
     ) -> None:
-        super().__init__()
+        self._lock = threading.RLock()
         self._waiting = set(names)
         self._answers: dict[str, Any] = {}
         self._has_failed = False
@@ -180,7 +180,7 @@ class Asking(NamedTuple):
             task = loop.create_task(self._read_async(answers, name))
             _tasks.add(task)
             task.add_done_callback(_tasks.discard)
-            loop.call_later(USELESS_AFTER_S, task.cancel)
+            loop.call_later(self.patience, task.cancel)
 
     def _read_with_clone(self, answers: Answers, names: tuple[str]) -> None:
         (name,) = names

@@ -21,6 +21,9 @@ WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 LIMITED: Final = {429: 300.0, 418: 1_800.0}
 """Seconds of silence after HTTP 429 and 418 that name no time."""
 
+SKEW_S: Final = 2.0
+"""How far the clock of the exchange may be behind ours; so long its count may still be the last minute's."""
+
 MINUTES_KEPT: Final = 5
 """How many minutes back the weight that others use is remembered."""
 
@@ -57,7 +60,8 @@ class UsedWeight(Locked):
         with self._lock:
             minute = self._minute()
             others = int(used) - self._ours.get(minute, 0)
-            self._others[minute] = max(self._others.get(minute, 0), others)
+            if self._wall() % MINUTE_S >= SKEW_S:
+                self._others[minute] = max(self._others.get(minute, 0), others)
         if status in LIMITED:
             self.be_quiet(seconds_in(answer, "Retry-After") or LIMITED[status])
 

@@ -5,13 +5,13 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from exit_shim.doors import COUNTDOWN, Reference, Store
 from exit_shim.locks import Folding
-from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder, Kind
+from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder, Kind, closes_now
 from exit_shim.records import Conclusion, Submission, Target
 
 MAX_LIVE: Final = 20_000
@@ -39,6 +39,11 @@ READ_LAG_NS: Final = 2_000_000_000
 PROTECTIVE_TYPES: Final = frozenset({"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"})
 PROTECTIVE_KINDS: Final = frozenset({"sl", "trailing", "breakeven"})
 
+
+STORES: Final[tuple[Store, ...]] = ("conditional", "orders")
+
+Key: TypeAlias = tuple[str | None, object]
+"""An account, and one of the ids of its order."""
 
 UNANSWERED: Final = Conclusion("unknown")
 
@@ -144,7 +149,7 @@ class Book(Folding[Noted]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._live: OrderedDict[tuple[str | None, object], Live] = OrderedDict()
+        self._live: OrderedDict[Key, Live] = OrderedDict()
         self._at: dict[Spot, dict[int, Live]] = {}
         self._placed: OrderedDict[tuple[Spot, str, str | None], deque[int]] = OrderedDict()
         self._stops: OrderedDict[Spot, LastStop] = OrderedDict()
@@ -152,9 +157,9 @@ class Book(Folding[Noted]):
         self._hedged: set[tuple[str | None, str | None]] = set()
         self._stripped: dict[Spot, float] = {}
         self._doubts: set[tuple[str | None, str | None]] = set()
-        self._coming: OrderedDict[tuple[str | None, object], tuple[float, Live]] = OrderedDict()
-        self._over: OrderedDict[tuple[str | None, object], None] = OrderedDict()
-        self._unlisted: OrderedDict[tuple[str | None, object], Live] = OrderedDict()
+        self._coming: OrderedDict[Key, tuple[float, Live]] = OrderedDict()
+        self._over: OrderedDict[Key, None] = OrderedDict()
+        self._unlisted: OrderedDict[Key, Live] = OrderedDict()
         self._deaf: dict[str | None, tuple[str, int]] = {}
         self.catch_up: Callable[[str | None, Reference | None], None] | None = None
         """Takes up, now, what other processes did; set where an unknown order could be denied for it."""
@@ -194,7 +199,7 @@ class Book(Folding[Noted]):
         if conclusion.outcome == "unknown":
             if intent in {"place", "cancel"}:
                 self._doubt(submission, conclusion, known)
-        elif intent == "place" and order.type != "MARKET" and conclusion.outcome == "accepted":
+        elif intent == "place" and conclusion.outcome == "accepted" and rests(order):
             self._add(submission, conclusion, known)
         elif intent == "cancel" and conclusion.outcome == "accepted":
             if order.type != COUNTDOWN:  # that has only begun
@@ -421,13 +426,14 @@ class Book(Folding[Noted]):
         A client may use an id again once the order that had it has ended. An order that a conditional one
         became has its id.
         """
-        for key in keys(account, named):
+        for key in numbers(account, named):
+            if (live := self._live.get(key)) is not None:
+                return live
+        for key in names(account, named.client_order_id, STORES):
             if (live := self._live.get(key)) is None:
                 continue
             numbered = live.target.order_id if store == "orders" else live.target.algo_id
-            if key[1] != ("client", named.client_order_id) or (
-                numbered is None and store in {live.store, "orders"}
-            ):
+            if numbered is None and store in {live.store, "orders"}:
                 return live
         return None
 
@@ -458,14 +464,10 @@ class Book(Folding[Noted]):
 
     def _once(self, account: str | None, named: Reference | Target) -> Live | None:
         """The order behind an id that a look has not found."""
-        found = (self._unlisted.get(key) for key in keys(account, named))
-        return next((live for live in found if live is not None), None)
+        return behind(self._unlisted, account, named)
 
     def _behind(self, account: str | None, named: Reference | Target) -> Live | None:
-        for key in keys(account, named):
-            if (live := self._live.get(key)) is not None:
-                return live
-        return None
+        return behind(self._live, account, named)
 
     def _note_over(self, account: str | None, named: Reference | Target) -> None:
         for key in keys(account, Reference(named.order_id, named.algo_id)):  # a client's id may be used again
@@ -524,10 +526,15 @@ class Book(Folding[Noted]):
             self._drop(live)  # its end was told before its answer came
 
     def _put(self, live: Live) -> None:
-        for key in keys(live.account, live.target):
+        own = keys(live.account, live.target, live.store)
+        for key in own:
             if (doubted := self._live.get(key)) is not None:
                 self._drop(doubted)
             self._live[key] = live
+        for key in names(live.account, live.target.client_order_id, STORES):
+            doubted = self._live.get(key)
+            if key not in own and doubted is not None and doubted.in_doubt and doubted.ts == live.ts:
+                self._drop(doubted)  # an older release keeps its stops among the orders
         lives = self._at.setdefault(live.spot, {})
         lives[id(live)] = live
         if len(lives) > MAX_AT:
@@ -559,11 +566,10 @@ class Book(Folding[Noted]):
     def _remove(self, submission: Submission) -> None:
         for target in submission.targets:
             self._note_over(submission.account, target)
-            for key in keys(submission.account, target):
-                if (live := self._live.get(key)) is not None:
-                    self._drop(live)
-                    if live.is_protective:
-                        self._strip(live)
+            if (live := self._behind(submission.account, target)) is not None:
+                self._drop(live)
+                if live.is_protective:
+                    self._strip(live)
 
     def _strip(self, live: Live) -> None:
         if len(self._stripped) < MAX_TRACKS:
@@ -593,8 +599,9 @@ class Book(Folding[Noted]):
 
     def _suppose(self, submission: Submission, conclusion: Conclusion, known: int) -> None:
         """An order may rest. One that is known to, under the same name, still does: a repeat is refused."""
-        name = Reference(client_order_id=submission.order.client_order_id)
-        before = self._behind(submission.account, name)
+        store: Store = "conditional" if submission.order.type in CONDITIONAL_KINDS else "orders"
+        (name,) = names(submission.account, submission.order.client_order_id, (store,))
+        before = self._live.get(name)
         if before is None or before.in_doubt:
             self._add(submission, conclusion, known, in_doubt=True)
 
@@ -602,6 +609,11 @@ class Book(Folding[Noted]):
 def spot_of(account: str | None, order: ExitOrder) -> Spot:
     """What an order guards."""
     return Spot(account, order.symbol, order.position_side or "BOTH", order.side)
+
+
+def rests(order: ExitOrder) -> bool:
+    """Return whether an order waits at the exchange once it is accepted."""
+    return not closes_now(order.type, order.time_in_force)
 
 
 def is_protective(order: ExitOrder) -> bool:
@@ -620,14 +632,51 @@ def number(written: object) -> Decimal | None:
     return found if found.is_finite() else None
 
 
-def keys(account: str | None, named: Reference | Target) -> list[tuple[str | None, object]]:
-    """The ids under which an order can be looked up; the stores number apart, so a number says which."""
-    ids = (
-        named.order_id and ("order", named.order_id),
-        named.algo_id and ("algo", named.algo_id),
-        named.client_order_id and ("client", named.client_order_id),
-    )
+def keys(account: str | None, named: Reference | Target, store: Store | None = None) -> list[Key]:
+    """Return the ids under which an order can be looked up.
+
+    The stores number and name apart. A number says which store a name is of; without one `store` does, and
+    without that it may be of either.
+    """
+    if named.algo_id:
+        store = "conditional"
+    elif named.order_id:
+        store = "orders"
+    if store is not None:
+        stores: tuple[Store, ...] = (store,)
+    else:  # the one that is meant first: an order in doubt may be kept under the other
+        stores = STORES if getattr(named, "store", None) != "orders" else STORES[::-1]
+    return numbers(account, named) + names(account, named.client_order_id, stores)
+
+
+def numbers(account: str | None, named: Reference | Target) -> list[Key]:
+    """Return the keys of an order's numbers."""
+    ids = (named.order_id and ("order", named.order_id), named.algo_id and ("algo", named.algo_id))
     return [(account, key) for key in ids if key]
+
+
+def names(account: str | None, name: str | None, stores: tuple[Store, ...]) -> list[Key]:
+    """Return the keys of an order's client order id."""
+    return [(account, ("client", store, name)) for store in stores] if name else []
+
+
+def behind(lives: Mapping[Key, Live], account: str | None, named: Reference | Target) -> Live | None:
+    """Return the order behind an id; a number outranks a name, which others may have used since."""
+    for key in keys(account, named):
+        live = lives.get(key)
+        if live is not None and not is_other(live, named):
+            return live
+    return None
+
+
+def is_other(live: Live, named: Reference | Target) -> bool:
+    """Return whether an order of the same name is not the one that is meant: its number or store differs."""
+    own, meant = live.target, getattr(named, "store", None)
+    pairs = ((own.algo_id, named.algo_id), (own.order_id, named.order_id))
+    if any(first and second and first != second for first, second in pairs):
+        return True
+    store = "conditional" if own.algo_id else "orders" if own.order_id else meant
+    return meant is not None and store != meant
 
 
 def common_kind(targets: tuple[Target, ...]) -> Kind:

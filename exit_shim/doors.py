@@ -27,11 +27,12 @@ COUNTDOWN: Final = "COUNTDOWN"
 
 
 class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which order a cancel or change is about, by whichever id it gave."""
+    """Which order a cancel or change is about, by whichever id it gave; `store` is whose name is meant."""
 
     order_id: int | None = None
     algo_id: int | None = None
     client_order_id: str | None = None
+    store: Store | None = None
 
 
 class Asked(NamedTuple):
@@ -139,12 +140,13 @@ def _reference(params: Mapping[str, Any]) -> Reference:
         _number(get("orderId")),
         _number(get("algoId") or get("strategyId")),
         None if client is None else text(client),
+        None if client is None else "orders" if get("origClientOrderId") else "conditional",
     )
 
 
 def _listed(name: str, given: object) -> list[Reference]:
     if "client" in name.lower():
-        return [Reference(client_order_id=text(one)) for one in _items(given)]
+        return [Reference(client_order_id=text(one), store="orders") for one in _items(given)]
     return [Reference(order_id=_number(one)) for one in _items(given)]
 
 

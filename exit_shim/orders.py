@@ -127,6 +127,11 @@ def opens_hedge_side(side: str | None, position_side: str | None) -> bool:
     return (side == "BUY" and position_side == "LONG") or (side == "SELL" and position_side == "SHORT")
 
 
+def closes_now(order_type: str | None, time_in_force: str | None) -> bool:
+    """Return whether an exit is filled or gone as soon as it arrives: MARKET, or LIMIT with IOC or FOK."""
+    return order_type == "MARKET" or (order_type == "LIMIT" and time_in_force in {"IOC", "FOK"})
+
+
 def kind_of(fields: Mapping[str, Any]) -> Kind | None:
     """The kind that recorded fields prove, or None for an entry order.
 
@@ -140,7 +145,7 @@ def kind_of(fields: Mapping[str, Any]) -> Kind | None:
     )
     kind = CONDITIONAL_KINDS.get(order_type) if order_type else None
     if reduces:
-        return kind or ("close" if order_type == "MARKET" else "other_exit")
+        return kind or ("close" if closes_now(order_type, fields.get("time_in_force")) else "other_exit")
     if kind and not opens_hedge_side(side, position_side):
         return "conditional"
     return None

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Final
 
-from exit_shim.book import PROTECTIVE_TYPES, number
+from exit_shim.book import PROTECTIVE_TYPES, number, rests
 from exit_shim.rules.case import NANOSECONDS, Case
 
 CHURN_TIMES: Final = 6
@@ -13,7 +13,7 @@ WIDENED_WITHIN_S: Final = 60.0
 
 def duplicate_exit(case: Case) -> str | None:
     """Another module's live exit of the same kind guards the same position."""
-    if case.intent != "place" or case.order.type == "MARKET":
+    if case.intent != "place" or not rests(case.order):
         return None
     for live in case.near.beside:
         if live.target.kind == case.order.kind and live.target.module != case.who.module:
@@ -24,7 +24,7 @@ def duplicate_exit(case: Case) -> str | None:
 def oversized(case: Case) -> str | None:
     """Live exits of one kind, this one included, add up to more than the position, whose size was seen."""
     size = case.near.size
-    if size is None or case.intent != "place" or case.order.type == "MARKET":
+    if size is None or case.intent != "place" or not rests(case.order):
         return None
     quantity = number(case.order.quantity)
     if quantity is None:
@@ -40,7 +40,7 @@ def oversized(case: Case) -> str | None:
 
 def churn(case: Case) -> str | None:
     """The same exit was placed again and again."""
-    if case.intent != "place" or case.order.type == "MARKET":
+    if case.intent != "place" or not rests(case.order):
         return None
     said = case.rule("CHURN")
     times, within = said.times or CHURN_TIMES, said.within_s or CHURN_WITHIN_S

@@ -20,7 +20,7 @@ from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribu
 from exit_shim.book import Book, Noted
 from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
 from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
-from exit_shim.guard import Guard, Held, Holding, answer_query, end_suppressed, let_go
+from exit_shim.guard import Gap, Guard, Held, Holding, Sights, answer_query, end_suppressed, let_go, unsent
 from exit_shim.journal import Journal
 from exit_shim.layers import Layer, enter, within
 from exit_shim.orders import KINDS, ExitOrder, Kind, may_be_exit
@@ -31,7 +31,6 @@ from exit_shim.records import Conclusion, Record, Submission
 from exit_shim.scrubbing import secrets_of
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
-from exit_shim.stock import Stock
 from exit_shim.troubles import Troubles
 
 UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
@@ -44,6 +43,8 @@ NOBODY: Final[tuple[Attribution, Frame | None]] = (
     None,
 )
 ACCEPTED: Final = Answer("accepted")
+NO_SIGHTS: Final[Sights] = {}
+GUARD_FAILED: Final = Gap("the_guard_failed")
 UNNUMBERED: Final = itertools.repeat(0)
 
 
@@ -217,7 +218,7 @@ class Gateway:
         # Who enforces no more still answers for what was suppressed.
         may_hold = self._guard.enforces or asked.door.intent != "place"
         if may_hold and any(one.verdict.is_held for one in passage.submissions):
-            return self._hold(Holding(self._guard, asked, method, args, kwargs), passage, is_async)
+            return self._hold(Holding(self._guard, asked, method, args, kwargs), passage)
         if asked.door.carries == "symbol":
             self._or(None, "end suppressed orders", end_suppressed, self._guard, passage.submissions)
         if is_async:
@@ -278,46 +279,67 @@ class Gateway:
         passage.pause()
         return passage
 
-    def _hold(self, holding: Holding, passage: Passage, is_async: bool) -> Any:
+    def _hold(self, holding: Holding, passage: Passage) -> Any:
         """Instead of steps 4 and 5, where the guard denies an order: part, all or, after a look, nothing."""
         self._look_outwards(passage)
-        if is_async:
+        if holding.is_awaited:
             return self._named(self._hold_async(holding, passage), holding.method)
-        self._part(
-            holding, passage, self._or(None, "look at the exchange", holding.look, passage.submissions)
-        )
+        try:
+            sights = self._or(NO_SIGHTS, "look at the exchange", holding.look, passage.submissions)
+        except BaseException as error:
+            self._conclude_unsent(passage, error)
+            raise
+        self._part(holding, passage, sights)
         if holding.sends:
             return self._send(passage, holding.rest, holding.args, holding.kwargs)
         return holding.answer()
 
     async def _hold_async(self, holding: Holding, passage: Passage) -> Any:
         passage.restart()
-        stock = None
+        sights = NO_SIGHTS
         try:
-            stock = await holding.look_async(passage.submissions)
+            sights = await holding.look_async(passage.submissions)
         except Exception as error:  # noqa: BLE001 - what cannot be seen is not denied
             self.troubles.note("look at the exchange", error)
-        self._part(holding, passage, stock)
+        except BaseException as error:
+            self._conclude_unsent(passage, error)
+            raise
+        self._part(holding, passage, sights)
         if holding.sends:
             return await self._send_async(passage, holding.rest_async, holding.args, holding.kwargs)
         return holding.answer()
 
-    def _part(self, holding: Holding, passage: Passage, stock: Stock | None) -> None:
+    def _conclude_unsent(self, passage: Passage, error: BaseException) -> None:
+        """Write down what was asked for and not sent: its caller gave up by a time limit or an interrupt."""
+        try:
+            passage.pause()
+            times = passage.presend / 1000, passage.total() / 1000
+            answer = Answer("not_sent", error_message=type(error).__name__)
+            for submission in map(unsent, passage.submissions):
+                self._record(submission, Conclusion(*answer, *times, passage.chain), passage)
+        except Exception as failure:  # noqa: BLE001
+            self.troubles.note("record an order that was not sent", failure)
+
+    def _part(self, holding: Holding, passage: Passage, sights: Sights) -> None:
         """Write down and conclude what is held back, and leave in the passage what goes out."""
         nothing: tuple[Sequence[Submission], Sequence[Held]] = (
-            [let_go(submission, "the_guard_failed") for submission in passage.submissions],
+            [let_go(submission, GUARD_FAILED) for submission in passage.submissions],
             (),
         )
         passage.submissions, held = self._or(
-            nothing, "hold an order back", holding.part, passage.submissions, stock
+            nothing, "hold an order back", holding.part, passage.submissions, sights
         )
         passage.pause()
         times = passage.presend / 1000, passage.total() / 1000
         for submission, answer, _ in held:
-            seq = 0
-            if self._journal is not None:
-                seq = self._or(0, "journal an intent", self._journal.intend, submission)
-            self._finish(seq, submission, Conclusion(*answer, *times, passage.chain), passage)
+            self._record(submission, Conclusion(*answer, *times, passage.chain), passage)
+
+    def _record(self, submission: Submission, conclusion: Conclusion, passage: Passage) -> None:
+        """Write down an order that does not leave, with what came of it."""
+        seq = 0
+        if self._journal is not None:
+            seq = self._or(0, "journal an intent", self._journal.intend, submission)
+        self._finish(seq, submission, conclusion, passage)
 
     def _intend(self, passage: Passage) -> None:
         """Step 4: into the journal, before anything leaves."""

@@ -134,7 +134,6 @@ class ExitShim:
         )
         self.watcher = Watcher(self.guard, self.journal, weakly(self._found), self.troubles.note)
         self.guard.refresh = self.watcher.refresh
-        self._begun = False
         self._pollers: list[Poller] = []
         self._listeners: list[Listener] = []
         if self.journal is not None:
@@ -193,12 +192,6 @@ class ExitShim:
 
     def begin(self) -> None:
         """What `wrap` and `install` do before orders come: open the journal, follow its switches, ship it."""
-        if self.policy.strict and self.guard.enforces and not self._begun:
-            self._warn(
-                f"{GUARD} the policy is strict: stops of denied modules are denied even where a position has "
-                "no other, which can leave it bare"
-            )
-        self._begun = True
         if self.journal is not None:
             self.journal.open()
             with self._unhurt("read the switches"):

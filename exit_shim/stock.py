@@ -122,12 +122,14 @@ class Held(NamedTuple):
 class Stock(NamedTuple):
     """Positions and resting orders, as they were seen together.
 
-    `last` is the last price, where one symbol was asked about and the price was told.
+    `last` is the last price, where one symbol was asked about and the price was told. `asked` is when the
+    exchange was asked, in ns since the epoch.
     """
 
     positions: tuple[Held, ...]
     resting: tuple[Resting, ...]
     last: Decimal | None = None
+    asked: int = 0
 
     def held(self, spot: Spot) -> Decimal:
         """The size of the position that orders of `spot` reduce; 0 for none."""

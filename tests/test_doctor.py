@@ -252,15 +252,13 @@ def test_a_mode_that_is_none_is_a_warning(library, monkeypatch):
 
 
 def test_a_policy_is_read_too(library, journal, monkeypatch, tmp_path):
-    """One that cannot be meant is an error; one that can strip, and a kill switch, are warnings."""
+    """One that has an error is an error; a kill switch is a warning."""
     path = tmp_path / "mine.toml"
     monkeypatch.setenv("EXIT_SHIM_POLICY", str(path))
     path.write_text('lvel = "warn"\n')
     assert diagnosed()[1] == [("error", "POLICY_UNUSABLE")]
-    path.write_text("strict = true\n[modes.NIGHT]\n")
-    monkeypatch.setenv("EXIT_MODE", "NIGHT")
-    assert diagnosed()[1] == [("warning", "POLICY_STRICT")]
     path.write_text("[modes.NIGHT]\n")
+    monkeypatch.setenv("EXIT_MODE", "NIGHT")
     journal.with_name(f"{journal.name}.enforce-off").touch()
     assert diagnosed()[1] == [("warning", "ENFORCEMENT_OFF")]
 

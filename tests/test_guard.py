@@ -1,11 +1,15 @@
 """What a denied caller gets, what goes out all the same, and the switches that running bots obey."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from types import MethodType
 
 import pytest
 import structlog
@@ -29,6 +33,11 @@ LIMIT = {
     "timeInForce": "GTC",
     "reduceOnly": "true",
 }
+COVER = {key: value for key, value in STOP.items() if key != "closePosition"} | {
+    "stopPrice": 48000,
+    "quantity": "0.010",
+    "reduceOnly": "true",
+}
 ENFORCE = 'level = "enforce"\n'
 LEGACY, OWNER = "position_monitor", "exit_brain_v3"
 
@@ -38,6 +47,7 @@ class Bot:
 
     def __init__(self, policy=ENFORCE, journal=False, exchange=None, client=FakeClient, **options):
         self.records = []
+        self.covering = None
         self.shim = exit_shim.ExitShim(
             journal=journal, policy=parse_policy(policy), mode="EXIT_BRAIN_V3", sinks=[self]
         )
@@ -55,8 +65,13 @@ class Bot:
         with exit_shim.attributed(module):
             return getattr(self.client, method)(**params)
 
+    def cover(self):
+        """Have the owner cover the position, with a stop on its quantity; `resting` leaves it out."""
+        self.covering = self.by(OWNER, **COVER)["algoId"]
+        return self
+
     def resting(self):
-        return [algo.algo_id for algo in self.exchange.engine.open_algos()]
+        return [algo.algo_id for algo in self.exchange.engine.open_algos() if algo.algo_id != self.covering]
 
 
 @pytest.fixture
@@ -68,6 +83,7 @@ def bot():
 
 def test_a_denied_caller_gets_an_exception_it_handles(bot):
     """ExitOrderDenied is a BinanceAPIException with code -2010; the exchange has not seen the order."""
+    bot.cover()
     seen = len(bot.exchange.order_requests)
     with pytest.raises(BinanceAPIException) as denied:
         bot.by(LEGACY, **TARGET)
@@ -84,7 +100,7 @@ def test_a_denied_caller_gets_an_exception_it_handles(bot):
 
 def test_none_is_an_answer():
     """With denied = "none" the caller gets None, and the record says denied."""
-    bot = Bot(ENFORCE + 'denied = "none"').enter()
+    bot = Bot(ENFORCE + 'denied = "none"').enter().cover()
     assert bot.by(LEGACY, **TARGET) is None
     assert bot.records[-1].conclusion.outcome == "denied"
 
@@ -94,11 +110,12 @@ def test_a_monitor_gets_an_answer_of_the_doors_shape():
     bot = Bot(ENFORCE + 'denied = "monitor"').enter()
     real = bot.by(OWNER, **TARGET)
     answer = bot.by(LEGACY, **STOP, clientAlgoId="mine")
-    assert "algoId" in answer  # the stop went out: nothing else covers the position
+    assert answer["algoId"] > 0  # the stop went out: nothing else covers the position
+    bot.cover()
     suppressed = bot.by(LEGACY, **{**TARGET, "stopPrice": 71000}, clientAlgoId="mine-too")
     assert set(suppressed) - set(real) == {"exit_shim_suppressed"}
     assert suppressed["algoId"] < 0
-    seen = len(bot.exchange.requests)
+    seen = len(bot.exchange.order_requests)
     for asked in ({"algoId": suppressed["algoId"]}, {"clientAlgoId": "mine-too"}):
         assert bot.by(LEGACY, "futures_get_algo_order", **asked)["algoStatus"] == "NEW"
         told = bot.by(LEGACY, "futures_get_order", symbol="BTCUSDT", **asked)
@@ -106,14 +123,14 @@ def test_a_monitor_gets_an_answer_of_the_doors_shape():
     cancelled = bot.by(LEGACY, "futures_cancel_order", symbol="BTCUSDT", algoId=suppressed["algoId"])
     assert (cancelled["algoId"], cancelled["code"]) == (suppressed["algoId"], "200")
     assert bot.by(LEGACY, "futures_get_algo_order", algoId=suppressed["algoId"])["algoStatus"] == "CANCELED"
-    assert len(bot.exchange.requests) == seen
+    assert len(bot.exchange.order_requests) == seen
     assert bot.records[-1].conclusion.outcome == "suppressed"
     assert bot.by(OWNER, "futures_get_algo_order", algoId=real["algoId"])["algoId"] == real["algoId"]
 
 
 def test_an_ordinary_order_suppressed():
     """A LIMIT order's answer has orderId and status; the query by the client's own id finds it."""
-    bot = Bot(ENFORCE + 'denied = "monitor"').enter()
+    bot = Bot(ENFORCE + 'denied = "monitor"').enter().cover()
     real = bot.by(OWNER, **LIMIT)
     answer = bot.by(LEGACY, **LIMIT, newClientOrderId="mine")
     assert set(answer) - set(real) == {"exit_shim_suppressed"}
@@ -150,7 +167,7 @@ async def test_async_clients_are_denied_when_awaited():
 @pytest.mark.parametrize("denied", ["raise", "none", "monitor"])
 def test_a_batch_lacks_the_denied_element_alone(denied):
     """The rest goes out, an error or stand-in is in the denied one's place; the caller's list stays."""
-    bot = Bot(ENFORCE + f'denied = "{denied}"').enter()
+    bot = Bot(ENFORCE + f'denied = "{denied}"').enter().cover()
     entry = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "price": "40000", "quantity": "0.005"}
     entry["timeInForce"] = "GTC"
     batch = [dict(entry), dict(LIMIT), dict(entry)]
@@ -169,6 +186,7 @@ def test_a_batch_lacks_the_denied_element_alone(denied):
 
 def test_a_list_of_cancels_is_parted(bot):
     """Of a list of ids, those of others stay, each answered in its place; one's own go."""
+    bot.cover()
     bot.shim.switch(enforce=False)
     owners, mine = bot.by(OWNER, **LIMIT), bot.by(LEGACY, **LIMIT)
     bot.shim.switch(enforce=True)
@@ -195,7 +213,9 @@ def test_a_stop_goes_out_where_no_owner_has_one(bot):
         first = bot.by(LEGACY, **STOP)
         bot.by(LEGACY, "futures_cancel_algo_order", algoId=first["algoId"])
         assert bot.by(LEGACY, **{**STOP, "stopPrice": 51000})["algoId"] > 0
-    assert bot.records[-1].reasons[-1] == "PROTECTIVE_OVERRIDE symbol=BTCUSDT because=no_owners_stop"
+    assert bot.records[-1].reasons[-1] == (
+        "PROTECTIVE_OVERRIDE symbol=BTCUSDT because=no_owners_stop position_side=BOTH"
+    )
     assert bot.records[-1].action == "warn"
     assert len(bot.resting()) == 1
     assert not lines  # these sinks are the test's
@@ -245,25 +265,37 @@ def test_the_exchange_is_believed_not_the_book(bot, monkeypatch, lag):
     assert known == ([OWNER] if lag else []) + [LEGACY]
 
 
-def test_an_owners_stop_on_its_way_is_not_taken(bot):
+def test_an_owners_stop_on_its_way_is_not_taken(bot, monkeypatch):
     """Between the exchange's taking an owner's stop and its answer, a cancel-all of others is denied."""
-    seen = []
-
-    def cancel_all_meanwhile(event):
-        if type(event).__name__ == "AlgoEvent" and not seen:
-            seen.append("sent")
-            try:
-                bot.by(LEGACY, "futures_cancel_all_open_orders", symbol="BTCUSDT", conditional=True)
-            except exit_shim.ExitOrderDenied:
-                seen.append("denied")
-
-    bot.exchange.engine.feed.listeners.append(cancel_all_meanwhile)
-    placed = bot.by(OWNER, **STOP)
-    assert seen == ["sent", "denied"]
-    assert bot.resting() == [placed["algoId"]]
+    with held_up(bot, monkeypatch) as placing, pytest.raises(exit_shim.ExitOrderDenied):
+        bot.by(LEGACY, "futures_cancel_all_open_orders", symbol="BTCUSDT", conditional=True)
+    assert bot.resting() == [placing.result()["algoId"]]
     book = bot.shim.guard.book
     (live,) = book.guarding(book.spots()[0])
-    assert (live.in_doubt, live.target.algo_id) == (False, placed["algoId"])
+    assert (live.in_doubt, live.target.algo_id) == (False, placing.result()["algoId"])
+
+
+@contextlib.contextmanager
+def held_up(bot, monkeypatch):
+    """Have the owner place its stop on a thread, whose answer comes when the block ends."""
+    real, arrived, go = bot.client.__wrapped__, threading.Event(), threading.Event()
+    place = real.futures_create_order
+
+    def slow(_, **params):
+        answer = place(**params)
+        if params["type"] == STOP["type"]:
+            arrived.set()
+            assert go.wait(20)
+        return answer
+
+    with monkeypatch.context() as patched, ThreadPoolExecutor(1) as pool:
+        patched.setattr(real, "futures_create_order", MethodType(slow, real))
+        placing = pool.submit(bot.by, OWNER, **STOP, clientAlgoId="own")
+        assert arrived.wait(20)
+        try:
+            yield placing
+        finally:
+            go.set()
 
 
 def test_a_refused_order_is_not_expected_any_more(bot):
@@ -291,7 +323,7 @@ def test_a_stop_before_its_position_goes_out():
     del part["closePosition"]
     bot.by(OWNER, **part)
     assert bot.by(LEGACY, **part)["algoId"] > 0
-    assert "because=no_position_yet" in bot.records[-1].submission.verdict.reasons[-1]
+    assert "because=no_position" in bot.records[-1].submission.verdict.reasons[-1]
 
 
 def test_stops_of_the_other_side_cover_nothing():
@@ -345,7 +377,7 @@ def test_an_order_on_its_way_is_not_counted_twice(bot):
 
 def test_the_kill_switchs_file_is_enough(tmp_path):
     """While the file is beside the journal nothing is denied, whoever put it there."""
-    bot = Bot(journal=tmp_path / "j.db").enter()
+    bot = Bot(journal=tmp_path / "j.db").enter().cover()
     bot.shim.watcher.look()
     (tmp_path / "j.db.enforce-off").touch()
     bot.shim.watcher._looked = -10.0
@@ -377,34 +409,13 @@ def test_where_the_exchange_cannot_be_asked_the_stop_goes_out(bot, fault):
     bot.exchange.engine.cancel_all_algos("BTCUSDT")
     bot.exchange.faults.inject(fault(), method="GET", path="openAlgoOrders")
     assert bot.by(LEGACY, **STOP)["algoId"] > 0
-    assert "because=the_exchange_could_not_be_asked" in bot.records[-1].submission.verdict.reasons[-1]
-
-
-async def test_a_look_does_not_wait_for_ever(monkeypatch):
-    """An exchange that does not answer holds a stop up for the stated time at most."""
-    monkeypatch.setattr("exit_shim.guard.holding.LOOK_S", 0.05)
-    bot = Bot(client=FakeAsyncClient)
-    await bot.client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
-    bot.exchange.faults.inject(faults.delayed(30), method="GET", path="openOrders")
-    began = time.monotonic()
-    assert (await bot.by(LEGACY, **STOP))["algoId"] > 0
-    assert time.monotonic() - began < 10
-
-
-def test_strict_denies_and_says_so():
-    """With strict = true the guard denies the stop of a bare position too, and is said at the start."""
-    with structlog.testing.capture_logs() as lines:
-        bot = Bot(ENFORCE + "strict = true")
-    assert any("the policy is strict" in line["event"] for line in lines)
-    bot.enter()
-    with pytest.raises(exit_shim.ExitOrderDenied):
-        bot.by(LEGACY, **STOP)
+    assert "because=could_not_be_asked" in bot.records[-1].submission.verdict.reasons[-1]
 
 
 @pytest.mark.parametrize("market_closes", ["allow", "judge"])
 def test_closing_at_market_is_not_denied_by_default(market_closes):
     """It is warned of; only market_closes = "judge" denies it."""
-    bot = Bot(ENFORCE + f'market_closes = "{market_closes}"').enter()
+    bot = Bot(ENFORCE + f'market_closes = "{market_closes}"').enter().cover()
     close = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": 0.01, "reduceOnly": "true"}
     if market_closes == "allow":
         assert bot.by(LEGACY, **close)["orderId"] > 0
@@ -426,21 +437,24 @@ def test_a_guard_that_fails_lets_the_order_out(bot, monkeypatch):
 def test_an_adapters_call_that_cannot_be_parted_goes_out_whole():
     """Of an adapter's own batch nothing can be left out: it goes out, and says so."""
 
-    class Adapter:
-        def __init__(self):
-            self.sent = []
+    class Adapter(FakeClient):
+        sent = ()
 
         def send(self, orders):
-            self.sent.append(orders)
+            self.sent = (*self.sent, orders)
             return [{"orderId": number} for number, _ in enumerate(orders)]
 
     door = exit_shim.Door("send", reads=lambda orders: orders)
     shim = exit_shim.ExitShim(journal=False, policy=parse_policy(ENFORCE), mode="EXIT_BRAIN_V3", sinks=[])
     adapter = Adapter()
+    client = shim.wrap(adapter)
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    with exit_shim.attributed(OWNER):
+        client.futures_create_order(**COVER)
     entry = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 1}
     with exit_shim.attributed(LEGACY):
         shim.wrap(adapter, doors=[door]).send([entry, LIMIT])
-        assert adapter.sent == [[entry, LIMIT]]
+        assert adapter.sent == ([entry, LIMIT],)
         with pytest.raises(exit_shim.ExitOrderDenied):
             shim.wrap(adapter, doors=[exit_shim.Door("send", reads=lambda orders: orders[0])]).send([LIMIT])
 
@@ -498,11 +512,9 @@ def test_other_processes_are_followed(tmp_path):
         other.by(LEGACY, "futures_cancel_all_open_orders", symbol="BTCUSDT", conditional=True)
     with pytest.raises(exit_shim.ExitOrderDenied):
         other.by(LEGACY, **STOP)
-    assert (
-        other.records[-1]
-        .submission.verdict.book[0]
-        .startswith("sl whole position trigger=50000 of exit_brain_v3")
-    )
+    covers, beside = other.records[-1].submission.verdict.book
+    assert covers.startswith("covers: STOP_MARKET whole position trigger=50000")
+    assert beside.startswith("sl whole position trigger=50000 of exit_brain_v3")
     one.by(OWNER, "futures_cancel_algo_order", algoId=placed["algoId"])
     one.shim.flush()
     assert other.by(LEGACY, **STOP)["algoId"] > 0
@@ -519,6 +531,9 @@ from exit_shim.testing import FakeClient
 shim = exit_shim.ExitShim(journal=sys.argv[1], policy=parse_policy('level = "enforce"'), sinks=[])
 client = shim.wrap(FakeClient())
 client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+order = dict(symbol="BTCUSDT", side="SELL", type="STOP_MARKET", stopPrice=50000, closePosition=True)
+with exit_shim.attributed("exit_brain_v3"):
+    client.futures_create_order(**order)
 order = dict(symbol="BTCUSDT", side="SELL", type="TAKE_PROFIT_MARKET", stopPrice=70000)
 order.update(quantity=0.001, reduceOnly="true")
 print("ready", flush=True)
@@ -601,7 +616,7 @@ def test_off_works_where_the_journal_takes_nothing(tmp_path, monkeypatch):
     path.write_text("no database at all, and never was one")
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(path))
     monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
-    bot = Bot(journal=path).enter()
+    bot = Bot(journal=path).enter().cover()
     with pytest.raises(exit_shim.ExitOrderDenied):
         bot.by(LEGACY, **TARGET)
     assert command("enforce", "off").exit_code == 0

@@ -61,7 +61,7 @@ def test_the_pages_examples_are_policies():
             "modes.LEGACY.scopes[0].kinds[0] = 'slt' must be one of",
         ),
         ('[[delegate]]\nsymbl = "BTCUSDT"\nto = "x"', "delegate[0].symbl is no key (did you mean symbol?)"),
-        ('strict = "yes"', "Expected `bool`, got `str` - at `$.strict`"),
+        ("strict = true", "strict is no key"),
         ("rollout = 2", "rollout = 2.0 must be a share of the symbols, from 0 to 1"),
         ('mode = "BRAIN_V3"', "mode = 'BRAIN_V3' must be one of LEGACY, EXIT_BRAIN_V3"),
         ("[modes.brain]\n", "the mode 'brain' must be named in capitals, digits and _"),

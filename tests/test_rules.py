@@ -54,6 +54,10 @@ class Bot:
             symbol="BTCUSDT", side="BUY", type="MARKET", quantity=quantity, **more
         )
 
+    def cover(self):
+        """Have an owner cover the position: nothing is held back without that."""
+        self.by("exit_brain_v3", **{**PART, "stopPrice": 48000, "quantity": 0.01}, reduceOnly="true")
+
     def by(self, module, method="futures_create_order", kind=None, **params):
         with exit_shim.attributed(module, kind=kind):
             try:
@@ -411,6 +415,7 @@ def test_own_rules(monkeypatch):
         for level in ("warn", "enforce"):
             bot = Bot(f'[rules.TOO_LATE]\nlevel = "{level}"\n', own_rules=["TOO_LATE"])
             bot.enter()
+            bot.cover()
             answer = bot.by("one", **LIMIT)
             assert isinstance(answer, exit_shim.ExitOrderDenied) is (level == "enforce")
             assert "TOO_LATE symbol=BTCUSDT" in bot.records[-1].reasons
@@ -444,6 +449,7 @@ def test_a_rule_on_an_unsure_book_warns(sure):
     """DUPLICATE_EXIT enforced denies; while an order on the symbol is in doubt it only warns, and says so."""
     bot = Bot('[rules.DUPLICATE_EXIT]\nlevel = "enforce"\n')
     bot.enter()
+    bot.cover()
     bot.by("one", **LIMIT)
     if not sure:
         bot.shim.guard.book._doubts.add(("one", "BTCUSDT"))
@@ -464,6 +470,7 @@ def test_rules_of_installed_packages(monkeypatch):
     monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
     bot = Bot('[rules.FROM_AFAR]\nlevel = "enforce"\n', own_rules=["FROM_AFAR"])
     bot.enter()
+    bot.cover()
     assert isinstance(bot.by("one", **LIMIT), exit_shim.ExitOrderDenied)
     assert bot.fact("FROM_AFAR") == "FROM_AFAR"
     assert bot.shim.troubles.count == 1

@@ -27,7 +27,6 @@ POLICIES = (
     ENFORCE + 'denied = "none"\n',
     ENFORCE + 'denied = "monitor"\n',
     ENFORCE + "rollout = 0.5\n",
-    ENFORCE + "strict = true\n",
     ENFORCE + LISTS + 'legacy = ["position_monitor"]\nmonitors = ["trail*"]\nunknown = "deny"\n',
     ENFORCE
     + LISTS

@@ -32,7 +32,6 @@ LEVELS: Final[Mapping[str, Literal["error", "warning"]]] = {
     "ORDERS_IN_DOUBT": "warning",
     "MODE_UNCLEAR": "warning",
     "POLICY_UNUSABLE": "error",
-    "POLICY_STRICT": "warning",
     "ENFORCEMENT_OFF": "warning",
     "PYTHON_BINANCE_UNUSABLE": "error",
     "STOPS_REFUSED": "error",
@@ -206,16 +205,14 @@ def about_recording(journal: Condition) -> Iterator[Finding]:
 
 
 def about_policy() -> Iterator[Finding]:
-    """A policy that cannot be meant, one that can strip a position, and the kill switch."""
+    """A policy with an error, and the kill switch."""
     path = find_policy(Path.cwd())
     if path is not None:
         try:
-            policy = read_policy(path, own_codes())
+            read_policy(path, own_codes())
         except PolicyError as error:
             yield finding("POLICY_UNUSABLE", str(error))
             return
-        if policy.strict:
-            yield finding("POLICY_STRICT", f"{path} is strict: denied stops can leave a position bare")
     if off_file(Path(journal_path())).exists():
         yield finding("ENFORCEMENT_OFF", "enforcement is switched off; `exit-shim enforce on` ends that")
 

@@ -10,6 +10,7 @@ import msgspec
 from exit_shim.cli.reading import read
 from exit_shim.cli.sources import from_
 from exit_shim.cli.tables import NANOSECONDS, outcome_of
+from exit_shim.guard.cover import GAPS
 from exit_shim.policy import REASONS, code_of
 from exit_shim.records import Record, Resolution, Target
 
@@ -92,8 +93,10 @@ def resolved(later: Resolution) -> Iterator[str]:
 
 
 def meaning(reason: str) -> str:
-    """What a reason means."""
-    return REASONS.get(code_of(reason), "a rule of your own")
+    """What a reason means, and of an override why nothing was held back."""
+    _, _, because = reason.partition(" because=")
+    why = GAPS.get(because.partition(" ")[0])
+    return REASONS.get(code_of(reason), "a rule of your own") + (f": {why}" if why else "")
 
 
 def what(record: Record) -> str:

@@ -1,32 +1,22 @@
 """Holding orders back: what the caller gets instead, and the rest of a batch that goes out."""
 
-import asyncio
-import contextlib
-import functools
 import inspect
 import json
-import queue
-import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from exit_shim.book import is_protective, spot_of
+from exit_shim.book import spot_of
 from exit_shim.doors import COUNTDOWN, Asked, Door, is_coroutine_method
+from exit_shim.guard.cover import Gap, find_gap
 from exit_shim.guard.judging import Guard, reference_to
-from exit_shim.guard.settling import Settling, let_go
+from exit_shim.guard.settling import Owned, Place, Settling, Sights, let_go
+from exit_shim.guard.snapshots import Unseen
 from exit_shim.guard.suppressed import MARK, Kept, Suppressed, is_algo_answer, order_answer
 from exit_shim.outcomes import Answer
 from exit_shim.policy.codes import SUPPRESSED_ORDER
 from exit_shim.records import Submission, Target
-from exit_shim.rules import is_owners
-from exit_shim.stock import Stock, ask, ask_async, taking_stock
-
-LOOK_S: Final = 2.0
-"""The longest that a look waits for an answer of the exchange; a stop that may have to go out waits too."""
-
-PATIENCE_S: Final = 3 * LOOK_S
-"""The longest that a look takes: three answers, however slowly they come."""
+from exit_shim.stock import Stock
 
 ELSEWHERE: Final = ("papi_", "futures_coin_", "request_papi_", "request_futures_coin_")
 """What the names of doors begin with whose orders are not where a look looks."""
@@ -202,55 +192,50 @@ class Holding:
         self._asked = asked
         self._held: dict[int, Held] = {}
 
-    def look(self, submissions: Sequence[Submission]) -> Stock | None:
-        """What rests and is open on the symbols whose stops are to be held back; None: nothing was seen.
+    def look(self, submissions: Sequence[Submission]) -> Sights:
+        """Return what rests and is open on the symbols of what is to be held back."""
+        snapshots, client = self._guard.snapshots, self._client()
+        sights = {
+            place: snapshots.get(client, *place, fresh=fresh) for place, fresh in self._places(submissions)
+        }
+        return self._believed(sights)
 
-        On a thread of its own, which is left behind where the exchange keeps it waiting.
-        """
-        stocks: list[Stock] = []
-        for account, symbol in self._unseen(submissions):
-            asked = time.time_ns()
-            answers: queue.SimpleQueue[Stock | None] = queue.SimpleQueue()
-            look = functools.partial(seen, self._client(), symbol, answers)
-            try:
-                threading.Thread(target=look, name="exit-shim-look", daemon=True).start()
-                stock = answers.get(timeout=PATIENCE_S)
-            except (RuntimeError, queue.Empty):  # no more threads; or no answer
-                return None
-            if stock is None:
-                return None
-            self._guard.saw(account, symbol, stock, asked)
-            stocks.append(stock)
-        return together(stocks)
+    async def look_async(self, submissions: Sequence[Submission]) -> Sights:
+        """Return the same with an async client."""
+        snapshots, client = self._guard.snapshots, self._client()
+        sights: dict[Place, Stock | Unseen] = {}
+        for place, fresh in self._places(submissions):
+            sights[place] = await snapshots.get_async(client, *place, fresh=fresh)
+        return self._believed(sights)
 
-    async def look_async(self, submissions: Sequence[Submission]) -> Stock | None:
-        """The same with an async client, in a task of its own."""
-        stocks: list[Stock] = []
-        for account, symbol in self._unseen(submissions):
-            asked = time.time_ns()
-            look = asyncio.ensure_future(ask_async(taking_stock(self._client(), symbol)))
-            try:
-                await asyncio.wait({look}, timeout=LOOK_S)
-            finally:
-                look.cancel()
-                look.add_done_callback(forget_failure)
-            if not look.done() or look.cancelled() or look.exception() is not None:
-                return None
-            self._guard.saw(account, symbol, look.result(), asked)
-            stocks.append(look.result())
-        return together(stocks)
+    def _places(self, submissions: Sequence[Submission]) -> list[tuple[Place, bool]]:
+        """The symbols to look at, each with whether an order on it was denied before and is asked again."""
+        if self._asked.door.method.lstrip("_").startswith(ELSEWHERE):
+            return []
+        fresh: dict[Place, bool] = {}
+        for one in submissions:
+            if self._settling.needs_a_look(one):
+                place = self._settling.place_of(one)
+                if place.symbol is not None:
+                    fresh[place] = fresh.get(place, False) or self._guard.denials.has(one)
+        return list(fresh.items())
 
-    def part(
-        self, submissions: Sequence[Submission], stock: Stock | None
-    ) -> tuple[list[Submission], list[Held]]:
+    def _believed(self, sights: Sights) -> Sights:
+        for place, seen in sights.items():
+            if isinstance(seen, Stock):
+                self._guard.saw(*place, seen, seen.asked)
+        return sights
+
+    def part(self, submissions: Sequence[Submission], sights: Sights) -> tuple[list[Submission], list[Held]]:
         """The orders that go out, and those that do not."""
         self._guard.refresh()
-        settled = [self._settling.settled(one, stock, self._asked.params) for one in submissions]
+        settled = [self._settling.settled(one, sights, self._asked.params) for one in submissions]
         goes = [submission for submission in settled if not submission.verdict.is_held]
         stays = [submission for submission in settled if submission.verdict.is_held]
         sends = is_list(self._asked.door) and len(stays) < self._count()
         if stays and sends and not can_be_parted(self._asked, self.args, self.kwargs):
-            return [let_go(submission, "the_call_cannot_be_parted") for submission in settled], []
+            gap = Gap("the_call_cannot_be_parted")
+            return [let_go(submission, gap) for submission in settled], []
         held = [self._hold(submission) for submission in stays]
         self._held = dict(zip([one.submission.batch_index or 0 for one in held], held, strict=True))
         if held and sends:
@@ -259,20 +244,17 @@ class Holding:
         end_suppressed(self._guard, settled)
         return goes, held
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the bot awaits the answer, even where a plain function hides the coroutine function."""
+        return is_coroutine_method(self.method) or is_async_client(self._client())
+
     def answer(self) -> Any:
-        """What the caller gets of whom nothing goes out; a coroutine where a plain function hides one.
+        """What the caller gets of whom nothing goes out.
 
         Raises:
             ExitOrderDenied: The policy says so.
         """
-        if not is_coroutine_method(self.method) and is_async_client(self._client()):
-            return self._answer_later()
-        return self._answer()
-
-    async def _answer_later(self) -> Any:
-        return self._answer()
-
-    def _answer(self) -> Any:
         if is_list(self._asked.door):
             return [self._held[place].answer for place in sorted(self._held)]
         (held,) = self._held.values()
@@ -284,15 +266,12 @@ class Holding:
 
     def rest(self, *args: Any, **kwargs: Any) -> Any:
         """Send what goes out, and put the held ones into the answer."""
-        answer = self.method(*args, **kwargs)
-        return self._merge_later(answer) if inspect.iscoroutine(answer) else self._merge(answer)
+        return self._merge(self.method(*args, **kwargs))
 
     async def rest_async(self, *args: Any, **kwargs: Any) -> Any:
-        """The same with an async method."""
-        return self._merge(await self.method(*args, **kwargs))
-
-    async def _merge_later(self, answer: Coroutine[Any, Any, Any]) -> Any:
-        return self._merge(await answer)
+        """The same with an async method, or with a plain one that returns a coroutine."""
+        answer = self.method(*args, **kwargs)
+        return self._merge(await answer if inspect.isawaitable(answer) else answer)
 
     def _merge(self, answer: Any) -> Any:
         return merged(answer, {place: held.answer for place, held in self._held.items()})
@@ -300,19 +279,13 @@ class Holding:
     def _client(self) -> Any:
         return getattr(self.method, "__self__", None)
 
-    def _unseen(self, submissions: Sequence[Submission]) -> list[tuple[str | None, str | None]]:
-        settling = self._settling
-        if self._asked.door.method.lstrip("_").startswith(ELSEWHERE):
-            return []
-        needed = [(one.account, settling.symbol_of(one)) for one in submissions if settling.needs_a_look(one)]
-        return list(dict.fromkeys(needed))
-
     def _count(self) -> int:
         door, params = self._asked
         return len(door.batch(params) if door.carries == "batch" else door.references(params))
 
     def _hold(self, submission: Submission) -> Held:
         answer: Any = None
+        self._guard.denials.add(submission)
         if submission.verdict.action == "suppress":
             is_algo = "algoType" in self._asked.params or routes_stops(self.method)
             is_all = self._asked.door.carries == "symbol"
@@ -320,30 +293,6 @@ class Holding:
         elif is_list(self._asked.door):
             answer = error_element(submission)
         return Held(submission, outcome_of(submission, answer), answer)
-
-
-def seen(client: Any, symbol: str | None, answers: "queue.SimpleQueue[Stock | None]") -> None:
-    """Ask, and say what there is; None for what cannot be asked."""
-    stock = None
-    with contextlib.suppress(Exception):  # the exchange's trouble, a mock's answer: the verdict says it
-        stock = ask(taking_stock(client, symbol, LOOK_S))
-    answers.put(stock)
-
-
-def forget_failure(look: "asyncio.Task[Stock]") -> None:
-    """Nobody awaits a look that was left behind, so the loop would tell of what it raises."""
-    if not look.cancelled():
-        look.exception()
-
-
-def together(stocks: Sequence[Stock]) -> Stock | None:
-    """What was seen of several symbols as one; None for none."""
-    if not stocks:
-        return None
-    return Stock(
-        tuple(held for stock in stocks for held in stock.positions),
-        tuple(order for stock in stocks for order in stock.resting),
-    )
 
 
 def end_suppressed(guard: Guard, submissions: Sequence[Submission]) -> None:
@@ -362,28 +311,37 @@ def answer_query(guard: Guard, asked: Asked, method: Callable[..., Any], account
     kept = guard.suppressed.find(account, reference)
     if kept is None:
         return None
-    if stands_on_nothing(guard, kept):
-        guard.suppressed.expire(kept)
-    answer = guard.suppressed.query(kept)
-    is_async = is_coroutine_method(method) or is_async_client(getattr(method, "__self__", None))
-    return later(answer) if is_async else answer
+    client = getattr(method, "__self__", None)
+    if is_coroutine_method(method) or is_async_client(client):
+        return answer_later(guard, kept, client)
+    if kept.is_open:
+        end_unless_covered(guard, kept, guard.snapshots.get(client, *place_of(kept), fresh=True))
+    return guard.suppressed.query(kept)
 
 
-def stands_on_nothing(guard: Guard, kept: Kept) -> bool:
-    """Whether a suppressed stop's position has no stop of an owner any more, as far as the book knows.
+async def answer_later(guard: Guard, kept: Kept, client: Any) -> Any:
+    """The same for who awaits it."""
+    if kept.is_open:
+        seen = await guard.snapshots.get_async(client, *place_of(kept), fresh=True)
+        end_unless_covered(guard, kept, seen)
+    return guard.suppressed.query(kept)
 
-    Then who relies on that stop is to learn that it is gone, and place it anew. Where the policy is strict
-    that would be denied again.
+
+def place_of(kept: Kept) -> Place:
+    """Return which symbol a simulated order is about."""
+    return Place(kept.account, kept.order.symbol)
+
+
+def end_unless_covered(guard: Guard, kept: Kept, seen: Stock | Unseen) -> None:
+    """End a simulated order whose position is closed or uncovered, or where nothing is enforced any more.
+
+    Whoever relies on it is to learn that it is gone, and to place it anew. So it ends where the exchange
+    could not be seen, too: then the next one goes out.
     """
-    if guard.standings.policy.strict or guard.book.is_behind or not is_protective(kept.order):
-        return False
-    lives = guard.book.guarding(spot_of(kept.account, kept.order))
-    return not any(
-        live.is_protective and is_owners(guard.standings, live.target, live.symbol, kept.mode)
-        for live in lives
-    )
-
-
-async def later(answer: Any) -> Any:
-    """An answer that is awaited."""
-    return answer
+    is_enforcing = guard.enforces and guard.switches.enforcing
+    if is_enforcing and isinstance(seen, Stock) and seen.held(spot_of(kept.account, kept.order)):
+        owned = Owned(guard, kept.account, kept.mode)
+        within = guard.standings.policy.cover_within
+        if find_gap(seen, kept.order.symbol, owned, within) is None:
+            return
+    guard.suppressed.expire(kept)

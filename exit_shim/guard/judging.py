@@ -9,9 +9,11 @@ from exit_shim.attribution import Attribution
 from exit_shim.book import Book, Live, Near, Noted, spot_of
 from exit_shim.doors import Door, Intent, Reference, Store
 from exit_shim.guard.delegations import Delegations
+from exit_shim.guard.denials import Denials
 from exit_shim.guard.snapshots import Snapshots
 from exit_shim.guard.suppressed import Suppressed
 from exit_shim.guard.switches import Switches
+from exit_shim.orders import closes_now
 from exit_shim.policy import ALLOWED, OBSERVED, Standing, Standings, Verdict, code_of
 from exit_shim.policy.codes import (
     FOREIGN_CANCEL,
@@ -86,6 +88,7 @@ class Guard:
         self.book = book
         self.switches = Switches()
         self.suppressed = Suppressed()
+        self.denials = Denials()
         self.delegations = Delegations(standings.policy.delegate)
         self.snapshots = Snapshots(
             within_s=standings.policy.look_within_s,
@@ -211,7 +214,7 @@ class Guard:
         if not any(one.is_enforced for one in found):
             return standing.warned if standing.code else reasons_only(found)
         reasons = tuple(one.reason for one in found)
-        if order.type == "MARKET" and self.standings.policy.market_closes == "allow":
+        if closes_now(order.type, order.time_in_force) and self.standings.policy.market_closes == "allow":
             return Verdict("warn", reasons, standing.line)
         return self._held(standing, reasons, case.near)
 

@@ -22,13 +22,13 @@ from exit_shim.book import (
     spot_of,
 )
 from exit_shim.doors import DOOR_NAMES, Intent, Reference, Store
-from exit_shim.guard.judging import PLACES, UNRULED, UNSEEN, Guard
-from exit_shim.guard.settling import STOP_LIMIT, Settling
+from exit_shim.guard.cover import STOP_LIMIT
+from exit_shim.guard.judging import UNRULED, UNSEEN, Guard
 from exit_shim.guard.watching import resolved
 from exit_shim.journal.reading import Bodies
 from exit_shim.orders import ExitOrder, closes_hedge_side
 from exit_shim.policy import ALLOWED, OBSERVED, Standings, Verdict, code_of
-from exit_shim.policy.codes import IGNORED_PARAM, OVERSIZED, REFUSED_PARAMS, SUPPRESSED_ORDER
+from exit_shim.policy.codes import IGNORED_PARAM, OVERSIZED, REFUSED_PARAMS, STRIPPED, SUPPRESSED_ORDER
 from exit_shim.records import Findings, Outcome, Record, Resolution, Target
 from exit_shim.rules import RULES, Case, OwnRule, is_owners
 from exit_shim.rules.books import oversized
@@ -297,26 +297,28 @@ class Replay:
         return None
 
     def _must_go(self, submission: Any, verdict: Verdict) -> bool:
-        if submission.intent == "cancel":
-            case = self._guard.coming(submission, NO_PARAMS)
-            others = Settling(self._guard).stops_of_others(case, submission.store, verdict.reasons)
-            return any(not self._is_covered(live.spot, live.type, submission.mode) for live in others)
-        if submission.intent not in PLACES or self._standings.policy.strict:
+        lives = self._lives(submission)
+        may_strip = STRIPPED in map(code_of, verdict.reasons) and any(map(self._is_sure, lives))
+        if may_strip and self._must_not_strip(submission):
             return False
-        if not is_protective(submission.order):
-            return False
-        spot = spot_of(submission.account, submission.order)
-        return not self._is_covered(spot, submission.order.type, submission.mode)
+        spots = [live.spot for live in lives] or [spot_of(submission.account, submission.order)]
+        both = {spot: None for one in spots for spot in both_of(one)}
+        return not all(self._is_covered(spot, submission.mode) for spot in both)
 
-    def _is_covered(self, spot: Spot, kind: str | None, mode: str) -> bool:
-        return any(self._covers(live, kind, mode) for live in self._book.guarding(spot))
+    def _must_not_strip(self, submission: Any) -> bool:
+        plan = self._guard.plan(submission.mode, submission.order.symbol, submission.intent)
+        return any(step.code == STRIPPED for step in plan.enforced)
 
-    def _covers(self, live: Live, kind: str | None, mode: str) -> bool:
-        if live.type == STOP_LIMIT != kind:
-            return False
-        if not live.is_protective or Placing(live.ts, live.target.client_order_id) in self._idle:
-            return False
-        return is_owners(self._standings, live.target, live.symbol, mode)
+    def _is_covered(self, spot: Spot, mode: str) -> bool:
+        return any(self._covers(live, mode) for live in self._book.guarding(spot))
+
+    def _covers(self, live: Live, mode: str) -> bool:
+        return self._is_sure(live) and is_owners(self._standings, live.target, live.symbol, mode)
+
+    def _is_sure(self, live: Live) -> bool:
+        """Whether a stop surely closes something when it fires, whoever placed it."""
+        is_at_market = live.is_protective and live.type != STOP_LIMIT
+        return is_at_market and Placing(live.ts, live.target.client_order_id) not in self._idle
 
     def _count(self, fate: str, submission: Submitted, verdict: Verdict) -> None:
         order, symbol = submission.order, submission.order.symbol
@@ -348,6 +350,13 @@ class Replay:
 
     def _trouble(self, step: str, error: Exception) -> None:  # noqa: ARG002 - counted, that is all
         self.troubles += 1
+
+
+def both_of(spot: Spot) -> tuple[Spot, ...]:
+    """Return the positions that must be covered for one: in hedge mode the other one of its symbol, too."""
+    others = {"LONG": ("SHORT", "BUY"), "SHORT": ("LONG", "SELL")}
+    other = others.get(spot.position_side)
+    return (spot,) if other is None else (spot, Spot(spot.account, spot.symbol, *other))
 
 
 def placing(submission: Any, conclusion: Any) -> Placing:

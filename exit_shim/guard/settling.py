@@ -1,72 +1,144 @@
-"""What becomes of an order that is to be held back, once the exchange was looked at."""
+"""Deny only under cover: what becomes of a denied order once the exchange was looked at."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from exit_shim.book import Live, Spot, common_kind, is_protective, spot_of
+from exit_shim.book import Live, common_kind, number
 from exit_shim.doors import Reference, Store
-from exit_shim.guard.judging import PLACES, UNSEEN, Guard, own_params
+from exit_shim.guard.cover import Gap, covering, find_gap, is_priced_through, strips
+from exit_shim.guard.judging import UNSEEN, Guard, own_params
+from exit_shim.guard.snapshots import Unseen
+from exit_shim.orders import CONDITIONAL_KINDS
 from exit_shim.policy import ALLOWED, Verdict, code_of
-from exit_shim.policy.codes import OWNERSHIP, PROTECTIVE_OVERRIDE, SUPPRESSED_ORDER
+from exit_shim.policy.codes import PROTECTIVE_OVERRIDE, STRIPPED, SUPPRESSED_ORDER
 from exit_shim.records import Submission, Target
 from exit_shim.rules import Case, is_owners
-from exit_shim.stock import Resting, Stock, covers
+from exit_shim.stock import Resting, Stock
 
-STOP_LIMIT: Final = "STOP"
-NOT_ASKED: Final = "the_exchange_could_not_be_asked"
+
+class Place(NamedTuple):
+    """A symbol of an account: what one look at the exchange is about."""
+
+    account: str | None
+    symbol: str | None
+
+
+Sights = Mapping[Place, Stock | Unseen]
+"""What was seen of each symbol that a call is about."""
+
+NOT_ASKED: Final = Unseen("could_not_be_asked")
 
 
 class Settling:
-    """Settles what a guard would hold back: a position never has less protection for it."""
+    """Settles what a guard would hold back: nothing is, unless owners' stops surely cover the position."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
 
-    def settled(self, submission: Submission, stock: Stock | None, params: Mapping[str, Any]) -> Submission:
-        """A submission after a look at the exchange: a stop goes out where it must.
+    def settled(self, submission: Submission, sights: Sights, params: Mapping[str, Any]) -> Submission:
+        """Return a submission with the verdict that it has after a look at the exchange.
 
         Args:
             submission: One of a call of which some are to be held back.
-            stock: What rests and is open on its symbol; None: that could not be seen.
+            sights: What rests and is open on the symbols of the call.
             params: The call's fields.
         """
         verdict = submission.verdict
-        if not verdict.is_held or verdict.reasons == (SUPPRESSED_ORDER,):
+        if not self.needs_a_look(submission):
             return submission
         if not self._guard.switches.enforcing:
             return ruled(submission, ALLOWED if verdict is UNSEEN else let_off(verdict))
+        place = self.place_of(submission)
+        seen = sights.get(place, NOT_ASKED)
         if submission.intent == "cancel":
-            return self._settled_cancel(submission, stock, params)
-        why = self._why_it_must_go(submission, stock)
-        return submission if why is None else let_go(submission, why)
+            submission = self._judged_again(submission, seen, params)
+            if not submission.verdict.is_held:
+                return submission
+        gap = self._find_gap(submission, place, seen)
+        if gap is None:
+            return self._held(submission, place, seen)
+        return let_go(submission, gap, place.symbol)
 
-    def _settled_cancel(
-        self, submission: Submission, stock: Stock | None, params: Mapping[str, Any]
+    def needs_a_look(self, submission: Submission) -> bool:
+        """Return whether only the exchange can say if an order may be held back.
+
+        The answer about a simulated order is the guard's own: it never was at the exchange.
+        """
+        verdict = submission.verdict
+        return verdict.is_held and verdict.reasons != (SUPPRESSED_ORDER,)
+
+    def place_of(self, submission: Submission) -> Place:
+        """Return which symbol a submission is about; a cancel by an algo id names none."""
+        symbol, targets = submission.order.symbol, submission.targets
+        if symbol is None and targets:
+            live = self._guard.book.find_live(submission.account, targets[0])
+            symbol = None if live is None else live.symbol
+        return Place(submission.account, symbol)
+
+    def _find_gap(self, submission: Submission, place: Place, seen: Stock | Unseen) -> Gap | None:
+        """Return why an order has to go out although it is denied; None where it may be held back."""
+        if isinstance(seen, Unseen):
+            return Gap(seen.why)
+        within = self._guard.standings.policy.cover_within
+        if submission.intent == "cancel":
+            if self._must_not_strip(submission, place.symbol) and strips(seen, Taken(submission), within):
+                return None
+        elif (gap := self._why_the_exchange_answers(submission, seen)) is not None:
+            return gap
+        return find_gap(seen, place.symbol, Owned(self._guard, place.account, submission.mode), within)
+
+    def _held(self, submission: Submission, place: Place, seen: Stock | Unseen) -> Submission:
+        """Return a submission that is held back, with the stops that cover its symbol's positions."""
+        if not isinstance(seen, Stock):
+            return submission
+        owned = Owned(self._guard, place.account, submission.mode)
+        stops = covering(seen, place.symbol, owned, self._guard.standings.policy.cover_within)
+        verdict, words = submission.verdict, tuple(map(words_of, stops))
+        return ruled(submission, msgspec.structs.replace(verdict, book=(*words, *verdict.book)))
+
+    def _why_the_exchange_answers(self, submission: Submission, seen: Stock) -> Gap | None:
+        """Return why the exchange itself is to answer an order that owners' stops would let us hold back."""
+        order, policy = submission.order, self._guard.standings.policy
+        if policy.market_closes == "allow" and is_priced_through(order, number(order.price), seen):
+            return Gap("closes_at_once")
+        name = order.client_order_id
+        if submission.verdict.action == "suppress" and name is not None:
+            # It refuses a name that a live order has (-4116); a simulated order would take it over.
+            holders = [rest for rest in seen.resting if rest.client_order_id == name]
+            is_conditional = order.type in CONDITIONAL_KINDS  # each store has names of its own
+            if any((rest.type in CONDITIONAL_KINDS) == is_conditional for rest in holders):
+                return Gap("name_is_taken", f"order={holders[0].name}")
+        return None
+
+    def _must_not_strip(self, submission: Submission, symbol: str | None) -> bool:
+        plan = self._guard.plan(submission.mode, symbol, submission.intent)
+        return any(step.code == STRIPPED for step in plan.enforced) and any(
+            code_of(reason) == STRIPPED for reason in submission.verdict.reasons
+        )
+
+    def _judged_again(
+        self, submission: Submission, seen: Stock | Unseen, params: Mapping[str, Any]
     ) -> Submission:
-        """Judged by what rests: not for what has fired, and for what nobody here knew of."""
+        """Return a cancel judged by what rests: not for what has fired, and for what nobody here knew of."""
         taken = self._guard.book.see(submission).taken
         about = submission
         if submission.store is not None:
-            taken = self._resting_of(submission, stock, submission.store)
+            taken = self._resting_of(submission, seen, submission.store)
             about = submission = aimed(submission, tuple(live.target for live in taken))
-        elif stock is not None and not taken:
+        elif isinstance(seen, Stock) and not taken:
             about = msgspec.structs.replace(submission, targets=())  # it has ended, and nobody loses it
-        case = self._guard.case(
+        case: Case = self._guard.case(
             about, own_params(params, submission.batch_index), self._guard.book.around(taken)
         )
-        submission = ruled(submission, verdict := self._guard.judge_cancel(case))
-        if not verdict.is_held:
-            return submission
-        why = self._why_cancel_must_go(case, stock, submission.store, verdict.reasons)
-        return submission if why is None else let_go(submission, why)
+        return ruled(submission, self._guard.judge_cancel(case))
 
-    def _resting_of(self, submission: Submission, stock: Stock | None, store: Store) -> tuple[Live, ...]:
+    def _resting_of(self, submission: Submission, seen: Stock | Unseen, store: Store) -> tuple[Live, ...]:
         """What a cancel-all takes, by what the exchange lists, and what came since or is not listed yet."""
         account, symbol = submission.account, submission.order.symbol
         known = self._guard.book.all_of(account, symbol, store)
-        resting = () if stock is None else stock.resting
+        resting = seen.resting if isinstance(seen, Stock) else ()
         listed = [one.reference for one in resting if (one.symbol, one.store) == (symbol, store)]
         for reference in listed:
             self._guard.book.find(account, reference)  # catches up where it must
@@ -75,96 +147,48 @@ class Settling:
         found = {id(live): live for live in lives if live is not None}
         return tuple(sorted(found.values(), key=lambda live: live.ts))
 
-    def _why_cancel_must_go(
-        self, case: Case, stock: Stock | None, store: Store | None, reasons: tuple[str, ...]
-    ) -> str | None:
-        """Why a denied cancel goes out all the same: else the stop that comes next would be refused.
 
-        Where no owner's stops cover a position, a module that replaces a stop is let do so, as if there were
-        no guard: only one closePosition stop of a kind rests at a time. What an owner placed goes only with a
-        cancel-all that takes stops of others too.
-        """
-        others = self.stops_of_others(case, store, reasons)
-        if not others:
-            return None
-        if stock is None:
-            takes_owners = len(others) < sum(live.is_protective for live in case.near.taken)
-            return None if takes_owners else NOT_ASKED
-        found = (self._why_uncovered(live.spot, live.type, stock, case.mode) for live in others)
-        return next((why for why in found if why is not None), None)
+class Owned:
+    """Tells the stops that owners placed, of an account in a mode, as far as the book knows."""
 
-    def stops_of_others(self, case: Case, store: Store | None, reasons: tuple[str, ...]) -> list[Live]:
-        """The stops of non-owners for whose sake a denied cancel may have to go out; none: it may not.
+    def __init__(self, guard: Guard, account: str | None, mode: str) -> None:
+        self._guard = guard
+        self._account = account
+        self._mode = mode
 
-        `reasons` are those of its verdict: what a rule besides those on who may act holds back stays.
-        """
-        plan = self._guard.plan(case.mode, case.order.symbol, case.intent)
-        besides = {step.code for step in plan.enforced} - OWNERSHIP
-        if self._guard.standings.policy.strict or not besides.isdisjoint(map(code_of, reasons)):
-            return []
-        others = [
-            live
-            for live in case.near.taken
-            if live.is_protective
-            and not is_owners(self._guard.standings, live.target, live.symbol, case.mode)
-        ]
-        return [] if store is None and len(others) < len(case.near.taken) else others
+    def __call__(self, order: Resting) -> bool:
+        """Return whether an owner of exits of its kind placed an order."""
+        target = self._guard.book.find(self._account, order.reference)
+        return target is not None and is_owners(self._guard.standings, target, order.symbol, self._mode)
 
-    def needs_a_look(self, submission: Submission) -> bool:
-        """Whether only the exchange can say if a held order may be held: it may be a stop, or takes some."""
-        verdict = submission.verdict
-        if not verdict.is_held or verdict.reasons == (SUPPRESSED_ORDER,):
-            return False
-        return submission.intent == "cancel" or self._may_be_let_go(submission)
 
-    def symbol_of(self, submission: Submission) -> str | None:
-        """The symbol that a submission is about; a cancel by an algo id names none."""
-        symbol, targets = submission.order.symbol, submission.targets
-        if symbol is None and targets:
-            live = self._guard.book.find_live(submission.account, targets[0])
-            symbol = None if live is None else live.symbol
-        return symbol
+class Taken:
+    """Tells the orders that a cancel takes."""
 
-    def _why_it_must_go(self, submission: Submission, stock: Stock | None) -> str | None:
-        """Why a denied stop goes out all the same; None where an owner's stops cover the position."""
-        if not self._may_be_let_go(submission):
-            return None
-        if stock is None:
-            return NOT_ASKED
-        spot = spot_of(submission.account, submission.order)
-        return self._why_uncovered(spot, submission.order.type, stock, submission.mode)
+    def __init__(self, submission: Submission) -> None:
+        self._submission = submission
 
-    def _may_be_let_go(self, submission: Submission) -> bool:
-        return (
-            submission.intent in PLACES
-            and not self._guard.standings.policy.strict
-            and is_protective(submission.order)
-        )
+    def __call__(self, order: Resting) -> bool:
+        """Return whether the cancel takes an order."""
+        submission = self._submission
+        if submission.store is not None:
+            return (order.symbol, order.store) == (submission.order.symbol, submission.store)
+        return any(is_named(order, target) for target in submission.targets)
 
-    def _why_uncovered(self, spot: Spot, kind: str | None, stock: Stock, mode: str) -> str | None:
-        """Why owners' stops may not do what a stop of type `kind` would; None where they surely do.
 
-        Only owners' stops count: others may take theirs away at any time, and the position would be bare
-        where it had been covered by the one that was denied. A stop-limit may stay unfilled in a gap.
-        """
-        size = stock.held(spot)
-        stops = [
-            resting
-            for resting in stock.resting
-            if resting.is_protective
-            and resting.spot(spot.account) == spot
-            and (resting.type != STOP_LIMIT or kind == STOP_LIMIT)
-            and self._is_owners(resting, spot.account, mode)
-        ]
-        if not stops:
-            return "no_owners_stop"
-        if not size:
-            return "no_position_yet"  # it may become any size
-        return None if covers(stops, size) else "owners_stops_do_not_cover"
+def words_of(stop: Resting) -> str:
+    """Describe a stop that covers, for people."""
+    size = "whole position" if stop.close_position else f"quantity={stop.quantity}"
+    trigger = "trails" if stop.trigger is None else f"trigger={stop.trigger} on {stop.working_type}"
+    return f"covers: {stop.type} {size} {trigger} id={stop.name}"
 
-    def _is_owners(self, resting: Resting, account: str | None, mode: str) -> bool:
-        target = self._guard.book.find(account, resting.reference)
-        return target is not None and is_owners(self._guard.standings, target, resting.symbol, mode)
+
+def is_named(order: Resting, target: Target) -> bool:
+    """Return whether a target is an order; a number outranks a name."""
+    for own, other in ((order.algo_id, target.algo_id), (order.order_id, target.order_id)):
+        if own is not None and other is not None:
+            return own == other
+    return order.client_order_id is not None and order.client_order_id == target.client_order_id
 
 
 def aimed(submission: Submission, targets: tuple[Target, ...]) -> Submission:
@@ -185,12 +209,20 @@ def let_off(verdict: Verdict) -> Verdict:
     return msgspec.structs.replace(verdict, action="warn", answer=None)
 
 
-def let_go(submission: Submission, why: str) -> Submission:
-    """A submission that goes out though it was to be held back."""
+def let_go(submission: Submission, gap: Gap, symbol: str | None = None) -> Submission:
+    """Return a submission that goes out though it was denied; `symbol` where its order names none."""
     if not submission.verdict.is_held:
         return submission
-    reason = f"{PROTECTIVE_OVERRIDE} symbol={submission.order.symbol} because={why}"
     if submission.verdict is UNSEEN:
         return ruled(submission, ALLOWED)
+    reason = f"{PROTECTIVE_OVERRIDE} symbol={submission.order.symbol or symbol} {gap}"
     verdict = let_off(submission.verdict)
     return ruled(submission, msgspec.structs.replace(verdict, reasons=(*verdict.reasons, reason)))
+
+
+def unsent(submission: Submission) -> Submission:
+    """A submission whose call was ended from outside before it was settled: nobody denied it."""
+    verdict = submission.verdict
+    if not verdict.is_held:
+        return submission
+    return ruled(submission, ALLOWED if verdict is UNSEEN else let_off(verdict))

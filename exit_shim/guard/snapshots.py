@@ -50,12 +50,13 @@ class Look:
     `number` says what came first: questions, looks and ends of what was seen are counted together.
     """
 
-    __slots__ = ("answer", "answers", "began", "number", "until")
+    __slots__ = ("answer", "answers", "asked", "began", "number", "until")
 
     def __init__(self, number: int, began: float, until: float) -> None:
         self.number = number
         self.began = began
         self.until = until
+        self.asked = time.time_ns()
         self.answer: Future[Stock | Unseen] = Future()
         # Whoever gives up waiting must not be able to cancel it for the others.
         self.answer.set_running_or_notify_cancel()
@@ -252,6 +253,8 @@ class Snapshots(Locked):
         with self._lock:
             self._drop(key, look)
             latest = self._seen.get(key)
+            if isinstance(found, Stock):
+                found = found._replace(asked=look.asked)
             if isinstance(found, Stock) and (latest is None or latest[0].number < look.number):
                 if len(self._seen) >= MOST_KEPT:
                     self._seen.clear()

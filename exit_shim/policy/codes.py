@@ -35,8 +35,7 @@ REASONS: Final[Mapping[str, str]] = {
     NAKED_EXIT: "meant to close, but nothing stops it from opening the other side",
     REFUSED_PARAMS: "a combination of fields that the exchange refuses",
     IGNORED_PARAM: "a field that the exchange or the client ignores without a word",
-    PROTECTIVE_OVERRIDE: "a stop that the policy would deny went out, for no owner's stop surely covers "
-    "the position",
+    PROTECTIVE_OVERRIDE: "a denied order went out, since owners' stops do not surely cover the position",
     SUPPRESSED_ORDER: "a cancel of an order that was never sent, which the guard answered",
 }
 """Each in the words that a log line says it with."""

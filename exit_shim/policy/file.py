@@ -108,8 +108,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         mode: The mode where neither EXIT_MODE nor a switch says one.
         level: observe, warn or enforce, for the ownership rules of modes that say none.
         denied: What a denied caller gets: raise, none or monitor.
-        strict: Deny stops even where no owner's stop covers the position. It can leave a position bare.
-        market_closes: "allow": closing at market is never denied; "judge": as any other exit.
+        cover_within: How far from the price an owner's stop may trigger and still cover, as a share of the
+            price, above 0 and up to 1.
+        market_closes: "allow": an exit that closes now (MARKET, LIMIT with IOC or FOK, or a price through the
+            market) is never denied; "judge": as any other exit.
         rollout: The share of symbols, 0 to 1, on which enforce holds; chosen by a stable hash.
         look_within_s: The longest that a look at the exchange takes before an order is denied.
         look_share: The part of an address's request weight, 2,400 a minute, that looks may use; 0 to 1.
@@ -125,7 +127,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     mode: str | None = None
     level: Level = "warn"
     denied: Denied = "raise"
-    strict: bool = False
+    cover_within: float = 0.5
     market_closes: Literal["allow", "judge"] = "allow"
     rollout: float = 1.0
     look_within_s: float = 0.5

@@ -160,6 +160,10 @@ def check(policy: Policy, name: str = "policy", own_rules: Collection[str] = ())
     ]:
         if share is not None and not 0 <= share <= 1:
             raise PolicyError(f"{name}: {at} = {share} must be a share of the symbols, from 0 to 1")
+    if not 0 < policy.cover_within <= 1:
+        raise PolicyError(
+            f"{name}: cover_within = {policy.cover_within} must be a share of the price, above 0 and up to 1"
+        )
     modes = modes_of(policy)
     if policy.mode is not None and policy.mode not in modes:
         raise PolicyError(

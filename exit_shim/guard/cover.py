@@ -1,0 +1,222 @@
+"""Cover: whether live stops surely close the whole of a position. Pure.
+
+docs/policy.md states the same to the letter. Facts: Binance's USDⓈ-M pages New Algo Order and Position
+Information V3, and how hedge mode refuses an order on more than the position.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from exit_shim.book import PROTECTIVE_TYPES
+from exit_shim.orders import ExitOrder
+from exit_shim.stock import TRAILING, Held, Resting, Stock
+
+STOP_LIMIT: Final = "STOP"
+ON_MARK: Final = "MARK_PRICE"
+
+MAX_CALLBACK: Final = Decimal(20)
+"""Percent; the widest callback rate that Binance takes since 2026-10-23, for a row that does not say one."""
+
+MAX_STOPS: Final = 5
+MAX_OTHERS: Final = 10
+"""Exits on a quantity whose every order of firing is tried; with more of them nothing is sure."""
+
+GAPS: Final[Mapping[str, str]] = {
+    "no_position": "the symbol is flat",
+    "no_owners_stop": "no stop of an owner rests that can only reduce the position",
+    "stop_limit": "the owner's stop is a stop-limit, which can rest unfilled in a gap",
+    "not_active": "the owner's stop has fired, or trails and is not activated",
+    "already_crossed": "the price is beyond the trigger of the owner's stop",
+    "too_far": "the owner's stop triggers farther from the price than cover_within",
+    "beyond_liquidation": "the position would be liquidated before the owner's stop fires",
+    "no_trigger": "the exchange shows no trigger of the owner's stop",
+    "no_price": "the exchange shows no price to measure the owner's stop by",
+    "quantity_short": "the owners' stops add up to less than the position",
+    "larger_than_left": "in hedge mode the exchange refuses a stop on more than is left when it fires",
+    "too_many_exits": "more exits on a quantity rest than are worked out in hedge mode",
+    "closes_at_once": "the order is priced through the market, so it closes now",
+    "name_is_taken": "a live order has its client order id, which the exchange itself refuses (-4116)",
+    "over_budget": "looking at the exchange would have taken too much of the account's request weight",
+    "timed_out": "the exchange did not answer in time",
+    "could_not_be_asked": "the exchange could not be asked",
+    "the_call_cannot_be_parted": "it is part of a call of which the rest had to go out",
+    "the_guard_failed": "the guard itself failed, which is logged",
+}
+"""Why a denied order went out all the same: each word of `because`, in a sentence."""
+
+Counts = Callable[[Resting], bool]
+
+
+class Gap(NamedTuple):
+    """Why a position is not surely covered: one word, and `key=value` facts."""
+
+    because: str
+    facts: str = ""
+
+    def __str__(self) -> str:
+        return f"because={self.because} {self.facts}".rstrip()
+
+
+def find_gap(stock: Stock, symbol: str | None, counts: Counts, within: float) -> Gap | None:
+    """Return why the open positions of a symbol are not surely covered; None where they all are.
+
+    Both positions of a symbol in hedge mode must be: a caller that stops at the first denial may have meant
+    to guard the other one next. A flat symbol is not covered.
+
+    Args:
+        stock: What rests and is open.
+        symbol: Which.
+        counts: Whether a stop is of somebody whose stops count.
+        within: How far from the price a trigger may be, as a share of the price.
+    """
+    positions = [held for held in stock.positions if held.symbol == symbol and held.amount]
+    if not positions:
+        return Gap("no_position")
+    gaps = (find_gap_of(held, stock, counts, within) for held in positions)
+    return next((gap for gap in gaps if gap is not None), None)
+
+
+def find_gap_of(held: Held, stock: Stock, counts: Counts, within: float) -> Gap | None:
+    """Return why one position is not surely covered; None where it is."""
+    exits = [order for order in stock.resting if held.is_guarded_by(order)]
+    stops = [order for order in exits if order.type in PROTECTIVE_TYPES and counts(order)]
+    flaws = [flaw_of(stop, held, stock.last, within) for stop in stops]
+    sure = [stop for stop, flaw in zip(stops, flaws, strict=True) if flaw is None]
+    side = f"position_side={held.position_side}"
+    if any(stop.close_position for stop in sure):
+        return None
+    if not sure:
+        flaw = next(
+            (f"{flaw} {side} order={stop.name}" for stop, flaw in zip(stops, flaws, strict=True)), None
+        )
+        because, _, facts = (flaw or f"no_owners_stop {side}").partition(" ")
+        return Gap(because, facts)
+    others = [order for order in exits if order not in sure]
+    return find_shortfall(held, sure, others)
+
+
+def covering(stock: Stock, symbol: str | None, counts: Counts, within: float) -> Iterator[Resting]:
+    """Yield the stops that surely close some of a symbol's positions."""
+    for held in stock.positions:
+        for order in stock.resting:
+            is_stop = order.type in PROTECTIVE_TYPES and held.symbol == symbol and held.is_guarded_by(order)
+            if is_stop and counts(order) and flaw_of(order, held, stock.last, within) is None:
+                yield order
+
+
+def flaw_of(stop: Resting, held: Held, last: Decimal | None, within: float) -> str | None:
+    """Return what keeps a stop from surely closing its part of a position; None for nothing.
+
+    A stop on the contract price is measured by the last price, one on the mark price by the mark; where the
+    last price is not known, both by the mark. Liquidation goes by the mark for both.
+    """
+    if stop.type == STOP_LIMIT:
+        return "stop_limit"  # in a gap it rests unfilled
+    if not stop.is_active:
+        return "not_active"
+    price = held.mark if stop.working_type == ON_MARK or last is None else last
+    if not price:
+        return "no_price"
+    trigger = trigger_of(stop, held, price)
+    return flaw_of_trigger(trigger, held, price, within) if trigger else "no_trigger"
+
+
+def trigger_of(stop: Resting, held: Held, price: Decimal) -> Decimal | None:
+    """Return the price at which a stop fires; of a trailing one the farthest at which it can."""
+    if stop.type != TRAILING:
+        return stop.trigger
+    rate = (MAX_CALLBACK if stop.callback_rate is None else stop.callback_rate) / 100
+    return price * (1 - rate if held.amount > 0 else 1 + rate)
+
+
+def flaw_of_trigger(trigger: Decimal, held: Held, price: Decimal, within: float) -> str | None:
+    """Return what is wrong with where a stop triggers; None for nothing."""
+    falls, liquidation = held.amount > 0, held.liquidation
+    if (trigger >= price) if falls else (trigger <= price):
+        return "already_crossed"
+    if abs(trigger - price) > Decimal(str(within)) * price:
+        return "too_far"
+    if liquidation and ((trigger <= liquidation) if falls else (trigger >= liquidation)):
+        return "beyond_liquidation"
+    return None
+
+
+def find_shortfall(held: Held, stops: list[Resting], others: list[Resting]) -> Gap | None:
+    """Return why stops on a quantity do not close all of a position; None where they do.
+
+    One-way: reduceOnly cuts what is more than the position, so they add up. Hedge mode refuses a stop on
+    more than is left when it fires, whatever exits of anybody have filled before it.
+    """
+    size, total = abs(held.amount), sum((stop.quantity or Decimal(0) for stop in stops), Decimal(0))
+    facts = f"position_side={held.position_side} size={size} stops={total}"
+    if total < size:
+        return Gap("quantity_short", facts)
+    if held.position_side == "BOTH":
+        return None
+    quantities = [stop.quantity or Decimal(0) for stop in stops]
+    before = [order.quantity for order in others if not order.close_position]
+    if len(stops) > MAX_STOPS or len(before) > MAX_OTHERS or None in before:
+        return Gap("too_many_exits", facts)
+    taken = sums(quantity for quantity in before if quantity is not None)
+    orders = itertools.permutations(quantities)
+    return None if all(closes_all(size, order, taken) for order in orders) else Gap("larger_than_left", facts)
+
+
+def closes_all(size: Decimal, quantities: Iterable[Decimal], taken: frozenset[Decimal]) -> bool:
+    """Return whether stops that fire in this order close a hedge position, with others filling in between.
+
+    Args:
+        size: Of the position.
+        quantities: Of the stops.
+        taken: What others may have closed before any of them.
+    """
+    left = less(frozenset({size}), taken)
+    for quantity in quantities:
+        left = less(frozenset(rest - quantity if quantity <= rest else rest for rest in left), taken)
+    return left == {Decimal(0)}
+
+
+def less(left: frozenset[Decimal], taken: frozenset[Decimal]) -> frozenset[Decimal]:
+    """Return what may be left of a position after others took some, none, or were refused."""
+    return frozenset(rest - part for rest in left for part in taken if part <= rest)
+
+
+def sums(quantities: Iterable[Decimal]) -> frozenset[Decimal]:
+    """Return what any of some quantities add up to, zero for none of them included."""
+    found = frozenset({Decimal(0)})
+    for quantity in quantities:
+        found |= {one + quantity for one in found}
+    return found
+
+
+def strips(stock: Stock, taken: Counts, within: float) -> bool:
+    """Return whether a cancel bares a position: stops of anybody cover it before, and not afterwards."""
+    after = stock._replace(resting=tuple(order for order in stock.resting if not taken(order)))
+    return any(
+        find_gap_of(held, stock, anybodys, within) is None
+        and find_gap_of(held, after, anybodys, within) is not None
+        for held in stock.positions
+    )
+
+
+def anybodys(_: Resting) -> bool:
+    """Count every stop."""
+    return True
+
+
+def is_priced_through(order: ExitOrder, price: Decimal | None, stock: Stock) -> bool:
+    """Return whether a LIMIT exit would fill at once, at the mark or the last price.
+
+    Args:
+        order: The exit.
+        price: What it asks for.
+        stock: What rests and is open on its symbol.
+    """
+    if order.type != "LIMIT" or price is None:
+        return False
+    prices = [held.mark for held in stock.positions if held.symbol == order.symbol] + [stock.last]
+    return any(
+        known is not None and (price <= known if order.side == "SELL" else price >= known) for known in prices
+    )

@@ -200,6 +200,31 @@ def test_explain_says_who_placed_what_the_guard_no_longer_knows():
     assert "unknown, no record says who placed it" in command("explain", "4711").output
 
 
+def test_explain_knows_the_order_of_a_process_that_was_killed(exchange):
+    """An order without an outcome is found by the name that its bot gave it; a refused namesake is not it."""
+    killed = """
+        import os, exit_shim
+        from bots import STOP, FakeClient
+        shim, client = exit_shim.ExitShim(sinks=[]), FakeClient()
+        client.futures_create_order = lambda **params: os._exit(9)
+        with exit_shim.attributed("position_monitor"):
+            shim.wrap(client).futures_create_order(**STOP, newClientOrderId="mine")
+    """
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    assert python("-c", textwrap.dedent(killed), env=environment).returncode == 9
+    used = exit_shim.wrap(exit_shim.testing.FakeClient(exchange=exchange))
+    for act in (
+        lambda: used.futures_create_order(**STOP, clientAlgoId="mine"),
+        lambda: used.futures_cancel_algo_order(clientAlgoId="mine"),
+    ):
+        with pytest.raises(BinanceAPIException):
+            act()
+    exit_shim.shim.default_shim().journal.close()
+    assert re.search(
+        r"about +mine, sl, placed by position_monitor, record [\w-]+:1\n", command("explain", "mine").output
+    )
+
+
 @pytest.mark.parametrize("order", ["9" * 29, "9" * 5000, "no-run:" + "9" * 29, "²", "no-run:²"])
 def test_explain_takes_no_number_for_damage(three_orders, order):
     """An id that no journal can hold is an order that is not there."""

@@ -14,6 +14,8 @@ WITH_A_PASSWORD: Final = re.compile(r"postgres(?:ql)?://(?:[^/@]*:[^/@]+@|.*pass
 def main() -> None:
     """Run the command line, or say how to get it: an extra, so that old bots carry no more than they use."""
     hide_passwords()
+    if sys.argv[1:2] != ["run"]:  # a bot is to find the streams that Python gives it
+        open_missing_streams()
     try:
         from exit_shim.cli import app  # noqa: PLC0415 - its packages are an extra
     except ModuleNotFoundError as missing:
@@ -21,6 +23,15 @@ def main() -> None:
             raise
         sys.exit(f"exit-shim's commands need {missing.name}: pip install 'exit_shim[cli]'")
     app(prog_name="exit-shim")
+
+
+def open_missing_streams() -> None:
+    """Open what the caller closed (`>&-`); writing to stdout then fails, so that the command can say so."""
+    for name, flags in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, flags)
+            stream = os.fdopen(descriptor, "r" if name == "stdin" else "w", encoding="utf-8")
+            setattr(sys, name, stream)
 
 
 def hide_passwords() -> None:

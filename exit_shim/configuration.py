@@ -7,7 +7,7 @@ from typing import Final, cast, get_args
 
 import msgspec
 
-from exit_shim.journal import Sync, default_path
+from exit_shim.journal import Sync, default_path, with_home
 from exit_shim.logs import GATEWAY, logger
 from exit_shim.modes import MODE_VARIABLE
 from exit_shim.policy import Policy, Roles, Standings, check, find_policy, of_roles, read_policy
@@ -68,9 +68,9 @@ def with_policy(roles: Roles, policy: Policy) -> Roles:
     )
 
 
-def journal_path() -> str:
-    """Where the journal is, by the environment or the platform."""
-    return os.environ.get(JOURNAL_VARIABLE) or str(default_path())
+def journal_path(said: str | os.PathLike[str] | None = None) -> str:
+    """Return where the journal is, by the code, the environment or the platform."""
+    return with_home(said or os.environ.get(JOURNAL_VARIABLE) or default_path())
 
 
 def pace_in_force(said: bool | Pace | None) -> Pace | None:

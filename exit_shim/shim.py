@@ -126,7 +126,7 @@ class ExitShim:
             None
             if journal is False
             else Journal(
-                journal or journal_path(),
+                journal_path(journal),
                 weakly(self._journal_trouble),
                 sync=sync_in_force(sync),
                 about_run={"account": account, "configuration": digest(self.roles, self.policy, mode)},

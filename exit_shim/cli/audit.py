@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, NoReturn
 
 import click
-import msgspec
 
 from exit_shim.accounts import exchange_of, label_of
+from exit_shim.cli.origins import is_placing
+from exit_shim.cli.output import json_text, say
 from exit_shim.cli.reading import as_json
-from exit_shim.cli.reconcile import KEY, SECRET, asks_an_exchange, check_exchange, client_of
+from exit_shim.cli.reconcile import KEY, SECRET, asks_an_exchange, check_exchange, client_of, describe_failure
 from exit_shim.cli.tables import show
 from exit_shim.configuration import journal_path
-from exit_shim.journal import JournalError, read_records
-from exit_shim.records import Record
+from exit_shim.journal import JournalError, read_records, read_runs
+from exit_shim.resolving import Sibling
 from exit_shim.stock import (
     Resting,
     Stock,
-    UnreadableError,
     ask,
     bare,
     duplicates,
@@ -55,8 +55,7 @@ def audit(*, local: str | None, testnet: bool, demo: bool, symbol: str | None, a
 
     Reads positions and both order stores with the key in BINANCE_API_KEY and BINANCE_API_SECRET; nothing
     is placed, changed or cancelled. The exit status is 0 where all is well, 1 where something was found, 2
-    where
-    the exchange could not be asked.
+    where the exchange could not be asked.
     """
     check_exchange(local, testnet=testnet, demo=demo)
     key = os.environ.get(KEY) or (LOCAL_KEY if local else "")
@@ -69,10 +68,14 @@ def audit(*, local: str | None, testnet: bool, demo: bool, symbol: str | None, a
             stock = look(client, symbol.upper() if symbol else None)
         finally:
             leave(client)
+    try:
+        read_runs(journal_path())
+    except JournalError as error:
+        say(f"the module of each order is unknown: {error}", err=True)
     found = list(flaws(stock, there))
     if as_json:
         for flaw in found:
-            click.echo(msgspec.json.encode(flaw._asdict()))
+            say(json_text(flaw._asdict()))
     else:
         report(stock, found)
     sys.exit(FOUND if found else 0)
@@ -82,15 +85,13 @@ def look(client: Any, symbol: str | None) -> Stock:
     """Positions and resting orders; says so and ends where they cannot be had."""
     try:
         return ask(taking_stock(client, symbol))
-    except (UnreadableError, AttributeError) as error:
-        refuse(str(error))
     except Exception as error:  # noqa: BLE001 - whatever the transport raises
-        refuse(f"the exchange could not be asked: {type(error).__name__}")
+        refuse(f"{Sibling(client).host} could not be asked: {describe_failure(error, client)}")
 
 
 def refuse(why: str) -> NoReturn:
     """Say why nothing can be said."""
-    click.echo(why, err=True)
+    say(why, err=True)
     sys.exit(COULD_NOT_ASK)
 
 
@@ -131,26 +132,19 @@ def origin(order: Resting, there: str) -> str | None:
             continue
         with contextlib.suppress(JournalError):
             for record in read_records(journal_path(), named=str(name)):
-                if is_about(record, order) and exchange_of(record.submission.account) in known:
+                if (
+                    is_placing(record, order, order.symbol)
+                    and exchange_of(record.submission.account) in known
+                ):
                     return record.submission.attribution.module
     return None
-
-
-def is_about(record: Record, order: Resting) -> bool:
-    """Whether a record is of an order's placing: numbers are a symbol's own, and each store's."""
-    submission, known = record.submission, record.resolution or record.conclusion
-    if submission.intent != "place" or submission.order.symbol not in (None, order.symbol) or known is None:
-        return False
-    ids = (known.algo_id, known.order_id, known.client_order_id or submission.order.client_order_id)
-    own = (order.algo_id, order.order_id, order.client_order_id)
-    return any(one is not None and one == other for one, other in zip(ids, own, strict=True))
 
 
 def report(stock: Stock, found: list[Flaw]) -> None:
     """The findings for people."""
     if found:
         show(("found", "symbol", "side", "what", "order", "module"), found)
-    click.echo(
+    say(
         f"{len(stock.positions)} positions, {len(stock.resting)} resting orders: "
         + (f"{len(found)} findings" if found else "all is well")
     )

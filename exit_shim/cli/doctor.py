@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import click
 import msgspec
 
+from exit_shim.cli.output import json_text, say
 from exit_shim.cli.reading import as_json
 from exit_shim.cli.tables import show
 from exit_shim.configuration import DISABLED_VARIABLE, JOURNAL_VARIABLE, is_disabled, journal_path
@@ -107,13 +108,13 @@ def doctor(*, as_json: bool) -> None:
     """
     found = report()
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        say(json_text(found))
     else:
         show(("about", "what", "found"), list(rows(found)))
         for one in found.findings:
-            click.echo(f"{one.level}: {one.code} {one.text}")
+            say(f"{one.level}: {one.code} {one.text}")
         if not found.findings:
-            click.echo("nothing to complain of")
+            say("nothing to complain of")
     sys.exit(any(one.level == "error" for one in found.findings))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from exit_shim.cli.output import say
 from exit_shim.testing import LocalExchange, StaticMarket, WalkingMarket
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
 
@@ -32,25 +33,43 @@ ccxt             ex = ccxt.binanceusdm({{"apiKey": {key!r}, "secret": {secret!r}
 @click.option("--no-limits", is_flag=True, help="Without request and order rate limits.")
 def exchange(*, port: int, seed: int | None, mode: str, state: Path | None, no_limits: bool) -> None:
     """Start a local USDⓈ-M futures exchange on 127.0.0.1, until Ctrl-C."""
-    local = LocalExchange(
-        port=port,
-        market=StaticMarket() if seed is None else WalkingMarket(seed=seed),
-        hedge_mode=mode == "hedge",
-        state=state,
-        rate_limits=not no_limits,
-    )
+    local = loaded_exchange(port, seed, mode, state, no_limits=no_limits)
     try:
         local.start()
     except OSError as error:
         raise click.ClickException(f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}") from error
-    click.echo(POINTING.format(url=local.url, key=LOCAL_KEY, secret=LOCAL_SECRET))
+    say(*POINTING.format(url=local.url, key=LOCAL_KEY, secret=LOCAL_SECRET).split("\n"))
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())  # so that the state is saved then too
     try:
         stopped.wait()
     except KeyboardInterrupt:
-        click.echo("stopped")
+        say("stopped")
     finally:
         local.stop()
         if state is not None:
             local.save()
+
+
+def loaded_exchange(
+    port: int, seed: int | None, mode: str, state: Path | None, *, no_limits: bool
+) -> LocalExchange:
+    """Return the exchange, with the state that a file has; refuse a file that cannot be read or saved."""
+    try:
+        local = LocalExchange(
+            port=port,
+            market=StaticMarket() if seed is None else WalkingMarket(seed=seed),
+            hedge_mode=mode == "hedge",
+            state=state,
+            rate_limits=not no_limits,
+        )
+        if state is not None:
+            local.save()
+    except OSError as error:
+        raise click.ClickException(
+            f"the state cannot be kept in '{state}': {error.strerror or error}; name a file in a folder "
+            "that this user can write"
+        ) from error
+    except ValueError as error:
+        raise click.ClickException(f"{error}; expected a file that `exchange --state` has saved") from error
+    return local

@@ -5,8 +5,9 @@ from datetime import datetime, timezone
 from typing import Final
 
 import click
-import msgspec
 
+from exit_shim.cli.origins import find_placing
+from exit_shim.cli.output import json_text, say
 from exit_shim.cli.reading import read
 from exit_shim.cli.sources import from_
 from exit_shim.cli.tables import NANOSECONDS, outcome_of
@@ -50,12 +51,12 @@ def explain(*, order: str, as_json: bool, dsn: str | None) -> None:
     for number, record in enumerate(found):
         if as_json:
             rule = RULES[record.submission.attribution.evidence]
-            click.echo(msgspec.json.encode({**record.flat(), "rule": rule}))
+            say(json_text({**record.flat(), "rule": rule}))
         else:
-            click.echo("\n" * bool(number) + "\n".join(told(record)))
+            say(*[""] * bool(number), *told(record, dsn))
 
 
-def told(record: Record) -> Iterator[str]:
+def told(record: Record, dsn: str | None) -> Iterator[str]:
     """The lines for a person."""
     submission, known = record.submission, record.conclusion
     who, order = submission.attribution, submission.order
@@ -75,7 +76,7 @@ def told(record: Record) -> Iterator[str]:
     if submission.verdict.policy is not None:
         yield f"  policy    {submission.verdict.policy}"
     yield from (f"  beside    {live}" for live in record.book)
-    yield from (f"  about     {target_told(target)}" for target in submission.targets)
+    yield from (f"  about     {target_told(target, record, dsn)}" for target in submission.targets)
     yield f"  outcome   {outcome_of(record)}" + ids(record)
     if known is not None and (known.error_code is not None or known.error_message):
         yield f"  error     {known.error_code or ''} {known.error_message or ''}".rstrip()
@@ -134,11 +135,17 @@ def frames(record: Record) -> Iterator[str]:
         yield ("            " if number else "  frames    ") + line
 
 
-def target_told(target: Target) -> str:
-    """An order that a cancel or change is about, and whose it was."""
+def target_told(target: Target, record: Record, dsn: str | None) -> str:
+    """Describe an order that a cancel or change is about, and who placed it."""
     name = target.algo_id or target.order_id or target.client_order_id or "an order without an id"
-    whose = f"placed by {target.module}" if target.module else "not seen placed by this process"
-    return f"{name}, {target.kind}, {whose}"
+    if target.module:
+        return f"{name}, {target.kind}, placed by {target.module}"
+    # The guard's book has live exits only; the record has those too that ended before, or are older.
+    placed = find_placing(target, record, lambda name: read(dsn, named=name))
+    if placed is None:
+        return f"{name}, {target.kind}, no record says who placed it"
+    module, kind = placed.submission.attribution.module, placed.submission.order.kind
+    return f"{name}, {kind}, placed by {module}, record {placed.run_id}:{placed.seq}"
 
 
 def ids(record: Record) -> str:

@@ -5,11 +5,11 @@ import sys
 from typing import Any, Final
 
 import click
-import msgspec
 
-from exit_shim.cli.reading import as_json, complaints, moment_of
+from exit_shim.cli.output import json_text, say
+from exit_shim.cli.reading import as_json, complaints, moment_of, nanoseconds
 from exit_shim.cli.sources import from_, source_of
-from exit_shim.cli.tables import NANOSECONDS, show
+from exit_shim.cli.tables import show
 from exit_shim.configuration import journal_path
 from exit_shim.journal import Flaw, Numbers, Run, prune, verify_run
 
@@ -39,7 +39,7 @@ class Age(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Nanoseconds since the epoch."""
         try:
-            return int(moment_of(value).timestamp() * NANOSECONDS)
+            return nanoseconds(moment_of(value))
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no age; write 90d, 12h or 2026-01-01", param, ctx)
 
@@ -61,7 +61,7 @@ def verify(*, as_json: bool, dsn: str | None) -> None:
         found = [checked(source, path, run) for run in source.read_runs(path)]
         lost = source.count_lost(path)
     if as_json:
-        click.echo(msgspec.json.encode([as_told(*one) for one in found]))
+        say(json_text([as_told(*one) for one in found]))
     else:
         show(
             ("run", "host", "pid", "events", "head", "found"),
@@ -69,7 +69,7 @@ def verify(*, as_json: bool, dsn: str | None) -> None:
         )
         flawed = sum(flaw is not None for _, flaw, _ in found)
         missing = sum(unexplained(numbers) for _, flaw, numbers in found if flaw is None)
-        click.echo(
+        say(
             f"{len(found)} runs, {flawed} flawed, {lost} events lost by what the journal itself says, "
             f"{missing} missing besides by their numbers"
         )
@@ -93,15 +93,13 @@ def prune_(*, older_than: int | None, max_size: int | None, as_json: bool) -> No
     with complaints():
         gone = prune(journal_path(), before_ns=older_than, max_bytes=max_size)
     if as_json:
-        click.echo(msgspec.json.encode(gone._asdict()))
+        say(json_text(gone._asdict()))
         return
-    click.echo(f"{gone.events} events deleted, {gone.runs} runs with them, {gone.bytes} bytes given back")
+    say(f"{gone.events} events deleted, {gone.runs} runs with them, {gone.bytes} bytes given back")
     if gone.in_doubt:
-        click.echo(
-            f"{gone.in_doubt} runs keep old events because of orders in doubt; see exit-shim reconcile"
-        )
+        say(f"{gone.in_doubt} runs keep old events because of orders in doubt; see exit-shim reconcile")
     if gone.unshipped:
-        click.echo(f"{gone.unshipped} runs keep old events that have not been shipped; see exit-shim ship")
+        say(f"{gone.unshipped} runs keep old events that have not been shipped; see exit-shim ship")
 
 
 def checked(source: Any, path: Any, run: Run) -> tuple[Run, Flaw | None, Numbers]:

@@ -1,6 +1,7 @@
 """`exit-shim summary`, `records` and `tail`: what the journal holds."""
 
 import contextlib
+import difflib
 import re
 import time
 from collections.abc import Iterator
@@ -8,11 +9,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 import click
-import msgspec
 
+from exit_shim.cli.output import json_text, say
 from exit_shim.cli.sources import from_, source_of
 from exit_shim.cli.tables import NANOSECONDS, RECORD_COLUMNS, Report, record_row, show
 from exit_shim.journal import JournalError
+from exit_shim.policy import meant
 from exit_shim.records import Record
 
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -21,6 +23,9 @@ LATEST_NS: Final = 2**63 - 1
 """The last moment that SQLite can hold."""
 
 POLL_S: Final = 0.25
+MOST_NAMED: Final = 10
+"""How many values that a filter could have are listed where it has none of them."""
+
 PATIENCE_NS: Final = 15 * NANOSECONDS
 """How long `tail` waits for an order's outcome before it shows the order as in doubt."""
 
@@ -35,7 +40,7 @@ class Since(click.ParamType):  # type: ignore[type-arg] # generic since click 8.
         if isinstance(value, int):
             return value
         try:
-            return min(max(int(moment_of(value).timestamp() * NANOSECONDS), 0), LATEST_NS)
+            return nanoseconds(moment_of(value))
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time; write 90s, 15m, 2h, 7d or 2026-11-23T09:30", param, ctx)
 
@@ -46,6 +51,11 @@ def moment_of(value: str) -> datetime:
         return datetime.now(timezone.utc) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
     moment = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", value))  # Python 3.10 does not know Z
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def nanoseconds(moment: datetime) -> int:
+    """Return a moment since the epoch; of what no journal can hold the first or last that it can."""
+    return min(max(int(moment.timestamp() * NANOSECONDS), 0), LATEST_NS)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
@@ -72,7 +82,7 @@ def read(dsn: str | None = None, **narrowed: Any) -> Iterator[Record]:
 
 def json_line(record: Record) -> str:
     """One JSON object on one line."""
-    return msgspec.json.encode(record.flat()).decode()
+    return json_text(record.flat())
 
 
 @click.command()
@@ -89,7 +99,7 @@ def summary(*, as_json: bool, since: int | None, dsn: str | None) -> None:
             source.count_lost(path),
         )
     if as_json:
-        click.echo(msgspec.json.encode(report.as_dict()))
+        say(json_text(report.as_dict()))
     else:
         report.show()
 
@@ -106,15 +116,56 @@ def records(
     *, as_json: bool, since: int | None, symbol: str | None, dsn: str | None, **of: str | None
 ) -> None:
     """List the recorded exit orders, oldest first."""
-    given = {name: value for name, value in of.items() if value is not None}
-    if not dsn and given.keys() & {"host", "account"}:
+    filters = {"symbol": symbol.upper() if symbol else None, **of}
+    narrowed = {name: value for name, value in filters.items() if value is not None}
+    if not dsn and narrowed.keys() & {"host", "account"}:
         raise click.UsageError("--host and --account go with --from: a journal is of one host")
-    found = read(dsn, since_ns=since, symbol=symbol.upper() if symbol else None, **given)
-    if as_json:
-        for record in found:
-            click.echo(json_line(record))
-    else:
-        show(RECORD_COLUMNS, [record_row(record) for record in found])
+    found = read(dsn, since_ns=since, **narrowed)
+    if not (print_lines if as_json else print_table)(found):
+        say(why_empty(dsn, narrowed, since), err=True)
+
+
+def print_lines(found: Iterator[Record]) -> int:
+    """Print records as JSON lines as they come; return how many."""
+    number = 0
+    for record in found:
+        say(json_line(record))
+        number += 1
+    return number
+
+
+def print_table(found: Iterator[Record]) -> int:
+    """Print records as a table; return how many."""
+    rows = [record_row(record) for record in found]
+    show(RECORD_COLUMNS, rows)
+    return len(rows)
+
+
+def why_empty(dsn: str | None, narrowed: dict[str, str], since_ns: int | None) -> str:
+    """Say why no order is listed: there is none at all, none with this value, or none with all of them."""
+    with complaints():
+        source, path = source_of(dsn)
+        where = f"the journal {path}" if dsn is None else "the database"
+        if not source.read_values(path, "module"):
+            return f"{where} has no exit orders yet"
+        for name, value in narrowed.items():
+            if value not in (seen := source.read_values(path, name)):
+                return (
+                    f"--{name} {value!r} fits no order in {where}{meant(value, seen)}; {listed(value, seen)}"
+                )
+    filters = [f"--{name} {value!r}" for name, value in narrowed.items()]
+    if since_ns:
+        filters.append(
+            f"--since {datetime.fromtimestamp(since_ns / NANOSECONDS, timezone.utc):%Y-%m-%dT%H:%MZ}"
+        )
+    return f"no order in {where} fits {' and '.join(filters)}; leave out or widen a filter"
+
+
+def listed(value: str, seen: list[str]) -> str:
+    """List the values that there are, those nearest to a mistaken one first."""
+    nearest = difflib.get_close_matches(value, seen, n=MOST_NAMED, cutoff=0.0)
+    more = len(seen) - len(nearest)
+    return f"it has {', '.join(nearest) or 'none'}" + (f" and {more} more" if more else "")
 
 
 @click.command()
@@ -137,5 +188,5 @@ def follow(*, as_json: bool) -> None:
             settled = record.conclusion is not None or ts < time.time_ns() - PATIENCE_NS
             if settled and key not in shown:
                 shown[key] = ts
-                click.echo(json_line(record) if as_json else "  ".join(map(str, record_row(record))))
+                say(json_line(record) if as_json else "  ".join(map(str, record_row(record))))
         time.sleep(POLL_S)

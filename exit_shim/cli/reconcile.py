@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from exit_shim.accounts import AT, exchange_of, label_of
+from exit_shim.cli.output import say
 from exit_shim.cli.reading import json_line, read
 from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show
 from exit_shim.configuration import journal_path
@@ -23,6 +24,7 @@ from exit_shim.records import Record
 from exit_shim.resolving import PACE, Asker, Budget, Sibling
 from exit_shim.resolving.cases import inquiry, why_not
 from exit_shim.resolving.questions import Question
+from exit_shim.scrubbing import describe, secrets_of
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
 from exit_shim.troubles import Troubles
 
@@ -40,13 +42,37 @@ the account that may read, and run `exit-shim reconcile` again; or give --local 
 Nothing is placed, changed or cancelled."""
 
 
+class LocalUrl(click.ParamType):  # type: ignore[type-arg] # generic since click 8.2
+    """Where a local exchange listens: http://127.0.0.1:8080, or without the scheme."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return scheme, host and port; refuse another machine, which would be shown signed requests."""
+        expected = f"expected http://HOST:PORT, HOST one of {', '.join(HERE)}"
+        url = value if "://" in value else f"http://{value}"
+        try:
+            parts = urlsplit(url)
+            is_address = parts.scheme in {"http", "https"} and parts.port != 0
+        except ValueError:
+            is_address = False
+        if not is_address or not parts.hostname:
+            self.fail(f"{value!r} is not an address; {expected}", param, ctx)
+        if parts.hostname not in HERE:
+            self.fail(f"{value!r} is not on this machine; {expected}", param, ctx)
+        return url
+
+
 def asks_an_exchange(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say which exchange a command asks; the live one without any."""
     for option in (
         click.option("--demo", is_flag=True, help="Ask Binance's demo exchange, as Client(demo=True) does."),
         click.option("--testnet", is_flag=True, help="Ask the testnet, as Client(testnet=True) does."),
         click.option(
-            "--local", metavar="URL", help="Ask a local exchange at URL, which must be on this machine."
+            "--local",
+            type=LocalUrl(),
+            metavar="URL",
+            help="Ask a local exchange at URL or HOST:PORT, which must be on this machine.",
         ),
     ):
         command = option(command)
@@ -57,7 +83,13 @@ def asks_an_exchange(command: Callable[..., None]) -> Callable[..., None]:
 @asks_an_exchange
 @click.option("--account", metavar="LABEL", help="The account's label in the journal, where it has one.")
 @click.option(
-    "--for", "patience", type=float, default=300.0, show_default=True, help="Give up after SECONDS."
+    "--for",
+    "patience",
+    metavar="SECONDS",
+    type=float,
+    default=300.0,
+    show_default=True,
+    help="Give up after SECONDS.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Each resolved order as a JSON line.")
 def reconcile(
@@ -72,7 +104,7 @@ def reconcile(
     check_exchange(local, testnet=testnet, demo=demo)
     all_of_them = list(read(in_doubt=True))
     if not all_of_them:
-        click.echo("nothing is in doubt", err=as_json)
+        say("nothing is in doubt", err=as_json)
         return
     key = os.environ.get(KEY) or (LOCAL_KEY if local else "")
     secret = os.environ.get(SECRET) or (LOCAL_SECRET if local else "")
@@ -88,7 +120,7 @@ def reconcile(
         complaint = cannot_ask(client, ours)
         if complaint is not None:
             refuse(ours, f"{Sibling(client).host} cannot be asked: {complaint}", as_json=as_json)
-        click.echo(f"asking {Sibling(client).host} about {len(ours)} orders in doubt", err=True)
+        say(f"asking {Sibling(client).host} about {len(ours)} orders in doubt", err=True)
         sys.exit(STILL_IN_DOUBT if resolve(client, label, ours, patience, as_json=as_json) else 0)
 
 
@@ -96,7 +128,7 @@ def refuse(records: list[Record], why: str, *, as_json: bool) -> None:
     """List what is in doubt, say why it stays so, and end."""
     if not as_json:
         show(RECORD_COLUMNS, [record_row(record) for record in records])
-    click.echo(why, err=True)
+    say(*why.split("\n"), err=True)
     sys.exit(COULD_NOT_ASK)
 
 
@@ -104,18 +136,16 @@ def say_of_the_others(records: list[Record], left: list[Record], label: str) -> 
     """What is in doubt and not asked about here."""
     living = len(records) - len(left)
     if living:
-        click.echo(f"{living} in doubt are of processes that still run, which look after them", err=True)
+        say(f"{living} in doubt are of processes that still run, which look after them", err=True)
     for other in sorted({str(one.submission.account) for one in left} - {label}):
         number = sum(str(one.submission.account) == other for one in left)
-        click.echo(f"{number} in doubt are of account {other}", err=True)
+        say(f"{number} in doubt are of account {other}", err=True)
 
 
 def check_exchange(local: str | None, *, testnet: bool, demo: bool) -> None:
-    """Refuse to ask more than one exchange, or one that --local may not name."""
+    """Refuse to ask more than one exchange."""
     if (local is not None) + testnet + demo > 1:
         raise click.UsageError("--local, --testnet and --demo are three exchanges; give one, or none")
-    if local is not None and urlsplit(local).hostname not in HERE:
-        raise click.UsageError(f"--local {local!r} is not on this machine; it must be at {', '.join(HERE)}")
 
 
 @contextlib.contextmanager
@@ -155,7 +185,7 @@ def cannot_ask(client: Any, records: list[Record]) -> str | None:
         server = client.futures_time()["serverTime"]
         client.timestamp_offset = int(server - (began + time.time()) * 500)
     except Exception as error:  # noqa: BLE001 - whatever it is, there is no asking
-        return f"{type(error).__name__}"
+        return describe_failure(error, client)
     asked = next((record for record in records if why_not(record) is None), None)
     if asked is None or asked.submission.intent == "test":
         return None
@@ -165,16 +195,22 @@ def cannot_ask(client: Any, records: list[Record]) -> str | None:
     return reply.failure
 
 
+def describe_failure(error: Exception, client: Any) -> str:
+    """Return type, code, text and HTTP status of what a request raised, without the client's secrets."""
+    status = getattr(error, "status_code", None)
+    return describe(error, secrets_of(client, {})) + (f" (HTTP {status})" if status else "")
+
+
 def resolve(client: Any, label: str, records: list[Record], patience: float, *, as_json: bool) -> int:
     """Look them up until all are resolved or the time is over; returns how many stay in doubt."""
     resolved: list[Record] = []
 
     def tell(record: Record) -> None:
         resolved.append(record)
-        click.echo(json_line(record) if as_json else told(record))
+        say(*([json_line(record)] if as_json else told(record)))
 
     def give_up(record: Record, reason: str) -> None:
-        click.echo(f"{name(record)} stays in doubt: {reason}", err=True)
+        say(f"{name(record)} stays in doubt: {reason}", err=True)
 
     with contextlib.closing(Journal(journal_path())) as journal:
         journal.open()
@@ -196,10 +232,11 @@ def name(record: Record) -> str:
     return f"{record.submission.intent} {order.kind} {order.symbol} {called} ({record.run_id}:{record.seq})"
 
 
-def told(record: Record) -> str:
+def told(record: Record) -> list[str]:
     """One finding, for people."""
     found = record.resolution
     assert found is not None  # noqa: S101 - it is told because it was found
     ids = {"status": found.status, "order id": found.order_id, "algo id": found.algo_id}
     words = [f"{what} {value}" for what, value in ids.items() if value is not None]
-    return "\n    ".join((f"{name(record)}: {', '.join([found.outcome, *words])}", *found.evidence))
+    first = f"{name(record)}: {', '.join([found.outcome, *words])}"
+    return [first, *(f"    {question}" for question in found.evidence)]

@@ -13,8 +13,8 @@ from types import CodeType, ModuleType, TracebackType
 from typing import Any, TextIO
 
 import click
-import msgspec
 
+from exit_shim.cli.output import OutputError, check_stdout, json_text, output_error, say
 from exit_shim.cli.reading import json_line
 from exit_shim.cli.tables import Report
 from exit_shim.configuration import JOURNAL_VARIABLE, is_disabled
@@ -118,6 +118,7 @@ def on_local_exchange(allow_ports: tuple[int, ...]) -> Iterator[None]:
 
 def aside_stdout() -> TextIO:
     """Turn file descriptor 1 into stderr, for the bot and what it starts; returns what stdout was."""
+    check_stdout()
     sys.stdout.flush()
     kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -202,26 +203,29 @@ def finish(pid: int, shim: ExitShim, around: contextlib.ExitStack, printed_to: T
         with around:
             report(shim, printed_to)
             (printed_to or sys.stdout).flush()
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), (printed_to or sys.stdout).fileno())
+    except OSError as error:
+        output_error(error, printed_to).show()
+    except OutputError as error:
+        error.show()
 
 
 def report(shim: ExitShim, printed_to: TextIO | None) -> None:
     """Print what this run recorded: JSON lines where a place for them was kept, else a table."""
     if is_disabled() or shim.journal is None:
-        click.echo("EXIT_SHIM_DISABLED is set: nothing was recorded", err=True)
+        say("EXIT_SHIM_DISABLED is set: nothing was recorded", err=True)
         return
     shim.flush()
     try:
         records = list(read_records(shim.journal.path, run_id=shim.journal.run_id))
     except JournalError as error:
         why = shim.journal.health().last_error or error
-        counts = msgspec.json.encode(shim.metrics.get_summary()).decode()
-        click.echo(f"this run's records could not be kept: {why}\nits counts: {counts}", err=True)
+        counts = json_text(shim.metrics.get_summary())
+        say(f"this run's records could not be kept: {why}", f"its counts: {counts}", err=True)
         return
     if printed_to is not None:
         for record in records:
-            click.echo(json_line(record), file=printed_to)
+            say(json_line(record), file=printed_to)
         return
+    check_stdout()
     Report(*counted(records)).show()
-    click.echo(f"{shim.gateway.entry_orders()} entry orders passed; journal: {shim.journal.path}")
+    say(f"{shim.gateway.entry_orders()} entry orders passed; journal: {shim.journal.path}")

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from exit_shim.cli.output import say
 from exit_shim.configuration import SHIP_VARIABLE, journal_path
 from exit_shim.journal import JournalError
 from exit_shim.postgres import Address, Outbox, Shipper, follow, migrate
@@ -34,10 +35,10 @@ def ship(*, dsn: str, once: bool, migrating: bool, forget: bool) -> None:
         shipper = Shipper(Outbox(Path(journal_path()), address.name), address)
         if migrating:
             for line in migrate(address) or ["nothing to do"]:
-                click.echo(f"{address.name}: {line}")
+                say(f"{address.name}: {line}")
         elif forget:
             shipper.outbox.forget()
-            click.echo(f"{address.name} is forgotten")
+            say(f"{address.name} is forgotten")
         elif once:
             ship_once(shipper)
         else:
@@ -52,7 +53,7 @@ def ship_once(shipper: Shipper) -> None:
     try:
         events = shipper.round()
         took = time.monotonic() - begun
-        click.echo(f"shipped {said(events)} to {shipper.address.name} in {took:.1f} s; {shipper.lag()}")
+        say(f"shipped {said(events)} to {shipper.address.name} in {took:.1f} s; {shipper.lag()}")
     except JournalError as error:
         raise click.ClickException(f"{error}; {lag(shipper)}") from error
     finally:
@@ -65,9 +66,7 @@ def ship_for_good(shipper: Shipper) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     journal = shipper.outbox.journal
-    click.echo(
-        f"shipping {journal} to {shipper.address.name}" + ("" if journal.exists() else ", once it is there")
-    )
+    say(f"shipping {journal} to {shipper.address.name}" + ("" if journal.exists() else ", once it is there"))
     follow(shipper, stopped, Status(shipper))
 
 
@@ -84,20 +83,20 @@ class Status:
         """All that was there is at the database."""
         self._events += events
         if self._said or time.monotonic() >= self._due:
-            click.echo(f"shipped {said(self._events)}; {self._shipper.lag()}")
+            say(f"shipped {said(self._events)}; {self._shipper.lag()}")
             self._events, self._due, self._said = 0, time.monotonic() + STATUS_S, ""
 
     def failed(self, error: JournalError, pause: float) -> None:
         """Something keeps the events here; the same is said once a status' time."""
         if str(error) != self._said or time.monotonic() >= self._due:
             self._said, self._due = str(error), time.monotonic() + STATUS_S
-            click.echo(f"{error}; {lag(self._shipper)}; trying again in {pause:.0f} s and on", err=True)
+            say(f"{error}; {lag(self._shipper)}; trying again in {pause:.0f} s and on", err=True)
 
     def waiting(self) -> None:
         """Another process ships this journal."""
         if not self._said:
             self._said = "another process of this host ships this journal; waiting for its end"
-            click.echo(self._said)
+            say(self._said)
 
 
 def lag(shipper: Shipper) -> str:

@@ -6,12 +6,22 @@ from typing import Literal
 import click
 
 from exit_shim.cli.doctor import known_modes
+from exit_shim.cli.output import say
 from exit_shim.configuration import journal_path
 from exit_shim.guard.watching import off_file, turn, who
 from exit_shim.journal import Journal, JournalError
 from exit_shim.journal.following import Follower
-from exit_shim.policy import meant
+from exit_shim.policy import (
+    FILE_NAME,
+    POLICY_VARIABLE,
+    PolicyError,
+    Standings,
+    find_policy,
+    meant,
+    read_policy,
+)
 from exit_shim.records import DECODERS, Switch
+from exit_shim.rules import own_codes
 
 by_whom = click.option("--by", metavar="WHO", help="Who does it, for the record; by default this user.")
 
@@ -27,13 +37,13 @@ def mode(*, name: str | None, by: str | None) -> None:
     "default" goes back to what each bot's environment and code say.
     """
     if name is None:
-        click.echo(last_said().mode or DEFAULT)
+        say(last_said().mode or DEFAULT)
         return
     modes = [*known_modes(), DEFAULT]
     if name not in modes:
         raise click.UsageError(f"{name!r} is no mode{meant(name, modes)}; there are {', '.join(modes)}")
-    say(Switch(by=by or who(), mode="" if name == DEFAULT else name))
-    click.echo(f"mode {name}: within a second in every bot that writes to {journal_path()}")
+    turn_switch(Switch(by=by or who(), mode="" if name == DEFAULT else name))
+    say(f"mode {name}: within a second in every bot that writes to {journal_path()}")
 
 
 @click.command()
@@ -46,13 +56,32 @@ def enforce(*, state: Literal["on", "off"] | None, by: str | None) -> None:
     """
     if state is None:
         off = off_file(Path(journal_path())).exists()
-        click.echo("off" if off else last_said().enforce or "on")
+        state = "off" if off else last_said().enforce or "on"
+        say(state)
+        say(*nothing_enforced() if state == "on" else (), err=True)
         return
-    say(Switch(by=by or who(), enforce=state))
-    click.echo(f"enforce {state}: within a second in every bot that writes to {journal_path()}")
+    turn_switch(Switch(by=by or who(), enforce=state))
+    say(f"enforce {state}: within a second in every bot that writes to {journal_path()}")
+    say(*nothing_enforced() if state == "on" else (), err=True)
 
 
-def say(switch: Switch) -> None:
+def nothing_enforced() -> list[str]:
+    """Say why "on" holds nothing back, as far as the policy of this folder and environment shows."""
+    path = find_policy(Path.cwd())
+    if path is None:
+        why = f"{POLICY_VARIABLE} is not set and {Path.cwd()} has no {FILE_NAME}"
+        way_out = 'ask in the bot\'s folder, or write one that says level = "enforce"'
+        return [f"no policy found here enforces anything: {why}; {way_out}"]
+    try:
+        policy = read_policy(path, own_codes())
+    except PolicyError as error:
+        return [f"no policy found here enforces anything: {error}"]
+    if Standings(policy, str(path)).enforces():
+        return []
+    return [f'no policy found here enforces anything: {path} only warns; set level = "enforce" in it']
+
+
+def turn_switch(switch: Switch) -> None:
     """Put a switch where the bots see it; says so where that did not work."""
     problems: list[Exception] = []
     journal = Journal(journal_path(), problems.append)

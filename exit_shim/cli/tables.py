@@ -7,12 +7,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from exit_shim.cli.executors import probable_executors
+from exit_shim.cli.output import printable, say
 from exit_shim.journal import Count, Site, Stack, state_of
 from exit_shim.records import Record
 
@@ -102,18 +103,16 @@ class Report:
             ],
         )
         modules = len({row.module for row in self.rows if row.intent == "place"})
-        click.echo(
+        say(
             f"{self.total()} exit orders by {modules} module{'s' * (modules != 1)}, "
             f"{self.total('cancel')} cancels, {self.total('modify')} changes, "
             f"{sum(self.conflicts.values())} ownership conflicts"
             + "".join(f", {number} in {mode}" for mode, number in self.modes.most_common())
         )
         if self.lost:
-            click.echo(
-                f"{self.lost} events were lost: the journal could not be written; see exit-shim doctor"
-            )
+            say(f"{self.lost} events were lost: the journal could not be written; see exit-shim doctor")
         for found in self.executors:
-            click.echo(
+            say(
                 f"{found.module} is probably an executor: it always acts for others "
                 f"({', '.join(found.callers)}). To name them instead: "
                 f"ExitShim(roles={found.configuration})"
@@ -127,18 +126,19 @@ def outcome_of(record: Record) -> str:
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table: rich on a terminal, two spaces between the columns elsewhere."""
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     if sys.stdout.isatty():
         table = Table(box=box.SIMPLE, pad_edge=False)
         for column in columns:
             table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*map(str, row))
+        for row in cells:
+            table.add_row(*map(Text, row))  # a str would be read as rich's markup
         Console().print(table)
         return
-    lines = [list(columns), *([str(cell) for cell in row] for row in rows)]
+    lines = [list(columns), *cells]
     widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
     for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 RECORD_COLUMNS = (

@@ -1,20 +1,21 @@
 """`exit-shim whatif`: what another policy would have denied of what was recorded."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
+from exit_shim.cli.output import json_text, say
 from exit_shim.cli.reading import as_json, since
 from exit_shim.cli.sources import source_of
 from exit_shim.cli.tables import show
 from exit_shim.configuration import journal_path
 from exit_shim.guard.replaying import Replay, Touched, replay, replay_records
-from exit_shim.journal import JournalError, count_orders, read_bodies
-from exit_shim.policy import PolicyError, Standings, meant, read_policy
+from exit_shim.journal import JournalError, count_orders, read_bodies, with_home
+from exit_shim.policy import PolicyError, Standings, meant, parse_policy
 from exit_shim.rules import own_codes, own_rules
 
 
@@ -31,8 +32,9 @@ def whatif(*, policy: str, journal: str | None, mode: str | None, since: int | N
 
     Where the guard would look at the exchange, the journal answers; see docs/policy.md. Nothing is sent.
     """
+    text = read_text(policy)
     try:
-        standings = Standings(read_policy(policy, own_codes()), policy)
+        standings = Standings(parse_policy(text, policy, own_codes()), policy)
     except PolicyError as error:
         raise click.ClickException(str(error)) from error
     if mode is not None and mode not in standings.modes:
@@ -41,16 +43,37 @@ def whatif(*, policy: str, journal: str | None, mode: str | None, since: int | N
     try:
         run(into, journal or journal_path(), since or 0)
     except JournalError as error:
-        raise click.ClickException(str(error)) from error
+        if journal is None or is_central(journal) or Path(with_home(journal)).exists():
+            raise click.ClickException(str(error)) from error
+        raise click.UsageError(
+            f"there is no journal at {journal!r}, which --from names; expected a path, or postgresql://…"
+        ) from error
     if as_json:
-        click.echo(msgspec.json.encode(told(into)))
+        say(json_text(told(into)))
         return
     report(into)
 
 
+def read_text(policy: str) -> str:
+    """Return the text of the policy file; end the command where --policy names none."""
+    expected = "expected the path of a policy, a TOML file such as exit_shim.toml"
+    try:
+        return Path(policy).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise click.UsageError(f"--policy {policy!r} is not there; {expected}") from None
+    except (OSError, ValueError) as error:  # a path with a NUL, or text that is not UTF-8
+        why = getattr(error, "strerror", None) or error
+        raise click.UsageError(f"--policy {policy!r} cannot be read ({why}); {expected}") from None
+
+
+def is_central(source: str) -> bool:
+    """Return whether a source is the database of all hosts."""
+    return source.startswith(("postgresql:", "postgres:"))
+
+
 def run(into: Replay, source: str, since_ns: int) -> None:
     """Replay, with a bar where somebody looks; of a database it is not known beforehand how long it takes."""
-    central = source.startswith(("postgresql:", "postgres:"))
+    central = is_central(source)
     total = None if central else count_orders(source, since_ns=since_ns)
     with Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("replaying", total=total)
@@ -69,6 +92,7 @@ def told(into: Replay) -> dict[str, Any]:
         "orders": into.orders,
         "denied": into_total(into, "denied"),
         "overridden": into_total(into, "overridden"),
+        "answered": into_total(into, "answered"),
         "by": [{**row._asdict(), "orders": number} for row, number in sorted_rows(into)],
         "positions": [{**at._asdict(), **dict(counts)} for at, counts in into.touched.items()],
     }
@@ -89,16 +113,18 @@ def report(into: Replay) -> None:
     if into.rows:
         show(
             ("would be", "module", "rule", "does", "kind", "symbol", "orders"),
-            [(*row, number) for row, number in sorted_rows(into)],
+            [(*row[:-1], row.symbol or "?", number) for row, number in sorted_rows(into)],
         )
     if into.touched:
-        click.echo("positions whose stops it would decide about:")
+        say("positions whose stops it would decide about:")
         for at, counts in into.touched.items():
-            click.echo(f"  {position(at)}: " + ", ".join(f"{what} {n}" for what, n in counts.items()))
-    click.echo(
+            say(f"  {position(at)}: " + ", ".join(f"{what} {n}" for what, n in counts.items()))
+    say(
         f"{into.orders} orders: {into_total(into, 'denied')} would be denied, "
         f"{into_total(into, 'overridden')} stops would go out all the same"
     )
+    if answered := into_total(into, "answered"):
+        say(f"{answered} cancels and changes of simulated orders would be answered, which denies nothing")
 
 
 def position(at: Touched) -> str:

@@ -80,7 +80,10 @@ NO_PARAMS: Final[dict[str, Any]] = {}
 
 
 class Row(NamedTuple):
-    """What would have become of orders: `fate` is "denied" or "overridden"."""
+    """What would have become of orders: `fate` is "denied" or "overridden".
+
+    "answered" is no denial: a cancel or change of a simulated order gets the guard's answer.
+    """
 
     fate: str
     module: str
@@ -151,7 +154,7 @@ class Replay:
         found: tuple[str, ...] = (),
         resolution: Resolution | None = None,
     ) -> tuple[str, Verdict]:
-        """One order of the history; returns what would become of it: denied, overridden, sent, or nothing.
+        """One order of the history; returns its fate: denied, overridden, answered, sent, or nothing.
 
         Nothing, where it is about an order that would not have been sent: nobody would have its id. `found`
         is what the rules that only warn said of it then.
@@ -246,8 +249,8 @@ class Replay:
         if standing.denied != "monitor":
             return "nothing", ALLOWED
         verdict = Verdict("suppress", (SUPPRESSED_ORDER,), answer="monitor")
-        self._count("denied", submission, verdict)
-        return "denied", verdict
+        self._count("answered", submission, verdict, order.symbol)
+        return "answered", verdict
 
     def _aimed(self, submission: Submitted) -> Submitted:
         """A cancel or change, about what the guard's book would say that it is about.
@@ -320,8 +323,8 @@ class Replay:
         is_at_market = live.is_protective and live.type != STOP_LIMIT
         return is_at_market and Placing(live.ts, live.target.client_order_id) not in self._idle
 
-    def _count(self, fate: str, submission: Submitted, verdict: Verdict) -> None:
-        order, symbol = submission.order, submission.order.symbol
+    def _count(self, fate: str, submission: Submitted, verdict: Verdict, about: str | None = None) -> None:
+        order, symbol = submission.order, submission.order.symbol or about
         lives = self._lives(submission)
         if symbol is None and lives:
             symbol = lives[0].symbol
@@ -335,6 +338,8 @@ class Replay:
                 symbol,
             )
         ] += 1
+        if fate == "answered":  # it decides about no stop that is there
+            return
         spots = [spot_of(submission.account, order)] if is_protective(order) and not lives else []
         spots += [live.spot for live in lives if live.is_protective]
         for spot in dict.fromkeys(spots):

@@ -9,7 +9,7 @@ from exit_shim.journal.appending import Health, Journal
 from exit_shim.journal.examining import Condition, examine
 from exit_shim.journal.folding import IN_DOUBT, Site, state_of
 from exit_shim.journal.memory import MAX_WAITING
-from exit_shim.journal.places import default_path, state_folder
+from exit_shim.journal.places import default_path, state_folder, with_home
 from exit_shim.journal.pruning import Pruned, prune
 from exit_shim.journal.reading import (
     Count,
@@ -25,6 +25,7 @@ from exit_shim.journal.reading import (
     read_records,
     read_runs,
     read_stacks,
+    read_values,
 )
 from exit_shim.journal.schema import SCHEMA_VERSION, JournalError
 from exit_shim.journal.spool import Sync, living_runs
@@ -60,7 +61,9 @@ __all__ = [
     "read_records",
     "read_runs",
     "read_stacks",
+    "read_values",
     "state_folder",
     "state_of",
     "verify_run",
+    "with_home",
 ]

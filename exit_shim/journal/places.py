@@ -1,9 +1,14 @@
-"""Where the journal is, where nobody says."""
+"""Where the journal is: where somebody says, or the platform's place for it."""
 
 import os
 import sys
 import tempfile
 from pathlib import Path
+
+
+def with_home(path: str | os.PathLike[str]) -> str:
+    """Replace a leading ~ or ~user: no shell does it in quotes, env files and service units."""
+    return os.path.expanduser(os.fspath(path))  # noqa: PTH111 - Path's own raises where there is no home
 
 
 def default_path() -> Path:

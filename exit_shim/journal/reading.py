@@ -7,7 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -15,6 +15,7 @@ from exit_shim.frames import Step
 from exit_shim.journal.file import ODD, connect, legible, open_writer
 from exit_shim.journal.folding import DAY_NS, HOUR_NS, IN_DOUBT, Site, site_of, state_of
 from exit_shim.journal.lines import Line
+from exit_shim.journal.places import with_home
 from exit_shim.journal.rows import decode
 from exit_shim.journal.schema import POS_BITS, RARE, SCHEMA_VERSION, JournalError, check_schema, is_bare
 from exit_shim.journal.spool import spools
@@ -49,6 +50,11 @@ NAMED: Final = """orders.id IN (
     SELECT id FROM names WHERE name = :name
     UNION SELECT events.id FROM events JOIN runs USING (run) WHERE run_id = :named_run AND seq = :named_seq
 )"""
+
+VALUES: Final = {
+    "module": "SELECT DISTINCT module FROM sites WHERE site IN (SELECT site FROM orders) ORDER BY module",
+    "symbol": "SELECT DISTINCT symbol FROM orders WHERE symbol IS NOT NULL ORDER BY symbol",
+}
 
 LOST: Final = f"SELECT body FROM events WHERE event = 'lost' AND {RARE}"  # noqa: S608 - a constant of ours
 
@@ -170,12 +176,25 @@ def read_records(  # noqa: PLR0913 - each narrows in its own way
         "run": run_id,
         "name": named,
         "named_run": named_run,
-        "named_seq": int(named_seq) if named_seq.isdigit() else None,
+        "named_seq": seq_of(named_run, named_seq),
     }
     where = " AND ".join(clause for clause, value in clauses.items() if value is not None)
     question = f"{RECORDS} {'WHERE' * bool(where)} {where} ORDER BY orders.ts, orders.id"
     with legible(Path(path), "read on"):
         yield from map(record_of, _rows(path, question, values))
+
+
+def seq_of(run_id: str, seq: str) -> int | None:
+    """Return the number in RUN_ID:SEQ; None for an id, and for a number that SQLite cannot hold."""
+    fits = bool(run_id) and seq.isascii() and seq.isdecimal() and len(seq) < len(str(2**63))
+    return int(seq) if fits else None
+
+
+def read_values(path: str | os.PathLike[str], field: Literal["module", "symbol"]) -> list[str]:
+    """Return each module, or each symbol, that some recorded order has; JournalError as `read_records`."""
+    found = _rows(path, VALUES[field])
+    with legible(Path(path), "read on"):
+        return [value for (value,) in found]
 
 
 def read_bodies(path: str | os.PathLike[str], *, since_ns: int = 0) -> Iterator[Bodies]:
@@ -285,7 +304,7 @@ def count_lost(path: str | os.PathLike[str]) -> int:
 
 
 def _rows(path: str | os.PathLike[str], question: str, values: Values = ()) -> Iterator[Any]:
-    with contextlib.closing(open_reader(Path(path))) as connection:
+    with contextlib.closing(open_reader(Path(with_home(path)))) as connection:
         if not is_bare(connection):
             yield from connection.execute(question, values)
 

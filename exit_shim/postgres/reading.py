@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from exit_shim.journal import Count, Event, Run, Site, Stack
 from exit_shim.journal.rows import decode
@@ -75,6 +75,8 @@ SELECT submission, conclusion FROM exit_shim.orders JOIN (
 ORDER BY ts, run_id, seq
 """
 
+VALUES: Final = "SELECT DISTINCT {field} FROM exit_shim.orders WHERE {field} IS NOT NULL ORDER BY {field}"
+
 LOST: Final = "SELECT body FROM exit_shim.events WHERE event = 'lost'"
 
 
@@ -131,6 +133,11 @@ def read_records(  # noqa: PLR0913 - each narrows in its own way
             resolution=None if resolution is None else decode(Resolution, resolution),
             findings=None if found is None else decode(Findings, found),
         )
+
+
+def read_values(dsn: str, field: Literal["module", "symbol", "host", "account"]) -> list[str]:
+    """Return each value of a field that some recorded order has; PostgresError as `read_records`."""
+    return [value for (value,) in _rows(dsn, VALUES.format(field=field), {})]
 
 
 def read_events(

@@ -15,10 +15,10 @@ from exit_shim.postgres import reading
 
 
 def cli(*arguments, path, status=0):
-    """What a command prints."""
+    """What a command prints to stdout."""
     done = CliRunner().invoke(app, arguments, env={"EXIT_SHIM_JOURNAL": str(path)})
     assert done.exit_code == status, done.output
-    return done.output
+    return done.stdout if status == 0 else done.output
 
 
 @pytest.fixture
@@ -54,6 +54,16 @@ def test_a_command_says_the_same_from_the_database(shipped, path, command):
     there = cli(*command.split(), "--from", shipped, path=path)
     assert there == cli(*command.split(), path=path)
     assert bool(there) == ("2040" not in command)
+
+
+@pytest.mark.parametrize("field", ["module", "symbol", "host", "account"])
+def test_a_filter_that_fits_nothing_is_named(shipped, path, field):
+    """What the database has is listed beside it, as `records` does of a journal."""
+    seen = sorted(map(str, reading.read_values(shipped, field)))
+    done = CliRunner().invoke(app, ["records", f"--{field}", "nosuch", "--from", shipped, "--json"])
+    name = "NOSUCH" if field == "symbol" else "nosuch"
+    assert done.output.startswith(f"--{field} {name!r} fits no order in the database")
+    assert all(value in done.output for value in seen[:10])
 
 
 def test_whatif_says_the_same_from_the_database(shipped, path, tmp_path):

@@ -1,0 +1,128 @@
+"""What every command prints: text that no terminal obeys, and one line where it cannot be written."""
+
+import contextlib
+import errno
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import IO, Any, Final
+
+import click
+import msgspec
+
+CANNOT_WRITE: Final = 74
+"""The exit status where the output cannot be written: EX_IOERR of sysexits.h."""
+
+READER_LEFT: Final = 141
+"""The exit status where the reader of a pipe has ended, as of any program that SIGPIPE ends."""
+
+
+class OutputError(click.ClickException):
+    """Ends a command whose output cannot be written.
+
+    Args:
+        error: What the write raised.
+        stream: What was written to; None: stdout.
+    """
+
+    exit_code = CANNOT_WRITE
+
+    def __init__(self, error: OSError, stream: IO[Any] | None = None) -> None:
+        super().__init__(f"the output cannot be written: {error.strerror or error}")
+        self._stream = stream
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print one line to stderr, and drop what the stream still holds."""
+        with contextlib.suppress(OSError):
+            super().show(file)
+        drop_output(self._stream or sys.stdout)
+
+
+class ReaderLeftError(OutputError):
+    """Ends a command quietly: the reader of its pipe has seen enough."""
+
+    exit_code = READER_LEFT
+
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - click's signature
+        """Print nothing."""
+        drop_output(self._stream or sys.stdout)
+
+
+def output_error(error: OSError, stream: IO[Any] | None = None) -> OutputError:
+    """Return what ends a command after this failure to write."""
+    return (ReaderLeftError if error.errno == errno.EPIPE else OutputError)(error, stream)
+
+
+class Commands(click.Group):
+    """The commands; whatever ends one of them early is one readable line."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse the command line; this is where --help prints."""
+        with readable_errors():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with readable_errors():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def readable_errors() -> Iterator[None]:
+    """Inside, a failed write ends the command with one line, and errors quote text as `say` prints it."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = "\n".join(  # type: ignore[misc]
+            map(printable, error.message.split("\n"))
+        )
+        raise
+    except OSError as error:
+        if not is_from_writing(error):
+            raise
+        raise output_error(error) from None
+
+
+def is_from_writing(error: OSError) -> bool:
+    """Return whether click or rich raised this; all they do with files is to write to them."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__")).partition(".")[0] in {"click", "rich"}
+
+
+def drop_output(stream: IO[Any] | None) -> None:
+    """Send what a stream still holds to /dev/null, so that Python does not complain about it at its exit."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]
+
+
+def check_stdout() -> None:
+    """Raise OutputError where the caller has closed stdout."""
+    if sys.stdout is None:
+        raise OutputError(OSError(errno.EBADF, os.strerror(errno.EBADF)))
+
+
+def say(*lines: object, err: bool = False, file: IO[Any] | None = None) -> None:
+    """Print each line, escaped, to stdout or stderr."""
+    for line in lines:
+        click.echo(printable(str(line)), err=err, file=file)
+
+
+def printable(text: str) -> str:
+    r"""Escape what a terminal would obey or reorder: control and bidi characters, as \x1b or \u202e."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
+
+
+def json_text(value: object) -> str:
+    """Return JSON on one line in which a terminal finds nothing to obey; it reads back unchanged."""
+    text = msgspec.json.encode(value).decode()
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)

@@ -125,9 +125,8 @@ def move_stops(wrapped, client, names, seconds, rate):
     began = time.monotonic()
     for number in range(int(seconds * rate)):
         time.sleep(max(began + number / rate - time.monotonic(), 0))
-        order = stop(
-            names[number % len(names)], 51_000 + 100 * (number % 5), quantity=0.01, reduceOnly="true"
-        )
+        # Another trigger each time: the same order asked again would get a look of its own.
+        order = stop(names[number % len(names)], 51_000 + number % 5_000, quantity=0.01, reduceOnly="true")
         with exit_shim.attributed(LEGACY), contextlib.suppress(BinanceAPIException):
             answer = wrapped.futures_create_order(**order)
             if answer is not None and answer.get("algoId", 0) > 0:

@@ -64,14 +64,14 @@ def slow(exchange, seconds, **more):
 
 
 class Shop:
-    """Snapshots, and a client that they ask with."""
+    """Snapshots, and a client that they ask with; their clock stands still, so nothing gets old by itself."""
 
     def __init__(self, client, exchange, **settings):
         self.client = client
         self.exchange = exchange
         self.account = label_of(client)
         self.now = 0.0
-        self.snapshots = Snapshots(**{"within_s": 5.0, **settings})
+        self.snapshots = Snapshots(**{"within_s": 5.0, "clock": lambda: self.now, **settings})
         self.used = UsedWeight(wall=lambda: 6_000_030.0)  # amid a minute
         self.snapshots.used._at[exchange_of(self.account)] = self.used
 
@@ -99,8 +99,8 @@ class Shop:
 
 @pytest.fixture
 def shop(client, exchange):
-    """Snapshots whose clock stands still, so that nothing is too old by itself."""
-    own = Shop(client, exchange, clock=lambda: own.now)
+    """Snapshots, and a client on the local exchange."""
+    own = Shop(client, exchange)
     yield own
     own.leave()
 
@@ -166,8 +166,8 @@ def test_the_price_may_be_missing(shop):
 
 def test_a_price_that_hangs_is_not_waited_for_longer_than_a_look(client, exchange):
     """When the time is over, what is there without the price is the look."""
-    shop = Shop(client, exchange, within_s=1.0)
-    exchange.faults.inject(faults.delayed(3.0), path="ticker/price")
+    shop = Shop(client, exchange, within_s=2.0)
+    exchange.faults.inject(faults.delayed(6.0), path="ticker/price")
     stock = shop.get()
     assert isinstance(stock, Stock)
     assert stock.last is None
@@ -325,10 +325,11 @@ def test_a_look_that_was_under_way_does_not_serve_who_asks_after_an_end(shop):
 # How long it takes
 
 
-def test_a_look_has_an_end(client, exchange):
+def test_a_look_has_an_end(client, exchange, monkeypatch):
     """At an exchange that takes longer, nothing was seen; the late answer serves who asks in time."""
+    monkeypatch.setattr("exit_shim.guard.snapshots.USELESS_AFTER_S", 20.0)
     shop = Shop(client, exchange, within_s=0.4)
-    slow(exchange, 0.7, times=1)
+    slow(exchange, 1.0, times=1)
     assert shop.get() == Unseen("timed_out")
     until(lambda: shop.snapshots._seen)
     assert isinstance(shop.get(), Stock)
@@ -345,6 +346,23 @@ def test_an_exchange_that_never_answers_does_not_use_up_the_threads():
         found = {snapshots.get(client, "a", f"S{number}") for number in range(60)}
         leave(client)
     assert found == {Unseen("timed_out")}
+
+
+def test_an_interrupt_amid_the_beginning_of_a_look_leaves_nothing_behind(shop, monkeypatch):
+    """The look is over for whoever has joined it, and does not count as one that hangs."""
+    start, begun = threading.Thread.start, []
+
+    def interrupted(thread):
+        begun.append(thread)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        shop.get()
+    assert shop.snapshots._running == 0
+    assert isinstance(shop.get(), Stock)
 
 
 async def test_a_callers_time_limit_does_not_end_the_look(async_client, exchange):
@@ -593,7 +611,7 @@ def test_while_everything_is_heard_what_was_seen_serves_longer(shop):
 def test_a_book_that_is_unsure_makes_the_stream_no_help(client, exchange):
     """Distrusted, in doubt or behind: a second it is."""
     why = [None]
-    shop = Shop(client, exchange, clock=lambda: shop.now, why_unsure=lambda *_: why[0])
+    shop = Shop(client, exchange, why_unsure=lambda *_: why[0])
     shop.snapshots.hears(shop.account, is_heard=True)
     first = shop.get()
     shop.now = 5.0

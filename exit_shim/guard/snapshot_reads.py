@@ -86,6 +86,8 @@ class Answers:
 
     def _end(self, name: str) -> None:
         with self._lock:
+            if name not in self._waiting:
+                return
             self._waiting.discard(name)
             is_last = not self._waiting
         self._tell(is_last or self._has_failed)

@@ -212,7 +212,12 @@ class Snapshots(Locked):
             )
             self._under_way[key] = look
             self._running += 1
-        begin(asking, look.answers)
+        try:
+            begin(asking, look.answers)
+        except BaseException:  # an interrupt: reads that did not begin would never end
+            for name in reads_of(key[1]):
+                look.answers.fail(name)
+            raise
         return look, True
 
     def _ended(self, key: Key) -> int:

@@ -613,6 +613,26 @@ def test_other_processes(tmp_path, method):
     assert len({line["run_id"] for line in lines}) == 3
 
 
+AS_IN_314 = """
+    from multiprocessing import forkserver, util
+
+    spawn = util.spawnv_passfds
+    if __name__ == "__main__":
+        util.spawnv_passfds = lambda exe, args, fds: spawn(exe, [*args[:-1], "import sys; " + args[-1]], fds)
+"""
+
+
+def test_a_forkserver_as_python_3_14_starts_it(tmp_path):
+    """Its command line begins with another import; it is no module of the bot's all the same."""
+    (tmp_path / "bot.py").write_text(textwrap.dedent(AS_IN_314) + textwrap.dedent(MULTI))
+    lines = run(tmp_path, "bot.py", "forkserver")
+    assert [(line["module"], line["evidence"]) for line in lines] == [
+        ("bot", "stack"),
+        ("bot", "stack"),
+        ("bot", "bind"),
+    ]
+
+
 def test_a_pickled_method_remembers_who_fetched_it(strategy, lines):
     """Where it is called with no frame of the bot, the name is that of the fetch."""
     method = pickle.loads(pickle.dumps(strategy.fetch(exit_shim.wrap(FakeClient()))))

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import CodeType, TracebackType
@@ -10,8 +11,22 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from exit_shim.contexts import set_variable
 from exit_shim.files import plain_text
-from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step, keep, qualname, step_of, via_of
+from exit_shim.frames import (
+    CHAIN,
+    Frame,
+    Site,
+    SiteFinder,
+    Step,
+    frames_outwards,
+    frames_within,
+    keep,
+    may_run_a_loop,
+    qualname,
+    step_of,
+    via_of,
+)
 
 Evidence = Literal["context", "stack", "carried", "bind", "unknown"]
 """In the order in which they count: said so in code; a frame of the call; a frame of where the call was
@@ -45,15 +60,35 @@ class Attribution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 
 
 class Declared(NamedTuple):
-    """What `attributed` says of the orders placed inside it; `outer` is what held before."""
+    """What `attributed` says of the orders placed inside it; `by` whom, and what held before, `outer`."""
 
     module: str
     kind: str | None
     explanation: str | None
+    by: object = None
     outer: "Declared | None" = None
 
 
 declared: ContextVar[Declared | None] = ContextVar("exit_shim_attributed", default=None)
+
+
+def declare(said: Declared, by: object) -> None:
+    """Let this hold from here on, until `by` undoes it."""
+    set_variable(declared, said._replace(by=by, outer=declared.get()))
+
+
+def undo(by: object) -> None:
+    """Undo the latest that `by` declared here, and nobody else's, such as what holds around a generator."""
+    inner, said = [], declared.get()
+    while said is not None and said.by is not by:
+        inner.append(said)
+        said = said.outer
+    if said is None:  # a generator that another task, or the end of the event loop, finishes
+        return
+    said = said.outer
+    for one in reversed(inner):
+        said = one._replace(outer=said)
+    set_variable(declared, said)
 
 
 class attributed:  # noqa: N801 - reads as a word where it is used
@@ -61,7 +96,7 @@ class attributed:  # noqa: N801 - reads as a word where it is used
 
     A context manager, in sync and async code alike, and a decorator of functions and coroutine
     functions. The name follows `create_task` and `asyncio.to_thread`, as context variables do; it does
-    not follow a bare thread, a pool or a timer.
+    not follow a bare thread, a pool or a timer. In a generator it holds in the code that iterates, too.
 
     Args:
         module: The name to record, such as "position_monitor".
@@ -81,14 +116,13 @@ class attributed:  # noqa: N801 - reads as a word where it is used
 
     def __enter__(self) -> "attributed":  # noqa: PYI034 - Self is not in Python 3.10's typing
         # The way back lies in the context, not in this object: two tasks may be inside the same one.
-        declared.set(self._declared._replace(outer=declared.get()))
+        declare(self._declared, by=self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        said = declared.get()
-        declared.set(said.outer if said else None)
+        undo(by=self)
 
     def __call__(self, function: F) -> F:
         """Wrap a function or coroutine function so that its body runs inside this attribution."""
@@ -121,29 +155,29 @@ class CarriedFrame(NamedTuple):
         return {}
 
 
-class Carried(NamedTuple):
-    """The frames that led to where the running call was handed on, as `carry` saw them, and where it runs.
+carried: Final[dict[object, CarriedFrame | None]] = {}
+"""The frames that led to where a running call was handed on, as `carry` saw them, by what runs it.
 
-    A thread, or a task, inherits nothing of this to the tasks and callbacks that are made from inside.
-    """
-
-    frames: CarriedFrame | None
-    runs_in: object
-
-    def here(self) -> CarriedFrame | None:
-        """The frames, where this is still the call that was handed on."""
-        return self.frames if self.runs_in is running_in() else None
+A thread, or a task, inherits nothing of this to the tasks and callbacks that are made from inside.
+"""
 
 
-carried: ContextVar[Carried | None] = ContextVar("exit_shim_carried", default=None)
+class Thread(threading.local):
+    """What stands for the running thread; its number may be another thread's soon, after a fork at once."""
+
+    def __init__(self) -> None:
+        self.mark = object()
+
+
+_thread: Final = Thread()
 
 
 def running_in() -> object:
-    """The task, or else the event loop, that runs this; None outside of any."""
+    """Return what stands for the task that runs this, or else for the event loop, or else for the thread."""
     try:
         return asyncio.current_task() or asyncio.get_running_loop()
     except RuntimeError:
-        return None
+        return _thread.mark
 
 
 def attribute(
@@ -158,9 +192,14 @@ def attribute(
         told = finder.told.get((id(frame.f_code), frame.f_lasti))
         if told is not None and told[1] is frame.f_globals.get("__name__"):
             return told[2], frame
-    found, at = finder.nearest(frame)
+    found, at = finder.nearest(frames_within(frame))
     who, asking = pieced_together(finder, found, at, bound_at)
-    if asking is not None and asking is frame and who.evidence == "stack":
+    if (
+        asking is not None
+        and asking is frame
+        and who.evidence == "stack"
+        and not may_run_a_loop(frame.f_code)
+    ):
         keep(finder.told, asking, (asking.f_code, asking.f_globals.get("__name__"), who))
     return who, asking
 
@@ -171,8 +210,8 @@ def pieced_together(
     """The same, for what `nearest` has found."""
     passed = found.passed
     evidence: Evidence = "stack"
-    if found.known is None and (handed_on := carried.get()) is not None:
-        found, at = finder.nearest(handed_on.here())
+    if found.known is None and carried and (handed_on := carried.get(running_in())) is not None:
+        found, at = finder.nearest(frames_outwards(handed_on))
         passed, evidence = (*passed, *found.passed), "carried"
     if found.known is None and bound_at is not None:
         found, evidence = bound_at.with_line(), "bind"

@@ -3,21 +3,22 @@
 import contextlib
 import functools
 import inspect
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from exit_shim.attribution import Carried, CarriedFrame, Declared, carried, declared, running_in
-from exit_shim.frames import Frame, waits_for_this_task
+from exit_shim.attribution import CarriedFrame, Declared, carried, declare, declared, running_in, undo
+from exit_shim.frames import Frame, frames_outwards, frames_within
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 FRAMES: Final = 32
 """How many frames are taken along."""
 
-POOLS: Final = ("asyncio", "concurrent", "multiprocessing", "socketserver")
+SERVING: Final = ("asyncio", "concurrent", "multiprocessing", "socketserver")
 """Packages whose threads serve many callers: who happened to start one asked for nothing."""
 
 
@@ -51,78 +52,111 @@ def carrying(function: F, frame: Frame | None) -> F:
     return inside_async if inspect.iscoroutinefunction(function) else inside  # type: ignore[return-value]
 
 
-@contextlib.contextmanager
-def under(said: Declared | None, frames: CarriedFrame | None) -> Iterator[None]:
+class under:  # noqa: N801 - reads as a word where it is used
     """While inside, what was carried here holds; what is declared here already outranks it."""
-    before = carried.set(Carried(frames, running_in()))
-    outer = declared.get()
-    if said is not None and outer is None:
-        declared.set(said)
-    try:
-        yield
-    finally:
-        if said is not None and outer is None:
-            declared.set(None)
-        carried.reset(before)
+
+    __slots__ = ("_before", "_frames", "_runs_in", "_said")
+
+    def __init__(self, said: Declared | None, frames: CarriedFrame | None) -> None:
+        self._said = said
+        self._frames = frames
+
+    def __enter__(self) -> None:
+        self._runs_in = running_in()
+        self._before = carried.get(self._runs_in)
+        carried[self._runs_in] = self._frames
+        if self._said is not None and declared.get() is None:
+            declare(self._said, by=self)
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is None:
+            carried.pop(self._runs_in, None)
+        else:
+            carried[self._runs_in] = self._before
+        if self._said is not None:
+            undo(by=self)
 
 
 def kept(frame: Frame | None) -> CarriedFrame | None:
     """The frames from `frame` outwards, and those that were carried to here, without what they hold alive."""
-    found: list[Frame] = []
-    while frame is not None and len(found) < FRAMES:
-        if frame.f_globals.get("__name__") == "asyncio.base_events" and not waits_for_this_task(frame):
-            frame = None
-            break
-        found.append(frame)
-        frame = frame.f_back
-    before = carried.get()
-    more = before.here() if before is not None else None
-    while more is not None and len(found) < FRAMES:
-        found.append(more)
-        more = more.f_back
+    before = frames_outwards(carried.get(running_in()))
     linked: CarriedFrame | None = None
-    for one in reversed(found):
+    for one in reversed([*itertools.islice(itertools.chain(frames_within(frame), before), FRAMES)]):
         linked = CarriedFrame(one.f_code, one.f_lineno, one.f_lasti, one.f_globals, linked)
     return linked
 
 
+def carried_on(function: F, frame: Frame) -> F:
+    """`carrying`, but a stack that cannot be read costs the evidence, not the work."""
+    try:
+        return carrying(function, frame)
+    except Exception:  # noqa: BLE001
+        return function
+
+
 @contextlib.contextmanager
 def carrying_threads() -> Iterator[None]:
-    """While inside, `Thread` and its kin, `Timer` and `ThreadPoolExecutor.submit` carry who asked.
+    """While inside, `Thread` and its kin, `Timer` and the pools of threads carry who asked.
 
-    Exactly undone after; a thread that is still running then goes on as it began.
+    `asyncio.to_thread` and the `run_in_executor` of any event loop call `ThreadPoolExecutor.submit`. Exactly
+    undone after; a thread that is still running then goes on as it began.
     """
     start = threading.Thread.start
-    submit: Any = ThreadPoolExecutor.submit
 
     @functools.wraps(start)
     def start_carrying(self: threading.Thread) -> None:
-        undo = carry_along(self, sys._getframe(1))  # noqa: SLF001
+        take_back = carry_along(self, sys._getframe(1))  # noqa: SLF001
         try:
             start(self)
         except BaseException:
-            undo()
+            take_back()
             raise
 
-    @functools.wraps(submit)
-    def submit_carrying(self: ThreadPoolExecutor, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        with contextlib.suppress(Exception):  # a stack that cannot be read costs the evidence, not the work
-            fn = carrying(fn, sys._getframe(1))  # noqa: SLF001
-        return submit(self, fn, *args, **kwargs)
-
+    own = [(pool, name, vars(pool).get(name)) for pool, name in pools_methods()]
     threading.Thread.start = start_carrying  # type: ignore[method-assign]
-    ThreadPoolExecutor.submit = submit_carrying  # type: ignore[method-assign,assignment]
+    for pool, name, _ in own:
+        setattr(pool, name, handing_on(getattr(pool, name)))
     try:
         yield
     finally:
         threading.Thread.start = start  # type: ignore[method-assign]
-        ThreadPoolExecutor.submit = submit  # type: ignore[method-assign]
+        for pool, name, method in own:
+            if method is None:  # inherited
+                delattr(pool, name)
+            else:
+                setattr(pool, name, method)
+
+
+def pools_methods() -> list[tuple[type, str]]:
+    """Return the methods that take a function, of the standard library's pools of threads.
+
+    Left out are those that call one of these: `ThreadPool.apply`, and `ThreadPoolExecutor.map`.
+    """
+    from multiprocessing.pool import ThreadPool  # noqa: PLC0415 - heavy, and opt-in
+
+    names = ("apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered")
+    return [(ThreadPoolExecutor, "submit"), *((ThreadPool, name) for name in names)]
+
+
+def handing_on(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the method of a pool, which takes a function, so that the function carries who asked."""
+
+    @functools.wraps(method)
+    def hand_on(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        frame = sys._getframe(1)  # noqa: SLF001
+        if args:
+            args = (carried_on(args[0], frame), *args[1:])
+        elif "func" in kwargs:
+            kwargs["func"] = carried_on(kwargs["func"], frame)
+        return method(self, *args, **kwargs)
+
+    return hand_on
 
 
 def carry_along(thread: threading.Thread, frame: Frame) -> Callable[[], object]:
     """Have the thread's `run` carry who asks at `frame`; returns what takes that back."""
     names = vars(thread)
-    if str(frame.f_globals.get("__name__")).partition(".")[0] in POOLS or "run" in names:
+    if str(frame.f_globals.get("__name__")).partition(".")[0] in SERVING or "run" in names:
         return lambda: None
 
     def run() -> None:

@@ -71,7 +71,10 @@ def short_name(dotted: str, filename: str) -> str:
 
 def is_worker() -> bool:
     """Whether multiprocessing started this process by a command line of its own."""
-    return any(word.startswith("from multiprocessing.") for word in sys.orig_argv)
+    # Python 3.14 has `import sys; ` in front of it.
+    return any(
+        re.search(r"\bfrom multiprocessing\.\w+ import (spawn_)?main\b", word) for word in sys.orig_argv
+    )
 
 
 def is_notebook(filename: str) -> bool:

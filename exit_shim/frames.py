@@ -1,11 +1,12 @@
 """The walk over a stack: which frame is the bot's own, and what lies between it and the client."""
 
 import asyncio
+import itertools
 import operator
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
-from types import CodeType
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import CodeType, CoroutineType, GeneratorType
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -35,10 +36,6 @@ FRAMES: Final = 64
 """How many frames behind the one that asked are looked at, for the chain."""
 
 
-_GENERATED: Final = 4096
-"""How many texts without a file are remembered; a notebook makes one for each cell that is run."""
-
-
 PLACES: Final = 4096
 """How many places in the code are remembered."""
 
@@ -47,7 +44,11 @@ FILES: Final = 16_384
 """How many files are: more than a bot has, but one that compiles texts may give each a name of its own."""
 
 
-_LOOP: Final = "asyncio.base_events"
+_RUNNERS: Final = frozenset({"run_forever", "run_until_complete"})
+
+
+_LOOP_FRAMES: Final = 8
+"""How many frames an event loop written in Python has of its own, at most, behind a task."""
 
 
 _OWN_FOLDER: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120
@@ -93,7 +94,7 @@ class Frame(Protocol):
 
     @property
     def f_locals(self) -> Any:
-        """Read of an event loop's own frame only: the future that it runs until."""
+        """Read of an event loop's own frame only: the loop, and the future that it runs until."""
 
     @property
     def f_back(self) -> "Frame | None":
@@ -113,15 +114,11 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
     line: int = 0
 
 
-_AT_LOOP: Final = Step("asyncio", "skipped")
-"""Stands for an event loop's frame."""
-
-
 class Known(NamedTuple):
     """What is known of a file: the short name to record, what its frames are, and the name in a chain."""
 
     name: str
-    part: Literal["own", "executor", "skipped", "loop"]
+    part: Literal["own", "executor", "skipped"]
     label: str
 
 
@@ -180,12 +177,12 @@ class SiteFinder:
 
     Skipped: the standard library, installed packages, this package. Passed through: modules declared
     executors, by short or dotted name, and functions that bear a door's own name, which are layers around
-    the client. What a file is stays the same for the life of the process, so it is decided once per file
-    name (never per code object: identical functions in two files compare equal, and one would be taken for
-    the other).
+    the client. What a module is stays the same for the life of the process, so it is decided once per file
+    name and module name: one file may be imported under two names, and two texts may be compiled under one
+    file name. Never per code object: identical functions in two files compare equal, and one would be taken
+    for the other.
 
-    The walk ends at an event loop, whose runner asked for nothing but the task that it waits for: behind a
-    callback or a task that somebody else made there is only whoever started the bot.
+    The walk ends where the running task or callback of an event loop begins: see `frames_within`.
 
     Args:
         executors: Modules to pass through.
@@ -210,105 +207,83 @@ class SiteFinder:
         self._not_in_app = tuple(not_in_app)
         self._aliases = dict(aliases or {})
         is_foreign(os.sep)  # asks the interpreter now: a child of a fork might find its lock shut for good
-        self._known: dict[str, Known | None] = {}
+        self._known: dict[tuple[str | None, ...], Known | None] = {}
         self._packages: dict[str, Known] = {}
-        self._generated: dict[tuple[str, str | None, str | None], Known | None] = {}
         self.told: Places[Any] = {}
         """What `attribute` said of a place that asked."""
-        self._steps: Places[tuple[CodeType, Step | None]] = {}
+        self._steps: Places[tuple[CodeType, object, Step | None]] = {}
 
     def find(self, frame: Frame | None) -> Site:
         """Walk outwards from `frame`."""
-        known, at = self._known, frame
-        try:  # what nearly every fetch finds at once; this is on the path of entries too
-            while at is not None:
-                code = at.f_code
-                own = known[code.co_filename]
-                if own is not None:
-                    if own[1] != "own" or code.co_name in self._layers:
-                        break
-                    dotted = at.f_globals.get("__name__")
-                    dotted = dotted if dotted and type(dotted) is str else own[0]
-                    return _new(Site, (own, dotted, code, 0, (), at.f_lasti))
-                at = at.f_back
-        except KeyError:
-            pass
-        return self.nearest(frame)[0]
+        # Nearly every fetch is in the bot's own code. This is on the path of entries too.
+        if frame is not None:
+            code, said = frame.f_code, frame.f_globals.get("__name__")
+            try:
+                own = self._known[code.co_filename, said]
+            except (KeyError, TypeError):
+                own = None
+            if own is not None and own[1] == "own" and code.co_name not in self._layers:
+                return _new(Site, (own, said or own[0], code, 0, (), frame.f_lasti))
+        return self.nearest(frames_within(frame))[0]
 
-    def nearest(self, frame: Frame | None) -> tuple[Site, Frame | None]:
-        """The same, and the frame that was found."""
+    def nearest(self, frames: Iterable[Frame]) -> tuple[Site, Frame | None]:
+        """Return the first of the frames that is who asked, as a place and as it is."""
         passed: list[Passed] = []
         known, skipped = self._known, None
-        while frame is not None:
-            code = frame.f_code
+        for frame in frames:
+            code, said = frame.f_code, frame.f_globals.get("__name__")
             try:
-                own = known[code.co_filename]
-            except KeyError:
+                own = known[code.co_filename, said]
+            except (KeyError, TypeError):
                 own = self._decide(code.co_filename, frame)
             if own is not None and own is not skipped:
                 part = own[1]
                 if part == "own" and code.co_name not in self._layers:
-                    dotted = frame.f_globals.get("__name__")
-                    dotted = dotted if dotted and type(dotted) is str else own[0]
+                    dotted = said if said and type(said) is str else own[0]
                     through = tuple(passed) if passed else ()
                     return _new(Site, (own, dotted, code, frame.f_lineno, through, None)), frame
                 if part == "skipped":
                     skipped = own  # the frames of a package in a row are told once
-                elif part == "loop" and not waits_for_this_task(frame):
-                    break
                 if len(passed) < CHAIN - 1:
                     passed.append(_new(Passed, (own, code, frame.f_lineno)))
-            frame = frame.f_back
         return Site(None, "", None, 0, tuple(passed)), None
 
     def outer(self, frame: Frame, room: int) -> tuple[Step, ...]:
         """The bot's own frames outside `frame`, nearest first, at most `room`."""
         steps = self._steps
         chain: list[Step] = []
-        at = frame.f_back
-        for _ in range(FRAMES):
-            if at is None or len(chain) >= room:
+        for at in itertools.islice(frames_within(frame), 1, FRAMES + 1):
+            if len(chain) >= room:
                 break
-            kept = steps.get((id(at.f_code), at.f_lasti)) or self._look_at(at)
-            step = kept[1]
-            if step is _AT_LOOP:
-                if not waits_for_this_task(at):
-                    break
-            elif step is not None:
-                chain.append(step)
-            at = at.f_back
+            kept = steps.get((id(at.f_code), at.f_lasti))
+            if kept is None or kept[1] is not at.f_globals.get("__name__"):
+                kept = self._look_at(at)
+            if kept[2] is not None:
+                chain.append(kept[2])
         return tuple(chain)
 
-    def _look_at(self, frame: Frame) -> tuple[CodeType, Step | None]:
+    def _look_at(self, frame: Frame) -> tuple[CodeType, object, Step | None]:
         """What a frame is in the chain of another; remembered, for a bot is in the same few places again."""
         code, step = frame.f_code, None
         own = self._decide(code.co_filename, frame)
-        if own is not None and own.part == "loop":
-            step = _AT_LOOP
-        elif own is not None and own.part != "skipped":
+        if own is not None and own.part != "skipped":
             step = Step(own.label, "outer", plain_text(qualname(code)), frame.f_lineno)
-        kept = code, step
-        if code.co_filename in self._known:  # a generated text's code may run as one module and as another
-            keep(self._steps, frame, kept)
+        kept = code, frame.f_globals.get("__name__"), step
+        keep(self._steps, frame, kept)
         return kept
 
     def _decide(self, filename: str, frame: Frame) -> Known | None:
         names = frame.f_globals
         said, given = names.get("__name__"), names.get("__file__")
         said, given = said if isinstance(said, str) else None, given if isinstance(given, str) else None
-        if not filename.startswith("<") or filename.startswith("<frozen "):
-            if filename in self._known:
-                return self._known[filename]
+        is_generated = filename.startswith("<") and not filename.startswith("<frozen ")
+        # "<string>" names many different texts
+        key = (filename, said, given) if is_generated else (filename, said)
+        if key not in self._known:
             if len(self._known) >= FILES:
                 self._known.clear()
-            known = self._known[filename] = self._known_of(filename, said, names)
-            return known
-        key = (filename, said, given)  # "<string>" names many different texts
-        if key not in self._generated:
-            if len(self._generated) >= _GENERATED:
-                self._generated.clear()
-            self._generated[key] = self._known_of(given or filename, said, names)
-        return self._generated[key]
+            self._known[key] = self._known_of((is_generated and given) or filename, said, names)
+        return self._known[key]
 
     def _known_of(self, filename: str, said: str | None, names: Mapping[str, Any]) -> Known | None:
         if filename.startswith(_OWN_FOLDER) or (said or "").startswith("exit_shim."):
@@ -318,11 +293,7 @@ class SiteFinder:
         dotted = said or "__main__"
         if self._is_foreign(filename, dotted):
             package = plain_text(dotted.partition(".")[0])
-            return (
-                self._packages.setdefault(package, Known(package, "skipped", package))
-                if said != _LOOP
-                else Known(package, "loop", package)
-            )
+            return self._packages.setdefault(package, Known(package, "skipped", package))
         short = notebook(names) if is_notebook(filename) else short_name(dotted, filename)
         name = plain_text(self._aliases.get(dotted, self._aliases.get(short, short)))
         is_executor = not self._executors.isdisjoint((name, short, dotted))
@@ -344,13 +315,72 @@ def keep(places: Places[K], frame: Frame, kept: K) -> None:
     places[id(frame.f_code), frame.f_lasti] = kept
 
 
-def waits_for_this_task(frame: Frame | None) -> bool:
-    """Whether an event loop's frames belong to a `run_until_complete` of the very task that runs now."""
-    while frame is not None and str(frame.f_globals.get("__name__")).startswith("asyncio."):
-        if frame.f_code.co_name == "run_until_complete":
-            return frame.f_locals.get("future") is asyncio.current_task()
+def frames_outwards(frame: Frame | None) -> Iterator[Frame]:
+    """Yield a frame, its caller, and so on."""
+    while frame is not None:
+        yield frame
         frame = frame.f_back
-    return False
+
+
+def frames_within(frame: Frame | None) -> Iterator[Frame]:
+    """Yield the frames from `frame` outwards, up to where the running task or callback begins.
+
+    Behind that is whoever runs the event loop, who asked for nothing, except for the one task that its
+    `run_until_complete` waits for: then the walk goes on behind it.
+    """
+    loop = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises where none runs
+    return frames_outwards(frame) if loop is None else _frames_in(loop, frame)
+
+
+def _frames_in(loop: Any, frame: Frame | None) -> Iterator[Frame]:
+    task = asyncio.current_task(loop)
+    begins, behind = _first_frame(task), None
+    while frame is not None:
+        # A callback has no first frame to know it by, and uvloop no frames at all: then who runs the loop is
+        # known by its code, which names the method that it calls.
+        if (begins is None and may_run_a_loop(frame.f_code)) or _is_of(loop, "_run_once", frame):
+            behind = frame
+            break
+        yield frame
+        if frame is begins:
+            behind = frame.f_back
+            break
+        frame = frame.f_back
+    for at in frames_outwards(_waiting_for(task, loop, behind)):
+        if _is_of(loop, "_run_once", at):  # a loop in a loop, as nest_asyncio has them
+            break
+        yield at
+
+
+def may_run_a_loop(code: CodeType) -> bool:
+    """Whether code names what runs an event loop."""
+    return not _RUNNERS.isdisjoint(code.co_names)
+
+
+def _first_frame(task: Any) -> Frame | None:
+    """Return the outermost frame of a task; None where that cannot be known."""
+    coroutine = getattr(task, "get_coro", lambda: None)()
+    if type(coroutine) is CoroutineType:
+        return coroutine.cr_frame
+    return coroutine.gi_frame if type(coroutine) is GeneratorType else None
+
+
+def _waiting_for(task: Any, loop: object, behind: Frame | None) -> Frame | None:
+    """Return the frame behind a task that waits for that task to complete; None where nobody does."""
+    if task is None:
+        return None
+    for at in itertools.islice(frames_outwards(behind), _LOOP_FRAMES):
+        if _is_of(loop, "run_until_complete", at):
+            return at if any(value is task for value in at.f_locals.values()) else None
+    # A loop in C has no frame; it asked the task to call it back.
+    calls = getattr(task, "_callbacks", None) or ()
+    is_waited_for = any("run_until_complete" in str(getattr(call, "__qualname__", "")) for call, _ in calls)
+    return behind if is_waited_for else None
+
+
+def _is_of(loop: object, method: str, frame: Frame) -> bool:
+    """Whether a frame runs this method of this very event loop."""
+    return frame.f_code.co_name == method and frame.f_locals.get("self") is loop
 
 
 def step_of(known: Known, code: CodeType, line: int) -> Step:

@@ -18,11 +18,12 @@ import msgspec
 from exit_shim.accounts import account_label, is_genuine
 from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribute, declared
 from exit_shim.book import Book, Noted
+from exit_shim.contexts import set_variable
 from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
 from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
 from exit_shim.guard import Gap, Guard, Held, Holding, Sights, answer_query, end_suppressed, let_go, unsent
 from exit_shim.journal import Journal
-from exit_shim.layers import Layer, enter, within
+from exit_shim.layers import Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind, may_be_exit
 from exit_shim.outcomes import Answer, read_answers, read_failure
 from exit_shim.policy import ALLOWED, Roles
@@ -357,14 +358,14 @@ class Gateway:
         self._intend(passage)
         outer = within.get()
         try:  # from here on: an interrupt amid this must not leave the layer behind
-            enter(passage.layer)
+            set_variable(within, passage.layer)
             result = method(*args, **kwargs)
         except BaseException as error:
             self._look_outwards(passage)
             self._conclude_failure(passage, error)
             raise
         finally:
-            enter(outer)
+            within.set(outer)  # nothing of ours is called, which an interrupt could end before it did this
         self._look_outwards(passage)
         if type(result) is CoroutineType:  # a plain function around an async client
             return self._named(self._follow(passage, result), method)
@@ -400,13 +401,13 @@ class Gateway:
     async def _follow(self, passage: Passage, sending: Coroutine[Any, Any, Any]) -> Any:
         outer = within.get()
         try:
-            enter(passage.layer)
+            set_variable(within, passage.layer)
             result = await sending
         except BaseException as error:
             self._conclude_failure(passage, error)
             raise
         finally:
-            enter(outer)
+            within.set(outer)  # nothing of ours is called, which an interrupt could end before it did this
         self._conclude_result(passage, result)
         return result
 

@@ -241,8 +241,9 @@ def install(
 
     Args:
         shim: The configuration to use; None for the process-wide one.
-        threads: Whether `Thread`, `Timer` and `ThreadPoolExecutor.submit` carry the attribution of who
-            started the work along.
+        threads: Whether `Thread`, `Timer` and the standard library's pools of threads (`ThreadPoolExecutor`,
+            with it `asyncio.to_thread` and `run_in_executor`, and `multiprocessing.pool.ThreadPool`) carry
+            the attribution of who started the work along.
         doors: Methods of the bot's own classes that place, change or cancel orders, by class.
 
     Returns:

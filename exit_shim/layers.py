@@ -3,11 +3,8 @@
 The outermost layer records the order; what it goes through further in is the same order, once.
 """
 
-import sys
-from collections import deque
-from contextvars import Context, ContextVar, copy_context
+from contextvars import ContextVar
 from types import MethodType
-from typing import Final
 
 from exit_shim.doors import Intent
 from exit_shim.orders import ExitOrder
@@ -47,24 +44,6 @@ class Layer:
 
 
 within: ContextVar[Layer | None] = ContextVar("exit_shim_within", default=None)
-
-KEPT: Final = 256
-"""How many contexts are kept, two an order: what the first order of a signal handler met must outlast it."""
-
-_kept: Final[deque[Context]] = deque(maxlen=KEPT)
-_COLLECTS_AMID_ALL: Final = sys.version_info < (3, 12)
-
-
-def enter(layer: Layer | None) -> None:
-    """From here on be within this layer, or none.
-
-    Before Python 3.12 garbage may be collected, and with it a signal handler run, amid the copying or the
-    setting of a context, which then goes on with variables that the handler's own setting has freed: the
-    process crashes. What they were is kept until many orders later.
-    """
-    if _COLLECTS_AMID_ALL:
-        _kept.append(copy_context())
-    within.set(layer)
 
 
 def are_same(one: object, other: object) -> bool:

@@ -45,7 +45,7 @@ def frames(*sites):
     """Stub frames, nearest to the client first: (module name, file name)."""
     back = None
     for line, (name, filename) in reversed(list(enumerate(sites, 1))):
-        code = SimpleNamespace(co_filename=filename, co_name="f", co_qualname="C.f")
+        code = SimpleNamespace(co_filename=filename, co_name="f", co_qualname="C.f", co_names=())
         back = SimpleNamespace(
             f_code=code, f_lineno=line, f_lasti=line, f_globals={"__name__": name}, f_locals={}, f_back=back
         )
@@ -63,7 +63,6 @@ EXECUTOR = ("backend.safe_order_executor", "/bot/backend/safe_order_executor.py"
 RETRY = ("backend.retry", "/bot/backend/retry.py")
 LIBRARY = ("tenacity", "/venv/lib/python3.13/site-packages/tenacity/__init__.py")
 STDLIB = ("threading", threading.__file__)
-LOOP = ("asyncio.base_events", asyncio.base_events.__file__)
 
 
 def test_the_first_frame_of_the_bots_own_code():
@@ -104,13 +103,6 @@ def test_declared_outranks_all_else():
     assert (who.module, who.evidence, who.explanation) == ("brain", "context", "because")
     assert (who.dotted_module, who.line) == ("backend.services.position_monitor", 1)
     assert (lost.module, lost.evidence, lost.file) == ("brain", "context", None)
-
-
-def test_who_runs_the_event_loop_did_not_ask():
-    """Behind a loop's callback stands only who started the bot: the fetch counts, or nothing is known."""
-    main = ("__main__", "/bot/main.py")
-    assert named(LOOP, main, bound=(BOT,)).module == "position_monitor"
-    assert named(EXECUTOR, LOOP, main).module == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -412,6 +404,44 @@ async def test_one_attributed_in_two_tasks_at_once(fake, lines):
     assert sorted(line["module"] for line in lines()) == ["brain"] * 2 + ["test_attribution"] * 2
 
 
+def test_attributed_in_a_generator_undoes_its_own_entry_only(fake, lines):
+    """A generator that ends inside a block of its consumer leaves what is declared there in place."""
+
+    def levels():
+        with exit_shim.attributed("generator"):
+            yield 1
+
+    made = levels()
+    next(made)
+    with exit_shim.attributed("consumer", kind="breakeven"):
+        made.close()
+        fake.futures_create_order(**STOP)
+        with exit_shim.attributed("inner"):
+            fake.futures_create_order(**STOP)
+    fake.futures_create_order(**STOP)
+    assert [(line["module"], line["kind"]) for line in lines()] == [
+        ("consumer", "breakeven"),
+        ("inner", "sl"),
+        ("test_attribution", "sl"),
+    ]
+
+
+async def test_attributed_in_a_generator_that_another_task_ends(fake, lines):
+    """What the task that finishes it has declared stays."""
+
+    async def levels():
+        with exit_shim.attributed("generator"):
+            yield 1
+
+    made = levels()
+    await asyncio.create_task(anext(made))
+    with exit_shim.attributed("consumer"):
+        await made.aclose()
+        fake.futures_create_order(**STOP)
+    fake.futures_create_order(**STOP)
+    assert [line["module"] for line in lines()] == ["consumer", "test_attribution"]
+
+
 def test_attributed_with_odd_values_can_be_read_back(fake, lines):
     """Whatever is given as name, kind or explanation is recorded as text, and the journal stays readable."""
     with exit_shim.attributed(5, kind=["sl"], explanation="a\udce9b"):
@@ -457,6 +487,48 @@ def test_main_programs_go_by_their_file(tmp_path, files, command, module):
         [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == [module]
+
+
+def test_one_file_under_two_names(tmp_path, recorded):
+    """A file that is imported as two modules is each of them: one may be an executor and the other not."""
+    shim = exit_shim.ExitShim(roles=exit_shim.Roles(executors={"bot.sender"}))
+    fake = shim.wrap(FakeClient())
+    source = "def call(place, *given, **order): return place(*given, **order)"
+    sender = load(tmp_path, "bot.sender", source)
+    copy = SimpleNamespace(__name__="bot.strategy")
+    exec(compile(source, sender.__file__, "exec"), vars(copy))
+    for _ in range(2):
+        copy.call(sender.call, fake.futures_create_order, **STOP)
+        sender.call(fake.futures_create_order, **STOP)
+    shim.close()
+    lines = [record.flat() for record in recorded()]
+    assert [line["module"] for line in lines] == ["strategy", "test_attribution"] * 2
+    assert [line["via"] for line in lines] == [("sender",)] * 4
+    assert [step["module"] for step in lines[0]["chain"][:2]] == ["bot.sender", "bot.strategy"]
+
+
+def test_two_texts_under_one_file_name(fake, lines):
+    """Texts that were compiled under the same name are the modules that they run as, behind who asked too."""
+    for _ in range(2):
+        for name in ("bot.one", "bot.two"):
+            names = {"__name__": name}
+            exec(compile("def call(place, *given, **order): place(*given, **order)", "r.py", "exec"), names)
+            names["call"](fake.futures_create_order, **STOP)
+            names["call"](place_through, fake, STOP)
+    assert [line["module"] for line in lines()][::2] == ["one", "two"] * 2
+    assert [line["chain"][1]["module"] for line in lines()][1::2] == ["bot.one", "bot.two"] * 2
+
+
+def test_one_code_behind_who_asked_under_two_names(fake, lines):
+    """The same code object, run as two modules, is told by its name in what led to an order too."""
+    code = compile("place(client, order)", "/bot/rules.py", "exec")
+    for name in ("bot.one", "bot.two", "bot.one"):
+        exec(code, {"__name__": name, "place": place_through, "client": fake, "order": STOP})
+    assert [line["chain"][1]["module"] for line in lines()] == ["bot.one", "bot.two", "bot.one"]
+
+
+def place_through(client, order):
+    client.futures_create_order(**order)
 
 
 def test_files_without_end_are_not_all_remembered(monkeypatch):

@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import gc
 import json
+import multiprocessing.pool
 import os
 import pickle
 import subprocess
@@ -613,6 +614,26 @@ def test_other_processes(tmp_path, method):
     assert len({line["run_id"] for line in lines}) == 3
 
 
+AS_IN_314 = """
+    from multiprocessing import forkserver, util
+
+    spawn = util.spawnv_passfds
+    if __name__ == "__main__":
+        util.spawnv_passfds = lambda exe, args, fds: spawn(exe, [*args[:-1], "import sys; " + args[-1]], fds)
+"""
+
+
+def test_a_forkserver_as_python_3_14_starts_it(tmp_path):
+    """Its command line begins with another import; it is no module of the bot's all the same."""
+    (tmp_path / "bot.py").write_text(textwrap.dedent(AS_IN_314) + textwrap.dedent(MULTI))
+    lines = run(tmp_path, "bot.py", "forkserver")
+    assert [(line["module"], line["evidence"]) for line in lines] == [
+        ("bot", "stack"),
+        ("bot", "stack"),
+        ("bot", "bind"),
+    ]
+
+
 def test_a_pickled_method_remembers_who_fetched_it(strategy, lines):
     """Where it is called with no frame of the bot, the name is that of the fetch."""
     method = pickle.loads(pickle.dumps(strategy.fetch(exit_shim.wrap(FakeClient()))))
@@ -700,6 +721,94 @@ def test_carrying_threads(carrier, lines):
         ("carrier", "by_patch", "carried"),
         ("carrier", "by_timer", "carried"),
     ]
+
+
+POOLING = """
+    import asyncio, concurrent.futures, contextvars, functools, multiprocessing.pool
+    import safe_order_executor as helper
+
+    def by_pools_map(client, order):
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            list(pool.map(functools.partial(helper.place, client), [order]))
+
+    def by_context(client, order):
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            pool.submit(contextvars.copy_context().run, helper.place, client, order).result()
+
+    async def by_to_thread(client, order):
+        await asyncio.to_thread(helper.place, client, order)
+
+    async def by_run_in_executor(client, order):
+        await asyncio.get_running_loop().run_in_executor(None, helper.place, client, order)
+
+    def by_apply(client, order):
+        in_thread_pool("apply", helper.place, (client, order))
+
+    def by_apply_async(client, order):
+        in_thread_pool("apply_async", helper.place, (client, order))
+
+    def by_map(client, order):
+        in_thread_pool("map", functools.partial(helper.place, client), [order])
+
+    def by_map_async(client, order):
+        in_thread_pool("map_async", functools.partial(helper.place, client), [order])
+
+    def by_starmap(client, order):
+        in_thread_pool("starmap", helper.place, [(client, order)])
+
+    def by_starmap_async(client, order):
+        in_thread_pool("starmap_async", helper.place, [(client, order)])
+
+    def by_imap(client, order):
+        in_thread_pool("imap", functools.partial(helper.place, client), [order])
+
+    def by_imap_unordered(client, order):
+        in_thread_pool("imap_unordered", functools.partial(helper.place, client), [order])
+
+    def by_keyword(client, order):
+        with multiprocessing.pool.ThreadPool(1) as pool:
+            pool.apply_async(func=helper.place, args=(client, order)).get()
+
+    def in_thread_pool(method, *given):
+        with multiprocessing.pool.ThreadPool(1) as pool:
+            answer = getattr(pool, method)(*given)
+            if method.endswith("_async"):
+                answer.get()
+            elif method.startswith("imap"):
+                list(answer)
+"""
+POOLED = [line.split("(")[0].split()[-1] for line in POOLING.splitlines() if "def by_" in line]
+
+
+@pytest.mark.parametrize(
+    ("way", "loops"),
+    [*((way, "asyncio") for way in POOLED), ("by_to_thread", "uvloop"), ("by_run_in_executor", "uvloop")],
+)
+def test_every_way_into_a_pool_of_threads(way, loops, tmp_path, strategy, lines):
+    """With `install(threads=True)` the work of an executor is the module's that handed it over."""
+    module = load(tmp_path, "bot.pooling", POOLING)
+    client = exit_shim.wrap(FakeClient())
+    before = {**vars(multiprocessing.pool.ThreadPool)}
+    with exit_shim.install(threads=True):
+        done = getattr(module, way)(client, STOP)
+        if asyncio.iscoroutine(done):
+            loop = pytest.importorskip(loops).new_event_loop()
+            loop.run_until_complete(done)
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+    (line,) = lines()
+    assert (line["module"], line["evidence"]) == ("pooling", "carried")
+    assert line["via"] == ("safe_order_executor",)
+    assert vars(multiprocessing.pool.ThreadPool) == before
+
+
+def test_pools_of_processes_are_left_alone():
+    """What goes to another process must be picklable: nothing is put around it."""
+    apply_async = multiprocessing.pool.Pool.apply_async
+    with carrying_threads():
+        assert multiprocessing.pool.Pool.apply_async is apply_async
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            assert pool.map(abs, [-1]) == [1]
 
 
 def test_a_thread_that_cannot_start_is_as_it_was():

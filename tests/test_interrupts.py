@@ -1,11 +1,15 @@
 """A signal handler amid the shim's own work: one that places an order, and one that raises."""
 
+import asyncio
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
 import exit_shim
+from exit_shim import Door
 from exit_shim.journal import spool
 from exit_shim.locks import AT_ONCE, Folding
 
@@ -125,3 +129,120 @@ def test_an_interrupt_amid_an_append(tmp_path, monkeypatch):
     own.close()
     (left,) = spool.spools(tmp_path / "journal.db")
     assert left.read_bytes().endswith(b"kept\n")
+
+
+class InterruptAt:
+    """Raises after so many points at which Python handles signals: calls, and the ends of those in C."""
+
+    def __init__(self, left):
+        self.left = left
+
+    def __call__(self, frame, event, _argument):
+        if event in ("call", "c_return"):
+            self.left -= 1
+            if self.left < 0:
+                raise Interrupt
+
+
+class Adapter:
+    """A bot's own client with a door of its own; its call is interrupted from the send on."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def place_order(self, left, **params):
+        answer = self.client.futures_create_order(**params)
+        sys.setprofile(InterruptAt(left))
+        return answer
+
+
+class AsyncAdapter(Adapter):
+    async def place_order(self, left, **params):
+        answer = await self.client.futures_create_order(**params)
+        sys.setprofile(InterruptAt(left))
+        return answer
+
+
+class AsyncClient:
+    async def futures_create_order(self, **params):
+        return {"orderId": 1}
+
+
+PLACE = Door("place_order", reads=lambda left, **params: params)
+
+
+def order(name):
+    return {**STOP, "reduceOnly": True, "newClientOrderId": name}
+
+
+POINTS = 100
+"""The clean-up behind the send, and the beginning of what follows it."""
+
+
+def test_an_interrupt_anywhere_behind_the_send(bot, tmp_path):
+    """Wherever it comes, the next order, which is alike and goes by another door, is recorded."""
+    client, shim = bot
+    adapter = exit_shim.wrap(Adapter(Client()), shim=shim, doors=[PLACE])
+    for number in range(POINTS):
+        try:
+            with pytest.raises(Interrupt):
+                adapter.place_order(number, **order("interrupted"))
+        finally:
+            sys.setprofile(None)
+        place(client, f"next-{number}")
+    assert next_ones(names(shim, tmp_path / "journal.db")) == list(range(POINTS))
+
+
+def test_an_interrupt_anywhere_behind_the_send_of_a_coroutine(bot, tmp_path):
+    """The same in a task that catches it and goes on."""
+    _, shim = bot
+    client = exit_shim.wrap(AsyncClient(), shim=shim)
+    adapter = exit_shim.wrap(AsyncAdapter(AsyncClient()), shim=shim, doors=[PLACE])
+
+    async def interrupt():
+        for number in range(POINTS):
+            try:
+                with pytest.raises(Interrupt):
+                    await adapter.place_order(number, **order("interrupted"))
+            finally:
+                sys.setprofile(None)
+            await client.futures_create_order(**order(f"next-{number}"))
+
+    asyncio.run(interrupt())
+    assert next_ones(names(shim, tmp_path / "journal.db")) == list(range(POINTS))
+
+
+def next_ones(recorded):
+    return [int(name.removeprefix("next-")) for name in recorded if name.startswith("next-")]
+
+
+INSIDE_A_COPY = """
+import contextvars, gc
+import exit_shim
+
+class Garbage:
+    def __init__(self): self.cycle = self
+
+    def __del__(self):  # runs where a signal handler may: inside the copying of a context, before Python 3.12
+        with exit_shim.attributed("handler"):
+            list(range(100))
+
+variable, copies = contextvars.ContextVar("variable"), []
+for number in range(500):
+    variable.set(number)
+    Garbage()
+    gc.set_threshold(1)
+    copies.append(contextvars.copy_context())
+    gc.set_threshold(0)
+"""
+
+
+def test_attributed_inside_the_copying_of_a_context():
+    """What `attributed` replaces there is still read by whoever was interrupted: the process lives."""
+    done = subprocess.run(
+        [sys.executable, "-c", INSIDE_A_COPY],
+        env={**os.environ, "PYTHONMALLOC": "debug"},
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0

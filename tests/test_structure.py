@@ -13,7 +13,8 @@ MAY_IMPORT = {
     "orders": set(),
     "files": set(),
     "frames": {"files"},
-    "attribution": {"files", "frames"},
+    "contexts": set(),
+    "attribution": {"contexts", "files", "frames"},
     "carrying": {"attribution", "frames"},
     "modes": set(),
     "errors": set(),
@@ -56,6 +57,7 @@ MAY_IMPORT = {
     "gateway": {
         "accounts",
         "book",
+        "contexts",
         "layers",
         "reading",
         "attribution",

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder, Kind, may_be_exit, read_order, text, upper
+from exit_shim.python_binance import is_own_module
 
 Intent = Literal["place", "modify", "cancel", "test", "query"]
 """`query` changes nothing and is recorded nowhere: it is a door for the orders that only the guard knows."""
@@ -24,6 +25,9 @@ Store = Literal["orders", "conditional"]
 
 COUNTDOWN: Final = "COUNTDOWN"
 """The type that is recorded of a cancel-all which is to come once nobody puts it off any more."""
+
+SEVERAL: Final = ("orders",)
+"""The `lists` of a call whose `reads` gave several orders: its method may send them one by one."""
 
 
 class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -79,7 +83,7 @@ class Door(msgspec.Struct, frozen=True):
         if isinstance(found, Mapping):
             return Asked(msgspec.structs.replace(self, reads=None), dict(found))
         if found:
-            return Asked(Door(self.method, self.intent, "batch", lists=("orders",)), {"orders": list(found)})
+            return Asked(Door(self.method, self.intent, "batch", lists=SEVERAL), {SEVERAL[0]: list(found)})
         return None
 
     def may_carry_exit(self, params: Mapping[str, Any]) -> bool:
@@ -318,7 +322,7 @@ def fix_client_order_ids(door: Door, method: object, params: dict[str, Any]) -> 
     if door.intent != "place" or type(method) is not MethodType or type(method.__func__) is not FunctionType:
         return
     names = _generated_ids(method.__func__.__code__)
-    if not names or not method.__func__.__module__.startswith("binance."):
+    if not names or not is_own_module(method.__func__.__module__):
         return
     client: Any = method.__self__
     for order in door.batch(params) if door.carries == "batch" else (params,):

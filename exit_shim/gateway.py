@@ -7,6 +7,7 @@ the same. The send is the client's own method, called once, with what the bot ga
 import asyncio
 import functools
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -18,7 +19,7 @@ import msgspec
 from exit_shim.accounts import account_label, is_genuine
 from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribute, declared
 from exit_shim.book import Book, Noted
-from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
+from exit_shim.doors import DOOR_NAMES, SEVERAL, Asked, Door, fix_client_order_ids, is_coroutine_method
 from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
 from exit_shim.guard import Guard, Held, Holding, answer_query, end_suppressed, let_go
 from exit_shim.journal import Journal
@@ -26,9 +27,9 @@ from exit_shim.layers import Layer, enter, within
 from exit_shim.orders import KINDS, ExitOrder, Kind, may_be_exit
 from exit_shim.outcomes import Answer, read_answers, read_failure
 from exit_shim.policy import ALLOWED, Roles
-from exit_shim.reading import Item, read_call
+from exit_shim.reading import Item, clean, hide, read_call
 from exit_shim.records import Conclusion, Record, Submission
-from exit_shim.scrubbing import secrets_of
+from exit_shim.scrubbing import HIDDEN, Marks, marks_of, secrets_of
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
 from exit_shim.stock import Stock
@@ -38,6 +39,7 @@ UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
 OTHER: Final[Kind | None] = "other_exit"
 UNNOTED: Final[Noted | None] = None
 NO_STEPS: Final[tuple[Step, ...]] = ()
+NO_MARKS: Final = Marks(math.inf, ())
 NO_SECRETS: Final[tuple[str, ...]] = ()
 NOBODY: Final[tuple[Attribution, Frame | None]] = (
     Attribution(module=UNKNOWN_MODULE, evidence="unknown"),
@@ -50,11 +52,23 @@ UNNUMBERED: Final = itertools.repeat(0)
 class Passage:
     """The exits of one call on their way out: what each is, its `seq` once journalled (0 before), the clock.
 
+    `one_by_one`: an adapter's method may send its orders one after the other, so an error may be of any.
     `presend` and `total` are nanoseconds; `restart` is for a coroutine, whose clock stands still between
     its making and its first step. `asking` is the frame that asked, for as long as it is there for certain.
     """
 
-    __slots__ = ("asking", "chain", "layer", "method", "params", "presend", "seqs", "started", "submissions")
+    __slots__ = (
+        "asking",
+        "chain",
+        "layer",
+        "method",
+        "one_by_one",
+        "params",
+        "presend",
+        "seqs",
+        "started",
+        "submissions",
+    )
 
     def __init__(
         self,
@@ -66,6 +80,7 @@ class Passage:
         self.layer = layer
         self.method = method
         self.params = params
+        self.one_by_one = False
         self.started = started
         self.presend = 0
         self.submissions: Sequence[Submission] = ()
@@ -226,12 +241,17 @@ class Gateway:
         if not items:
             next(self._entries)
             return None
+        marks = self._or(NO_MARKS, "find a client's credentials", marks_of, getattr(method, "__self__", None))
+        items = self._or(items, "hide a client's credentials", hide, marks, params, items)
         layer, outer = Layer(door.intent, [item.order for item in items], method), within.get()
         passage = Passage(layer, method, params, started)
+        passage.one_by_one = door.lists is SEVERAL
         if outer is not None and outer.meets(layer):
             return passage
         who, passage.asking = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
         mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()
+        if who.evidence == "context":
+            who = self._or(who, "hide a client's credentials", clean, who, marks)
         store = door.reaches(params)
         passage.submissions = [
             Submission(
@@ -378,7 +398,8 @@ class Gateway:
         client = self._or(None, "find the client", passage.client)
         secrets = self._or(NO_SECRETS, "find the secrets of a call", secrets_of, client, passage.params)
         unreadable = Answer("unknown", error_message=type(error).__name__)
-        answer = self._or(unreadable, "read an error", read_failure, error, secrets)
+        read = functools.partial(read_failure, one_by_one=passage.one_by_one)
+        answer = self._or(unreadable, "read an error", read, error, secrets)
         self._conclude(passage, [answer] * len(passage.submissions))
 
     def _conclude_result(self, passage: Passage, result: Any) -> None:
@@ -433,7 +454,11 @@ def answers(passage: Passage, result: Any) -> list[Answer]:
     """What a returned value says of each submission."""
     places = [submission.batch_index for submission in passage.submissions]
     asked = passage.submissions[0].intent if places and is_genuine(passage.client()) else None
-    return read_answers(places, result, asked)
+    marks = marks_of(passage.client())
+    return [
+        answer._replace(client_order_id=HIDDEN) if marks.are_in(answer.client_order_id or "") else answer
+        for answer in read_answers(places, result, asked)
+    ]
 
 
 def declared_kind(said: Declared | None) -> Kind | None:

@@ -12,6 +12,7 @@ import wrapt
 from exit_shim.doors import DOORS, Asked, Door
 from exit_shim.frames import Frame, Site, portable
 from exit_shim.gateway import Gateway
+from exit_shim.python_binance import is_own_module
 
 # wrapt 2 keeps __iter__ out of its base class: a client that cannot be iterated must not look as if it could.
 _Base: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
@@ -100,7 +101,7 @@ def is_clients_own(frame: Frame | None) -> bool:
     """Whether the code that fetches a method is python-binance's; `frame` and the like of it are ours."""
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("exit_shim."):
         frame = frame.f_back
-    return frame is not None and str(frame.f_globals.get("__name__")).startswith("binance.")
+    return frame is not None and is_own_module(frame.f_globals.get("__name__"))
 
 
 class DoorAttribute:

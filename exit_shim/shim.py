@@ -42,6 +42,7 @@ from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwr
 from exit_shim.records import Failure, Finding, Record, Switch
 from exit_shim.resolving import TAKE_UP, Pace, Sibling, can_have_sibling
 from exit_shim.rules import own_rules
+from exit_shim.scrubbing import scrub, secrets_of
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
 from exit_shim.sinks.log import LogSink, guard_text, tell_resolution
@@ -207,8 +208,8 @@ class ExitShim:
         sibling = Sibling(bare) if can_have_sibling(bare) else None
         if every < 1 or (is_async and sibling is None):
             raise ValueError(
-                f"watch({bare!r}, every={every!r}) needs a sync client, or an AsyncClient that really sends, "
-                "and at least a second"
+                f"watch(a {type(bare).__name__}, every={every!r}) needs a sync client, or an AsyncClient "
+                "that really sends, and at least a second"
             )
         account = label_of(bare, self._account)
         poller = Poller(
@@ -330,7 +331,7 @@ class ExitShim:
         if not is_disabled():
             if self._shipping is not None:  # nothing may have been wrapped before
                 self._shipping.start()
-            self._hold_against(symbol, order_params)
+            self._hold_against(symbol, order_params, client)
             place = functools.partial(self._place, method, self.gateway.site(sys._getframe(1)))  # noqa: SLF001
         with attributed(module_name, kind=order_kind, explanation=explanation):
             placing = place(**order_params) if is_async else await asyncio.to_thread(place, **order_params)
@@ -412,14 +413,15 @@ class ExitShim:
             with self._unhurt(TAKE_UP):
                 self.resolver.meet(client, label_of(client, self._account))
 
-    def _hold_against(self, symbol: str, order_params: Mapping[str, Any]) -> None:
+    def _hold_against(self, symbol: str, order_params: Mapping[str, Any], client: Any) -> None:
         with self._unhurt("compare the symbols of a submission"):
             sent = getattr(order_params, "get", {"symbol": symbol}.get)("symbol")
             if sent != symbol:
-                self._warn(
-                    f"{GATEWAY} submit_exit_order was told symbol={symbol} but the order says {sent}; "
+                told = (
+                    f"submit_exit_order was told symbol={symbol} but the order says {sent}; "
                     "it is sent as the order says"
                 )
+                self._warn(f"{GATEWAY} {scrub(told, secrets_of(unwrap(client), {}))}")
 
     def _warn(self, text: str) -> None:
         self.dispatch.hand_over(self._log, "warning", text, {})

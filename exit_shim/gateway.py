@@ -19,7 +19,15 @@ import msgspec
 from exit_shim.accounts import account_label, is_genuine
 from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribute, declared
 from exit_shim.book import Book, Noted
-from exit_shim.doors import DOOR_NAMES, SEVERAL, Asked, Door, fix_client_order_ids, is_coroutine_method
+from exit_shim.doors import (
+    DOOR_NAMES,
+    NO_FIELDS,
+    SEVERAL,
+    Asked,
+    Door,
+    fix_client_order_ids,
+    is_coroutine_method,
+)
 from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
 from exit_shim.guard import Guard, Held, Holding, answer_query, end_suppressed, let_go
 from exit_shim.journal import Journal
@@ -28,7 +36,7 @@ from exit_shim.orders import KINDS, ExitOrder, Kind, may_be_exit
 from exit_shim.outcomes import Answer, read_answers, read_failure
 from exit_shim.policy import ALLOWED, Roles
 from exit_shim.reading import Item, clean, hide, read_call
-from exit_shim.records import Conclusion, Record, Submission
+from exit_shim.records import UNREAD, Conclusion, Record, Submission
 from exit_shim.scrubbing import HIDDEN, Marks, marks_of, secrets_of
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
@@ -150,6 +158,7 @@ class Gateway:
         self._in_doubt = in_doubt
         self._or = troubles.otherwise
         self._book: Book = guard.book
+        self._read: set[str] = set()
         # next() is atomic; a lock here would be the dearest part of an entry.
         self._entries = itertools.count()
         self._entries_looks = 0
@@ -192,7 +201,19 @@ class Gateway:
     def asked(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
         """What a call of a door asks for in Binance's terms; None: nothing of ours, or not to be read."""
         nothing: Asked | None = None
-        return self._or(nothing, "read what a call asks for", door.asked, args, kwargs)
+        found = self._or(nothing, "read what a call asks for", door.asked, args, kwargs)
+        if door.method not in self._read:
+            if found is not None:
+                self._read.add(door.method)
+            elif DOOR_NAMES.get(door.method) is not door:
+                self._or(None, "tell why a call was not read", self._unread, door, args, kwargs)
+        return found
+
+    def _unread(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Keep the first call of a declared door that is none of an order's, for `exit-shim doctor`."""
+        if (why := door.why_unread(args, kwargs)) is not None:
+            self._read.add(door.method)
+            self.troubles.keep_in_mind(f"{UNREAD}{door.method}", why, is_loud=why is NO_FIELDS)
 
     def call(
         self,

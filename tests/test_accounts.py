@@ -129,6 +129,7 @@ def test_adapters_of_one_key_are_one_account():
 def test_a_genuine_client_without_a_key_has_no_label(exchange):
     """It can place nothing."""
     client = Client()
+    client.API_KEY = None
     assert label_of(client) is None
     leave(client)
 

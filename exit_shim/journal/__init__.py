@@ -25,6 +25,7 @@ from exit_shim.journal.reading import (
     read_records,
     read_runs,
     read_stacks,
+    read_unread_doors,
 )
 from exit_shim.journal.schema import SCHEMA_VERSION, JournalError
 from exit_shim.journal.spool import Sync, living_runs
@@ -60,6 +61,7 @@ __all__ = [
     "read_records",
     "read_runs",
     "read_stacks",
+    "read_unread_doors",
     "state_folder",
     "state_of",
     "verify_run",

@@ -4,6 +4,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from exit_shim.resolving.questions import NO_SUCH_ORDER, Question, Reply
@@ -16,6 +17,7 @@ MINUTE_S: Final = 60.0
 HALF_OF_THE_LIMIT: Final = 1_200
 """Of the 2,400 that an address may use in a minute; beyond it the rest is the bot's."""
 
+RETRY_HEADER: Final = "Retry-After"
 WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 
 LIMITED: Final = {429: 300.0, 418: 1_800.0}
@@ -47,10 +49,13 @@ class Budget:
         self._quiet_until = max(self._quiet_until, self._clock() + seconds)
 
     def heed(self, answer: Any) -> None:
-        """Be quiet for a minute where an answer says that the address has used half its limit."""
-        used = _seconds(getattr(answer, "headers", {}).get(WEIGHT_HEADER))
-        if used > HALF_OF_THE_LIMIT:
+        """Be quiet for as long as an answer asks for, and for a minute where half the limit is used."""
+        headers = getattr(answer, "headers", {})
+        if _seconds(headers.get(WEIGHT_HEADER)) > HALF_OF_THE_LIMIT:
             self.be_quiet(MINUTE_S)
+        status = getattr(answer, "status_code", None) or getattr(answer, "status", None)
+        if status in LIMITED:
+            self.be_quiet(max(_until(headers.get(RETRY_HEADER)), LIMITED[status]))
 
     def wait_s(self, weight: int) -> float:
         """Seconds until a request of this weight may be made; 0 for now."""
@@ -113,12 +118,11 @@ class Asker:
             client.session.close()
 
     def _failed(self, error: Exception) -> Reply:
-        code, status = getattr(error, "code", None), getattr(error, "status_code", None)
+        code = getattr(error, "code", None)
         if code == NO_SUCH_ORDER:
             return Reply()
-        if status in LIMITED or code == TOO_MANY_REQUESTS:
-            asked = _seconds(getattr(getattr(error, "response", None), "headers", {}).get("Retry-After"))
-            self._budget.be_quiet(max(asked, LIMITED.get(status or 0, LIMITED[429])))
+        if code == TOO_MANY_REQUESTS:  # whatever the status, which `heed` looks at
+            self._budget.be_quiet(LIMITED[429])
         return Reply(failure=describe(error, secrets_of(self._client, {})))
 
     def _look_at_the_bots_answers(self) -> None:
@@ -127,6 +131,16 @@ class Asker:
         if answer is not None and (self._heeded is None or self._heeded() is not answer):
             self._heeded = weakref.ref(answer)
             self._budget.heed(answer)
+
+
+def _until(header: object) -> float:
+    """Return the seconds that a `Retry-After` asks for: a number, or the date until which to wait."""
+    if (seconds := _seconds(header)) or header is None:
+        return seconds
+    try:
+        return max(parsedate_to_datetime(str(header)).timestamp() - time.time(), 0.0)
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _seconds(header: object) -> float:

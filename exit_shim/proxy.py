@@ -249,11 +249,11 @@ def bound_again(method: Any, doors: Sequence[Door], bound_at: Site | None = None
     Who fetched it comes along: in a process of a pool there may be no other trace of the bot.
     """
     from exit_shim.configuration import is_disabled  # noqa: PLC0415 - as above
-    from exit_shim.shim import default_shim_for_an_order  # noqa: PLC0415
+    from exit_shim.shim import default_shim  # noqa: PLC0415
 
     if not doors or is_disabled():
         return method
-    bound = bound_door(method, doors[0], default_shim_for_an_order().gateway, sys._getframe().f_back)  # noqa: SLF001
+    bound = bound_door(method, doors[0], default_shim().gateway, sys._getframe().f_back)  # noqa: SLF001
     if bound_at is not None and issubclass(type(bound), BoundDoor):
         door, gateway, _, method = bound._self_way  # noqa: SLF001
         bound._self_way = door, gateway, bound_at, method  # noqa: SLF001

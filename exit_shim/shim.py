@@ -37,7 +37,7 @@ from exit_shim.listening import LISTEN, Listener, StreamError, take_in, why_not
 from exit_shim.locks import Locked
 from exit_shim.logs import GATEWAY, GUARD, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
-from exit_shim.policy import Policy, PolicyError, Roles
+from exit_shim.policy import Policy, Roles
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
 from exit_shim.records import Failure, Finding, Record, Switch
 from exit_shim.resolving import TAKE_UP, Pace, Sibling, can_have_sibling
@@ -74,7 +74,7 @@ class ExitShim:
         roles: Who is legacy, executor and owner. None: the defaults of `Roles`.
         policy: Who may do what, and what follows; a `Policy`, or the path of a TOML file. None: the file that
             EXIT_SHIM_POLICY names, else `exit_shim.toml` beside the bot's main script, else what `roles`
-            say, which only warns.
+            say, which only warns. An error in a file that was found so is logged, and nothing is enforced.
         sinks: Where concluded orders go besides journal and metrics, soon after, on a thread of the shim's
             own. None: log lines through structlog.
         account: What the account is called. None: a label derived from the client's API key, which does not
@@ -91,7 +91,7 @@ class ExitShim:
 
     Raises:
         ValueError: `mode` is not one of the policy's modes, `sync` neither of the two, or `account` has an @.
-        PolicyError: The policy says what cannot be, with the nearest right word.
+        PolicyError: The policy given here has an error; the text has the nearest right word.
     """
 
     def __init__(  # noqa: PLR0913 - all by name, each with a default
@@ -107,8 +107,10 @@ class ExitShim:
         resolve: bool | Pace | None = None,
         ship_to: str | Literal[False] | None = None,
     ) -> None:
-        standings = chosen_policy(policy, roles)
+        standings, is_fallback = chosen_policy(policy, roles)
         modes = tuple(standings.modes)
+        if is_fallback and mode not in modes:
+            mode = None  # it may be one of the policy that could not be read
         if mode is not None and mode not in modes:
             raise ValueError(f"mode={mode!r} is no mode; it must be one of {', '.join(modes)}, or None")
         if exchange_of(account):
@@ -495,18 +497,6 @@ def default_shim() -> ExitShim:
     with _making:
         if _default is None:
             _default = ExitShim()
-        return _default
-
-
-def default_shim_for_an_order() -> ExitShim:
-    """The same where an order waits already: a policy that cannot be read is logged, and only warned by."""
-    global _default  # noqa: PLW0603
-    try:
-        return default_shim()
-    except PolicyError as error:
-        with _making:
-            _default = _default or ExitShim(policy=Policy())
-        logger().error(f"{GATEWAY} {error}; until it is put right and the bot restarted, nothing is enforced")
         return _default
 
 

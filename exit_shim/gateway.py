@@ -7,7 +7,6 @@ the same. The send is the client's own method, called once, with what the bot ga
 import asyncio
 import functools
 import itertools
-import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -37,7 +36,7 @@ from exit_shim.outcomes import Answer, read_answers, read_failure
 from exit_shim.policy import ALLOWED, Roles
 from exit_shim.reading import Item, clean, hide, read_call
 from exit_shim.records import UNREAD, Conclusion, Record, Submission
-from exit_shim.scrubbing import HIDDEN, Marks, marks_of, secrets_of
+from exit_shim.scrubbing import HIDDEN, marks_of_owner, secrets_of
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
 from exit_shim.stock import Stock
@@ -47,7 +46,7 @@ UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
 OTHER: Final[Kind | None] = "other_exit"
 UNNOTED: Final[Noted | None] = None
 NO_STEPS: Final[tuple[Step, ...]] = ()
-NO_MARKS: Final = Marks(math.inf, ())
+HIDE: Final = "hide a client's credentials"
 NO_SECRETS: Final[tuple[str, ...]] = ()
 NOBODY: Final[tuple[Attribution, Frame | None]] = (
     Attribution(module=UNKNOWN_MODULE, evidence="unknown"),
@@ -262,8 +261,7 @@ class Gateway:
         if not items:
             next(self._entries)
             return None
-        marks = self._or(NO_MARKS, "find a client's credentials", marks_of, getattr(method, "__self__", None))
-        items = self._or(items, "hide a client's credentials", hide, marks, params, items)
+        items = self._or(items, HIDE, hide, method, params, items)
         layer, outer = Layer(door.intent, [item.order for item in items], method), within.get()
         passage = Passage(layer, method, params, started)
         passage.one_by_one = door.lists is SEVERAL
@@ -272,7 +270,7 @@ class Gateway:
         who, passage.asking = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
         mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()
         if who.evidence == "context":
-            who = self._or(who, "hide a client's credentials", clean, who, marks)
+            who = self._or(who, HIDE, clean, who, method)
         store = door.reaches(params)
         passage.submissions = [
             Submission(
@@ -475,11 +473,14 @@ def answers(passage: Passage, result: Any) -> list[Answer]:
     """What a returned value says of each submission."""
     places = [submission.batch_index for submission in passage.submissions]
     asked = passage.submissions[0].intent if places and is_genuine(passage.client()) else None
-    marks = marks_of(passage.client())
-    return [
-        answer._replace(client_order_id=HIDDEN) if marks.are_in(answer.client_order_id or "") else answer
-        for answer in read_answers(places, result, asked)
-    ]
+    found = read_answers(places, result, asked)
+    for place, (answer, submission) in enumerate(zip(found, passage.submissions, strict=True)):
+        name = answer.client_order_id
+        # One that went out was looked at before.
+        is_known = name is None or name == submission.order.client_order_id
+        if not is_known and marks_of_owner(passage.method).are_in(name or ""):
+            found[place] = answer._replace(client_order_id=HIDDEN)
+    return found
 
 
 def declared_kind(said: Declared | None) -> Kind | None:

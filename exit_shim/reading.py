@@ -9,7 +9,7 @@ from exit_shim.book import Book, common_kind
 from exit_shim.doors import COUNTDOWN, Door, Reference
 from exit_shim.orders import ExitOrder, Kind, read_order
 from exit_shim.records import Target
-from exit_shim.scrubbing import HIDDEN, Marks
+from exit_shim.scrubbing import HIDDEN, marks_of_owner
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -62,8 +62,9 @@ def read_call(
     ]
 
 
-def hide(marks: Marks, params: Mapping[str, Any], items: list[Item]) -> list[Item]:
+def hide(method: object, params: Mapping[str, Any], items: list[Item]) -> list[Item]:
     """Return the items without the client's credentials, which swapped variables may have put there."""
+    marks = marks_of_owner(method)
     shortest = marks.shortest
     for value in params.values():  # an order waits: nearly always a look at each length is all
         if isinstance(value, str):
@@ -72,14 +73,15 @@ def hide(marks: Marks, params: Mapping[str, Any], items: list[Item]) -> list[Ite
         elif isinstance(value, bool | int | float):
             continue
         return [
-            Item(item.place, clean(item.order, marks), tuple(clean(one, marks) for one in item.targets))
+            Item(item.place, clean(item.order, method), tuple(clean(one, method) for one in item.targets))
             for item in items
         ]
     return items
 
 
-def clean(fields: S, marks: Marks) -> S:
-    """Return recorded fields, each text with a credential in it replaced as a whole."""
+def clean(fields: S, method: object) -> S:
+    """Return recorded fields, each text with a credential of the method's client replaced as a whole."""
+    marks = marks_of_owner(method)
     hidden = {
         name: HIDDEN
         for name in fields.__struct_fields__

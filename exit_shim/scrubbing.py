@@ -176,18 +176,19 @@ class Marks(NamedTuple):
         return len(text) >= self.shortest and any(one in text.lower() for one in self.beginnings)
 
 
-def marks_of(client: object) -> Marks:
-    """Return the marks of a client's own credentials; quick, for an order waits."""
-    own = getattr(client, "__dict__", {})
-    key, secret = own.get("API_KEY"), own.get("API_SECRET")
-    if type(key) is str and type(secret) is str:
-        return _marks((key, secret))
-    return _marks(tuple(one for one in credentials_of(client) if type(one) is str))
+def marks_of_owner(method: object) -> Marks:
+    """Return the marks of the credentials of the client whose method this is; quick, for an order waits."""
+    try:
+        own = method.__self__.__dict__  # type: ignore[attr-defined]
+        return _marks((own["API_KEY"], own["API_SECRET"]))
+    except (AttributeError, KeyError, TypeError):  # an adapter's, or of other types than texts
+        held = credentials_of(getattr(method, "__self__", None))
+        return _marks(tuple(one for one in held if isinstance(one, str)))
 
 
 @functools.lru_cache(maxsize=64)
-def _marks(secrets: tuple[str, ...]) -> Marks:
-    known = [secret for secret in secrets if len(secret) >= BEGINNING]
+def _marks(secrets: tuple[object, ...]) -> Marks:
+    known = [secret for secret in secrets if isinstance(secret, str) and len(secret) >= BEGINNING]
     shortest = min((min(len(secret), LONGEST_FIELD) for secret in known), default=math.inf)
     return Marks(shortest, tuple(secret[:BEGINNING].lower() for secret in known))
 

@@ -3,10 +3,16 @@
 import contextlib
 import functools
 import hashlib
+import itertools
 import operator
 import re
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
 from typing import Any, Final
+
+from exit_shim.python_binance import is_own_module
+from exit_shim.scrubbing import SHORTEST_CREDENTIAL, attributes_of
 
 AT: Final = "@"
 """Stands between an account's name and the place that its client talks to; live clients have neither."""
@@ -30,9 +36,20 @@ _facts: Final[Callable[[Mapping[str, Any]], tuple[Any, ...]]] = operator.itemget
 _MOST_KNOWN: Final = 64
 _known: dict[tuple[Any, ...], tuple[str | None, str]] = {}
 
+KEY_NAMES: Final = ("api_key", "apiKey", "key")
+"""Where adapters, and Binance's own connector, keep their API key."""
+
+NO_CLIENT: Final = (ModuleType, type)
+"""What a function or class method may be bound to besides."""
+
+_numbered: dict[int, tuple["weakref.ref[object]", str]] = {}
+_counts: dict[str, Iterator[int]] = {}
+"""Adapters without a key, by identity, and how many of each class there were. Both without a lock: a signal
+handler may place an order in the middle of either."""
+
 
 def account_label(method: object, name: str | None = None) -> str | None:
-    """A stable name for the account behind the client whose method this is, where that has an API key.
+    """Return a name for the account behind the client whose method this is; stable within this process.
 
     Args:
         method: A client's method.
@@ -42,10 +59,7 @@ def account_label(method: object, name: str | None = None) -> str | None:
         # On an order's path, so by what the client is now, in one look, and not by who it is.
         named, at = _known[_facts(method.__self__.__dict__)]  # type: ignore[attr-defined]
     except (AttributeError, KeyError, TypeError):
-        client = getattr(method, "__self__", None)
-        if not name and "API_KEY" not in getattr(client, "__dict__", ()):  # a fake's, or a plain function
-            return None
-        named, at = _label(client)
+        named, at = _label(getattr(method, "__self__", None))
     return name + at if name else named
 
 
@@ -67,15 +81,52 @@ def _label(client: object) -> tuple[str | None, str]:
     try:
         return _known[facts]
     except (KeyError, TypeError):
-        return _made(own, facts, client.__class__)  # a proxy's own type has none of the addresses
+        pass
+    label, at = _made(own, facts, client.__class__)  # a proxy's own type has none of the addresses
+    if label is not None or client is None or isinstance(client, NO_CLIENT) or is_genuine(client):
+        return label, at
+    return _adapters(client, own, at)
+
+
+def _adapters(client: object, own: Mapping[str, Any], at: str) -> tuple[str | None, str]:
+    """Return what the account of an adapter or fake is called: by its key, its client's key, or a number.
+
+    Without any key each object is an account of its own: two of them may be two, and nothing shows it.
+    """
+    number = _numbered.get(id(client))
+    if number is not None and number[0]() is client:
+        return number[1] + at, at
+    for key in (own.get(name) for name in KEY_NAMES):
+        if isinstance(key, str) and len(key) >= SHORTEST_CREDENTIAL:
+            url = own.get("base_url")
+            place = at or (_at(url) if isinstance(url, str) else "")
+            return key_label(key) + place, place
+    for inner in own.values():
+        if "API_KEY" in attributes_of(inner) and (label := _label(inner))[0] is not None:
+            return label
+    kind = type(client).__name__
+    name = f"{kind}-{next(_counts.setdefault(kind, itertools.count(1)))}"
+    try:
+        made = weakref.ref(client, functools.partial(_forget, id(client))), name
+    except TypeError:  # nothing by which to know it again
+        return None, at
+    number = _numbered.setdefault(id(client), made)  # another thread may have been first
+    if number[0]() is not client:
+        number = _numbered[id(client)] = made
+    return number[1] + at, at
+
+
+def _forget(at: int, gone: "weakref.ref[object]") -> None:
+    found = _numbered.get(at)
+    if found is not None and found[0] is gone:
+        del _numbered[at]
 
 
 def _made(own: Mapping[str, Any], facts: tuple[Any, ...], kind: type) -> tuple[str | None, str]:
     """The same, made anew, and remembered where the facts are all that it rests on."""
     key, own_url, testnet, demo = facts
     url = _url(own, kind)
-    place = _place(url) if isinstance(url, str) else ""
-    at = f"{AT}{place}" if place else ""
+    at = _at(url) if isinstance(url, str) else ""
     label = key_label(key) + at if isinstance(key, str) and key else None
     if label is not None and not testnet and not demo and url is own_url:
         if len(_known) >= _MOST_KNOWN:
@@ -91,6 +142,11 @@ def _url(own: Mapping[str, Any], kind: type) -> object:
         if own.get(flag) and (url := own.get(name) or getattr(kind, name, None)) is not None:
             return url
     return own.get("FUTURES_URL") or getattr(kind, "FUTURES_URL", None)
+
+
+def _at(url: str) -> str:
+    place = _place(url)
+    return f"{AT}{place}" if place else ""
 
 
 @functools.lru_cache(maxsize=64)
@@ -113,5 +169,5 @@ def key_label(key: str) -> str:
 
 
 def is_genuine(client: object) -> bool:
-    """Whether a client is python-binance's or inherits from it; a mock that looks like one is not."""
-    return any(base.__module__.startswith("binance.") for base in type(client).__mro__)
+    """Return whether a client is python-binance's or inherits from it; a mock that looks like one is not."""
+    return any(is_own_module(base.__module__) for base in type(client).__mro__)

@@ -25,8 +25,10 @@ def _install() -> None:
     except Exception as error:  # noqa: BLE001 - the bot did not ask for this import
         import logging  # noqa: PLC0415
 
-        logging.getLogger("exit_shim").warning(
-            "[EXIT_GATEWAY] exit_shim.auto could not install: %s", type(error).__name__
+        from exit_shim.scrubbing import describe  # noqa: PLC0415
+
+        logging.getLogger("exit_shim").error(  # noqa: TRY400 - a traceback may show what is secret
+            "[EXIT_GATEWAY] exit_shim.auto could not install, and NOTHING IS RECORDED: %s", describe(error)
         )
 
 

@@ -3,14 +3,14 @@
 import hashlib
 import os
 import sys
-from typing import Final, cast, get_args
+from typing import Final, NamedTuple, cast, get_args
 
 import msgspec
 
 from exit_shim.journal import Sync, default_path, with_home
 from exit_shim.logs import GATEWAY, logger
 from exit_shim.modes import MODE_VARIABLE
-from exit_shim.policy import Policy, Roles, Standings, check, find_policy, of_roles, read_policy
+from exit_shim.policy import Policy, PolicyError, Roles, Standings, check, find_policy, of_roles, read_policy
 from exit_shim.resolving import PACE, Pace
 from exit_shim.rules import own_codes
 
@@ -38,16 +38,39 @@ def raw_mode() -> object:
         return os.environ.get(MODE_VARIABLE)
 
 
-def chosen_policy(policy: Policy | str | os.PathLike[str] | None, roles: Roles | None) -> Standings:
-    """The policy in force, compiled, and the name of where it comes from."""
+class ChosenPolicy(NamedTuple):
+    """The policy in force, compiled; `is_fallback` where the file that was found has an error."""
+
+    standings: Standings
+    is_fallback: bool = False
+
+
+def chosen_policy(policy: Policy | str | os.PathLike[str] | None, roles: Roles | None) -> ChosenPolicy:
+    """Return the policy that the code gives, else that of a file that is found, else that of the roles.
+
+    An error in a policy that the code gives is raised. One in a file that is found (by EXIT_SHIM_POLICY, or
+    beside the bot) costs the policy, loudly, and not the record: nothing is enforced.
+
+    Raises:
+        PolicyError: The policy that the code gives has an error.
+    """
     if isinstance(policy, Policy):
         check(policy, own_rules=own_codes())
-        return Standings(policy, "the policy given in code")
-    path = find_policy(beside_the_bot()) if policy is None else policy
+        return ChosenPolicy(Standings(policy, "the policy given in code"))
+    if policy is not None:
+        return ChosenPolicy(Standings(read_policy(policy, own_codes()), os.fspath(policy)))
+    path, is_fallback = find_policy(beside_the_bot()), False
     if path is not None:
-        return Standings(read_policy(path, own_codes()), os.fspath(path))
+        try:
+            return ChosenPolicy(Standings(read_policy(path, own_codes()), os.fspath(path)))
+        except PolicyError as error:
+            is_fallback = True
+            logger().error(
+                f"{GATEWAY} the policy is NOT IN FORCE: {error}. Orders are recorded and nothing is enforced "
+                "until it is corrected and the bot restarted"
+            )
     source = "the built-in policy" if roles is None else "Roles"
-    return Standings(of_roles(roles or Roles()), source)
+    return ChosenPolicy(Standings(of_roles(roles or Roles()), source), is_fallback)
 
 
 def beside_the_bot() -> str | None:

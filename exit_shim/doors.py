@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder, Kind, may_be_exit, read_order, text, upper
+from exit_shim.python_binance import is_own_module
 
 Intent = Literal["place", "modify", "cancel", "test", "query"]
 """`query` changes nothing and is recorded nowhere: it is a door for the orders that only the guard knows."""
@@ -24,6 +25,9 @@ Store = Literal["orders", "conditional"]
 
 COUNTDOWN: Final = "COUNTDOWN"
 """The type that is recorded of a cancel-all which is to come once nobody puts it off any more."""
+
+SEVERAL: Final = ("orders",)
+"""The `lists` of a call whose `reads` gave several orders: its method may send them one by one."""
 
 
 class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,8 +75,7 @@ class Door(msgspec.Struct, frozen=True):
     def asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
         """What a call asks for, in terms of a row that reads Binance's fields; None: nothing of ours."""
         if self.routes is not None:
-            where, fields = _request(*args, **kwargs)
-            row = self.routes.get(where)
+            row, fields = self.route(args, kwargs)
             return Asked(msgspec.structs.replace(row, method=self.method), fields) if row and fields else None
         if self.reads is None:
             return Asked(self, kwargs)
@@ -80,8 +83,42 @@ class Door(msgspec.Struct, frozen=True):
         if isinstance(found, Mapping):
             return Asked(msgspec.structs.replace(self, reads=None), dict(found))
         if found:
-            return Asked(Door(self.method, self.intent, "batch", lists=("orders",)), {"orders": list(found)})
+            return Asked(Door(self.method, self.intent, "batch", lists=SEVERAL), {SEVERAL[0]: list(found)})
         return None
+
+    def route(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> "tuple[Door | None, dict[str, Any] | None]":
+        """Return what a raw request is by its verb and path, and its fields; None for what does not show.
+
+        The first two arguments are verb and path, as python-binance has them. Where they are not, both are
+        looked for among all arguments, and so are the fields, whatever they are called.
+        """
+        routes, said = self.routes or {}, (*args, *kwargs.values())
+        row = routes.get(_where(args))
+        if row is None:
+            words = [text(one) for one in said if isinstance(one, str)]
+            verb = _verb(words)
+            row = next(filter(None, (routes.get((verb, word.strip("/"))) for word in words)), None)
+        if row is None:
+            return None, None
+        tables = [one for one in (*map(kwargs.get, PAYLOADS), *said) if isinstance(one, dict) and one]
+        if not ORDER_FIELDS.isdisjoint(kwargs):
+            tables.append(kwargs)
+        whole = (one for one in tables if not ORDER_FIELDS.isdisjoint(one))
+        return row, next(whole, next(filter(None, map(kwargs.get, PAYLOADS)), None))
+
+    def why_unread(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        """Return why a call that `asked` read nothing of is no order; None where it only asks."""
+        if self.routes is None:
+            return "its `reads` returned no fields"
+        words = [text(one) for one in (*args, *kwargs.values()) if isinstance(one, str)]
+        if (verb := _verb(words)) == "get":
+            return None
+        if self.route(args, kwargs)[0] is not None:
+            return NO_FIELDS
+        path = next((word for word in words if "/" in word), "")
+        return f"{verb} {path.partition('?')[0]} is none of its routes"
 
     def may_carry_exit(self, params: Mapping[str, Any]) -> bool:
         """False only where every order inside is certainly an entry."""
@@ -121,16 +158,30 @@ class Door(msgspec.Struct, frozen=True):
         return self.store or ("conditional" if params.get("conditional") else "orders")
 
 
-def _request(
-    method: object, path: object = None, *args: Any, params: Any = None, data: Any = None, **_: Any
-) -> tuple[tuple[str, str], Any]:
-    """The route and fields of a raw request, under python-binance's own argument names.
+NO_FIELDS: Final = "the order's fields are no dict among the arguments; declare the door with `reads`"
+"""Said of a call whose route is an order's."""
 
-    HTTP ones give verb, path and `data`; WebSocket ones a method's name, whether to sign, and `params`.
-    """
-    if isinstance(path, str):
-        return (text(method).lower(), path.strip("/")), data
-    return ("ws", text(method)), params if params is not None else next(iter(args), None)
+VERBS: Final = frozenset({"get", "post", "put", "delete"})
+
+PAYLOADS: Final = ("data", "params", "payload")
+"""The keywords under which a raw request most often carries its fields."""
+
+ORDER_FIELDS: Final = frozenset(
+    {"symbol", "side", "orderId", "algoId", "origClientOrderId", "clientAlgoId", "batchOrders", "strategyId"}
+)
+"""One of these is in any request about an order, and in no headers or options."""
+
+
+def _verb(words: Sequence[str]) -> str:
+    """Return the HTTP verb among the texts of a raw request; "ws" for one without."""
+    return next((word.lower() for word in words if word.lower() in VERBS), "ws")
+
+
+def _where(args: tuple[Any, ...]) -> tuple[str, str]:
+    """Return the route of a raw request whose verb and path come first, as python-binance's do."""
+    if len(args) > 1 and isinstance(args[1], str):
+        return text(args[0]).lower(), args[1].strip("/")
+    return "ws", text(args[0]) if args else ""
 
 
 def _reference(params: Mapping[str, Any]) -> Reference:
@@ -320,7 +371,7 @@ def fix_client_order_ids(door: Door, method: object, params: dict[str, Any]) -> 
     if door.intent != "place" or type(method) is not MethodType or type(method.__func__) is not FunctionType:
         return
     names = _generated_ids(method.__func__.__code__)
-    if not names or not method.__func__.__module__.startswith("binance."):
+    if not names or not is_own_module(method.__func__.__module__):
         return
     client: Any = method.__self__
     for order in door.batch(params) if door.carries == "batch" else (params,):

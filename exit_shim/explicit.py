@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exit_shim.modes import EXIT_BRAIN_V3, LEGACY
-from exit_shim.shim import default_shim, default_shim_for_an_order
+from exit_shim.shim import default_shim
 from exit_shim.sinks.metrics import ExitOrderMetrics
 
 
@@ -29,9 +29,7 @@ async def submit_exit_order(
     Returns:
         What the client returned; what it raises is raised.
     """
-    return await default_shim_for_an_order().submit(
-        module_name, symbol, order_params, order_kind, client, explanation
-    )
+    return await default_shim().submit(module_name, symbol, order_params, order_kind, client, explanation)
 
 
 def delegate(symbol: str, *, to: str, within: float = 30.0) -> None:

@@ -19,7 +19,15 @@ from exit_shim.accounts import account_label, is_genuine
 from exit_shim.attribution import UNKNOWN_MODULE, Attribution, Declared, attribute, declared
 from exit_shim.book import Book, Noted
 from exit_shim.contexts import set_variable
-from exit_shim.doors import DOOR_NAMES, Asked, Door, fix_client_order_ids, is_coroutine_method
+from exit_shim.doors import (
+    DOOR_NAMES,
+    NO_FIELDS,
+    SEVERAL,
+    Asked,
+    Door,
+    fix_client_order_ids,
+    is_coroutine_method,
+)
 from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
 from exit_shim.guard import Gap, Guard, Held, Holding, Sights, answer_query, end_suppressed, let_go, unsent
 from exit_shim.journal import Journal
@@ -27,9 +35,9 @@ from exit_shim.layers import Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind, may_be_exit
 from exit_shim.outcomes import Answer, read_answers, read_failure
 from exit_shim.policy import ALLOWED, Roles
-from exit_shim.reading import Item, read_call
-from exit_shim.records import Conclusion, Record, Submission
-from exit_shim.scrubbing import secrets_of
+from exit_shim.reading import Item, clean, hide, read_call
+from exit_shim.records import UNREAD, Conclusion, Record, Submission
+from exit_shim.scrubbing import HIDDEN, marks_of_owner, secrets_of
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
 from exit_shim.troubles import Troubles
@@ -38,6 +46,7 @@ UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
 OTHER: Final[Kind | None] = "other_exit"
 UNNOTED: Final[Noted | None] = None
 NO_STEPS: Final[tuple[Step, ...]] = ()
+HIDE: Final = "hide a client's credentials"
 NO_SECRETS: Final[tuple[str, ...]] = ()
 NOBODY: Final[tuple[Attribution, Frame | None]] = (
     Attribution(module=UNKNOWN_MODULE, evidence="unknown"),
@@ -52,6 +61,7 @@ UNNUMBERED: Final = itertools.repeat(0)
 class Passage:
     """The exits of one call on their way out: what each is, its `seq` once journalled (0 before), the clock.
 
+    `one_by_one`: an adapter's method may send its orders one after the other, so an error may be of any.
     `presend` and `total` are nanoseconds; `restart` is for a coroutine, whose clock stands still between
     its making and its first step. `asking` is the frame that asked, for as long as it is there for certain.
     `touched` is what its sending makes obsolete: accounts, each with a symbol or, for all, None.
@@ -62,6 +72,7 @@ class Passage:
         "chain",
         "layer",
         "method",
+        "one_by_one",
         "params",
         "presend",
         "seqs",
@@ -80,6 +91,7 @@ class Passage:
         self.layer = layer
         self.method = method
         self.params = params
+        self.one_by_one = False
         self.started = started
         self.presend = 0
         self.submissions: Sequence[Submission] = ()
@@ -150,6 +162,7 @@ class Gateway:
         self._in_doubt = in_doubt
         self._or = troubles.otherwise
         self._book: Book = guard.book
+        self._read: set[str] = set()
         # next() is atomic; a lock here would be the dearest part of an entry.
         self._entries = itertools.count()
         self._entries_looks = 0
@@ -192,7 +205,19 @@ class Gateway:
     def asked(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
         """What a call of a door asks for in Binance's terms; None: nothing of ours, or not to be read."""
         nothing: Asked | None = None
-        return self._or(nothing, "read what a call asks for", door.asked, args, kwargs)
+        found = self._or(nothing, "read what a call asks for", door.asked, args, kwargs)
+        if door.method not in self._read:
+            if found is not None:
+                self._read.add(door.method)
+            elif DOOR_NAMES.get(door.method) is not door:
+                self._or(None, "tell why a call was not read", self._unread, door, args, kwargs)
+        return found
+
+    def _unread(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Keep the first call of a declared door that is none of an order's, for `exit-shim doctor`."""
+        if (why := door.why_unread(args, kwargs)) is not None:
+            self._read.add(door.method)
+            self.troubles.keep_in_mind(f"{UNREAD}{door.method}", why, is_loud=why is NO_FIELDS)
 
     def call(
         self,
@@ -251,12 +276,16 @@ class Gateway:
         if not items:
             next(self._entries)
             return None
+        items = self._or(items, HIDE, hide, method, params, items)
         layer, outer = Layer(door.intent, [item.order for item in items], method), within.get()
         passage = Passage(layer, method, params, started)
+        passage.one_by_one = door.lists is SEVERAL
         if outer is not None and outer.meets(layer):
             return passage
         who, passage.asking = self._or(NOBODY, "attribute an order", attribute, self.finder, frame, bound_at)
         mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()
+        if who.evidence == "context":
+            who = self._or(who, HIDE, clean, who, method)
         store = door.reaches(params)
         passage.submissions = [
             Submission(
@@ -424,7 +453,8 @@ class Gateway:
         client = self._or(None, "find the client", passage.client)
         secrets = self._or(NO_SECRETS, "find the secrets of a call", secrets_of, client, passage.params)
         unreadable = Answer("unknown", error_message=type(error).__name__)
-        answer = self._or(unreadable, "read an error", read_failure, error, secrets)
+        read = functools.partial(read_failure, one_by_one=passage.one_by_one)
+        answer = self._or(unreadable, "read an error", read, error, secrets)
         self._conclude(passage, [answer] * len(passage.submissions))
 
     def _conclude_result(self, passage: Passage, result: Any) -> None:
@@ -479,7 +509,14 @@ def answers(passage: Passage, result: Any) -> list[Answer]:
     """What a returned value says of each submission."""
     places = [submission.batch_index for submission in passage.submissions]
     asked = passage.submissions[0].intent if places and is_genuine(passage.client()) else None
-    return read_answers(places, result, asked)
+    found = read_answers(places, result, asked)
+    for place, (answer, submission) in enumerate(zip(found, passage.submissions, strict=True)):
+        name = answer.client_order_id
+        # One that went out was looked at before.
+        is_known = name is None or name == submission.order.client_order_id
+        if not is_known and marks_of_owner(passage.method).are_in(name or ""):
+            found[place] = answer._replace(client_order_id=HIDDEN)
+    return found
 
 
 def declared_kind(said: Declared | None) -> Kind | None:

@@ -12,6 +12,7 @@ from exit_shim.doors import DOORS, Door
 from exit_shim.gateway import Gateway
 from exit_shim.locks import Locked
 from exit_shim.proxy import ANNOTATIONS, _Base, bound_door
+from exit_shim.python_binance import is_own_module
 from exit_shim.shim import ExitShim, default_shim
 
 PACKAGE: Final = "binance"
@@ -67,10 +68,8 @@ class InstalledSeam(InstalledDoor):
     """A raw request's door: python-binance's own requests all pass here, and are none of ours."""
 
     def __get__(self, client: Any, owner: type | None = None) -> Any:
-        if client is not None:
-            asking = sys._getframe(1).f_globals.get("__name__")  # noqa: SLF001
-            if type(asking) is str and asking.startswith("binance."):
-                return self.__wrapped__.__get__(client, owner)
+        if client is not None and is_own_module(sys._getframe(1).f_globals.get("__name__")):  # noqa: SLF001
+            return self.__wrapped__.__get__(client, owner)
         return super().__get__(client, owner)  # whose own frame in between is skipped
 
 

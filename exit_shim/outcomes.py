@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from exit_shim.doors import Intent
+from exit_shim.python_binance import is_own_module
 from exit_shim.records import Outcome
+from exit_shim.refusals import TRANSPORTS, Shown, came_from, is_silence, read_error
 from exit_shim.scrubbing import describe, scrub
 
 
@@ -25,6 +27,8 @@ class Answer(NamedTuple):
     error_message: str | None = None
 
 
+UNKNOWN: Final[Outcome] = "unknown"
+
 UNKNOWN_CODES: Final = frozenset({-1000, -1006, -1007})
 """Sent, and whether executed is not known: unknown error, unexpected response, backend timeout."""
 
@@ -33,6 +37,12 @@ UNKNOWN_TEXTS: Final = ("unknown error", "status unknown")
 
 SURE_FAILURE_CODES: Final = frozenset({-1001, -1008})
 """HTTP 503 that is nevertheless a sure failure: internal error, throttled by system protection."""
+
+DUPLICATE_CODES: Final = frozenset({-4116})
+"""Refused because an order of this client order id is there: an earlier attempt of an adapter's may be it."""
+
+BARE_REFUSALS: Final = range(-9999, -1099)
+"""Codes that say without an HTTP status that the exchange read the order and refused it."""
 
 SURE_FAILURE_TEXTS: Final = ("service unavailable", "request throttled")
 
@@ -50,8 +60,6 @@ NOT_CONNECTED: Final = (
     ("builtins", "ConnectionRefusedError"),
 )
 """Errors that prove that no connection was made, so nothing left."""
-
-TRANSPORTS: Final = ("requests", "urllib3", "aiohttp", "websockets", "http", "ssl", "socket", "httpx")
 
 REQUESTS: Final = frozenset({"_request", "request"})
 """python-binance's methods that send and read the answer: over HTTP, and over WebSocket."""
@@ -118,11 +126,19 @@ def read_answer(result: Any, asked: Intent | None = None) -> Answer:
     return Answer("accepted", order_id, algo_id, _string(name))
 
 
-def read_failure(error: BaseException, secrets: Iterable[str] = ()) -> Answer:
-    """Read what an exception proves; where it proves nothing the outcome is `unknown`, never `rejected`."""
-    if _is(error, "binance.exceptions", "BinanceAPIException"):
-        code, status = getattr(error, "code", None), getattr(error, "status_code", None)
-        message = getattr(error, "message", None)
+def read_failure(error: BaseException, secrets: Iterable[str] = (), *, one_by_one: bool = False) -> Answer:
+    """Read what an exception proves; where it proves nothing the outcome is `unknown`, never `rejected`.
+
+    Args:
+        error: What the call raised.
+        secrets: Credentials that its text may hold.
+        one_by_one: Whether the call may have sent several orders, one after the other. Then an error does not
+            show which of them it is about.
+    """
+    if one_by_one and not _was_never_entered(error):
+        return Answer("unknown", error_message=describe(error, secrets))
+    if _is_api_error(error):
+        code, status, message = _parts(error)
         return Answer(
             _outcome_of(code, status, message),
             error_code=_integer(code),
@@ -131,7 +147,47 @@ def read_failure(error: BaseException, secrets: Iterable[str] = ()) -> Answer:
     said = describe(error, secrets)
     if _never_connected(error) or _never_sent(error):
         return Answer("not_sent", error_message=said)
-    return Answer("unknown", error_message=said)
+    outcome, found = _read_foreign(error) if isinstance(error, Exception) else ("unknown", None)
+    return Answer(outcome, error_code=found, error_message=said)
+
+
+def _is_api_error(error: BaseException) -> bool:
+    return _is(error, "binance.exceptions", "BinanceAPIException")
+
+
+def _parts(error: BaseException) -> tuple[object, object, object]:
+    return tuple(getattr(error, name, None) for name in ("code", "status_code", "message"))  # type: ignore[return-value]
+
+
+def _read_foreign(error: BaseException) -> tuple[Outcome, int | None]:
+    """Return what the exception of an adapter or another library proves, and the exchange's code.
+
+    It must show a refusal, and neither itself nor what it came from may show a doubt: an adapter that tries
+    again may have sent the order before.
+    """
+    outcome, known = UNKNOWN, None
+    for cause in came_from(error):
+        if _is_api_error(cause):
+            code, status, message = _parts(cause)
+            proved = _outcome_of(code, status, message)
+        elif (shown := read_error(cause)) is not None:
+            code, proved = shown.code, _outcome_shown(shown)
+        elif is_silence(cause):
+            return "unknown", known
+        else:
+            continue
+        known = _integer(code) if known is None else known
+        if proved == "unknown" or code in DUPLICATE_CODES:
+            return "unknown", known
+        outcome = proved
+    return outcome, known
+
+
+def _outcome_shown(shown: Shown) -> Outcome:
+    if shown.is_librarys or (shown.status or 0) >= HTTP_CLIENT_ERROR:
+        return _outcome_of(shown.code, shown.status, shown.text)
+    sure = shown.code in BARE_REFUSALS and not any(words in shown.text.lower() for words in UNKNOWN_TEXTS)
+    return "rejected" if sure else "unknown"
 
 
 def _outcome_of(code: object, status: object, message: object) -> Outcome:
@@ -160,38 +216,53 @@ def _never_connected(error: BaseException) -> bool:
             continue
         seen.add(id(cause))
         refused += any(_is(cause, module, name) for module, name in NOT_CONNECTED)
-        attempts = max(attempts, sum(step == ("urllib3", "urlopen") for step in _steps(cause)))
+        attempts = max(attempts, sum(map(_is_attempt, _steps(cause))))
         pending += [cause.__cause__, getattr(cause, "reason", None), *cause.args]
     return bool(refused) and attempts <= 1
+
+
+def _is_attempt(step: tuple[str, str]) -> bool:
+    module, function = step
+    return function == "urlopen" and module.partition(".")[0] == "urllib3"
 
 
 def _never_sent(error: BaseException) -> bool:
     """True where a genuine client raised before it reached its transport, as for parameters it cannot read.
 
-    The traceback tells: it lies in `binance.*` and has not come to the method that sends, or is still in
+    The traceback tells: it lies in python-binance and has not come to the method that sends, or is still in
     what that one calls before it sends. A method that was not even entered (a TypeError of the call)
     counts too.
     """
     if not isinstance(error, Exception):
         return False
-    steps = [step for step in _steps(error) if step[0] != "exit_shim"]
-    if not steps:
-        return isinstance(error, TypeError)
+    if _was_never_entered(error):
+        return True
+    steps = _clients_steps(error)
     names = {name for _, name in steps}
     return (
-        steps[0][0] == "binance"
-        and not any(package in TRANSPORTS for package, _ in steps)
+        bool(steps)
+        and is_own_module(steps[0][0])
+        and not any(module.partition(".")[0] in TRANSPORTS for module, _ in steps)
         and (REQUESTS.isdisjoint(names) or not BEFORE_REQUEST.isdisjoint(names))
     )
 
 
+def _was_never_entered(error: BaseException) -> bool:
+    """Return whether the call itself failed, for arguments that the method does not take."""
+    return isinstance(error, TypeError) and not _clients_steps(error)
+
+
+def _clients_steps(error: BaseException) -> list[tuple[str, str]]:
+    return [step for step in _steps(error) if step[0].partition(".")[0] != "exit_shim"]
+
+
 def _steps(error: BaseException) -> list[tuple[str, str]]:
-    """The top-level package and the function of each frame that the error came through, outermost first."""
+    """Return the module and the function of each frame that the error came through, outermost first."""
     found = []
     trace: TracebackType | None = error.__traceback__
     while trace is not None:
         module = trace.tb_frame.f_globals.get("__name__")
-        found.append((str(module).partition(".")[0], trace.tb_frame.f_code.co_name))
+        found.append((str(module), trace.tb_frame.f_code.co_name))
         trace = trace.tb_next
     return found
 

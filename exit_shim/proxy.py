@@ -12,6 +12,7 @@ import wrapt
 from exit_shim.doors import DOORS, Asked, Door
 from exit_shim.frames import Frame, Site, portable
 from exit_shim.gateway import Gateway
+from exit_shim.python_binance import is_own_module
 
 # wrapt 2 keeps __iter__ out of its base class: a client that cannot be iterated must not look as if it could.
 _Base: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
@@ -100,7 +101,7 @@ def is_clients_own(frame: Frame | None) -> bool:
     """Whether the code that fetches a method is python-binance's; `frame` and the like of it are ours."""
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("exit_shim."):
         frame = frame.f_back
-    return frame is not None and str(frame.f_globals.get("__name__")).startswith("binance.")
+    return frame is not None and is_own_module(frame.f_globals.get("__name__"))
 
 
 class DoorAttribute:
@@ -248,11 +249,11 @@ def bound_again(method: Any, doors: Sequence[Door], bound_at: Site | None = None
     Who fetched it comes along: in a process of a pool there may be no other trace of the bot.
     """
     from exit_shim.configuration import is_disabled  # noqa: PLC0415 - as above
-    from exit_shim.shim import default_shim_for_an_order  # noqa: PLC0415
+    from exit_shim.shim import default_shim  # noqa: PLC0415
 
     if not doors or is_disabled():
         return method
-    bound = bound_door(method, doors[0], default_shim_for_an_order().gateway, sys._getframe().f_back)  # noqa: SLF001
+    bound = bound_door(method, doors[0], default_shim().gateway, sys._getframe().f_back)  # noqa: SLF001
     if bound_at is not None and issubclass(type(bound), BoundDoor):
         door, gateway, _, method = bound._self_way  # noqa: SLF001
         bound._self_way = door, gateway, bound_at, method  # noqa: SLF001

@@ -1,12 +1,17 @@
 """Step one of an order's way: what a call is about, in recorded terms. Pure given a book."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
 
 from exit_shim.book import Book, common_kind
 from exit_shim.doors import COUNTDOWN, Door, Reference
 from exit_shim.orders import ExitOrder, Kind, read_order
 from exit_shim.records import Target
+from exit_shim.scrubbing import HIDDEN, marks_of_owner
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 _new = tuple.__new__
 """Makes a named tuple in a third of the time."""
@@ -55,6 +60,34 @@ def read_call(
         _change(None if single else place, own, reference, kind, book, account)
         for place, (own, reference) in enumerate(zip(fields, references, strict=True))
     ]
+
+
+def hide(method: object, params: Mapping[str, Any], items: list[Item]) -> list[Item]:
+    """Return the items without the client's credentials, which swapped variables may have put there."""
+    marks = marks_of_owner(method)
+    shortest = marks.shortest
+    for value in params.values():  # an order waits: nearly always a look at each length is all
+        if isinstance(value, str):
+            if len(value) < shortest or not marks.are_in(value):
+                continue
+        elif isinstance(value, bool | int | float):
+            continue
+        return [
+            Item(item.place, clean(item.order, method), tuple(clean(one, method) for one in item.targets))
+            for item in items
+        ]
+    return items
+
+
+def clean(fields: S, method: object) -> S:
+    """Return recorded fields, each text with a credential of the method's client replaced as a whole."""
+    marks = marks_of_owner(method)
+    hidden = {
+        name: HIDDEN
+        for name in fields.__struct_fields__
+        if isinstance(value := getattr(fields, name), str) and marks.are_in(value)
+    }
+    return msgspec.structs.replace(fields, **hidden) if hidden else fields
 
 
 def _change(

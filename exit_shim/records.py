@@ -124,6 +124,10 @@ class Findings(msgspec.Struct, frozen=True, omit_defaults=True):
     book: tuple[str, ...] = ()
 
 
+UNREAD: Final = "read a call of the door "
+"""The step, before the door's name, of the first call of a declared door that was not read as an order."""
+
+
 class Failure(msgspec.Struct, frozen=True):
     """A failure of the shim's own: in which step, and what it said."""
 

@@ -1,8 +1,10 @@
 """Texts of strangers made safe to keep: readable whatever they are, and without credentials. Pure."""
 
+import functools
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 MAX_MESSAGE: Final = 300
 """Characters kept of an error's text."""
@@ -16,6 +18,41 @@ SHORTEST_SECRET: Final = 4
 PLAIN_HEADERS: Final = frozenset(
     {"accept", "accept-encoding", "accept-language", "connection", "content-type", "host", "user-agent"}
 )
+
+PLAIN_NAMES: Final = PLAIN_HEADERS | {
+    *("code", "error", "error_code", "error_message", "message", "msg", "reason", "status", "status_code"),
+    *("symbol", "side", "type", "quantity", "price", "stopprice", "triggerprice", "reduceonly"),
+    *("closeposition", "positionside", "workingtype", "orderid", "algoid", "clientorderid"),
+    *("clientalgoid", "newclientorderid", "origclientorderid", "timestamp", "recvwindow"),
+}
+"""Names, in lower case, under which a dict of an exception may hold what is no secret. All others may be
+headers."""
+
+CREDENTIAL_NAMES: Final = frozenset(
+    {
+        *("api_key", "api_secret", "apiKey", "apiSecret", "apikey", "secret", "secret_key", "key"),
+        *("PRIVATE_KEY", "private_key", "private_key_pass", "passphrase", "password", "token"),
+    }
+)
+"""Attributes under which adapters, and Binance's own connector, hold credentials."""
+
+SHORTEST_CREDENTIAL: Final = 8
+"""Shorter values under these names are no credentials: a dict's key, a placeholder."""
+
+BEGINNING: Final = 8
+"""Characters by which a credential is recognized in a text that may be cut short."""
+
+LONGEST_FIELD: Final = 64
+"""Characters kept of a recorded field (see `orders`); what is shorter than this was not cut."""
+
+HIDDEN: Final = "***"
+"""What is recorded instead of a text that holds a credential."""
+
+PAIR: Final = (str, bytes)
+"""The types of a header's name and value."""
+
+MOST_VALUES: Final = 256
+"""Values looked at in the arguments of an exception: those of a request or an answer, and no data set."""
 
 _PATTERNS: Final = (
     re.compile(
@@ -47,9 +84,49 @@ def scrub(message: object, secrets: Iterable[str] = ()) -> str:
 
 
 def describe(error: BaseException, secrets: Iterable[str] = ()) -> str:
-    """`TypeName: text` of an error, scrubbed; never raises."""
+    """Return `TypeName: text` of an error, without what its dicts hold besides plain fields; never raises."""
     name, said = type(error).__name__, text_of(error)
+    secrets = sorted({*secrets, *hidden_in(error)}, key=len, reverse=True)
     return scrub(f"{name}: {said}" if said else name, secrets)
+
+
+def hidden_in(error: BaseException) -> set[str]:
+    """Return the values in an exception's arguments and attributes that its text must not show.
+
+    Libraries hand whole headers to their exceptions (`ClientError(400, -2021, "…", {"Set-Cookie": "…"})`),
+    and Python's own text of an exception shows all its arguments.
+    """
+    found: set[str] = set()
+    pending: list[object] = [error]
+    for _ in range(MOST_VALUES):
+        if not pending:
+            break
+        try:
+            _take_apart(pending.pop(), pending, found)
+        except Exception:  # noqa: BLE001, S112 - a stranger's mapping raises what it likes
+            continue
+    return found
+
+
+def _take_apart(value: object, pending: list[object], found: set[str]) -> None:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _look_at(name, item, pending, found)
+    elif isinstance(value, tuple) and len(value) == len(PAIR) and all(isinstance(one, PAIR) for one in value):
+        _look_at(value[0], value[1], pending, found)
+    elif isinstance(value, list | tuple | set | frozenset):
+        pending.extend(value)
+    elif isinstance(value, BaseException):
+        pending += [*value.args, *vars(value).values()]
+    else:  # a request or an answer
+        pending.append(getattr(value, "__dict__", {}).get("headers"))
+
+
+def _look_at(name: object, item: object, pending: list[object], found: set[str]) -> None:
+    if not isinstance(item, PAIR):
+        pending.append(item)
+    elif text_of(name).lower() not in PLAIN_NAMES:
+        found.update(form for form in _spellings(item) if len(form) >= SHORTEST_SECRET)
 
 
 def secrets_of(client: object, params: Mapping[str, Any]) -> tuple[str, ...]:
@@ -58,10 +135,62 @@ def secrets_of(client: object, params: Mapping[str, Any]) -> tuple[str, ...]:
     Read from the client's own attributes, never through `__getattr__`: adapters may act on it.
     """
     own = getattr(client, "__dict__", {})
-    found = {form for name in ("API_KEY", "API_SECRET") for form in _spellings(own.get(name))}
+    found = {form for secret in credentials_of(client) for form in _spellings(secret)}
     for options in (params, own.get("_requests_params"), params.get("requests_params")):
         found.update(_in_headers(options))
     return tuple(sorted(found, key=len, reverse=True))
+
+
+def credentials_of(client: object) -> Iterator[object]:
+    """Yield the keys and secrets that a client holds, and those of the clients that an adapter holds."""
+    own = getattr(client, "__dict__", {})
+    for holder in (own, *map(attributes_of, list(own.values()))):
+        yield from (holder[name] for name in ("API_KEY", "API_SECRET") if name in holder)
+        for name in CREDENTIAL_NAMES & holder.keys():
+            if isinstance(secret := holder[name], PAIR) and len(secret) >= SHORTEST_CREDENTIAL:
+                yield secret
+
+
+def attributes_of(value: object) -> dict[str, Any]:
+    """Return an object's own attributes; none where it has none, or is a plain value; never raises."""
+    if isinstance(value, (str, int, float, bytes, dict, list, tuple, type(None))):
+        return {}
+    try:
+        own = getattr(value, "__dict__", None)
+    except Exception:  # noqa: BLE001 - a lazy object's may act, and fail
+        return {}
+    return own if type(own) is dict else {}
+
+
+class Marks(NamedTuple):
+    """By what a recorded text is known to hold a client's credential: how each begins, in lower case.
+
+    A text may be cut short, and be in capitals. `shortest` is the length below which it holds none.
+    """
+
+    shortest: float
+    beginnings: tuple[str, ...]
+
+    def are_in(self, text: str) -> bool:
+        """Return whether a text holds a credential, or the beginning of one."""
+        return len(text) >= self.shortest and any(one in text.lower() for one in self.beginnings)
+
+
+def marks_of_owner(method: object) -> Marks:
+    """Return the marks of the credentials of the client whose method this is; quick, for an order waits."""
+    try:
+        own = method.__self__.__dict__  # type: ignore[attr-defined]
+        return _marks((own["API_KEY"], own["API_SECRET"]))
+    except (AttributeError, KeyError, TypeError):  # an adapter's, or of other types than texts
+        held = credentials_of(getattr(method, "__self__", None))
+        return _marks(tuple(one for one in held if isinstance(one, str)))
+
+
+@functools.lru_cache(maxsize=64)
+def _marks(secrets: tuple[object, ...]) -> Marks:
+    known = [secret for secret in secrets if isinstance(secret, str) and len(secret) >= BEGINNING]
+    shortest = min((min(len(secret), LONGEST_FIELD) for secret in known), default=math.inf)
+    return Marks(shortest, tuple(secret[:BEGINNING].lower() for secret in known))
 
 
 def _in_headers(options: object) -> Iterator[str]:

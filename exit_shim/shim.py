@@ -38,11 +38,12 @@ from exit_shim.listening import LISTEN, Listener, StreamError, take_in, why_not
 from exit_shim.locks import Locked
 from exit_shim.logs import GATEWAY, GUARD, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
-from exit_shim.policy import Policy, PolicyError, Roles
+from exit_shim.policy import Policy, Roles
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
 from exit_shim.records import Failure, Finding, Record, Switch
 from exit_shim.resolving import TAKE_UP, Pace, Sibling, can_have_sibling
 from exit_shim.rules import own_rules
+from exit_shim.scrubbing import scrub, secrets_of
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
 from exit_shim.sinks.log import LogSink, guard_text, tell_resolution
@@ -74,7 +75,7 @@ class ExitShim:
         roles: Who is legacy, executor and owner. None: the defaults of `Roles`.
         policy: Who may do what, and what follows; a `Policy`, or the path of a TOML file. None: the file that
             EXIT_SHIM_POLICY names, else `exit_shim.toml` beside the bot's main script, else what `roles`
-            say, which only warns.
+            say, which only warns. An error in a file that was found so is logged, and nothing is enforced.
         sinks: Where concluded orders go besides journal and metrics, soon after, on a thread of the shim's
             own. None: log lines through structlog.
         account: What the account is called. None: a label derived from the client's API key, which does not
@@ -91,7 +92,7 @@ class ExitShim:
 
     Raises:
         ValueError: `mode` is not one of the policy's modes, `sync` neither of the two, or `account` has an @.
-        PolicyError: The policy says what cannot be, with the nearest right word.
+        PolicyError: The policy given here has an error; the text has the nearest right word.
     """
 
     def __init__(  # noqa: PLR0913 - all by name, each with a default
@@ -107,8 +108,10 @@ class ExitShim:
         resolve: bool | Pace | None = None,
         ship_to: str | Literal[False] | None = None,
     ) -> None:
-        standings = chosen_policy(policy, roles)
+        standings, is_fallback = chosen_policy(policy, roles)
         modes = tuple(standings.modes)
+        if is_fallback and mode not in modes:
+            mode = None  # it may be one of the policy that could not be read
         if mode is not None and mode not in modes:
             raise ValueError(f"mode={mode!r} is no mode; it must be one of {', '.join(modes)}, or None")
         if exchange_of(account):
@@ -207,8 +210,8 @@ class ExitShim:
         sibling = Sibling(bare) if can_have_sibling(bare) else None
         if every < 1 or (is_async and sibling is None):
             raise ValueError(
-                f"watch({bare!r}, every={every!r}) needs a sync client, or an AsyncClient that really sends, "
-                "and at least a second"
+                f"watch(a {type(bare).__name__}, every={every!r}) needs a sync client, or an AsyncClient "
+                "that really sends, and at least a second"
             )
         account = label_of(bare, self._account)
         poller = Poller(
@@ -332,7 +335,7 @@ class ExitShim:
         if not is_disabled():
             if self._shipping is not None:  # nothing may have been wrapped before
                 self._shipping.start()
-            self._hold_against(symbol, order_params)
+            self._hold_against(symbol, order_params, client)
             place = functools.partial(self._place, method, self.gateway.site(sys._getframe(1)))  # noqa: SLF001
         with attributed(module_name, kind=order_kind, explanation=explanation):
             placing = place(**order_params) if is_async else await asyncio.to_thread(place, **order_params)
@@ -415,14 +418,15 @@ class ExitShim:
             with self._unhurt(TAKE_UP):
                 self.resolver.meet(client, label_of(client, self._account))
 
-    def _hold_against(self, symbol: str, order_params: Mapping[str, Any]) -> None:
+    def _hold_against(self, symbol: str, order_params: Mapping[str, Any], client: Any) -> None:
         with self._unhurt("compare the symbols of a submission"):
             sent = getattr(order_params, "get", {"symbol": symbol}.get)("symbol")
             if sent != symbol:
-                self._warn(
-                    f"{GATEWAY} submit_exit_order was told symbol={symbol} but the order says {sent}; "
+                told = (
+                    f"submit_exit_order was told symbol={symbol} but the order says {sent}; "
                     "it is sent as the order says"
                 )
+                self._warn(f"{GATEWAY} {scrub(told, secrets_of(unwrap(client), {}))}")
 
     def _warn(self, text: str) -> None:
         self.dispatch.hand_over(self._log, "warning", text, {})
@@ -496,18 +500,6 @@ def default_shim() -> ExitShim:
     with _making:
         if _default is None:
             _default = ExitShim()
-        return _default
-
-
-def default_shim_for_an_order() -> ExitShim:
-    """The same where an order waits already: a policy that cannot be read is logged, and only warned by."""
-    global _default  # noqa: PLW0603
-    try:
-        return default_shim()
-    except PolicyError as error:
-        with _making:
-            _default = _default or ExitShim(policy=Policy())
-        logger().error(f"{GATEWAY} {error}; until it is put right and the bot restarted, nothing is enforced")
         return _default
 
 

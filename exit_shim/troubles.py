@@ -53,6 +53,18 @@ class Troubles(Locked):
         if RERAISE:
             raise error
 
+    def keep_in_mind(self, step: str, said: str, *, is_loud: bool) -> None:
+        """Keep what is no failure of the shim, and log it where it is loud."""
+        self._dispatch.hand_over(self._keep, step, said, is_loud)
+
+    def _keep(self, step: str, said: str, is_loud: bool) -> None:
+        try:
+            self.keep(step, said)
+            if is_loud:
+                logger().warning(f"{GATEWAY} could not {step}: {said}")
+        except Exception:  # noqa: BLE001 - as in `_log`
+            self.count += 1
+
     def _log(self, step: str, said: str, at: str) -> None:
         try:
             self.keep(step, said)

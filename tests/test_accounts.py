@@ -1,10 +1,14 @@
 """An account's label says at which exchange, for all but the live one, and gives nothing else away."""
 
+import gc
+import re
+
 import pytest
 import wrapt
 from binance import AsyncClient, Client
 
 import exit_shim
+from exit_shim import accounts
 from exit_shim.accounts import account_label, exchange_of, host_of, key_label, label_of
 from exit_shim.testing.leaving import leave
 from exit_shim.testing.pointing import LOCAL_KEY
@@ -71,12 +75,63 @@ def test_where_a_client_goes_is_in_its_label(own, place):
 
 
 @pytest.mark.parametrize("key", [None, "", 7, []])
-def test_without_a_key_there_is_no_label(key):
-    """Wherever the client goes; but an account that has a name has it without a key too."""
-    stub = Stub(API_KEY=key, FUTURES_URL="http://127.0.0.1:8080/fapi")
-    assert account_label(stub.order) is None
-    assert account_label(stub.order, "main") == "main@127.0.0.1:8080"
+def test_without_a_key_each_object_is_an_account(key):
+    """It is called by its class and a number, wherever it goes, and by its name where the shim has one."""
+    one, other = (Stub(API_KEY=key, FUTURES_URL="http://127.0.0.1:8080/fapi") for _ in range(2))
+    labels = [account_label(one.order), label_of(one), account_label(other.order)]
+    assert labels[0] == labels[1] != labels[2]
+    assert all(re.fullmatch(r"Stub-\d+@127\.0\.0\.1:8080", label) for label in labels)
+    assert account_label(one.order, "main") == "main@127.0.0.1:8080"
     assert exchange_of(None) == ""
+
+
+def test_two_adapters_without_a_key_are_two_accounts(recorded):
+    """The guard holds the exits of each against its own; what is gone is not remembered."""
+
+    class Adapter:
+        __slots__ = ("__weakref__",)
+
+        def futures_create_order(self, **params):
+            return {"orderId": 1}
+
+    for _ in range(2):
+        adapter = exit_shim.wrap(Adapter())
+        for _ in range(2):
+            adapter.futures_create_order(**CLOSE)
+    first, again, second, _ = (record.submission.account for record in recorded())
+    assert first == again != second
+    assert {first[:8], second[:8]} == {"Adapter-"}
+    del adapter
+    gc.collect()
+    assert not [name for ref, name in accounts._numbered.values() if ref() is None]
+
+
+def test_adapters_of_one_key_are_one_account():
+    """Two objects over one key, their own or their client's, share the book of that key's account."""
+
+    class Adapter:
+        def __init__(self, **own):
+            vars(self).update(own)
+
+        def place(self):
+            """A method, by which the label is asked for."""
+
+    inner = Stub(FUTURES_URL="http://127.0.0.1:1/fapi")
+    for adapters in (
+        [Adapter(client=inner), Adapter(http=exit_shim.wrap(inner))],
+        [Adapter(key=LOCAL_KEY, base_url="http://127.0.0.1:1"), Adapter(api_key=LOCAL_KEY, FUTURES_URL=LIVE)],
+    ):
+        labels = [account_label(adapter.place) for adapter in adapters]
+        assert labels[0] == f"{LABEL}@127.0.0.1:1"
+        assert labels[1] in {LABEL, labels[0]}
+
+
+def test_a_genuine_client_without_a_key_has_no_label(exchange):
+    """It can place nothing."""
+    client = Client()
+    client.API_KEY = None
+    assert label_of(client) is None
+    leave(client)
 
 
 @pytest.mark.parametrize("thing", [None, 7, len, "text".upper, object().__str__])
@@ -114,8 +169,6 @@ def test_a_client_inside_another_proxy_goes_where_it_goes():
 
 def test_not_all_clients_that_ever_were_are_remembered():
     """A bot that makes a client for each of a thousand ports has its labels right, and keeps few."""
-    from exit_shim import accounts  # noqa: PLC0415 - its memory is nobody else's business
-
     for port in range(1_000):
         stub = Stub(FUTURES_URL=f"http://127.0.0.1:{port}/fapi")
         assert account_label(stub.order) == f"{LABEL}@127.0.0.1:{port}"

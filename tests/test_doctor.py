@@ -313,3 +313,58 @@ def test_the_reference_has_every_finding():
     section = page.partition("## Findings of the doctor")[2].partition("\n## ")[0]
     listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (\w+) \|", section, re.MULTILINE))
     assert listed == dict(LEVELS)
+
+
+def test_a_declared_door_that_reads_nothing_is_found(journal, library, caplog):
+    """A door whose calls it cannot read is a finding, with the way out, until it has read one."""
+
+    class Adapter:
+        def signed(self, method, path, body):
+            return {"orderId": 1}
+
+        def place(self, order):
+            return {"orderId": 1}
+
+    routes = {("post", "fapi/v1/order"): exit_shim.Door("")}
+    doors = [exit_shim.Door("signed", routes=routes), exit_shim.Door("place", reads=lambda order: order)]
+    adapter = exit_shim.wrap(Adapter(), doors=doors)
+    stop = {**STOP, "stopPrice": "50000"}
+    adapter.signed("GET", "/fapi/v1/account", None)
+    adapter.place(stop)
+    assert found_codes() == []
+    adapter.signed("POST", "/fapi/v1/order", "symbol=BTCUSDT&side=SELL")
+    assert "could not read a call of the door signed" in caplog.text
+    (finding,) = [one for one in found_texts() if "signed" in one]
+    assert "declare the door with `reads`" in finding
+    adapter.signed("POST", "/fapi/v1/order", stop)
+    assert found_codes() == []
+
+
+def found_codes():
+    exit_shim.shim.default_shim().flush()
+    return [one.code for one in report().findings if one.code == "DOOR_UNREAD"]
+
+
+def found_texts():
+    exit_shim.shim.default_shim().flush()
+    return [one.text for one in report().findings if one.code == "DOOR_UNREAD"]
+
+
+def test_a_route_that_was_not_declared_is_named(library):
+    """A call that changes something, by none of the declared routes, is told with its verb and path."""
+
+    class Adapter:
+        def signed(self, method, path, body):
+            return {}
+
+    routes = {("post", "order"): exit_shim.Door("")}
+    adapter = exit_shim.wrap(Adapter(), doors=[exit_shim.Door("signed", routes=routes)])
+    adapter.signed("POST", "/fapi/v1/order?x=1", {"symbol": "BTCUSDT"})
+    (text,) = found_texts()
+    assert "post /fapi/v1/order is none of its routes" in text
+
+
+def test_a_package_in_python_binances_place_is_told(monkeypatch):
+    """Where another package has overwritten it, the doctor says so instead of failing."""
+    monkeypatch.delattr(binance, "Client")
+    assert "PYTHON_BINANCE_UNUSABLE" in [one.code for one in report().findings]

@@ -504,6 +504,20 @@ def test_auto_never_raises(tmp_path):
     assert run_python(code) == ["function"]
 
 
+def test_auto_says_why_it_could_not_install():
+    """The line has the error's text, and says what follows from it."""
+    code = """
+        import exit_shim.auto, exit_shim.shim
+        def fail(*_, **__): raise OSError("no room for a thread")
+        exit_shim.shim.ExitShim.__init__ = fail
+        import binance
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert "NOTHING IS RECORDED: OSError: no room for a thread" in done.stderr
+
+
 def test_auto_disabled():
     """With EXIT_SHIM_DISABLED=1 the classes stay as they are."""
     code = (

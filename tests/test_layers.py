@@ -206,3 +206,73 @@ def test_installed_and_wrapped_is_one_record(exchange, recorded):
     ]
     assert exit_shim.shim.default_shim().gateway.entry_orders() == 1
     leave(bare)
+
+
+class Signing:
+    """An adapter that has one raw request, written as bots write it."""
+
+    def __init__(self):
+        self.sent = []
+
+    def positional(self, method, path, params):
+        self.sent.append(params)
+        return {"orderId": 1}
+
+    def renamed(self, endpoint, http_method, payload, headers=None):
+        return self.positional(http_method, endpoint, payload)
+
+    def spread(self, verb, url, **fields):
+        return self.positional(verb, url, fields)
+
+    def encoded(self, method, path, body):
+        return self.positional(method, path, body)
+
+
+ORDER_ROUTES = {
+    ("post", "fapi/v1/order"): Door(""),
+    ("delete", "fapi/v1/order"): Door("", "cancel", "reference"),
+}
+PATH = "/fapi/v1/order"
+CALLS = {
+    "positional": lambda client, fields: client.positional("POST", PATH, fields),
+    "keyword": lambda client, fields: client.positional(method="POST", path=PATH, params=fields),
+    "turned round": lambda client, fields: client.renamed(PATH, "POST", fields, {"X-A": "1"}),
+    "another name": lambda client, fields: client.renamed(http_method="post", endpoint=PATH, payload=fields),
+    "spread": lambda client, fields: client.spread("POST", PATH, **fields),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_fields_of_a_raw_request_are_found_wherever_they_are(recorded, call):
+    """Verb, path and payload of a signed request have any name and place; it goes out as it is."""
+    own = Signing()
+    doors = [Door(name, routes=ORDER_ROUTES) for name in ("positional", "renamed", "spread")]
+    CALLS[call](exit_shim.wrap(own, doors=doors), dict(REDUCING))
+    assert own.sent == [REDUCING]
+    assert [summary(record)[1:] for record in recorded()] == [("sl", "BTCUSDT", "accepted")]
+
+
+def test_a_cancel_by_a_positional_payload_names_its_order(recorded):
+    """A raw cancel is recorded as one, with the order that it is about."""
+    client = exit_shim.wrap(Signing(), doors=[Door("positional", routes=ORDER_ROUTES)])
+    client.positional("DELETE", PATH, {"symbol": "BTCUSDT", "orderId": 7})
+    (record,) = recorded()
+    assert (record.submission.intent, record.submission.targets[0].order_id) == ("cancel", 7)
+
+
+def test_a_placing_door_that_cancels_inside_hides_no_cancel(long, recorded):
+    """The cancel that an adapter makes on its way to a new stop is a record of its own."""
+
+    class Moving:
+        client = exit_shim.wrap(long)
+
+        def place_order(self, symbol, side, kind, **more):
+            self.client.futures_cancel_order(symbol=symbol, **{STOP_NUMBER: self.before})
+            return self.client.futures_create_order(**order_of(symbol, side, kind, **more))
+
+    adapter = Moving()
+    adapter.before = long.futures_create_order(**order_of("BTCUSDT", "SELL", "stop", at=40000))[STOP_NUMBER]
+    exit_shim.wrap(adapter, doors=[PLACE]).place_order("BTCUSDT", "SELL", "stop", at=50000)
+    found = {(record.submission.intent, record.submission.door) for record in recorded()}
+    assert found == {("place", "place_order"), ("cancel", "futures_cancel_order")}
+    assert len(recorded()) == 2

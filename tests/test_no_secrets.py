@@ -254,3 +254,100 @@ def test_any_value_has_a_text():
 
     assert [text_of(value) for value in (1, "\ud800", Hostile())] == ["1", "\\ud800", "<Hostile>"]
     assert len(text_of("x" * 50_000)) == MAX_READ
+
+
+@pytest.mark.parametrize(
+    "swapped",
+    [
+        {"symbol": KEY},
+        {"newClientOrderId": SECRET},
+        {"newClientOrderId": f"{'x' * 50}{KEY}"},
+        {"workingType": SECRET, "price": KEY},
+    ],
+)
+def test_a_key_in_an_orders_field_is_not_kept(traces, swapped):
+    """Where variables are swapped the exchange gets what the bot gave, and no trace of ours holds it."""
+
+    def echo(connection, request):
+        answer(200, {"orderId": 1, "clientOrderId": swapped.get("newClientOrderId", "x")})(
+            connection, request
+        )
+
+    with OddServer(echo) as server, sync_client(server.url) as client:
+        bare = exit_shim.unwrap(client)
+        bare.API_KEY, bare.API_SECRET = KEY, SECRET
+        with exit_shim.attributed("monitor", explanation=f"with {KEY}"):
+            client.futures_create_order(**{**CLOSE, **swapped})
+            client.futures_place_batch_order(batchOrders=[{**CLOSE, "reduceOnly": "true", **swapped}])
+            client.futures_cancel_order(symbol=KEY, origClientOrderId=SECRET)
+        assert len(server.requests) == 3
+    found = traces("records --json", "records")
+    assert found["records --json"].count("***") >= 3
+    assert_clean(found)
+
+
+def test_an_adapters_own_key_is_known(traces):
+    """An adapter's credentials are those in its attributes, and those of the client that it holds."""
+
+    class Inner:
+        def __init__(self):
+            self.secret = SECRET
+
+    class Adapter:
+        def __init__(self):
+            self.key, self.http = KEY, Inner()
+
+        def place(self, **fields):
+            raise ConnectionError(f"no way to send {fields} with {self.key} and {self.http.secret}")
+
+    adapter = exit_shim.wrap(Adapter(), doors=[exit_shim.Door("place")])
+    for swapped in ({"symbol": KEY}, {"newClientOrderId": SECRET}):
+        with pytest.raises(ConnectionError):
+            adapter.place(**{**CLOSE, **swapped})
+    assert_clean(traces())
+
+
+def test_what_cannot_be_watched_is_told_without_its_repr():
+    """An adapter's `repr` may show its key; the error of `watch` has its class's name."""
+
+    class Adapter:
+        def __repr__(self):
+            return f"Adapter({KEY!r}, {SECRET!r})"
+
+        def futures_position_information(self):
+            return []
+
+    with pytest.raises(ValueError, match="a Adapter, every=0") as refused:
+        exit_shim.watch(Adapter(), every=0)
+    assert_clean({"error": str(refused.value)})
+
+
+class Headers(dict):
+    """A mapping whose text shows all that is in it, as those of the HTTP libraries do."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (400, -2021, "Order would immediately trigger.", {"Set-Cookie": HEADER}),
+        ("no", Headers({"X-Session": HEADER.encode()})),
+        ("no", [{"request": {"headers": [("X-Session", HEADER)]}}]),
+        ("no", (b"X-Session", HEADER.encode())),
+        ("no", ValueError("inner", {"cookie": HEADER})),
+    ],
+)
+def test_headers_in_the_arguments_of_an_exception_are_not_kept(traces, arguments):
+    """Python's text of an exception shows all its arguments; values of their dicts are hidden, words stay."""
+
+    class AdapterError(Exception):
+        pass
+
+    class Fake:
+        def futures_create_order(self, **params):
+            raise AdapterError(*arguments)
+
+    with pytest.raises(AdapterError):
+        exit_shim.wrap(Fake()).futures_create_order(**CLOSE)
+    found = traces()
+    assert str(next(one for one in arguments if isinstance(one, str))) in found["records"]
+    assert_clean(found)

@@ -561,3 +561,127 @@ async def test_what_a_silent_websocket_proves(recorded, behave, outcome):
         await client.ws_future.__aexit__(None, None, None)
     assert only(recorded())["outcome"] == outcome
     assert arrived == (["order.place"] if outcome == "unknown" else [])
+
+
+class AdapterError(Exception):
+    """An adapter's own, with whatever it was given as attributes."""
+
+    def __init__(self, *arguments, **own):
+        super().__init__(*arguments)
+        vars(self).update(own)
+
+
+def http_error(status, body):
+    """What `response.raise_for_status()` raises."""
+    response = requests.Response()
+    response.status_code = status
+    response._content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return requests.HTTPError(f"{status} Client Error: Bad Request for url: http://x", response=response)
+
+
+def throw(error):
+    raise error
+
+
+def wrapped(error):
+    """An adapter's error that was raised because of another."""
+    try:
+        try:
+            throw(error)
+        except Exception as cause:
+            raise AdapterError("the order failed") from cause
+    except AdapterError as raised:
+        return raised
+
+
+def api_error(status, code, said="Order would immediately trigger."):
+    return BinanceAPIException(None, status, json.dumps({"code": code, "msg": said}))
+
+
+ADAPTERS_ERRORS = {
+    "status and code in the text": (
+        lambda: AdapterError('HTTP 400: {"code":-2021,"msg":"Order would immediately trigger."}'),
+        ("rejected", -2021),
+    ),
+    "attributes": (lambda: AdapterError("refused", status=400, code=-2019), ("rejected", -2019)),
+    "code as text": (
+        lambda: AdapterError("refused", http_status=400, error_code="-4131"),
+        ("rejected", -4131),
+    ),
+    "python-binance's text": (lambda: AdapterError("APIError(code=-2021): Order would"), ("rejected", -2021)),
+    "ccxt's text": (lambda: AdapterError('binance {"code":-2010,"msg":"rejected"}'), ("rejected", -2010)),
+    "an answer": (lambda: http_error(400, {"code": -2021, "msg": "x"}), ("rejected", -2021)),
+    "its cause": (lambda: wrapped(api_error(400, -2021)), ("rejected", -2021)),
+    "too many, 429": (lambda: AdapterError("slow down", status=429, code=-1003), ("rejected", -1003)),
+    "no permission": (lambda: AdapterError("HTTP 401, code -2015"), ("rejected", -2015)),
+    "-1006": (lambda: AdapterError("HTTP 400, code -1006"), ("unknown", -1006)),
+    "-1007": (lambda: AdapterError("code -1007", status=408), ("unknown", -1007)),
+    "-1003 without a status": (lambda: AdapterError("code -1003"), ("unknown", -1003)),
+    "503 unknown": (lambda: AdapterError(f"HTTP 503 code -1000 {UNKNOWN_503}"), ("unknown", -1000)),
+    "503 of another code": (
+        lambda: AdapterError(f"{UNKNOWN_503}", status=503, code=-1003),
+        ("unknown", -1003),
+    ),
+    "503 and a definite code": (lambda: AdapterError("HTTP 503 code -2021"), ("unknown", -2021)),
+    "status alone": (lambda: AdapterError("HTTP 400 Bad Request"), ("unknown", None)),
+    "two codes": (lambda: AdapterError("code -2021 after code -1007"), ("unknown", None)),
+    "a page": (lambda: http_error(403, b"<html>WAF</html>"), ("unknown", None)),
+    "a duplicate id": (lambda: AdapterError("HTTP 400, code -4116"), ("unknown", -4116)),
+    "after a timeout": (
+        lambda: AdapterError("HTTP 400, code -2022"),
+        ("unknown", -2022),
+    ),
+    "its cause is in doubt": (lambda: wrapped(api_error(503, -1000, UNKNOWN_503)), ("unknown", -1000)),
+    "a number that is no code": (lambda: AdapterError("the loss -2500 is too large"), ("unknown", None)),
+}
+
+
+@pytest.mark.parametrize("case", ADAPTERS_ERRORS)
+def test_what_an_adapters_error_proves(recorded, case):
+    """A definite refusal is read from an adapter's own exception; what leaves a doubt stays in doubt."""
+    make, expected = ADAPTERS_ERRORS[case]
+
+    class Adapter:
+        def place_order(self, **fields):
+            if case != "after a timeout":
+                raise make()
+            try:
+                throw(requests.ReadTimeout("read timed out"))
+            except requests.ReadTimeout:
+                raise make()  # noqa: B904 - as adapters do that try again
+
+    adapter = exit_shim.wrap(Adapter(), doors=[exit_shim.Door("place_order")])
+    with pytest.raises((AdapterError, requests.HTTPError)):
+        adapter.place_order(**CLOSE)
+    line = only(recorded())
+    assert (line["outcome"], line["error_code"]) == expected
+
+
+def test_an_error_from_before_the_call_proves_nothing_of_it(recorded):
+    """An order that is placed while an earlier refusal is being handled is not refused by that."""
+
+    class Adapter:
+        def place_order(self, **fields):
+            raise AdapterError("connection lost")
+
+    adapter = exit_shim.wrap(Adapter(), doors=[exit_shim.Door("place_order")])
+    try:
+        throw(api_error(400, -2021))
+    except BinanceAPIException:
+        with pytest.raises(AdapterError):
+            adapter.place_order(**CLOSE)
+    line = only(recorded())
+    assert (line["outcome"], line["error_code"]) == ("unknown", None)
+
+
+def test_an_error_amid_several_orders_proves_nothing_of_each(recorded):
+    """An adapter sends a bracket's orders one by one; the refusal of one does not tell which were sent."""
+
+    class Adapter:
+        def bracket(self, *orders):
+            raise api_error(400, -2021)
+
+    adapter = exit_shim.wrap(Adapter(), doors=[exit_shim.Door("bracket", reads=lambda *orders: orders)])
+    with pytest.raises(BinanceAPIException):
+        adapter.bracket(CLOSE, CLOSE)
+    assert [record.flat()["outcome"] for record in recorded()] == ["unknown", "unknown"]

@@ -1,6 +1,6 @@
 """The policy file: strict, typed, documented key by key; and what it says of whom."""
 
-import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 import exit_shim
+from exit_shim.journal import read_records
 from exit_shim.policy import PolicyError, Standings, parse_policy, read_policy
 from exit_shim.policy.file import Delegation, Mode, Policy, Rule, Scope
 from exit_shim.policy.shares import is_in_rollout
@@ -80,12 +81,15 @@ def test_what_cannot_be_meant_is_refused(text, said):
     assert str(refused.value).startswith("exit_shim.toml")
 
 
-def test_a_policy_comes_from_the_environment(tmp_path, monkeypatch):
-    """EXIT_SHIM_POLICY names the file; one that is not there is an error that says so."""
+def test_a_policy_comes_from_the_environment(tmp_path, monkeypatch, caplog):
+    """EXIT_SHIM_POLICY names the file; one that is not there is logged, and one in code is an error."""
     path = tmp_path / "mine.toml"
     monkeypatch.setenv("EXIT_SHIM_POLICY", str(path))
     with pytest.raises(PolicyError, match=r"cannot be read.*set EXIT_SHIM_POLICY"):
-        exit_shim.ExitShim(journal=False)
+        exit_shim.ExitShim(journal=False, policy=path)
+    shim = exit_shim.ExitShim(journal=False, mode="NIGHT")
+    assert (shim.mode(), shim.guard.enforces) == ("LEGACY", False)
+    assert re.search(r"NOT IN FORCE: .*cannot be read.*set EXIT_SHIM_POLICY", caplog.text)
     path.write_text('[modes.NIGHT]\nowners = ["night_owl"]\n')
     shim = exit_shim.ExitShim(journal=False, mode="NIGHT")
     assert shim.mode() == "NIGHT"
@@ -110,23 +114,51 @@ def test_a_policy_in_code(tmp_path):
         exit_shim.ExitShim(journal=False, policy=Policy(rollout=-1))
 
 
-def test_a_wrong_policy_stops_no_submission(monkeypatch, tmp_path):
-    """An order of submit_exit_order goes out though the policy of the environment cannot be read."""
+WRONG_POLICY_BOT = """
+import asyncio, sys
+START
 
-    class Client:
-        def futures_create_order(self, **params):
-            return params
+class Fake(binance.Client):
+    def __init__(self):
+        pass
 
-    monkeypatch.setenv("EXIT_SHIM_POLICY", str(tmp_path / "none.toml"))
-    order = {
-        "symbol": "BTCUSDT",
-        "side": "SELL",
-        "type": "STOP_MARKET",
-        "stopPrice": 1,
-        "closePosition": True,
-    }
-    sent = asyncio.run(exit_shim.submit_exit_order("m", "BTCUSDT", order, "sl", Client()))
-    assert sent == order
+    def futures_create_order(self, **params):
+        return {"orderId": 1}
+
+client, order = Fake(), {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "reduceOnly": True}
+SEND
+import exit_shim.shim
+exit_shim.shim.default_shim().close()
+"""
+STARTS = {
+    "auto": ("import exit_shim.auto, binance", "binance.Client.futures_cancel_order(client, symbol='X')"),
+    "install": (
+        "import exit_shim, binance; exit_shim.install(doors={binance.Client: []})",
+        "binance.Client.futures_cancel_order(client, symbol='X')",
+    ),
+    "wrap": ("import exit_shim, binance", "exit_shim.wrap(client).futures_create_order(**order)"),
+    "submit": (
+        "import exit_shim, binance",
+        "asyncio.run(exit_shim.submit_exit_order('m', 'BTCUSDT', order, 'sl', client))",
+    ),
+}
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_an_error_in_the_policy_beside_the_bot_costs_no_record(tmp_path, start):
+    """However the shim came in, the order is recorded, and the log says which key is wrong."""
+    (tmp_path / "exit_shim.toml").write_text('levle = "enforce"\n')
+    began, send = STARTS[start]
+    send = f"try:\n    {send}\nexcept AttributeError: pass"
+    (tmp_path / "bot.py").write_text(WRONG_POLICY_BOT.replace("START", began).replace("SEND", send))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "bot.py")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "NOT IN FORCE" in done.stderr
+    assert "levle" in done.stderr
+    (record,) = read_records(os.environ["EXIT_SHIM_JOURNAL"])
+    assert record.action != "deny"
 
 
 def test_names_are_short_dotted_or_patterns():

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 import weakref
+from email.utils import formatdate
 from unittest import mock
 
 import aiohttp
@@ -15,6 +16,7 @@ import requests
 import requests_mock
 from abilities import needs_algo, needs_generated_ids
 from binance import AsyncClient, Client
+from binance.exceptions import BinanceAPIException
 from odd_server import OddServer, answer, hang, sync_client
 
 import exit_shim
@@ -878,3 +880,43 @@ def wait_for(condition, seconds=10):
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "least"),
+    [
+        (429, "4000", 4000.0),
+        (429, "7", 300.0),
+        (429, None, 300.0),
+        (418, "86400", 86_400.0),
+        (418, "x", 1_800.0),
+    ],
+)
+@pytest.mark.parametrize("whose", ["the bot's", "its own"])
+def test_retry_after_is_honoured(client, status, header, least, whose):
+    """After 429 and 418, the bot's or its own, nothing is asked for as long as the exchange asks for."""
+    now = [0.0]
+    body = {"code": -1003, "msg": "Too many requests."}
+    headers = {} if header is None else {"Retry-After": header}
+    asker = Asker(Sibling(client), Budget(60, clock=lambda: now[0]))
+    asker.watch(client)
+    with requests_mock.Mocker() as web:
+        web.get(requests_mock.ANY, status_code=status, json=body, headers=headers)
+        if whose == "its own":
+            assert asker.ask(Question(USDT_MARGINED.orders, "order", {"symbol": "BTCUSDT"}, 1)).failure
+        else:
+            with pytest.raises(BinanceAPIException):
+                client.futures_get_order(symbol="BTCUSDT", orderId=1)
+    assert asker.wait_s(1) == least
+    now[0] = least
+    assert asker.wait_s(1) == 0.0
+
+
+def test_retry_after_may_be_a_date(client):
+    """A proxy in between may say until when."""
+    asker = Asker(Sibling(client), Budget(60, clock=lambda: 0.0))
+    asker.watch(client)
+    client.response = answered = requests.Response()
+    answered.status_code = 429
+    answered.headers["Retry-After"] = formatdate(time.time() + 7_200, usegmt=True)
+    assert 7_100 < asker.wait_s(1) <= 7_200

@@ -17,7 +17,7 @@ from exit_shim.cli.tables import show
 from exit_shim.configuration import DISABLED_VARIABLE, JOURNAL_VARIABLE, is_disabled, journal_path
 from exit_shim.doors import METHODS
 from exit_shim.guard.watching import off_file
-from exit_shim.journal import Condition, examine
+from exit_shim.journal import Condition, examine, read_unread_doors
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.policy import POLICY_VARIABLE, PolicyError, Roles, find_policy, modes_of, read_policy
 from exit_shim.policy.file import BUILT_IN
@@ -31,6 +31,7 @@ LEVELS: Final[Mapping[str, Literal["error", "warning"]]] = {
     "JOURNAL_UNUSABLE": "error",
     "DISK_NEARLY_FULL": "error",
     "ORDERS_IN_DOUBT": "warning",
+    "DOOR_UNREAD": "warning",
     "MODE_UNCLEAR": "warning",
     "POLICY_UNUSABLE": "error",
     "ENFORCEMENT_OFF": "warning",
@@ -147,12 +148,11 @@ def installed_library() -> Library:
     """What the installed python-binance can do, told from its classes."""
     try:
         import binance  # noqa: PLC0415 - heavy, and it may be what is broken
+
+        kinds, manager = (binance.Client, binance.AsyncClient), binance.BinanceSocketManager
     except Exception as error:  # noqa: BLE001 - whatever it raises is what is to be told
         return Library(problem=f"{type(error).__name__}: {error}")
-    return Library(
-        clients=[client(kind) for kind in (binance.Client, binance.AsyncClient)],
-        user_stream=hears_user_stream(binance.BinanceSocketManager),
-    )
+    return Library(clients=[client(kind) for kind in kinds], user_stream=hears_user_stream(manager))
 
 
 def client(kind: type) -> Client:
@@ -203,6 +203,9 @@ def about_recording(journal: Condition) -> Iterator[Finding]:
             f"what became of {journal.in_doubt} of {journal.records} orders is not known; "
             "see exit-shim records",
         )
+    if journal.runs:
+        for door, why in read_unread_doors(journal.path).items():
+            yield finding("DOOR_UNREAD", f"the door {door} has seen calls and read none of them: {why}")
 
 
 def about_policy() -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from exit_shim.cli.tables import Report
 from exit_shim.configuration import JOURNAL_VARIABLE, is_disabled
 from exit_shim.journal import JournalError, counted, read_records, state_folder
 from exit_shim.modes import MODE_VARIABLE
-from exit_shim.policy import FILE_NAME, POLICY_VARIABLE, PolicyError, meant
+from exit_shim.policy import FILE_NAME, POLICY_VARIABLE, meant
 from exit_shim.shim import ExitShim, default_shim
 from exit_shim.testing import LocalExchange, WalkingMarket
 from exit_shim.testing.confine import confine
@@ -94,11 +94,8 @@ def find_policy_beside(folder: Path) -> None:
 
 
 def begun_shim(mode: str | None) -> ExitShim:
-    """The process's shim; a policy that cannot be meant, or a mode that it has not, ends the command."""
-    try:
-        shim = default_shim()
-    except PolicyError as error:
-        raise click.ClickException(str(error)) from error
+    """Return the process's shim; a mode that its policy does not have ends the command."""
+    shim = default_shim()
     modes = shim.guard.standings.modes
     if mode is not None and mode not in modes:
         raise click.UsageError(f"{mode!r} is no mode{meant(mode, modes)}; there are {', '.join(modes)}")

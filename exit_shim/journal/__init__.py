@@ -25,6 +25,7 @@ from exit_shim.journal.reading import (
     read_records,
     read_runs,
     read_stacks,
+    read_unread_doors,
     read_values,
 )
 from exit_shim.journal.schema import SCHEMA_VERSION, JournalError
@@ -61,6 +62,7 @@ __all__ = [
     "read_records",
     "read_runs",
     "read_stacks",
+    "read_unread_doors",
     "read_values",
     "state_folder",
     "state_of",

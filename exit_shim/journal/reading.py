@@ -20,7 +20,7 @@ from exit_shim.journal.rows import decode
 from exit_shim.journal.schema import POS_BITS, RARE, SCHEMA_VERSION, JournalError, check_schema, is_bare
 from exit_shim.journal.spool import spools
 from exit_shim.journal.taking_up import take_up
-from exit_shim.records import Conclusion, Findings, Lost, Record, Resolution, Submission
+from exit_shim.records import UNREAD, Conclusion, Failure, Findings, Lost, Record, Resolution, Submission
 
 FOUND: Final = """(
     SELECT body FROM events AS found
@@ -57,6 +57,18 @@ VALUES: Final = {
 }
 
 LOST: Final = f"SELECT body FROM events WHERE event = 'lost' AND {RARE}"  # noqa: S608 - a constant of ours
+
+UNREAD_DOORS: Final = f"""
+SELECT runs.run_id, events.body FROM events JOIN runs USING (run)
+WHERE events.event = 'error' AND {RARE} AND json_extract(events.body, '$.step') LIKE :step || '%'
+AND NOT EXISTS (
+    SELECT 1 FROM events AS later WHERE later.id > events.id AND later.id < (events.run + 1) << {POS_BITS}
+    AND later.event = 'intent'
+    AND json_extract(later.body, '$.door') = substr(json_extract(events.body, '$.step'), length(:step) + 1)
+)
+ORDER BY events.ts, events.id
+"""  # noqa: S608
+"""A run's doors of which no call was read after the first that was not."""
 
 EVENTS: Final = """
 SELECT seq, pos, ts, event, about, body, link FROM events WHERE id > ? AND id < ? ORDER BY id LIMIT ?
@@ -294,6 +306,12 @@ def counted(records: Iterable[Record]) -> tuple[list[Count], list[Stack]]:
         if record.conclusion is not None:
             stacks[Stack(who.module, who.evidence, record.chain)] = None
     return [Count(*key, number, conflicts[key]) for key, number in sorted(orders.items())], list(stacks)
+
+
+def read_unread_doors(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return the declared doors that have read none of their calls, in their latest run, each with why."""
+    found = (decode(Failure, body) for _, body in _rows(path, UNREAD_DOORS, {"step": UNREAD}))
+    return {failure.step.removeprefix(UNREAD): failure.error for failure in found}
 
 
 def count_lost(path: str | os.PathLike[str]) -> int:

@@ -14,6 +14,7 @@ from exit_shim.resolving.weight import (
     WEIGHT_HEADER,
     WEIGHT_LIMIT,
     UsedWeight,
+    retry_after,
     seconds_in,
 )
 from exit_shim.scrubbing import describe, secrets_of
@@ -47,9 +48,12 @@ class Budget:
         self._quiet_until = max(self._quiet_until, self._clock() + seconds)
 
     def heed(self, answer: Any) -> None:
-        """Be quiet for a minute where an answer says that the address has used half its limit."""
+        """Be quiet for as long as an answer asks for, and for a minute where half the limit is used."""
         if seconds_in(answer, WEIGHT_HEADER) > HALF_OF_THE_LIMIT:
             self.be_quiet(MINUTE_S)
+        status = getattr(answer, "status_code", None) or getattr(answer, "status", None)
+        if status in LIMITED:
+            self.be_quiet(max(retry_after(answer), LIMITED[status]))
 
     def wait_s(self, weight: int) -> float:
         """Seconds until a request of this weight may be made; 0 for now."""
@@ -116,12 +120,11 @@ class Asker:
             client.session.close()
 
     def _failed(self, error: Exception) -> Reply:
-        code, status = getattr(error, "code", None), getattr(error, "status_code", None)
+        code = getattr(error, "code", None)
         if code == NO_SUCH_ORDER:
             return Reply()
-        if status in LIMITED or code == TOO_MANY_REQUESTS:
-            asked = seconds_in(getattr(error, "response", None), "Retry-After")
-            self._budget.be_quiet(max(asked, LIMITED.get(status or 0, LIMITED[429])))
+        if code == TOO_MANY_REQUESTS:  # whatever the status, which `heed` looks at
+            self._budget.be_quiet(LIMITED[429])
         return Reply(failure=describe(error, secrets_of(self._client, {})))
 
     def _look_at_the_bots_answers(self) -> None:

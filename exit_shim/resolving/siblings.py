@@ -2,11 +2,12 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from exit_shim.accounts import host_of, is_genuine
 from exit_shim.doors import is_coroutine_method
+from exit_shim.python_binance import is_own_module
 
 SESSIONS: Final = (("requests.sessions", "Session"), ("aiohttp.client", "ClientSession"))
 
@@ -105,7 +106,7 @@ def can_have_sibling(client: Any) -> bool:
         return (
             is_genuine(client)
             and not any(name in vars(client) for name in OWN)
-            and all(_is_of(getattr(type(client), name), "binance.") for name in OWN)
+            and all(_is_code(getattr(type(client), name), is_own_module) for name in OWN)
             and any(type(session) is _loaded(module, name) for module, name in SESSIONS)
             and all(_sends(module, name, methods) for module, name, methods in SENDS)
             and not any(name in vars(session) for _, _, methods in SENDS for name in methods)
@@ -125,8 +126,13 @@ def _loaded(module: str, name: str) -> Any:
 
 
 def _is_of(function: Any, module: str) -> bool:
-    """Whether a function is still the package's own; a mock that was given its looks has `mock`."""
-    named = str(getattr(function, "__module__", "")).startswith(module)
+    """Return whether a function is still the one of this module."""
+    return _is_code(function, lambda name: name.startswith(module))
+
+
+def _is_code(function: Any, is_own: Callable[[str], bool]) -> bool:
+    """Return whether a function is code of a module of one's own; a mock with its looks has `mock`."""
+    named = is_own(str(getattr(function, "__module__", "")))
     return named and hasattr(function, "__code__") and not hasattr(function, "mock")
 
 

@@ -3,6 +3,7 @@
 import time
 import weakref
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from exit_shim.locks import Locked
@@ -16,6 +17,7 @@ WEIGHT_LIMIT: Final = 2_400
 RESERVE: Final = WEIGHT_LIMIT // 10
 """Weight that looks leave unused: what the bot uses is known only from its last answer."""
 
+RETRY_HEADER: Final = "Retry-After"
 WEIGHT_HEADER: Final = "X-MBX-USED-WEIGHT-1M"
 
 LIMITED: Final = {429: 300.0, 418: 1_800.0}
@@ -63,7 +65,7 @@ class UsedWeight(Locked):
             if self._wall() % MINUTE_S >= SKEW_S:
                 self._others[minute] = max(self._others.get(minute, 0), others)
         if status in LIMITED:
-            self.be_quiet(seconds_in(answer, "Retry-After") or LIMITED[status])
+            self.be_quiet(retry_after(answer) or LIMITED[status])
 
     def heed_bots(self, answer: Any) -> None:
         """Learn the same from the bot's last answer, once from each."""
@@ -118,6 +120,21 @@ class UsedWeights:
 
 def seconds_in(answer: Any, header: str) -> float:
     """Return the number that a header of an answer has; 0 where it has none."""
-    get = getattr(getattr(answer, "headers", None), "get", None)
-    written = "" if get is None else str(get(header))
+    written = written_in(answer, header)
     return float(written) if written.isascii() and written.isdigit() else 0.0
+
+
+def retry_after(answer: Any) -> float:
+    """Return the seconds that a `Retry-After` asks for: a number, or the date until which to wait."""
+    if seconds := seconds_in(answer, RETRY_HEADER):
+        return seconds
+    try:
+        return max(parsedate_to_datetime(written_in(answer, RETRY_HEADER)).timestamp() - time.time(), 0.0)
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def written_in(answer: Any, header: str) -> str:
+    """Return what a header of an answer says; "" where it has none."""
+    get = getattr(getattr(answer, "headers", None), "get", None)
+    return "" if get is None else str(get(header))

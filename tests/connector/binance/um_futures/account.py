@@ -1,0 +1,18 @@
+"""The connector's order methods."""
+
+from binance.error import ParameterRequiredError
+
+
+def new_order(self, symbol: str, side: str, type: str, **kwargs):
+    for value, name in ((symbol, "symbol"), (side, "side"), (type, "type")):
+        if not value:
+            raise ParameterRequiredError([name])
+    params = {"symbol": symbol, "side": side, "type": type, **kwargs}
+    return self.sign_request("POST", "/fapi/v1/order", params)
+
+
+def cancel_order(
+    self, symbol: str, orderId: int | None = None, origClientOrderId: str | None = None, **kwargs
+):
+    params = {"symbol": symbol, "orderId": orderId, "origClientOrderId": origClientOrderId, **kwargs}
+    return self.sign_request("DELETE", "/fapi/v1/order", params)

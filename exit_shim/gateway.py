@@ -51,10 +51,14 @@ class Passage:
     """The exits of one call on their way out: what each is, its `seq` once journalled (0 before), the clock.
 
     `presend` and `total` are nanoseconds; `restart` is for a coroutine, whose clock stands still between
-    its making and its first step. `asking` is the frame that asked, for as long as it is there for certain.
+    its making and its first step. `sent_at` is when the client's method was called, in seconds since the
+    epoch, None before. `asking` is the frame that asked, for as long as it is there for certain.
     """
 
-    __slots__ = ("asking", "chain", "layer", "method", "params", "presend", "seqs", "started", "submissions")
+    __slots__ = (
+        *("asking", "chain", "layer", "method", "params"),
+        *("presend", "sent_at", "seqs", "started", "submissions"),
+    )
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class Passage:
         self.params = params
         self.started = started
         self.presend = 0
+        self.sent_at: float | None = None
         self.submissions: Sequence[Submission] = ()
         self.seqs: list[int] = []
         self.asking: Frame | None = None
@@ -304,6 +309,7 @@ class Gateway:
         if self._book.expects:
             for submission in passage.submissions:
                 self._or(None, "tell the book", self._book.expect, submission)
+        passage.sent_at = time.time()
         passage.pause()
 
     def _send(
@@ -404,7 +410,8 @@ class Gateway:
         if journal is not None and seq:
             self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
         noted = self._or(UNNOTED, "keep the book", self._guard.note, submission, conclusion, passage.params)
-        record = Record(journal.run_id if journal is not None else "", seq, submission, conclusion)
+        run_id = "" if journal is None else journal.run_id
+        record = Record(run_id, seq, submission, conclusion, sent_at=passage.sent_at)
         self._emit(record)
         find = None if noted is None else functools.partial(self._guard.findings, noted)
         self._or(None, "hand a record on", self._apart.tell, record, find)

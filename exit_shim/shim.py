@@ -44,7 +44,7 @@ from exit_shim.resolving import TAKE_UP, Pace, Sibling, can_have_sibling
 from exit_shim.rules import own_rules
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
-from exit_shim.sinks.log import LogSink, guard_text, tell_resolution
+from exit_shim.sinks.log import LogSink, guard_fields, guard_text, tell_resolution
 from exit_shim.sinks.metrics import ExitOrderMetrics
 from exit_shim.troubles import Troubles
 
@@ -402,7 +402,8 @@ class ExitShim:
         self.watcher.resolved(record)
 
     def _found(self, finding: Finding) -> None:
-        self._warn(f"{GUARD} {guard_text(finding.reason)} reason={finding.reason} symbol={finding.symbol}")
+        fields = {**guard_fields(finding.reason), "symbol": finding.symbol, "account": finding.account}
+        self._warn(guard_text(finding.reason), **fields)
         if self.journal is not None:
             self.journal.note("finding", finding)
 
@@ -417,12 +418,13 @@ class ExitShim:
             sent = getattr(order_params, "get", {"symbol": symbol}.get)("symbol")
             if sent != symbol:
                 self._warn(
-                    f"{GATEWAY} submit_exit_order was told symbol={symbol} but the order says {sent}; "
-                    "it is sent as the order says"
+                    f"{GATEWAY} submit_exit_order was told another symbol; it is sent as the order says",
+                    told=symbol,
+                    sent=sent,
                 )
 
-    def _warn(self, text: str) -> None:
-        self.dispatch.hand_over(self._log, "warning", text, {})
+    def _warn(self, text: str, **fields: Any) -> None:
+        self.dispatch.hand_over(self._log, "warning", text, fields)
 
     def _log(self, level: str, text: str, fields: dict[str, Any]) -> None:
         with self._unhurt(f"log at level {level}"):

@@ -95,6 +95,23 @@ class Passage:
         return time.perf_counter_ns() - self.started
 
 
+class CallCount:
+    """Counts calls from any thread; `add` is atomic without a lock, the dearest part of an entry."""
+
+    __slots__ = ("_lock", "_looks", "add")
+
+    def __init__(self) -> None:
+        self.add: Callable[[], int] = itertools.count().__next__
+        self._looks = 0
+        self._lock = threading.Lock()
+
+    def total(self) -> int:
+        """Return how often `add` was called; each look at a count adds to it."""
+        with self._lock:
+            self._looks += 1
+            return self.add() - self._looks + 1
+
+
 class Gateway:
     """Takes every order of every door through the six steps.
 
@@ -140,16 +157,22 @@ class Gateway:
         self._in_doubt = in_doubt
         self._or = troubles.otherwise
         self._book: Book = guard.book
-        # next() is atomic; a lock here would be the dearest part of an entry.
-        self._entries = itertools.count()
-        self._entries_looks = 0
-        self._entries_lock = threading.Lock()
+        self._entry_calls = CallCount()
+        self._entry_coroutines = CallCount()
+        self._count_entry = self._entry_calls.add
+        self.count_entry_coroutine = self._entry_coroutines.add
 
     def entry_orders(self) -> int:
-        """How many calls of a door carried no exit."""
-        with self._entries_lock:
-            self._entries_looks += 1
-            return next(self._entries) - self._entries_looks + 1
+        """Return how many calls of a door carried no exit, and were not answered with a coroutine."""
+        return self._entry_calls.total() - self._entry_coroutines.total()
+
+    def entry_coroutines(self) -> int:
+        """Return how many calls without an exit were answered with a coroutine.
+
+        Whether it is awaited is not watched: that would take a coroutine of the shim's around each, which an
+        entry's budget has no room for, and would warn twice where it is never awaited.
+        """
+        return self._entry_coroutines.total()
 
     def site(self, frame: Frame | None) -> Site | None:
         """The place that fetches a door's method, remembered for a call that comes without a stack."""
@@ -176,7 +199,7 @@ class Gateway:
                 return False
         except Exception:  # noqa: BLE001 - odd values are read, and reported, further on
             return False
-        next(self._entries)
+        self._count_entry()
         return True
 
     def asked(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
@@ -229,7 +252,9 @@ class Gateway:
         self._or(None, "fix a client order id", fix_client_order_ids, door, method, params)
         items = self._or(UNREADABLE, "read an order", read_call, door, params, kind, self._book, account)
         if not items:
-            next(self._entries)
+            self._count_entry()
+            if is_coroutine_method(method):
+                self.count_entry_coroutine()
             return None
         layer, outer = Layer(door.intent, [item.order for item in items], method), within.get()
         passage = Passage(layer, method, params, started)

@@ -345,6 +345,7 @@ class ExitShim:
         return {
             **self.metrics.get_summary(),
             "entry_orders": self.gateway.entry_orders(),
+            "entry_coroutines": self.gateway.entry_coroutines(),
             "internal_errors": self.troubles.count,
             "events_dropped": self.dispatch.dropped,
             "journal": None if self.journal is None else self.journal.health()._asdict(),

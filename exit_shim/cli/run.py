@@ -224,4 +224,9 @@ def report(shim: ExitShim, printed_to: TextIO | None) -> None:
             click.echo(json_line(record), file=printed_to)
         return
     Report(*counted(records)).show()
-    click.echo(f"{shim.gateway.entry_orders()} entry orders passed; journal: {shim.journal.path}")
+    coroutines = shim.gateway.entry_coroutines()
+    click.echo(
+        f"{shim.gateway.entry_orders()} entry orders passed"
+        + f", {coroutines} coroutines of entry orders made" * bool(coroutines)
+        + f"; journal: {shim.journal.path}"
+    )

@@ -108,7 +108,8 @@ class Near(NamedTuple):
     Of an order to place: `beside`, the live exits of its position, oldest first; `placed`, when its module
     placed this kind there, ns since the epoch; the position's last stop and, where it was seen, its size;
     whether the symbol's positions are hedged. Of a cancel or change: the live exits that are `taken`, and
-    what is `around` the stops among them.
+    what is `around` the stops among them. Of a cancel-all, besides: `elsewhere`, the live exits of its
+    symbol in the store that it does not reach.
     """
 
     beside: tuple[Live, ...] = ()
@@ -118,6 +119,7 @@ class Near(NamedTuple):
     is_hedged: bool = False
     taken: tuple[Live, ...] = ()
     around: Mapping[Spot, "Near"] = MappingProxyType({})
+    elsewhere: tuple[Live, ...] = ()
 
 
 NOTHING_NEAR: Final = Near()
@@ -229,13 +231,7 @@ class Book(Folding[Noted]):
             self.catch_up(account, None)
         with self._lock:
             self._fold_all()
-            found = [
-                live
-                for spot, lives in self._at.items()
-                if (spot.account, spot.symbol) == (account, symbol)
-                for live in lives.values()
-                if live.store == store
-            ]
+            found = [live for live in self._on(account, symbol) if live.store == store]
         return tuple(live.target for live in sorted(found, key=lambda live: live.ts))
 
     def guarding(self, spot: Spot) -> tuple[Live, ...]:
@@ -452,7 +448,20 @@ class Book(Folding[Noted]):
         taken = tuple(
             live for target in submission.targets if (live := self._behind(account, target)) is not None
         )
-        return self._around(taken)
+        near = self._around(taken)
+        if submission.store is None:
+            return near
+        elsewhere = (live for live in self._on(account, order.symbol) if live.store != submission.store)
+        return near._replace(elsewhere=tuple(elsewhere))
+
+    def _on(self, account: str | None, symbol: str | None) -> list[Live]:
+        """Return the live exits of a symbol, of all its positions."""
+        return [
+            live
+            for spot, lives in self._at.items()
+            if (spot.account, spot.symbol) == (account, symbol)
+            for live in lives.values()
+        ]
 
     def _around(self, taken: tuple[Live, ...]) -> Near:
         spots = {live.spot for live in taken if live.is_protective}

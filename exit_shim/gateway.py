@@ -63,22 +63,14 @@ class Passage:
 
     `one_by_one`: an adapter's method may send its orders one after the other, so an error may be of any.
     `presend` and `total` are nanoseconds; `restart` is for a coroutine, whose clock stands still between
-    its making and its first step. `asking` is the frame that asked, for as long as it is there for certain.
-    `touched` is what its sending makes obsolete: accounts, each with a symbol or, for all, None.
+    its making and its first step. `sent_at` is when the client's method was called, in seconds since the
+    epoch, None before. `asking` is the frame that asked, for as long as it is there for certain. `touched`
+    is what its sending makes obsolete: accounts, each with a symbol or, for all, None.
     """
 
     __slots__ = (
-        "asking",
-        "chain",
-        "layer",
-        "method",
-        "one_by_one",
-        "params",
-        "presend",
-        "seqs",
-        "started",
-        "submissions",
-        "touched",
+        *("asking", "chain", "layer", "method", "one_by_one", "params"),
+        *("presend", "sent_at", "seqs", "started", "submissions", "touched"),
     )
 
     def __init__(
@@ -94,6 +86,7 @@ class Passage:
         self.one_by_one = False
         self.started = started
         self.presend = 0
+        self.sent_at: float | None = None
         self.submissions: Sequence[Submission] = ()
         self.seqs: list[int] = []
         self.asking: Frame | None = None
@@ -115,6 +108,23 @@ class Passage:
     def total(self) -> int:
         """Nanoseconds since the call was entered."""
         return time.perf_counter_ns() - self.started
+
+
+class CallCount:
+    """Counts calls from any thread; `add` is atomic without a lock, the dearest part of an entry."""
+
+    __slots__ = ("_lock", "_looks", "add")
+
+    def __init__(self) -> None:
+        self.add: Callable[[], int] = itertools.count().__next__
+        self._looks = 0
+        self._lock = threading.Lock()
+
+    def total(self) -> int:
+        """Return how often `add` was called; each look at a count adds to it."""
+        with self._lock:
+            self._looks += 1
+            return self.add() - self._looks + 1
 
 
 class Gateway:
@@ -163,16 +173,22 @@ class Gateway:
         self._or = troubles.otherwise
         self._book: Book = guard.book
         self._read: set[str] = set()
-        # next() is atomic; a lock here would be the dearest part of an entry.
-        self._entries = itertools.count()
-        self._entries_looks = 0
-        self._entries_lock = threading.Lock()
+        self._entry_calls = CallCount()
+        self._entry_coroutines = CallCount()
+        self._count_entry = self._entry_calls.add
+        self.count_entry_coroutine = self._entry_coroutines.add
 
     def entry_orders(self) -> int:
-        """How many calls of a door carried no exit."""
-        with self._entries_lock:
-            self._entries_looks += 1
-            return next(self._entries) - self._entries_looks + 1
+        """Return how many calls of a door carried no exit, and were not answered with a coroutine."""
+        return self._entry_calls.total() - self._entry_coroutines.total()
+
+    def entry_coroutines(self) -> int:
+        """Return how many calls without an exit were answered with a coroutine.
+
+        Whether it is awaited is not watched: that would take a coroutine of the shim's around each, which an
+        entry's budget has no room for, and would warn twice where it is never awaited.
+        """
+        return self._entry_coroutines.total()
 
     def site(self, frame: Frame | None) -> Site | None:
         """The place that fetches a door's method, remembered for a call that comes without a stack."""
@@ -199,7 +215,7 @@ class Gateway:
                 return False
         except Exception:  # noqa: BLE001 - odd values are read, and reported, further on
             return False
-        next(self._entries)
+        self._count_entry()
         return True
 
     def asked(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
@@ -274,7 +290,9 @@ class Gateway:
         self._or(None, "fix a client order id", fix_client_order_ids, door, method, params)
         items = self._or(UNREADABLE, "read an order", read_call, door, params, kind, self._book, account)
         if not items:
-            next(self._entries)
+            self._count_entry()
+            if is_coroutine_method(method):
+                self.count_entry_coroutine()
             return None
         items = self._or(items, HIDE, hide, method, params, items)
         layer, outer = Layer(door.intent, [item.order for item in items], method), within.get()
@@ -379,6 +397,7 @@ class Gateway:
         if self._book.expects:
             for submission in passage.submissions:
                 self._or(None, "tell the book", self._book.expect, submission)
+        passage.sent_at = time.time()
         passage.pause()
 
     def _send(
@@ -480,7 +499,8 @@ class Gateway:
         if journal is not None and seq:
             self._or(None, "journal an outcome", journal.conclude, seq, conclusion)
         noted = self._or(UNNOTED, "keep the book", self._guard.note, submission, conclusion, passage.params)
-        record = Record(journal.run_id if journal is not None else "", seq, submission, conclusion)
+        run_id = "" if journal is None else journal.run_id
+        record = Record(run_id, seq, submission, conclusion, sent_at=passage.sent_at)
         self._emit(record)
         find = None if noted is None else functools.partial(self._guard.findings, noted)
         self._or(None, "hand a record on", self._apart.tell, record, find)

@@ -1,13 +1,19 @@
 """Where the shim's own log lines go: the app's structlog pipeline, or the stdlib logger `exit_shim`."""
 
+import contextlib
+import json
 import logging
-from collections.abc import MutableMapping
+import re
+import threading
+import time
+from collections.abc import Iterator, MutableMapping
+from datetime import datetime, timezone
 from typing import Any, Final
 
 import structlog
 from structlog.stdlib import render_to_log_kwargs
 
-from exit_shim.dispatch import moment
+from exit_shim.dispatch import Moment, moment
 
 GATEWAY: Final = "[EXIT_GATEWAY]"
 GUARD: Final = "[EXIT_GUARD]"
@@ -53,18 +59,50 @@ def backdate(record: logging.LogRecord) -> None:
         record.thread, record.threadName = when.thread.ident, when.thread.name
 
 
-_ESCAPES: Final = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029)}
+@contextlib.contextmanager
+def stamped(seconds: float | None) -> Iterator[None]:
+    """Give the lines that are logged inside this time, in seconds since the epoch; None changes nothing."""
+    when = moment.get()
+    if seconds is None:
+        yield
+        return
+    token = moment.set(Moment(seconds, threading.current_thread() if when is None else when.thread))
+    try:
+        yield
+    finally:
+        moment.reset(token)
+
+
+def time_of_line() -> str:
+    """Return the time of what is being logged, in ISO 8601, for pipelines that stamp when they write."""
+    when = moment.get()
+    told = datetime.fromtimestamp(time.time() if when is None else when.time, timezone.utc)
+    return told.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def render(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> tuple[Any, ...]:
-    """`text key=value …` for people, and the fields as `record.exit_shim` for formatters."""
-    said = event.pop("event")
-    words = [f"{key}={value}" for key, value in event.items() if value is not None]
-    line = f"{said} {' '.join(words)}"
-    if not line.isprintable():  # an error page's line breaks must not read as lines of ours
-        line = line.translate(_ESCAPES)
-    return (line, event), {}
+    """Return the line `text key=value …` in logfmt, and the fields as `record.exit_shim` for formatters."""
+    text = event.pop("event")
+    if not text.isprintable():  # a stranger's line breaks must not read as lines of ours
+        text = json.dumps(text)[1:-1]
+    # Most of what a line costs is spent here.
+    is_word = _is_word
+    words = [
+        f"{key}={value if type(value) is str and is_word(value) else written(value)}"
+        for key, value in event.items()
+        if value is not None
+    ]
+    return (" ".join((text, *words)), event), {}
 
+
+def written(value: object) -> str:
+    """Return the value as logfmt has it: as it is where that is one word, else quoted as in JSON."""
+    text = json.dumps(value, default=str) if isinstance(value, dict | list | tuple) else str(value)
+    return text if _is_word(text) else json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+_is_word: Final = re.compile(r"[!#-<>-\[\]-~]+").fullmatch
+"""Tells a word of printable ASCII without quotes, equals signs and backslashes."""
 
 _app = structlog.get_logger("exit_shim")
 _private = structlog.wrap_logger(

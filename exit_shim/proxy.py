@@ -4,7 +4,7 @@ import copy
 import pickle
 import sys
 from collections.abc import Callable, Sequence
-from types import MethodType
+from types import CoroutineType, MethodType
 from typing import Any, TypeVar, cast
 
 import wrapt
@@ -39,7 +39,10 @@ class BoundDoor(_Base):  # type: ignore[misc]
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the client's own docstring shows
         door, gateway, bound_at, method = self._self_way
         if gateway.is_entry(door, kwargs):
-            return method(*args, **kwargs)
+            result = method(*args, **kwargs)
+            if type(result) is CoroutineType:
+                gateway.count_entry_coroutine()
+            return result
         try:
             frame: Frame | None = sys._getframe(1)  # noqa: SLF001
         except ValueError:
@@ -67,8 +70,13 @@ class BoundReadingDoor(BoundDoor):
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the client's own docstring shows
         door, gateway, bound_at, method = self._self_way
         asked = gateway.asked(door, args, kwargs)
-        if asked is None or gateway.is_entry(*asked):
+        if asked is None:
             return method(*args, **kwargs)
+        if gateway.is_entry(*asked):
+            result = method(*args, **kwargs)
+            if type(result) is CoroutineType:
+                gateway.count_entry_coroutine()
+            return result
         return gateway.call(asked, method, args, kwargs, sys._getframe().f_back, bound_at)  # noqa: SLF001
 
 

@@ -144,7 +144,9 @@ class Ended(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True):
     """One order as the journal knows it.
 
-    Without a conclusion, or with an unknown one, it is in doubt until a resolution tells.
+    Without a conclusion, or with an unknown one, it is in doubt until a resolution tells. `sent_at` is when
+    the client's method was called, in seconds since the epoch; None where the guard held the order back, and
+    of a record that was read from a journal.
     """
 
     run_id: str
@@ -153,6 +155,7 @@ class Record(msgspec.Struct, frozen=True):
     conclusion: Conclusion | None = None
     resolution: Resolution | None = None
     findings: Findings | None = None
+    sent_at: float | None = None
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -169,6 +172,11 @@ class Record(msgspec.Struct, frozen=True):
         """What the guard did: `warn` too where only a rule that is asked after the send did."""
         action = self.submission.verdict.action
         return "warn" if action == "allow" and any(map(is_loud, self.reasons)) else action
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the guard held it back, so that nothing was sent."""
+        return self.conclusion is not None and self.conclusion.outcome in {"denied", "suppressed"}
 
     @property
     def chain(self) -> tuple[Step, ...]:
@@ -231,7 +239,7 @@ class Record(msgspec.Struct, frozen=True):
             "algo_id": known.algo_id,
             "error_code": conclusion.error_code,
             "error_message": conclusion.error_message,
-            "presend_us": conclusion.presend_us if self.conclusion else None,
+            "presend_us": conclusion.presend_us if self.conclusion and not self.is_held else None,
             "total_us": conclusion.total_us if self.conclusion else None,
         }
         plain: dict[str, Any] = msgspec.to_builtins(fields)

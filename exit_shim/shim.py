@@ -36,7 +36,7 @@ from exit_shim.guarded_gateway import GuardedGateway
 from exit_shim.journal import Journal, Sync
 from exit_shim.listening import LISTEN, Listener, StreamError, take_in, why_not
 from exit_shim.locks import Locked
-from exit_shim.logs import GATEWAY, GUARD, METRICS, MODE, logger
+from exit_shim.logs import GATEWAY, METRICS, MODE, logger
 from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.policy import Policy, Roles
 from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
@@ -46,7 +46,7 @@ from exit_shim.rules import own_rules
 from exit_shim.scrubbing import scrub, secrets_of
 from exit_shim.sinks import Sink
 from exit_shim.sinks.apart import Apart
-from exit_shim.sinks.log import LogSink, guard_text, tell_resolution
+from exit_shim.sinks.log import LogSink, guard_fields, guard_text, tell_resolution
 from exit_shim.sinks.metrics import ExitOrderMetrics
 from exit_shim.troubles import Troubles
 
@@ -350,6 +350,7 @@ class ExitShim:
         return {
             **self.metrics.get_summary(),
             "entry_orders": self.gateway.entry_orders(),
+            "entry_coroutines": self.gateway.entry_coroutines(),
             "internal_errors": self.troubles.count,
             "events_dropped": self.dispatch.dropped,
             "journal": None if self.journal is None else self.journal.health()._asdict(),
@@ -408,7 +409,8 @@ class ExitShim:
         self.watcher.resolved(record)
 
     def _found(self, finding: Finding) -> None:
-        self._warn(f"{GUARD} {guard_text(finding.reason)} reason={finding.reason} symbol={finding.symbol}")
+        fields = {**guard_fields(finding.reason), "symbol": finding.symbol, "account": finding.account}
+        self._warn(guard_text(finding.reason), **fields)
         if self.journal is not None:
             self.journal.note("finding", finding)
 
@@ -422,14 +424,15 @@ class ExitShim:
         with self._unhurt("compare the symbols of a submission"):
             sent = getattr(order_params, "get", {"symbol": symbol}.get)("symbol")
             if sent != symbol:
-                told = (
-                    f"submit_exit_order was told symbol={symbol} but the order says {sent}; "
-                    "it is sent as the order says"
+                hidden = secrets_of(unwrap(client), {})
+                self._warn(
+                    f"{GATEWAY} submit_exit_order was told another symbol; it is sent as the order says",
+                    told=scrub(str(symbol), hidden),
+                    sent=scrub(str(sent), hidden),
                 )
-                self._warn(f"{GATEWAY} {scrub(told, secrets_of(unwrap(client), {}))}")
 
-    def _warn(self, text: str) -> None:
-        self.dispatch.hand_over(self._log, "warning", text, {})
+    def _warn(self, text: str, **fields: Any) -> None:
+        self.dispatch.hand_over(self._log, "warning", text, fields)
 
     def _log(self, level: str, text: str, fields: dict[str, Any]) -> None:
         with self._unhurt(f"log at level {level}"):

@@ -131,7 +131,8 @@ async def test_a_wrong_symbol_is_said_and_sent_as_the_order_says(mock_client):
     """The order goes out as it is; the difference is a warning."""
     with structlog.testing.capture_logs() as lines:
         await submit_exit_order("m", "ETHUSDT", PARAMS, "sl", mock_client)
-    assert "symbol=ETHUSDT but the order says BTCUSDT" in lines[0]["event"]
+    assert "was told another symbol" in lines[0]["event"]
+    assert (lines[0]["told"], lines[0]["sent"]) == ("ETHUSDT", "BTCUSDT")
     mock_client.futures_create_order.assert_called_once_with(**PARAMS)
 
 

@@ -235,7 +235,7 @@ def test_the_readme_counts_the_fights(tmp_path):
         capture_output=True, text=True, check=True, cwd=tmp_path,
         env={**os.environ, "EXIT_SHIM_JOURNAL": str(tmp_path / "journal.db")},
     )  # fmt: skip
-    counts = collections.Counter(re.findall(r"\[EXIT_GUARD\] ([A-Z_]+):", done.stdout + done.stderr))
+    counts = collections.Counter(re.findall(r"\[EXIT_GUARD\] ([A-Z_]+)", done.stdout + done.stderr))
     said = " ".join((BOT.parent.parent / "README.md").read_text().split())
     for code, words in {
         "OWNERSHIP_CONFLICT": "besides the {} conflicts",

@@ -50,11 +50,11 @@ def lines(caplog):
 def test_without_structlog_the_lines_are_where_the_bots_own_are(lines):
     """Submission and conclusion go to the stdlib logger, prefix first, fields rendered on one line."""
     place()
-    (level, submitting), (_, accepted) = lines()
+    (level, submitted), (_, accepted) = lines()
     assert level == "INFO"
-    assert submitting.startswith("[EXIT_GATEWAY] submitting exit order kind=sl symbol=BTCUSDT ")
-    assert "module=position_monitor" in submitting
-    assert "trigger_price=50000" in submitting
+    assert submitted.startswith("[EXIT_GATEWAY] submitted exit order kind=sl symbol=BTCUSDT ")
+    assert "module=position_monitor" in submitted
+    assert "trigger_price=50000" in submitted
     assert accepted.startswith("[EXIT_GATEWAY] exit order accepted kind=sl ")
     assert "order_id=7" in accepted
 
@@ -65,7 +65,7 @@ def test_a_strangers_line_break_is_no_line_of_ours(lines):
     place(ValueError("<html>\r\n\x1b[31m[EXIT_GATEWAY] exit order accepted\u2028</html>"))
     said = [text for _, text in lines()]
     assert all(text.isprintable() for text in said)
-    assert r"explanation=why\n[EXIT_GUARD] not so" in said[0]
+    assert r'explanation="why\n[EXIT_GUARD] not so"' in said[0]
 
 
 def test_the_fields_come_along_for_formatters(caplog):
@@ -80,11 +80,11 @@ def test_a_conflict_is_a_warning(lines, monkeypatch):
     """In EXIT_BRAIN_V3 a legacy module's exit is warned of under [EXIT_GUARD], before its submission."""
     monkeypatch.setenv("EXIT_MODE", "EXIT_BRAIN_V3")
     place()
-    (level, said), (_, submitting), _ = lines()
+    (level, said), (_, submitted), _ = lines()
     assert level == "WARNING"
-    assert said.startswith("[EXIT_GUARD] OWNERSHIP_CONFLICT: a module declared legacy")
+    assert said.startswith("[EXIT_GUARD] OWNERSHIP_CONFLICT code=OWNERSHIP_CONFLICT meaning=")
     assert "module=position_monitor" in said
-    assert submitting.startswith("[EXIT_GATEWAY] submitting")
+    assert submitted.startswith("[EXIT_GATEWAY] submitted")
 
 
 def test_an_order_in_doubt_is_an_error(lines):
@@ -93,7 +93,7 @@ def test_an_order_in_doubt_is_an_error(lines):
     level, said = lines()[-1]
     assert level == "ERROR"
     assert said.startswith("[EXIT_GATEWAY] exit order IN DOUBT")
-    assert "error=TimeoutError: no answer" in said
+    assert 'error="TimeoutError: no answer"' in said
 
 
 def test_an_order_that_never_left_is_a_warning(lines):
@@ -128,9 +128,9 @@ def test_a_configured_structlog_gets_the_events(capsys, caplog):
     )
     with structlog.contextvars.bound_contextvars(bot="alpha"):
         place(TimeoutError())
-    submitting, doubtful = map(json.loads, capsys.readouterr().out.splitlines())
-    assert submitting["event"] == "[EXIT_GATEWAY] submitting exit order"
-    assert (submitting["bot"], submitting["module"], submitting["kind"]) == (
+    submitted, doubtful = map(json.loads, capsys.readouterr().out.splitlines())
+    assert submitted["event"] == "[EXIT_GATEWAY] submitted exit order"
+    assert (submitted["bot"], submitted["module"], submitted["kind"]) == (
         "alpha",
         "position_monitor",
         "sl",
@@ -167,9 +167,9 @@ def test_structlog_rendering_to_stdlib_extra(caplog):
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     place()
-    assert [record.getMessage()[:25] for record in caplog.records] == [
-        "[EXIT_GATEWAY] submitting",
-        "[EXIT_GATEWAY] exit order",
+    assert [record.getMessage()[:24] for record in caplog.records] == [
+        "[EXIT_GATEWAY] submitted",
+        "[EXIT_GATEWAY] exit orde",
     ]
     assert caplog.records[1].exit_shim["order_id"] == 7
 

@@ -117,7 +117,7 @@ def test_what_cannot_be_asked_is_logged_and_stays_in_doubt(shim, exchange, clien
         shim.wrap(client).futures_cancel_all_open_orders(symbol="BTCUSDT")
     (record,) = settled(shim)
     assert record.resolution is None
-    assert "stays IN DOUBT: which orders it is about" in caplog.text
+    assert 'stays IN DOUBT because="which orders it is about' in caplog.text
 
 
 def test_nothing_that_it_asks_is_recorded(shim, exchange, client):

@@ -197,9 +197,9 @@ def test_delegation_gap(bot, places):
     with structlog.testing.capture_logs() as lines:
         bot.shim.watcher.check_time()
         bot.shim.watcher.check_time()
-    told = [line["event"] for line in lines if "DELEGATION_GAP" in line["event"]]
+    told = [line for line in lines if "DELEGATION_GAP" in line["event"]]
     assert len(told) == (0 if places else 1)
-    assert not told or "symbol=BTCUSDT" in told[0]
+    assert not told or told[0]["symbol"] == "BTCUSDT"
 
 
 def test_a_delegation_must_name_somebody(bot):
@@ -256,6 +256,67 @@ def test_stripped(bot):
     assert "STRIPPED" not in bot.says()
     bot.by("one", "futures_cancel_algo_order", algoId=second["algoId"])
     assert "STRIPPED" in bot.says()
+
+
+def test_futile_cancel(bot):
+    """A cancel-all that reaches no exit is futile where exits rest in the other store, whoever's."""
+    bot.by("one", **STOP)
+    bot.by("two", "futures_cancel_all_open_orders", symbol="BTCUSDT")
+    assert bot.fact("FUTILE_CANCEL") == (
+        "FUTILE_CANCEL store=orders resting_elsewhere=1 instead=futures_cancel_all_algo_open_orders"
+    )
+    assert len(bot.exchange.engine.open_algos()) == 1
+    assert bot.records[-1].action == "warn"
+
+
+def test_what_its_way_out_says_does_help(bot):
+    """The method that the reason names takes the stops away, and python-binance has it."""
+    bot.by("one", **STOP)
+    bot.by("one", "futures_cancel_all_open_orders", symbol="BTCUSDT")
+    bot.by("one", bot.fact("FUTILE_CANCEL").rpartition("instead=")[2], symbol="BTCUSDT")
+    assert "FUTILE_CANCEL" not in bot.says()
+    assert bot.exchange.engine.open_algos() == []
+
+
+def test_a_futile_cancel_of_conditional_orders(bot):
+    """The other way round: only a LIMIT target rests, and what waits for a trigger is cancelled."""
+    bot.by("one", **LIMIT)
+    bot.by("one", "futures_cancel_all_open_orders", symbol="BTCUSDT", conditional=True)
+    assert bot.fact("FUTILE_CANCEL") == (
+        "FUTILE_CANCEL store=conditional resting_elsewhere=1 instead=futures_cancel_all_open_orders"
+    )
+
+
+@pytest.mark.parametrize(
+    ("placed", "method", "params"),
+    [
+        ([], "futures_cancel_all_open_orders", {}),
+        ([STOP], "futures_cancel_all_open_orders", {"conditional": True}),
+        ([STOP], "futures_cancel_all_algo_open_orders", {}),
+        ([STOP, LIMIT], "futures_cancel_all_open_orders", {}),
+        ([STOP], "futures_countdown_cancel_all", {"countdownTime": 60_000}),
+        ([LIMIT], "futures_cancel_all_open_orders", {}),
+    ],
+)
+def test_a_cancel_all_that_is_not_futile(bot, placed, method, params):
+    """Where nothing rests, where it reaches an exit, and where it has only begun, there is nothing to say."""
+    for order in placed:
+        bot.by("one", **order)
+    bot.by("one", method, symbol="BTCUSDT", **params)
+    assert "FUTILE_CANCEL" not in bot.says()
+
+
+def test_a_futile_cancel_of_another_symbol(bot):
+    """Exits of other symbols are no matter."""
+    bot.by("one", **STOP)
+    bot.by("one", "futures_cancel_all_open_orders", symbol="ETHUSDT")
+    assert "FUTILE_CANCEL" not in bot.says()
+
+
+def test_a_futile_cancel_is_never_denied():
+    """It takes nothing away, so a policy cannot enforce it."""
+    with pytest.raises(exit_shim.PolicyError, match="FUTILE_CANCEL"):
+        parse_policy('[rules.FUTILE_CANCEL]\nlevel = "enforce"\n')
 
 
 @pytest.mark.parametrize(("left", "is_stripped"), [("0.010", False), ("0.005", True), ("0.020", True)])

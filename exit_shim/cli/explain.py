@@ -13,7 +13,7 @@ from exit_shim.cli.sources import from_
 from exit_shim.cli.tables import NANOSECONDS, outcome_of
 from exit_shim.guard.cover import GAPS
 from exit_shim.policy import REASONS, code_of
-from exit_shim.records import Record, Resolution, Target
+from exit_shim.records import Conclusion, Record, Resolution, Target
 
 RULES: Final = {
     "context": "the code said so, by attributed() or submit_exit_order(), which outranks the stack",
@@ -29,7 +29,14 @@ PARTS: Final = {
     "skipped": "skipped: library code",
     "outer": "led there",
 }
-DOES: Final = {"place": "placed", "modify": "changed", "cancel": "cancelled", "test": "tested"}
+DID: Final = {"place": "placed", "modify": "changed", "cancel": "cancelled", "test": "tested"}
+ASKED: Final = {
+    "place": "asked to place",
+    "modify": "asked to change",
+    "cancel": "asked to cancel",
+    "test": "asked to test",
+}
+"""Of what was not done, as far as is known."""
 
 
 @click.command()
@@ -61,7 +68,8 @@ def told(record: Record, dsn: str | None) -> Iterator[str]:
     submission, known = record.submission, record.conclusion
     who, order = submission.attribution, submission.order
     when = datetime.fromtimestamp(submission.ts / NANOSECONDS, timezone.utc)
-    yield f"{DOES[submission.intent]} {what(record)}"
+    does = DID if outcome_of(record) == "accepted" else ASKED
+    yield f"{does[submission.intent]} {what(record)}"
     yield f"  when      {when:%Y-%m-%d %H:%M:%S.%f} UTC, record {record.run_id}:{record.seq}"
     yield f"  through   {submission.door}" + (f", account {submission.account}" if submission.account else "")
     if order.client_order_id:
@@ -83,7 +91,17 @@ def told(record: Record, dsn: str | None) -> Iterator[str]:
     if record.resolution is not None:
         yield from resolved(record.resolution)
     if known is not None:
-        yield f"  took      {known.total_us:.0f} µs, of which the shim before the send {known.presend_us:.0f}"
+        yield f"  took      {took(known)}"
+
+
+def took(known: Conclusion) -> str:
+    """Return how long a call took; what sent nothing has no time before the send."""
+    whole = f"{known.total_us:.0f} µs"
+    if known.outcome in {"denied", "suppressed"}:
+        return f"{whole} in the shim; nothing was sent"
+    if known.outcome == "not_sent":
+        return f"{whole}, of which {known.presend_us:.0f} in the shim; nothing left this process"
+    return f"{whole}, of which the shim before the send {known.presend_us:.0f}"
 
 
 def resolved(later: Resolution) -> Iterator[str]:

@@ -225,4 +225,9 @@ def report(shim: ExitShim, printed_to: TextIO | None) -> None:
         return
     check_stdout()
     Report(*counted(records)).show()
-    say(f"{shim.gateway.entry_orders()} entry orders passed; journal: {shim.journal.path}")
+    coroutines = shim.gateway.entry_coroutines()
+    say(
+        f"{shim.gateway.entry_orders()} entry orders passed"
+        + f", {coroutines} coroutines of entry orders made" * bool(coroutines)
+        + f"; journal: {shim.journal.path}"
+    )

@@ -37,20 +37,29 @@ class Report:
         for found in counts:
             row = found.site
             self.rows[row] += found.orders
-            self.modes[found.mode] += found.orders * (row.intent == "place")
+            self.modes[found.mode] += found.orders * is_exit(row)
             self.conflicts[row] += found.conflicts
             self.outcomes.setdefault(row, Counter())[found.state] += found.orders
         self.executors = probable_executors(stacks)
         self.lost = lost
 
-    def total(self, intent: str = "place") -> int:
-        """How many orders were placed, or cancelled, or changed."""
+    def exits(self) -> int:
+        """Return how many exit orders were asked for."""
+        return sum(number for row, number in self.rows.items() if is_exit(row))
+
+    def total(self, intent: str) -> int:
+        """Return how many cancels, changes, tests or orders of any kind were asked for."""
         return sum(number for row, number in self.rows.items() if row.intent == intent)
+
+    def conditional(self) -> int:
+        """Return how many orders wait for a trigger, and show by nothing that they can only reduce."""
+        return self.total("place") - self.exits()
 
     def as_dict(self) -> dict[str, Any]:
         """The counts, JSON-ready."""
         return {
-            "total_orders": self.total(),
+            "total_orders": self.exits(),
+            "conditional_orders": self.conditional(),
             "cancels": self.total("cancel"),
             "modifications": self.total("modify"),
             "test_orders": self.total("test"),
@@ -58,7 +67,7 @@ class Report:
             "orders_by_module": self._by("module"),
             "orders_by_kind": self._by("kind"),
             "orders_by_outcome": dict(
-                sum((found for row, found in self.outcomes.items() if row.intent == "place"), Counter())
+                sum((found for row, found in self.outcomes.items() if is_exit(row)), Counter())
             ),
             "orders_by_mode": dict(self.modes),
             "events_lost": self.lost,
@@ -79,7 +88,7 @@ class Report:
     def _by(self, field: str) -> dict[str, int]:
         counted: Counter[str] = Counter()
         for row, number in self.rows.items():
-            if row.intent == "place":
+            if is_exit(row):
                 counted[getattr(row, field)] += number
         return dict(counted.most_common())
 
@@ -102,13 +111,16 @@ class Report:
                 for row, number in sorted(self.rows.items())
             ],
         )
-        modules = len({row.module for row in self.rows if row.intent == "place"})
-        say(
-            f"{self.total()} exit orders by {modules} module{'s' * (modules != 1)}, "
-            f"{self.total('cancel')} cancels, {self.total('modify')} changes, "
-            f"{sum(self.conflicts.values())} ownership conflicts"
-            + "".join(f", {number} in {mode}" for mode, number in self.modes.most_common())
-        )
+        modules = len({row.module for row in self.rows if is_exit(row)})
+        numbers = [
+            f"{self.exits()} exit orders by {modules} module{'s' * (modules != 1)}",
+            *[f"{number} conditional orders" for number in [self.conditional()] if number],
+            f"{self.total('cancel')} cancels",
+            f"{self.total('modify')} changes",
+            f"{sum(self.conflicts.values())} ownership conflicts",
+            *[f"{number} in {mode}" for mode, number in self.modes.most_common() if number],
+        ]
+        say(", ".join(numbers))
         if self.lost:
             say(f"{self.lost} events were lost: the journal could not be written; see exit-shim doctor")
         for found in self.executors:
@@ -117,6 +129,11 @@ class Report:
                 f"({', '.join(found.callers)}). To name them instead: "
                 f"ExitShim(roles={found.configuration})"
             )
+
+
+def is_exit(site: Site) -> bool:
+    """Whether what a place asks for counts as an exit order: a conditional order may be an entry."""
+    return site.intent == "place" and site.kind != "conditional"
 
 
 def outcome_of(record: Record) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from exit_shim.book import spot_of
-from exit_shim.doors import COUNTDOWN, Asked, Door, is_coroutine_method
+from exit_shim.doors import COUNTDOWN, DOOR_NAMES, Asked, Door, is_coroutine_method
 from exit_shim.guard.cover import Gap, find_gap
 from exit_shim.guard.judging import Guard, reference_to
 from exit_shim.guard.settling import Owned, Place, Settling, Sights, let_go
@@ -164,6 +164,15 @@ class Held(NamedTuple):
     answer: Any
 
 
+def is_answered_in_parts(door: Door, held: Sequence[Held]) -> bool:
+    """Whether a call of which nothing goes out is answered with a list: an error for each denied order.
+
+    So is python-binance's, as the exchange answers it. An adapter's answer may be anything, and its caller
+    would not look for errors in it: that is denied like one order.
+    """
+    return door.method in DOOR_NAMES or any(one.submission.verdict.action != "deny" for one in held)
+
+
 class Holding:
     """One call of a door in which an order is to be held back.
 
@@ -255,14 +264,15 @@ class Holding:
         Raises:
             ExitOrderDenied: The policy says so.
         """
-        if is_list(self._asked.door):
-            return [self._held[place].answer for place in sorted(self._held)]
-        (held,) = self._held.values()
-        if held.submission.verdict.answer == "raise":
+        held = [self._held[place] for place in sorted(self._held)]
+        is_batch, first = is_list(self._asked.door), held[0]
+        if is_batch and is_answered_in_parts(self._asked.door, held):
+            return [one.answer for one in held]
+        if first.submission.verdict.answer == "raise":
             from exit_shim.errors import ExitOrderDenied  # noqa: PLC0415 - it rests on python-binance
 
-            raise ExitOrderDenied(message(held.submission), held.submission.verdict.reasons)
-        return held.answer
+            raise ExitOrderDenied(message(first.submission), first.submission.verdict.reasons)
+        return None if is_batch else first.answer
 
     def rest(self, *args: Any, **kwargs: Any) -> Any:
         """Send what goes out, and put the held ones into the answer."""

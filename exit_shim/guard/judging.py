@@ -17,6 +17,7 @@ from exit_shim.orders import closes_now
 from exit_shim.policy import ALLOWED, OBSERVED, Standing, Standings, Verdict, code_of
 from exit_shim.policy.codes import (
     FOREIGN_CANCEL,
+    FUTILE_CANCEL,
     STRIPPED,
     SUPPRESSED_ORDER,
 )
@@ -32,7 +33,7 @@ UNRULED: Final[frozenset[Intent]] = frozenset({"test", "query"})
 BATCHES: Final = ("batchOrders", "orders")
 """The fields in which calls carry lists of orders."""
 
-OF_CANCELLING: Final = frozenset({FOREIGN_CANCEL, STRIPPED})
+OF_CANCELLING: Final = frozenset({FOREIGN_CANCEL, STRIPPED, FUTILE_CANCEL})
 OF_PLACING: Final = frozenset(RULES) - OF_CANCELLING
 """Rules that have nothing to say to other intents."""
 
@@ -295,6 +296,7 @@ class Guard:
             self.delegations.owner_of(order.symbol),
             spot_of(submission.account, order),
             near,
+            submission.store,
         )
 
     def _standing_for(

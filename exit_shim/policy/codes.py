@@ -11,6 +11,7 @@ DUPLICATE_EXIT: Final = "DUPLICATE_EXIT"
 OVERSIZED: Final = "OVERSIZED"
 FOREIGN_CANCEL: Final = "FOREIGN_CANCEL"
 STRIPPED: Final = "STRIPPED"
+FUTILE_CANCEL: Final = "FUTILE_CANCEL"
 CHURN: Final = "CHURN"
 STOP_WIDENED: Final = "STOP_WIDENED"
 ORPHAN: Final = "ORPHAN"
@@ -21,22 +22,25 @@ PROTECTIVE_OVERRIDE: Final = "PROTECTIVE_OVERRIDE"
 SUPPRESSED_ORDER: Final = "SUPPRESSED_ORDER"
 
 REASONS: Final[Mapping[str, str]] = {
-    OWNERSHIP_CONFLICT: "a module declared legacy or monitor placed an exit that an owner should hold",
-    UNKNOWN_MODULE: "a module that the policy does not name placed an exit",
+    OWNERSHIP_CONFLICT: "a module declared legacy or monitor acts on exits that an owner should hold",
+    UNKNOWN_MODULE: "a module that the policy does not name acts on exits",
     DELEGATION_GAP: "a symbol was delegated to an owner, and no protective order of that owner came in time",
     LEGACY_FALLBACK: "a legacy module acts on a delegated symbol on which the owner has no exit",
     DUPLICATE_EXIT: "another module's live exit of the same kind guards the same position",
     OVERSIZED: "the live exits of one kind add up to more than the position",
-    FOREIGN_CANCEL: "a module cancels what another one placed",
-    STRIPPED: "a cancel leaves the position without a stop that covers it",
+    FOREIGN_CANCEL: "a cancel of what another module placed",
+    STRIPPED: "a cancel of the last stop that covers the position",
+    FUTILE_CANCEL: "a cancel-all that reaches no exit, while exits of the symbol rest in the store that it "
+    "leaves alone",
     CHURN: "the same exit is replaced again and again",
-    STOP_WIDENED: "a stop was moved away from the price",
+    STOP_WIDENED: "a stop that is farther from the price than the one before it",
     ORPHAN: "an exit outlives its position",
     NAKED_EXIT: "meant to close, but nothing stops it from opening the other side",
     REFUSED_PARAMS: "a combination of fields that the exchange refuses",
     IGNORED_PARAM: "a field that the exchange or the client ignores without a word",
-    PROTECTIVE_OVERRIDE: "a denied order went out, since owners' stops do not surely cover the position",
-    SUPPRESSED_ORDER: "a cancel of an order that was never sent, which the guard answered",
+    PROTECTIVE_OVERRIDE: "a denied order was let through, since owners' stops do not surely cover "
+    "the position",
+    SUPPRESSED_ORDER: "a cancel or change of an order that was never sent, which the guard answered",
 }
 """Each in the words that a log line says it with."""
 
@@ -44,6 +48,6 @@ OWNERSHIP: Final = frozenset({OWNERSHIP_CONFLICT, UNKNOWN_MODULE, FOREIGN_CANCEL
 """The rules whose level is that of the mode; all others warn at most until they are given a level."""
 
 NEVER_DENY: Final = frozenset(
-    {DELEGATION_GAP, LEGACY_FALLBACK, ORPHAN, PROTECTIVE_OVERRIDE, SUPPRESSED_ORDER}
+    {DELEGATION_GAP, LEGACY_FALLBACK, FUTILE_CANCEL, ORPHAN, PROTECTIVE_OVERRIDE, SUPPRESSED_ORDER}
 )
 """Rules that find what no denial could mend."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from exit_shim.policy import codes
 from exit_shim.rules.books import churn, duplicate_exit, oversized, stop_widened
-from exit_shim.rules.cancels import foreign_cancel, stripped
+from exit_shim.rules.cancels import foreign_cancel, futile_cancel, stripped
 from exit_shim.rules.case import Case, RuleFunction
 from exit_shim.rules.fields import ignored_param, naked_exit, refused_params
 from exit_shim.rules.own import OwnRule, own_codes, own_rules, rule
@@ -26,6 +26,7 @@ BOOK_RULES: Final[Mapping[str, RuleFunction]] = {
     codes.STOP_WIDENED: stop_widened,
     codes.FOREIGN_CANCEL: foreign_cancel,
     codes.STRIPPED: stripped,
+    codes.FUTILE_CANCEL: futile_cancel,
 }
 """Rules that look at the live exits too; on an unsure book they only warn."""
 

@@ -1,12 +1,21 @@
 """Rules on what a cancel takes away. Pure, given the book."""
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Final
 
 from exit_shim.book import Live, Near, number
+from exit_shim.doors import COUNTDOWN, DOOR_NAMES, Store
 from exit_shim.records import Target
 from exit_shim.rules.books import named
 from exit_shim.rules.case import Case
 from exit_shim.rules.owners import is_own
+
+WAY_OUT: Final[Mapping[Store, str]] = {
+    "orders": "futures_cancel_all_open_orders",
+    "conditional": "futures_cancel_all_algo_open_orders",
+}
+"""Python-binance's method that cancels all of a store."""
 
 
 def foreign(case: Case) -> list[Target]:
@@ -38,6 +47,34 @@ def stripped(case: Case) -> str | None:
         if live.is_protective and not left_beside(case.near, live):
             return f"position_side={live.spot.position_side} side={live.spot.side}{named(live.target)}"
     return None
+
+
+def futile_cancel(case: Case) -> str | None:
+    """A cancel-all reaches no exit, while exits of its symbol rest in the other store.
+
+    A countdown cancels nothing yet, so there is nothing to say of it.
+    """
+    elsewhere = [live for live in case.near.elsewhere if not live.in_doubt]
+    if case.store is None or case.targets or not elsewhere or case.order.type == COUNTDOWN:
+        return None
+    other = elsewhere[0].store
+    facts = f"store={case.store} resting_elsewhere={len(elsewhere)}"
+    instead = way_out(case.door, other)
+    return facts if instead is None else f"{facts} instead={instead}"
+
+
+def way_out(door: str, store: Store) -> str | None:
+    """Return python-binance's method that cancels all of a store, in a door's market; None where it has none.
+
+    An adapter's door has names of its own, and COIN-M has no method for its conditional orders (1.0.37).
+    """
+    if door not in DOOR_NAMES or "coin" in door:
+        return None
+    for market in ("um", "cm"):
+        if door.startswith(f"papi_cancel_{market}_"):
+            kind = "conditional_" if store == "conditional" else ""
+            return f"papi_cancel_{market}_{kind}all_open_orders"
+    return WAY_OUT[store]
 
 
 def left_beside(near: Near, stop: Live) -> bool:

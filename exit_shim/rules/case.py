@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from exit_shim.attribution import Attribution
 from exit_shim.book import NOTHING_NEAR, Near, Spot
-from exit_shim.doors import Intent
+from exit_shim.doors import Intent, Store
 from exit_shim.orders import ExitOrder
 from exit_shim.policy import Rule, Standing, Standings
 from exit_shim.records import Target
@@ -18,7 +18,8 @@ NOWHERE: Final = Spot(None, None, "BOTH", None)
 class Case(NamedTuple):
     """One order to judge.
 
-    `params` are its own fields in the call, `spot` is what it guards, `near` what the book had around it.
+    `params` are its own fields in the call, `spot` is what it guards, `near` what the book had around it,
+    `store` which orders a cancel-all reaches.
     """
 
     intent: Intent
@@ -35,6 +36,7 @@ class Case(NamedTuple):
     delegated_to: str | None = None
     spot: Spot = NOWHERE
     near: Near = NOTHING_NEAR
+    store: Store | None = None
 
     def rule(self, code: str) -> Rule:
         """The settings of a rule."""

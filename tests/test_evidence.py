@@ -6,7 +6,7 @@ import json
 import pytest
 from binance.exceptions import BinanceAPIException
 from click.testing import CliRunner
-from test_guard import ENFORCE, LIMIT, Bot
+from test_guard import COVER, ENFORCE, LIMIT, Bot
 from test_guard_attacks import MONITOR, PART, STRANGER, SYMBOL
 
 import exit_shim
@@ -84,9 +84,9 @@ def test_whatif_of_rules_on_a_calls_own_fields(exchange, tmp_path):
     shim = shim_on()
     client = shim.wrap(FakeClient(exchange=exchange))
     client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    by(client, OWNER, **STOP)
     with pytest.raises(BinanceAPIException):
         by(client, "first", **{**TARGET, "reduceOnly": "true"})
-    by(client, OWNER, **STOP)
     by(client, "second", **trailing)
     by(client, "third", **TARGET)
     shim.close()
@@ -143,18 +143,21 @@ def taken_away_in_doubt(bot, _restart):
 
 def cancelled_after_a_restart(bot, restart):
     """A module that takes what an owner placed in an earlier run."""
+    yield bot, OWNER, "futures_create_order", COVER
     placed = yield bot, OWNER, "futures_create_order", TARGET
     yield restart(), STRANGER, CANCEL, {"algoId": placed["algoId"]}
 
 
 def all_cancelled_after_a_restart(bot, restart):
     """The same without a word of which."""
+    yield bot, OWNER, "futures_create_order", COVER
     yield bot, OWNER, "futures_create_order", TARGET
     yield restart(), STRANGER, CANCEL_ALL, {"symbol": SYMBOL, "conditional": True}
 
 
 def changed_after_a_restart(bot, restart):
     """A legacy module that changes what an owner placed in an earlier run."""
+    yield bot, OWNER, "futures_create_order", COVER
     placed = yield bot, OWNER, "futures_create_order", LIMIT
     change = {"symbol": SYMBOL, "side": "SELL", "quantity": "0.004", "price": "71000"}
     yield restart(), LEGACY, "futures_modify_order", {**change, "orderId": placed["orderId"]}
@@ -170,6 +173,7 @@ def cancelled_again_and_again(bot, _restart):
 
 def cancelled_though_denied(bot, _restart):
     """A cancel of what would not have been sent: where that was answered, so is its cancel."""
+    yield bot, OWNER, "futures_create_order", COVER
     placed = yield bot, LEGACY, "futures_create_order", TARGET
     if placed:
         yield bot, LEGACY, CANCEL, {"algoId": placed["algoId"]}
@@ -183,6 +187,7 @@ def may_open(bot, _restart):
 
 def in_one_batch(bot, _restart):
     """The orders of a batch are judged before any of them is sent: these churn in the next one alone."""
+    yield bot, OWNER, "futures_create_order", COVER
     for _ in range(2):
         yield bot, OWNER, "futures_place_batch_order", {"batchOrders": [{**LIMIT}, {**LIMIT}]}
 
@@ -190,6 +195,7 @@ def in_one_batch(bot, _restart):
 def sized(bot, _restart):
     """More than the position, whose size a look has told; what would not have been sent does not add up."""
     bot.shim.watch(bot.client, every=60)
+    yield bot, OWNER, "futures_create_order", COVER
     yield bot, OWNER, "futures_create_order", LIMIT
     bot.shim._pollers[0].look()
     yield bot, LEGACY, "futures_create_order", {**LIMIT, "quantity": "0.02"}

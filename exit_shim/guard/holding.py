@@ -1,7 +1,9 @@
 """Holding orders back: what the caller gets instead, and the rest of a batch that goes out."""
 
+import asyncio
 import inspect
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -15,11 +17,15 @@ from exit_shim.guard.snapshots import Unseen
 from exit_shim.guard.suppressed import MARK, Kept, Suppressed, is_algo_answer, order_answer
 from exit_shim.outcomes import Answer
 from exit_shim.policy.codes import SUPPRESSED_ORDER
+from exit_shim.python_binance import is_own_module
 from exit_shim.records import Submission, Target
 from exit_shim.stock import Stock
 
 ELSEWHERE: Final = ("papi_", "futures_coin_", "request_papi_", "request_futures_coin_")
 """What the names of doors begin with whose orders are not where a look looks."""
+
+LOOKS: Final = "exit-shim-looks"
+"""The name of the threads that wait for looks at several symbols."""
 
 DENIED_CODE: Final = -2010
 DOES: Final[Mapping[str, str]] = {"place": "placing", "modify": "changing", "cancel": "cancelling"}
@@ -146,7 +152,7 @@ def routes_stops(method: Callable[..., Any]) -> bool:
     """Whether a method sends conditional orders to the Algo Service: only genuine old clients do not."""
     function = getattr(method, "__func__", method)
     code = getattr(function, "__code__", None)
-    genuine = str(getattr(function, "__module__", "")).startswith("binance.")
+    genuine = is_own_module(getattr(function, "__module__", None))
     return not genuine or code is None or "clientAlgoId" in code.co_consts
 
 
@@ -202,32 +208,47 @@ class Holding:
         self._held: dict[int, Held] = {}
 
     def look(self, submissions: Sequence[Submission]) -> Sights:
-        """Return what rests and is open on the symbols of what is to be held back."""
+        """Return what rests and is open on the symbols of what is to be held back; looked at all at once."""
         snapshots, client = self._guard.snapshots, self._client()
-        sights = {
-            place: snapshots.get(client, *place, fresh=fresh) for place, fresh in self._places(submissions)
-        }
+        places = self._places(submissions)
+        if len(places) == 1:
+            ((place, fresh),) = places
+            return self._believed({place: snapshots.get(client, *place, fresh=fresh)})
+        sights: dict[Place, Stock | Unseen] = {}
+
+        def see(place: Place, fresh: bool) -> None:
+            sights[place] = snapshots.get(client, *place, fresh=fresh)
+
+        looks = [threading.Thread(target=see, args=asked, name=LOOKS, daemon=True) for asked in places]
+        for look in looks:
+            look.start()
+        for look in looks:
+            look.join()
         return self._believed(sights)
 
     async def look_async(self, submissions: Sequence[Submission]) -> Sights:
         """Return the same with an async client."""
         snapshots, client = self._guard.snapshots, self._client()
-        sights: dict[Place, Stock | Unseen] = {}
-        for place, fresh in self._places(submissions):
-            sights[place] = await snapshots.get_async(client, *place, fresh=fresh)
-        return self._believed(sights)
+        places = self._places(submissions)
+        looks = (snapshots.get_async(client, *place, fresh=fresh) for place, fresh in places)
+        seen = await asyncio.gather(*looks)
+        return self._believed({place: stock for (place, _), stock in zip(places, seen, strict=True)})
 
     def _places(self, submissions: Sequence[Submission]) -> list[tuple[Place, bool]]:
-        """The symbols to look at, each with whether an order on it was denied before and is asked again."""
+        """The symbols to look at, each with whether that must be a fresh look.
+
+        It must where an order was denied before and is asked again, and for what rests on the price of now.
+        """
         if self._asked.door.method.lstrip("_").startswith(ELSEWHERE):
             return []
-        fresh: dict[Place, bool] = {}
+        places: dict[Place, bool] = {}
         for one in submissions:
             if self._settling.needs_a_look(one):
                 place = self._settling.place_of(one)
                 if place.symbol is not None:
-                    fresh[place] = fresh.get(place, False) or self._guard.denials.has(one)
-        return list(fresh.items())
+                    fresh = one.order.type == "LIMIT" or self._guard.denials.has(one)
+                    places[place] = places.get(place, False) or fresh
+        return list(places.items())
 
     def _believed(self, sights: Sights) -> Sights:
         for place, seen in sights.items():

@@ -40,7 +40,10 @@ class GuardedGateway(Gateway):
         bound_at: Site | None,
     ) -> Any:
         if asked.door.intent != "query" and super().is_entry(*asked):
-            return self._pass(asked, method, args, kwargs)
+            result = self._pass(asked, method, args, kwargs)
+            if type(result) is CoroutineType:
+                self.count_entry_coroutine()
+            return result
         return super().call(asked, method, args, kwargs, frame, bound_at)
 
     def _pass(

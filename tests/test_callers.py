@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gc
+import inspect
 import json
 import os
 import pickle
@@ -666,7 +667,7 @@ async def test_carry_a_coroutine_function(carrier, lines):
     """A task of an executor's coroutine is the module's that made it; signature and kind stay."""
     await carrier.by_task(exit_shim.wrap(FakeAsyncClient()), STOP)
     carried = exit_shim.carry(carrier.by_task)
-    assert asyncio.iscoroutinefunction(carried)
+    assert inspect.iscoroutinefunction(carried)
     assert carried.__name__ == "by_task"
     assert [(line["module"], line["evidence"]) for line in lines()] == [("carrier", "carried")]
 

@@ -58,12 +58,6 @@ class Holding:
         self.taken.append(record.submission.order.quantity)
 
 
-@pytest.fixture(autouse=True)
-def as_in_production(monkeypatch):
-    """Not within the call, as the pytest plugin has it."""
-    monkeypatch.setattr(exit_shim.dispatch, "INLINE", False)
-
-
 @pytest.fixture
 def make():
     """Make shims without a journal, closed after the test."""

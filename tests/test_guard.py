@@ -8,9 +8,9 @@ import textwrap
 import time
 
 import pytest
-import structlog
 from binance.exceptions import BinanceAPIException
 from click.testing import CliRunner
+from log_capture import captured_events
 
 import exit_shim
 from exit_shim.cli import app
@@ -191,7 +191,7 @@ def test_raw_requests_are_judged(bot):
 
 def test_a_stop_goes_out_where_no_owner_has_one(bot):
     """The classic sequence: cancel the old stop, place the new one. It goes out, loudly."""
-    with structlog.testing.capture_logs() as lines:
+    with captured_events() as lines:
         first = bot.by(LEGACY, **STOP)
         bot.by(LEGACY, "futures_cancel_algo_order", algoId=first["algoId"])
         assert bot.by(LEGACY, **{**STOP, "stopPrice": 51000})["algoId"] > 0
@@ -206,7 +206,7 @@ def test_an_override_is_logged_as_an_error(tmp_path):
     shim = exit_shim.ExitShim(journal=False, policy=parse_policy(ENFORCE), mode="EXIT_BRAIN_V3")
     client = shim.wrap(FakeClient())
     client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
-    with structlog.testing.capture_logs() as lines, exit_shim.attributed(LEGACY):
+    with captured_events() as lines, exit_shim.attributed(LEGACY):
         client.futures_create_order(**STOP)
         shim.flush()
     assert [line["log_level"] for line in lines if "PROTECTIVE_OVERRIDE" in line["event"]] == ["error"]
@@ -385,15 +385,15 @@ async def test_a_look_does_not_wait_for_ever(monkeypatch):
     monkeypatch.setattr("exit_shim.guard.holding.LOOK_S", 0.05)
     bot = Bot(client=FakeAsyncClient)
     await bot.client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
-    bot.exchange.faults.inject(faults.delayed(30), method="GET", path="openOrders")
+    bot.exchange.faults.inject(faults.delayed(120), method="GET", path="openOrders")
     began = time.monotonic()
     assert (await bot.by(LEGACY, **STOP))["algoId"] > 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60  # half of what the answer takes
 
 
 def test_strict_denies_and_says_so():
     """With strict = true the guard denies the stop of a bare position too, and is said at the start."""
-    with structlog.testing.capture_logs() as lines:
+    with captured_events() as lines:
         bot = Bot(ENFORCE + "strict = true")
     assert any("the policy is strict" in line["event"] for line in lines)
     bot.enter()
@@ -558,7 +558,7 @@ def test_switches_reach_running_processes(tmp_path, monkeypatch):
         def becomes(expected):
             began = time.monotonic()
             while (said := ask()) != expected:
-                assert time.monotonic() - began < 20, said
+                assert time.monotonic() - began < 60, said
                 time.sleep(0.05)
 
         assert bot.stdout.readline() == "ready\n"
@@ -633,7 +633,7 @@ def test_a_slow_look_sets_the_book_right(monkeypatch):
     part = {**STOP, "quantity": "0.010", "reduceOnly": "true"}
     del part["closePosition"]
     bot.by(OWNER, **part)
-    with structlog.testing.capture_logs() as lines:
+    with captured_events() as lines:
         bot.shim.watch(bot.client, every=60)
         poller = bot.shim._pollers[0]
         poller.look()

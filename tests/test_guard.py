@@ -44,8 +44,17 @@ class Bot:
         self.exchange = exchange or LocalExchange(**options)
         self.client = self.shim.wrap(client(exchange=self.exchange))
 
+    @property
+    def records(self):
+        self.shim.flush()
+        return self._records
+
+    @records.setter
+    def records(self, records):
+        self._records = records
+
     def emit(self, record):
-        self.records.append(record)
+        self._records.append(record)
 
     def enter(self):
         self.client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)

@@ -159,6 +159,7 @@ def test_a_sink_that_raises(exchange, client, recorded, failing):
 
     shim = exit_shim.ExitShim(sinks=[Sink(failing), Sink(taken.append)])
     assert exit_shim.wrap(client, shim=shim).futures_create_order(**STOP)["algoId"]
+    assert shim.flush()
     assert (len(exchange.order_requests), len(taken), shim.troubles.count) == (1, 1, 1)
     shim.close()
 
@@ -361,6 +362,7 @@ def test_an_unhurt_shim_after_many_failures(caplog):
     wrapped = exit_shim.wrap(Fake(), shim=shim)
     for _ in range(1000):
         wrapped.futures_create_order(**STOP)
+    assert shim.flush()
     assert shim.summary()["internal_errors"] == 1000
     (said,) = [record.getMessage() for record in caplog.records]
     assert "at=fail:" in said

@@ -37,6 +37,8 @@ faulthandler.dump_traceback_later(int(os.environ.get("HARM_PATIENCE", 60)), exit
 {before}
 from binance import AsyncClient, Client
 import exit_shim
+import exit_shim.journal.appending
+exit_shim.journal.appending.LOCK_S = 60  # on a busy machine orders would wait in memory, and die with the bot
 URL, JOURNAL, *ARGS = sys.argv[1:]
 Client.FUTURES_URL = AsyncClient.FUTURES_URL = URL + "/fapi"
 KEYS = "local-key", "local-secret"

@@ -393,9 +393,9 @@ def test_callbacks_of_a_threaded_websocket_manager(exchange, tmp_path, lines):
     callback = load(tmp_path, "bot.listener", source).on_message(exit_shim.wrap(FakeClient()), STOP, done)
     manager._socket_running["path"] = True
     manager.start()
-    asyncio.run_coroutine_threadsafe(manager.start_listener(Messages(), "path", callback), loop).result(5)
+    asyncio.run_coroutine_threadsafe(manager.start_listener(Messages(), "path", callback), loop).result(60)
     manager.stop()
-    manager.join(5)
+    manager.join(60)
     loop.close()
     assert done.is_set()
     (line,) = lines()

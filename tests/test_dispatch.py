@@ -334,7 +334,7 @@ place(1)
 amid.wait()
 child = os.fork()
 if not child:
-    signal.alarm(20)
+    signal.alarm(60)
     place(2)
     exit_shim.dispatch.EXIT_S = 60
     exit_shim.dispatch._flush_all()

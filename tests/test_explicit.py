@@ -88,7 +88,7 @@ async def test_a_sync_client_does_not_block_the_event_loop():
 
     class Slow:
         def futures_create_order(self, **params):
-            assert went_on.wait(5), "the event loop stood still"
+            assert went_on.wait(60), "the event loop stood still"
             return {"orderId": 1}
 
     asyncio.get_running_loop().call_soon(went_on.set)

@@ -74,7 +74,7 @@ def run(script, path, *args, before=""):
     """Run a bot of its own in another process to its end; what it prints."""
     with start(script, path, *args, before=before) as bot:
         try:
-            said, complaints = bot.communicate(timeout=20)
+            said, complaints = bot.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             bot.kill()
             raise
@@ -388,7 +388,7 @@ def test_processes_and_threads_share_one_file(tmp_path):
             bot.stdin.write("\n")
             bot.stdin.flush()
         for bot in (one, other):
-            bot.communicate(timeout=20)
+            bot.communicate(timeout=60)
             assert bot.returncode == 0
     records = list(read_records(path))
     assert len(records) == 400
@@ -406,7 +406,7 @@ def test_many_processes_may_make_the_file_at_once(tmp_path):
     bots = [start(script, tmp_path / "journal.db") for _ in range(6)]
     for bot in bots:
         with bot:
-            assert bot.communicate(timeout=20)[0] == "0\n"
+            assert bot.communicate(timeout=60)[0] == "0\n"
     assert len({record.run_id for record in read_records(tmp_path / "journal.db")}) == 6
 
 
@@ -656,7 +656,7 @@ def test_after_kill_9_every_order_that_left_is_in_the_journal(exchange, tmp_path
     subprocess.run(
         [sys.executable, "-W", "ignore", "-c", KILLED, kind, exchange.url, "local-key", "local-secret"],
         check=True,
-        timeout=30,
+        timeout=60,
     )
     seen = {request.params["newClientOrderId"] for request in exchange.order_requests}
     records = list(read_records(tmp_path / "journal.db"))
@@ -690,7 +690,7 @@ def test_readers_do_not_disturb_a_writer(tmp_path):
         for _ in range(300):
             wrapped.futures_create_order(**STOP)
         done.set()
-        reading.result(timeout=5)
+        reading.result(timeout=60)
     shim.close()
     assert counts == sorted(counts)
     assert len(list(read_records(tmp_path / "journal.db"))) == 301

@@ -389,7 +389,7 @@ thread.start()
 held.wait()
 child = os.fork()
 if not child:
-    signal.alarm(5)
+    signal.alarm(60)
     client.futures_create_order(type="STOP_MARKET", closePosition=True)
     shim.troubles.note("x", ValueError())
     os._exit(0)
@@ -398,7 +398,7 @@ done.set()
 thread.join()
 sys.exit(status)
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=20, check=False)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=90, check=False)
     assert done.returncode == 0
 
 
@@ -450,7 +450,7 @@ thread.start()
 making.wait()
 pid = os.fork()
 if pid == 0:
-    signal.alarm(20)
+    signal.alarm(60)
     shims.default_shim()
     os._exit(0)
 thread.join()

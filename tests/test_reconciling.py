@@ -49,7 +49,7 @@ def shim(monkeypatch):
 
 def settled(shim):
     """The records, once nothing is asked any more."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while shim.resolver.busy():
         assert time.monotonic() < until, shim.resolver.open_cases()
         time.sleep(0.01)
@@ -224,7 +224,7 @@ def bot(tmp_path, exchange):
         process.communicate()
 
 
-def wait_for(condition, seconds=30):
+def wait_for(condition, seconds=60):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until

@@ -79,7 +79,7 @@ class Desk:
         exit_shim.shim.default_shim().gateway._in_doubt = self.resolver.heard
         return self
 
-    def settle(self, seconds=20):
+    def settle(self, seconds=60):
         """Wait until nothing is asked any more; meanwhile nothing but GET reaches the exchange."""
         before = [request for request in self.exchange.requests if request.method != "GET"]
         until = time.monotonic() + seconds

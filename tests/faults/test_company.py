@@ -129,7 +129,7 @@ def test_a_full_event_queue(exchange, path):
         path,
         before=HANGING + "import exit_shim.dispatch",
     ) as bot:
-        said, _ = bot.communicate(timeout=30)
+        said, _ = bot.communicate(timeout=60)
     assert 35 <= int(said) <= 40
     assert f"{int(said)} events were dropped" in harm.log_of(bot)
     assert len(harm.reckon(exchange, path)) == 60

@@ -204,7 +204,7 @@ def test_a_tail_cut_off_under_a_running_bot(exchange, path, name):
         harm.heard(process)
         os.truncate(path.with_name(name), path.with_name(name).stat().st_size // 2)
         harm.told(process)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert process.returncode == 0
     assert len(harm.arrived(exchange)) == 60
     look_at_everything(path)

@@ -86,7 +86,7 @@ def test_sigterm(exchange, path, before, ends):
         harm.heard(process)
         time.sleep(0.3)
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == -ends
     assert len(harm.reckon(exchange, path)) > 10
 
@@ -129,7 +129,7 @@ def test_a_fork_amid_a_write(exchange, path):
         for _ in range(8):
             child = os.fork()
             if not child:
-                signal.alarm(20)
+                signal.alarm(60)
                 own = exit_shim.wrap(Client(*KEYS, ping=False), shim=shim)
                 place(own, 2)
                 os._exit(0)  # nothing is closed
@@ -163,7 +163,7 @@ def test_a_fork_before_the_first_order(exchange, path):
         held.wait()
         child = os.fork()
         if not child:
-            signal.alarm(10)
+            signal.alarm(60)
             place(client)
             os._exit(0)
         status = os.waitpid(child, 0)[1]
@@ -245,13 +245,13 @@ def test_two_processes_take_up_the_same_dead_runs(exchange, path, pieces):
         )
         for _ in range(4)
     ]
-    until_some_are_in = time.monotonic() + 20
+    until_some_are_in = time.monotonic() + 60
     while not path.exists() and time.monotonic() < until_some_are_in:
         time.sleep(0.001)
     takers[0].kill()
     for taker in takers:
         with taker:
-            taker.communicate(timeout=30)
+            taker.communicate(timeout=60)
     records = harm.reckon(exchange, path)
     assert len(records) == 60
     assert all(record.conclusion for record in records)

@@ -99,7 +99,7 @@ def test_nothing_is_started_for_a_shim_that_ships_nowhere(path):
     script = BOT.replace("ship_to=sys.argv[2], ", "") + "client.futures_create_order(**STOP)\n"
     script += "print('psycopg' in sys.modules, 'exit_shim.postgres' in sys.modules)"
     with python(script, path, stdout=subprocess.PIPE) as own:
-        assert own.communicate(timeout=20)[0] == "False False\n"
+        assert own.communicate(timeout=60)[0] == "False False\n"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_bot_without_psycopg_goes_on(path):
         + "client.futures_create_order(**STOP); shim.close()"
     )
     with python(script, path, "postgresql://u@h/d", stderr=subprocess.PIPE) as own:
-        said = own.communicate(timeout=20)[1]
+        said = own.communicate(timeout=60)[1]
     assert "pip install 'exit_shim[postgres]'" in said
     assert len(list(read_records(path))) == 1
 

@@ -344,7 +344,7 @@ def test_a_shipper_that_is_told_to_stop_ends_in_good_order(central, path):
     ) as own:
         until(lambda: central.count() == len(local(path)))
         own.send_signal(signal.SIGTERM)
-        said, _ = own.communicate(timeout=20)
+        said, _ = own.communicate(timeout=60)
     assert own.returncode == 0
     assert f"shipped {central.count()} events; lag 0 events, 0.0 s" in said
 

@@ -41,6 +41,7 @@ say = lambda: os.write(write, b"!")
 for _ in range(rounds):
     child = os.fork()
     if not child:
+        signal.alarm(60)
         threaded_bot() if kind == "sync" else asyncio.run(async_bot())
     os.read(ready, 1)
     time.sleep(chance.uniform(0, 0.12))

@@ -110,7 +110,6 @@ class Held(threading.Event):
 
 def test_rules_see_the_book_as_it_was_when_the_order_came(monkeypatch, tmp_path):
     """Asked late, on a thread of the shim's own, they say what they would have said at once."""
-    monkeypatch.setattr(exit_shim.dispatch, "INLINE", False)
     held, asked_on = Held(), set()
 
     @exit_shim.rule("WHO_ASKS")

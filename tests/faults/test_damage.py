@@ -86,7 +86,7 @@ def damage(data, chance, how):
 def test_a_damaged_database(exchange, path, orders, tmp_path, client, how):
     """Whatever is wrong inside the file, reading it says so or answers, and a bot's events wait beside it."""
     orders(40)
-    whole, chance, answers = path.read_bytes(), random.Random(how), []
+    whole, chance, answers, moved = path.read_bytes(), random.Random(how), [], []
     for number in range(FLIPS):
         spoilt = tmp_path / f"{number}" / "journal.db"
         spoilt.parent.mkdir()
@@ -96,11 +96,13 @@ def test_a_damaged_database(exchange, path, orders, tmp_path, client, how):
         journal = Journal(spoilt, told.append)
         (record, *_) = read_records(path)
         journal.conclude(journal.intend(record.submission), Conclusion("accepted"))
-        is_moved = journal.flush()
-        assert is_moved or told or journal.health().waiting
+        moved.append(journal.flush())
+        assert moved[-1] or told or journal.health().last_error
         journal.close()
-        assert is_moved or spools(spoilt)
+        beside = [line.event for spool in spools(spoilt) for line in parse(spool.read_bytes())]
+        assert beside[:3] == ([] if moved[-1] else ["start", "intent", "outcome"])
     assert min(answers) < 9 or how == "flipped bits"
+    assert not all(moved)
     harm.reckon(exchange, path)
 
 

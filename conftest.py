@@ -1,5 +1,7 @@
 """Fixtures that every test shares: a clean process-wide shim, a local exchange, and genuine clients on it."""
 
+import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 import structlog
 from binance import AsyncClient, Client
 
+import exit_shim.dispatch
 import exit_shim.shim
 import exit_shim.troubles
 from exit_shim.journal import read_records
@@ -16,6 +19,7 @@ from exit_shim.records import Record
 from exit_shim.testing import LocalExchange
 from exit_shim.testing.leaving import leave
 from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.troubles import Troubles
 
 pytest_plugins = ["pytester"]
 
@@ -30,18 +34,60 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rounds", type=int, default=15, help="bots of each kind that are killed (15)")
 
 
+def pytest_configure() -> None:
+    """Undo what a shell does that starts the suite in the background: children would ignore Ctrl-C too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def clean_globals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees another's shim, journal, mode or logging; an internal error of the shim fails the test."""
+    hidden: list[tuple[str, Exception]] = []
+    note = Troubles.note
+
+    def note_and_keep(troubles: Troubles, step: str, error: Exception) -> None:
+        if exit_shim.troubles.RERAISE and threading.current_thread().name.startswith("exit-shim"):
+            hidden.append((step, error))  # what is raised on that thread fails no test
+        note(troubles, step, error)
+
+    monkeypatch.setattr(Troubles, "note", note_and_keep)
     for name in ("EXIT_MODE", "EXIT_BRAIN_V3_ENABLED", "EXIT_SHIM_DISABLED"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("EXIT_SHIM_RESOLVE", "0")  # a test counts the requests that arrive
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(tmp_path / "journal.db"))
     monkeypatch.setattr(exit_shim.troubles, "RERAISE", True)
+    monkeypatch.setattr(exit_shim.dispatch, "INLINE", False)  # the plugin's mode hides the threads that ship
+    monkeypatch.setattr(exit_shim.ExitShim.flush, "__defaults__", (60.0,))  # a loaded machine takes its time
     yield
     exit_shim.uninstall()
     exit_shim.shim.forget_default_shim()
     structlog.reset_defaults()
+    assert hidden == []
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> Any:
+    """Capture log lines as pytest does, after the shims' threads have written theirs."""
+    from log_capture import FlushedCapture  # noqa: PLC0415 - beside the tests, which are found later
+
+    return FlushedCapture(caplog)
+
+
+@pytest.fixture
+def capsys(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Capture the output as pytest does, after the shims' threads have written theirs."""
+    from log_capture import FlushedCapture  # noqa: PLC0415
+
+    return FlushedCapture(capsys)
+
+
+@pytest.fixture
+def capfd(capfd: pytest.CaptureFixture[str]) -> Any:
+    """Capture the output of this process as pytest does, after the shims' threads have written theirs."""
+    from log_capture import FlushedCapture  # noqa: PLC0415
+
+    return FlushedCapture(capfd)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import functools
+import inspect
 import subprocess
 import sys
 import threading
@@ -367,8 +368,8 @@ async def test_attributed_as_a_decorator(fake, lines):
         return fake.futures_create_order(**STOP)
 
     assert (place.__name__, place.__doc__) == ("place", "Doc.")
-    assert asyncio.iscoroutinefunction(place_async)
-    assert not asyncio.iscoroutinefunction(place)
+    assert inspect.iscoroutinefunction(place_async)
+    assert not inspect.iscoroutinefunction(place)
     place()
     await place_async()
     fake.futures_create_order(**STOP)

@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gc
+import inspect
 import json
 import multiprocessing.pool
 import os
@@ -393,9 +394,9 @@ def test_callbacks_of_a_threaded_websocket_manager(exchange, tmp_path, lines):
     callback = load(tmp_path, "bot.listener", source).on_message(exit_shim.wrap(FakeClient()), STOP, done)
     manager._socket_running["path"] = True
     manager.start()
-    asyncio.run_coroutine_threadsafe(manager.start_listener(Messages(), "path", callback), loop).result(5)
+    asyncio.run_coroutine_threadsafe(manager.start_listener(Messages(), "path", callback), loop).result(60)
     manager.stop()
-    manager.join(5)
+    manager.join(60)
     loop.close()
     assert done.is_set()
     (line,) = lines()
@@ -687,7 +688,7 @@ async def test_carry_a_coroutine_function(carrier, lines):
     """A task of an executor's coroutine is the module's that made it; signature and kind stay."""
     await carrier.by_task(exit_shim.wrap(FakeAsyncClient()), STOP)
     carried = exit_shim.carry(carrier.by_task)
-    assert asyncio.iscoroutinefunction(carried)
+    assert inspect.iscoroutinefunction(carried)
     assert carried.__name__ == "by_task"
     assert [(line["module"], line["evidence"]) for line in lines()] == [("carrier", "carried")]
 

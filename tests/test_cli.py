@@ -68,7 +68,11 @@ def start(*arguments, **options):
 
 def finished(process):
     with process:
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=60)
+        except BaseException:
+            process.kill()
+            raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -424,7 +428,7 @@ def test_tail_follows(three_orders, as_json):
     process = start("tail", *["--json"] * as_json)
     used, shown = exit_shim.wrap(FakeClient()), []
     os.set_blocking(process.stdout.fileno(), False)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not shown and time.monotonic() < until:
         used.futures_create_order(**{**STOP, "symbol": "SOLUSDT"})
         time.sleep(0.1)

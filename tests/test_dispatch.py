@@ -58,12 +58,6 @@ class Holding:
         self.taken.append(record.submission.order.quantity)
 
 
-@pytest.fixture(autouse=True)
-def as_in_production(monkeypatch):
-    """Not within the call, as the pytest plugin has it."""
-    monkeypatch.setattr(exit_shim.dispatch, "INLINE", False)
-
-
 @pytest.fixture
 def make():
     """Make shims without a journal, closed after the test."""
@@ -341,7 +335,7 @@ place(1)
 amid.wait()
 child = os.fork()
 if not child:
-    signal.alarm(20)
+    signal.alarm(60)
     place(2)
     exit_shim.dispatch.EXIT_S = 60
     exit_shim.dispatch._flush_all()

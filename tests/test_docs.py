@@ -8,7 +8,6 @@ from typing import get_args
 import pytest
 
 import exit_shim
-import exit_shim.dispatch
 from exit_shim import policy
 from exit_shim.attribution import Attribution, Evidence
 from exit_shim.frames import Part
@@ -16,14 +15,9 @@ from exit_shim.journal.lines import EVENTS
 from exit_shim.orders import KINDS, ExitOrder
 from exit_shim.records import Outcome, Record, Submission
 
-DOCS = Path(__file__).parent.parent / "docs"
-README = Path(__file__).parent.parent / "README.md"
-
-
-@pytest.fixture(autouse=True)
-def as_without_pytest(monkeypatch):
-    """The examples hold outside of pytest, where sinks are told after the call."""
-    monkeypatch.setattr(exit_shim.dispatch, "INLINE", False)
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
 
 
 def codes(heading):
@@ -113,3 +107,10 @@ def test_what_survives_what_is_tested():
         for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
     }
     assert named == there
+
+
+def test_the_supported_pythons_are_those_that_ci_tries():
+    """The classifiers name the versions that `.ci/run` knows, no more and no fewer."""
+    claimed = re.findall(r"Programming Language :: Python :: (3\.\d+)", (ROOT / "setup.cfg").read_text())
+    (tried,) = re.findall(r"^supported=\((.*)\)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert claimed == tried.split()

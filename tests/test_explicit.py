@@ -6,8 +6,8 @@ import threading
 from unittest.mock import AsyncMock, MagicMock, create_autospec
 
 import pytest
-import structlog
 from binance.client import Client
+from log_capture import captured_events
 
 import exit_shim
 from exit_shim import get_exit_order_metrics, log_exit_metrics_summary, submit_exit_order
@@ -45,7 +45,7 @@ async def test_gateway_integration(mock_client):
 async def test_ownership_conflict_detection(mock_client, monkeypatch):
     """Checklist, second: a legacy module in EXIT_BRAIN_V3 is warned of, and its order is still placed."""
     monkeypatch.setitem(os.environ, "EXIT_MODE", "EXIT_BRAIN_V3")
-    with structlog.testing.capture_logs() as lines:
+    with captured_events() as lines:
         await submit_exit_order(
             module_name="position_monitor",
             symbol="BTCUSDT",
@@ -88,7 +88,7 @@ async def test_a_sync_client_does_not_block_the_event_loop():
 
     class Slow:
         def futures_create_order(self, **params):
-            assert went_on.wait(5), "the event loop stood still"
+            assert went_on.wait(60), "the event loop stood still"
             return {"orderId": 1}
 
     asyncio.get_running_loop().call_soon(went_on.set)
@@ -129,7 +129,7 @@ async def test_parameters_that_are_no_mapping_fail_as_in_any_call(mock_client):
 
 async def test_a_wrong_symbol_is_said_and_sent_as_the_order_says(mock_client):
     """The order goes out as it is; the difference is a warning."""
-    with structlog.testing.capture_logs() as lines:
+    with captured_events() as lines:
         await submit_exit_order("m", "ETHUSDT", PARAMS, "sl", mock_client)
     assert "was told another symbol" in lines[0]["event"]
     assert (lines[0]["told"], lines[0]["sent"]) == ("ETHUSDT", "BTCUSDT")
@@ -152,7 +152,7 @@ async def test_an_unknown_kind_is_other_exit(mock_client, recorded):
 
 def test_the_summary_is_one_log_line():
     """log_exit_metrics_summary says the counts under [EXIT_METRICS], with the counts as keys."""
-    with structlog.testing.capture_logs() as lines:
+    with captured_events() as lines:
         log_exit_metrics_summary()
     assert lines[0]["event"].startswith("[EXIT_METRICS]")
     assert lines[0]["total_orders"] == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import itertools
 import time
 
@@ -134,7 +135,7 @@ class Driven:
 
     def __getattr__(self, name):
         method = getattr(self.client, name)
-        if not asyncio.iscoroutinefunction(method):
+        if not inspect.iscoroutinefunction(method):
             return method
         return lambda **params: self.loop.run_until_complete(method(**params))
 

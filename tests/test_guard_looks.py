@@ -66,7 +66,7 @@ def test_an_own_rule_that_only_warns_is_not_shown_the_signature(client, exchange
 def drips(connection, _request):
     """A body of ten thousand bytes, one each half second."""
     connection.sendall(b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n[")
-    for _ in range(40):
+    for _ in range(240):
         time.sleep(0.5)
         connection.sendall(b" ")
 
@@ -87,7 +87,7 @@ def test_a_look_at_an_exchange_that_drips_has_an_end():
             done.set()
 
         threading.Thread(target=cancel, daemon=True).start()
-        while time.monotonic() - began < 9 and not any(r.startswith("DELETE") for r in server.requests):
+        while time.monotonic() - began < 60 and not any(r.startswith("DELETE") for r in server.requests):
             time.sleep(0.1)
         assert any(r.startswith("DELETE") for r in server.requests), server.requests[0][:40]
 
@@ -169,20 +169,24 @@ def test_a_countdown_may_be_disarmed(client, exchange):
 class Stubborn(FakeAsyncClient):
     """An adapter's client whose listing goes on though it is cancelled, as retry loops do."""
 
+    may_end = False
+
     async def futures_get_open_orders(self, **params):
-        for _ in range(8):
+        while not Stubborn.may_end:
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(1)
+                await asyncio.sleep(0.05)
         return await super().futures_get_open_orders(**params)
 
 
-async def test_a_look_that_will_not_be_cancelled_is_left_behind():
-    """A look has two seconds, whatever the client makes of being cancelled."""
+async def test_a_look_that_will_not_be_cancelled_is_left_behind(monkeypatch):
+    """A look has an end, whatever the client makes of being cancelled."""
+    monkeypatch.setattr(Stubborn, "may_end", False)
     bot = Bot(ENFORCE, client=Stubborn)
-    began = time.monotonic()
+    asyncio.get_running_loop().call_later(60, setattr, Stubborn, "may_end", True)
     with contextlib.suppress(exit_shim.ExitOrderDenied):
         await bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=True)
-    assert time.monotonic() - began < 5
+    assert not Stubborn.may_end
+    Stubborn.may_end = True
 
 
 def test_a_rule_that_outlasts_close_does_not_open_the_journal_again(tmp_path, monkeypatch, own_rules):

@@ -230,7 +230,7 @@ def test_the_watchers_thread_lets_them_in(bot):
     bot.hear(algo("NEW"))
     began = time.monotonic()
     while not bot.lives():
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
         time.sleep(0.05)
     assert time.monotonic() - began > GRACE_S / 2
 
@@ -446,7 +446,7 @@ def test_looks_that_are_asked_for_again_and_again_keep_apart(bot, monkeypatch):
 # The thread
 
 
-def until(true, patience=40.0):
+def until(true, patience=60.0):
     """Wait until something is so."""
     began = time.monotonic()
     while not true():

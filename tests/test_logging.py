@@ -7,6 +7,7 @@ import logging
 
 import pytest
 import structlog
+from log_capture import flush_all
 
 import exit_shim
 from exit_shim.logs import logger
@@ -28,11 +29,12 @@ class Fake:
 
 
 def place(error=None):
-    """One stop of the legacy module position_monitor."""
+    """Place one stop of the legacy module position_monitor, and wait for its log lines."""
     with exit_shim.attributed("position_monitor", explanation="why\n[EXIT_GUARD] not so"):
         expected = pytest.raises(type(error)) if error else contextlib.nullcontext()
         with expected:
             exit_shim.wrap(Fake(error)).futures_create_order(**STOP)
+    flush_all()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-import structlog
+from log_capture import captured_events
 
 import exit_shim
 from exit_shim.attribution import Attribution
@@ -66,7 +66,7 @@ def test_mode_and_flag_are_held_against_each_other(mode, flag, mismatch):
 
 def test_the_mode_is_read_at_each_order_and_warned_of_once(monkeypatch):
     """EXIT_MODE may change while the bot runs; the same wrong value is not warned of at every order."""
-    with structlog.testing.capture_logs() as lines:
+    with captured_events() as lines:
         monkeypatch.setenv("EXIT_MODE", "nonsense")
         assert exit_shim.get_exit_mode() == "LEGACY"
         assert exit_shim.is_legacy_exit_mode()

@@ -81,7 +81,7 @@ class Desk:
         exit_shim.shim.default_shim().gateway._in_doubt = self.resolver.heard
         return self
 
-    def settle(self, seconds=20):
+    def settle(self, seconds=60):
         """Wait until nothing is asked any more; meanwhile nothing but GET reaches the exchange."""
         before = [request for request in self.exchange.requests if request.method != "GET"]
         until = time.monotonic() + seconds
@@ -511,10 +511,10 @@ def test_wrapping_waits_for_nothing_that_earlier_runs_left(desk, exchange, long,
     (record,) = doubts()
     found = threading.Event()
     desk.open()
-    desk.resolver._left_behind = lambda: [record] if found.wait(20) else []
+    desk.resolver._left_behind = lambda: [record] if found.wait(60) else []
     began = time.monotonic()
     desk.resolver.meet(client, record.submission.account)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # half of what it takes
     assert desk.resolver.busy()
     found.set()
     assert desk.only().outcome == "accepted"
@@ -837,14 +837,14 @@ def test_the_other_markets_are_asked_at_their_own_addresses(door):
 
 def test_an_exchange_that_does_not_answer_holds_nobody_up(exchange, long):
     """While it waits for an answer, stopping and ordering take no longer than without it."""
-    with OddServer(hang) as server, sync_client(server.url, requests_params={"timeout": 3}) as wrapped:
+    with OddServer(hang) as server, sync_client(server.url, requests_params={"timeout": 60}) as wrapped:
         desk = Desk(exchange).open()
         desk.resolver.heard(exit_shim.unwrap(wrapped), a_record())
         wait_for(lambda: server.requests)
         began = time.monotonic()
         long.futures_create_order(**CLOSE)
         desk.resolver.stop()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30  # half of what the answer takes
 
 
 def test_the_question_is_what_stands_in_the_evidence():
@@ -875,7 +875,7 @@ def running():
     return [thread for thread in threading.enumerate() if thread.name == "exit-shim-resolver"]
 
 
-def wait_for(condition, seconds=10):
+def wait_for(condition, seconds=60):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until

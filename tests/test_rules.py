@@ -4,8 +4,8 @@ import threading
 import time
 
 import pytest
-import structlog
 from binance.exceptions import BinanceAPIException
+from log_capture import captured_events
 
 import exit_shim
 from exit_shim.attribution import Attribution
@@ -114,7 +114,6 @@ class Held(threading.Event):
 
 def test_rules_see_the_book_as_it_was_when_the_order_came(monkeypatch, tmp_path):
     """Asked late, on a thread of the shim's own, they say what they would have said at once."""
-    monkeypatch.setattr(exit_shim.dispatch, "INLINE", False)
     held, asked_on = Held(), set()
 
     @exit_shim.rule("WHO_ASKS")
@@ -185,16 +184,15 @@ def test_legacy_fallback(bot):
 
 
 @pytest.mark.parametrize("places", [True, False])
-def test_delegation_gap(bot, places):
+def test_delegation_gap(bot, monkeypatch, places):
     """A delegation whose owner has no live stop in time is a gap, told once."""
     bot.shim.watcher.stop()
+    monkeypatch.setattr(bot.shim.watcher, "run", lambda: None)
     bot.shim.delegate("BTCUSDT", to="exit_brain_v3", within=0.05)
-    bot.shim.watcher.stop()
     if places:
         bot.by("exit_brain_v3", **STOP)
-        bot.shim.watcher.stop()
     time.sleep(0.06)
-    with structlog.testing.capture_logs() as lines:
+    with captured_events() as lines:
         bot.shim.watcher.check_time()
         bot.shim.watcher.check_time()
     told = [line for line in lines if "DELEGATION_GAP" in line["event"]]
@@ -344,7 +342,7 @@ def test_stripped_and_none_follows(follows):
         bot.by("one", **STOP)
     bot.shim.watcher.stop()
     time.sleep(0.06)
-    with structlog.testing.capture_logs() as lines:
+    with captured_events() as lines:
         bot.shim.watcher.check_time()
         bot.shim.watcher.check_time()
     assert len([line for line in lines if "STRIPPED" in line["event"]]) == (0 if follows else 1)
@@ -498,7 +496,7 @@ def test_a_level_of_observe_records_and_does_not_warn():
     """The reason is in the record, the verdict is allow, and no line of the guard appears."""
     bot = Bot('level = "observe"')
     bot.enter()
-    with structlog.testing.capture_logs() as lines:
+    with captured_events() as lines:
         bot.by("position_monitor", **LIMIT)
     assert bot.records[-1].action == "allow"
     assert "OWNERSHIP_CONFLICT" in bot.says()

@@ -289,7 +289,6 @@ def test_a_door_looks_like_the_clients_method(owner, how):
             own = getattr(used, name)
             assert inspect.signature(own) == inspect.signature(method)
             assert inspect.iscoroutinefunction(own) == inspect.iscoroutinefunction(method)
-            assert asyncio.iscoroutinefunction(own) == asyncio.iscoroutinefunction(method)
             assert inspect.ismethod(own)
             assert callable(own)
             assert isinstance(own, types.MethodType)
@@ -615,7 +614,7 @@ def test_a_call_with_no_python_frame_below_it_is_sent(recorded):
     bare.futures_limit_order = lambda **params: done.set()
     used = exit_shim.wrap(bare)
     _thread.start_new_thread(used.futures_limit_order, (), {"closePosition": True})
-    assert done.wait(5)
+    assert done.wait(60)
     while not (lines := [record.flat() for record in recorded()]):
         pass
     assert (lines[0]["module"], lines[0]["evidence"]) == ("test_transparency", "bind")

@@ -33,6 +33,8 @@ ASPECTS = {
     "module": lambda it: it.__module__,
     "signature": inspect.signature,
     "annotations": lambda it: it.__annotations__,
+    "inspect's annotations": inspect.get_annotations,
+    "Python 3.14's annotate function": lambda it: it.__annotate__,
     "type hints": typing.get_type_hints,
     "defaults": lambda it: (it.__defaults__, it.__kwdefaults__),
     "code": lambda it: it.__code__,
@@ -270,7 +272,8 @@ def test_annotations_stay_the_clients():
     declared = exit_shim.wrap(Placing(), doors=[Door("place_order", reads=reads)])
     for one in (used, used.futures_create_order, declared, declared.place_order):
         assert type(one).__annotations__ is not None
-    assert typing.get_type_hints(used) == typing.get_type_hints(exit_shim.unwrap(used))
+    for aspect in ("annotations", "inspect's annotations", "type hints"):
+        assert look(aspect, used) == look(aspect, exit_shim.unwrap(used))
     assert declared.place_order.__annotations__ == {}
     assert not hasattr(declared, "__annotations__") or declared.__annotations__ == {}
 

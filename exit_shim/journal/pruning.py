@@ -225,6 +225,8 @@ def _used(connection: sqlite3.Connection) -> int:
 
 def _give_back(connection: sqlite3.Connection) -> None:
     """Make the file smaller, as far as others let go of it; a file of schema 1 only reuses its room."""
-    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    # SQLite frees one page per step, and the statement has no columns. `execute` of Python 3.11 stops after
+    # one step of such a statement, even with `fetchall`. `executescript` takes all steps everywhere.
+    connection.executescript("PRAGMA incremental_vacuum")
     with contextlib.suppress(sqlite3.Error):
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -248,6 +248,6 @@ def threaded(exchange):
             manager.join(0.02)
         else:
             exchange.stop()
-            manager.join(15)
+            manager.join(60)
     manager._loop.close()
     asyncio.set_event_loop(None)

@@ -62,7 +62,7 @@ def talk(exchange, sent):
 
     Up to Python 3.11 the server may hang up at that end, so nothing coming back proves nothing.
     """
-    with socket.create_connection(("127.0.0.1", exchange.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", exchange.port), timeout=60) as connection:
         try:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
@@ -78,7 +78,7 @@ def talk(exchange, sent):
 
 
 def is_alive(exchange):
-    connection = http.client.HTTPConnection("127.0.0.1", exchange.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", exchange.port, timeout=60)
     connection.request("GET", "/fapi/v1/ping")
     answer = connection.getresponse().read()
     connection.close()

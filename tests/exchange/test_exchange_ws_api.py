@@ -41,7 +41,7 @@ async def ask(connect):
 
     async def send(message):
         await socket.send_str(message if isinstance(message, str) else json.dumps(message))
-        return await socket.receive_json(timeout=5)
+        return await socket.receive_json(timeout=60)
 
     return send
 
@@ -164,9 +164,9 @@ async def test_limits_can_be_left_out(connect, ask):
     assert "rateLimits" not in quiet
     socket = await connect("/ws-fapi/v1?returnRateLimits=false")
     await socket.send_json({"id": 1, "method": "ping"})
-    assert await socket.receive_json(timeout=5) == {"id": 1, "status": 200, "result": {}}
+    assert await socket.receive_json(timeout=60) == {"id": 1, "status": 200, "result": {}}
     await socket.send_json({"id": 2, "method": "ping", "params": {"returnRateLimits": True}})
-    assert "rateLimits" in await socket.receive_json(timeout=5)
+    assert "rateLimits" in await socket.receive_json(timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ async def test_faults_hit_the_websocket_api(streams, connect):
     socket = await connect("/ws-fapi/v1")
     await socket.send_json({"id": 1, "method": "order.place", "params": signed(**order)})
     ended = {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
-    assert (await socket.receive(timeout=5)).type in ended
+    assert (await socket.receive(timeout=60)).type in ended
     assert len(streams.exchange.engine.trades()) == 2
 
 

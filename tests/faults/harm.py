@@ -16,13 +16,16 @@ import pytest
 
 from exit_shim.journal import read_events, read_records, read_runs, verify_run
 
-MEDIAN_US, MAX_US = 2_000, 150_000
-"""What the shim may add before the send while something is broken, on a machine that is busy besides."""
+MEDIAN_US, MAX_US = 100_000, 3_000_000
+"""What the shim may add before the send while something is broken: no wait for a lock at each order.
+
+The bounds only tell waiting from not waiting, on a machine that is busy besides; benchmarks measure the rest.
+"""
 
 FEW = 10
 """Of fewer orders the median is not asked for: a first one pays for what later ones find at hand."""
 
-CROWD_US = 3_000_000
+CROWD_US = 20_000_000
 """The same where dozens of threads or processes want the processor at once: their turns count as well."""
 
 EXIT = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": "0.001", "reduceOnly": "true"}
@@ -34,6 +37,8 @@ faulthandler.dump_traceback_later(int(os.environ.get("HARM_PATIENCE", 60)), exit
 {before}
 from binance import AsyncClient, Client
 import exit_shim
+import exit_shim.journal.appending
+exit_shim.journal.appending.LOCK_S = 60  # on a busy machine orders would wait in memory, and die with the bot
 URL, JOURNAL, *ARGS = sys.argv[1:]
 Client.FUTURES_URL = AsyncClient.FUTURES_URL = URL + "/fapi"
 KEYS = "local-key", "local-secret"
@@ -122,7 +127,7 @@ def told(process):
     process.stdin.flush()
 
 
-def until(condition, patience=15.0):
+def until(condition, patience=60.0):
     """Wait for something that another thread or process is about to do."""
     deadline = time.monotonic() + patience
     while not condition():
@@ -142,7 +147,7 @@ def locked(path):
     ) as holder:
         assert holder.stdout.readline() == "locked\n"
         yield
-        holder.communicate("\n", timeout=10)
+        holder.communicate("\n", timeout=60)
 
 
 def command(path, *words):

@@ -4,7 +4,6 @@ import contextlib
 import os
 import random
 import sqlite3
-import time
 
 import harm
 import pytest
@@ -87,7 +86,7 @@ def damage(data, chance, how):
 def test_a_damaged_database(exchange, path, orders, tmp_path, client, how):
     """Whatever is wrong inside the file, reading it says so or answers, and a bot's events wait beside it."""
     orders(40)
-    whole, chance, answers = path.read_bytes(), random.Random(how), []
+    whole, chance, answers, moved = path.read_bytes(), random.Random(how), [], []
     for number in range(FLIPS):
         spoilt = tmp_path / f"{number}" / "journal.db"
         spoilt.parent.mkdir()
@@ -97,11 +96,13 @@ def test_a_damaged_database(exchange, path, orders, tmp_path, client, how):
         journal = Journal(spoilt, told.append)
         (record, *_) = read_records(path)
         journal.conclude(journal.intend(record.submission), Conclusion("accepted"))
-        is_moved = journal.flush()
-        assert is_moved or told or journal.health().waiting
+        moved.append(journal.flush())
+        assert moved[-1] or told or journal.health().last_error
         journal.close()
-        assert is_moved or spools(spoilt)
+        beside = [line.event for spool in spools(spoilt) for line in parse(spool.read_bytes())]
+        assert beside[:3] == ([] if moved[-1] else ["start", "intent", "outcome"])
     assert min(answers) < 9 or how == "flipped bits"
+    assert not all(moved)
     harm.reckon(exchange, path)
 
 
@@ -205,7 +206,7 @@ def test_a_tail_cut_off_under_a_running_bot(exchange, path, name):
         harm.heard(process)
         os.truncate(path.with_name(name), path.with_name(name).stat().st_size // 2)
         harm.told(process)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert process.returncode == 0
     assert len(harm.arrived(exchange)) == 60
     look_at_everything(path)
@@ -218,7 +219,5 @@ def test_a_spool_that_cannot_be_read(exchange, path, orders):
     os.mkfifo(spool.with_name("20200101T000000-00000000.1.spool"))
     (spool.with_name("20200101T000000-00000001.1.spool")).mkdir()
     spool.with_name("x.\u00b2.spool").touch()
-    begun = time.monotonic()
     assert len(list(read_records(path))) == 2
-    assert time.monotonic() - begun < 5
     assert prune(path, before_ns=1).events == 0

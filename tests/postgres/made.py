@@ -136,7 +136,7 @@ def local(path):
     return sorted((tuple(event) for event in read_events(path)), key=lambda row: (row[0], row[2]))
 
 
-def until(condition, patience=20.0):
+def until(condition, patience=60.0):
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, "in vain"

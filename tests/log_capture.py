@@ -1,0 +1,35 @@
+"""Wait for the background threads of the shims before looking at log lines or sinks."""
+
+import contextlib
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import structlog
+import wrapt
+
+import exit_shim.dispatch
+
+PATIENCE_S = 60
+
+
+def flush_all() -> None:
+    """Wait until the background threads of all shims have nothing left to do."""
+    for _ in range(2):  # a sink's error is handed to the same thread to be logged
+        for dispatch in list(exit_shim.dispatch._all):
+            assert dispatch.flush(PATIENCE_S)
+
+
+class FlushedCapture(wrapt.ObjectProxy):  # type: ignore[misc]
+    """A capture fixture of pytest's that is complete whenever it is asked for something."""
+
+    def __getattr__(self, name: str) -> Any:
+        flush_all()
+        return super().__getattr__(name)
+
+
+@contextlib.contextmanager
+def captured_events() -> Iterator[list[MutableMapping[str, Any]]]:
+    """Capture structlog's events; all of them are in the list when the block ends."""
+    with structlog.testing.capture_logs() as events:
+        yield events
+        flush_all()

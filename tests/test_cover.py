@@ -132,6 +132,13 @@ def test_in_hedge_mode_a_smaller_exit_of_anybody_can_undo_a_larger_stop(kind):
     assert gap_of([position()], [stop(quantity="0.03")], foreign=[one_way]) is None
 
 
+def test_in_hedge_mode_any_part_of_a_limit_may_fill():
+    """Beside a resting LIMIT a stop on the quantity may be refused; one with closePosition is not."""
+    limit = stop(66000, quantity="0.03", side="LONG", type="LIMIT", algo_id=8)
+    assert gap_of([LONG], [stop(quantity="0.03", side="LONG")], foreign=[limit]).because == "larger_than_left"
+    assert gap_of([LONG], [stop(side="LONG")], foreign=[limit]) is None
+
+
 def fire(size, order):
     """What is left of a hedge position after exits fire in this order."""
     for quantity in order:

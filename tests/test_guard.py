@@ -434,6 +434,19 @@ def test_closing_at_market_is_not_denied_by_default(market_closes):
             bot.by(LEGACY, **close)
 
 
+@pytest.mark.parametrize(("price", "goes"), [("71000", False), ("59000", True)])
+def test_a_change_to_a_price_through_the_market_goes_out(bot, price, goes):
+    """Changed so, a LIMIT exit closes now, as it would if it were placed so."""
+    bot.shim.switch(enforce=False)
+    mine = bot.by(LEGACY, **LIMIT)
+    bot.shim.switch(enforce=True)
+    bot.cover()
+    change = {"symbol": "BTCUSDT", "side": "SELL", "quantity": "0.005", "price": price}
+    with contextlib.nullcontext() if goes else pytest.raises(exit_shim.ExitOrderDenied):
+        bot.by(LEGACY, "futures_modify_order", **change, orderId=mine["orderId"])
+    assert ("because=closes_at_once" in str(bot.records[-1].submission.verdict.reasons)) is goes
+
+
 def test_a_guard_that_fails_lets_the_order_out(bot, monkeypatch):
     """What fails in deciding what is held back costs the decision, not the order."""
     monkeypatch.setattr("exit_shim.troubles.RERAISE", False)

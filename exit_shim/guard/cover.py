@@ -19,6 +19,9 @@ ON_MARK: Final = "MARK_PRICE"
 MAX_CALLBACK: Final = Decimal(20)
 """Percent; the widest callback rate that Binance takes since 2026-10-23, for a row that does not say one."""
 
+FILL_IN_PARTS: Final = frozenset({"LIMIT", "STOP", "TAKE_PROFIT"})
+"""The types that rest as limit orders, now or once they fire: any part of them may fill."""
+
 MAX_STOPS: Final = 5
 MAX_OTHERS: Final = 10
 """Exits on a quantity whose every order of firing is tried; with more of them nothing is sure."""
@@ -147,7 +150,7 @@ def find_shortfall(held: Held, stops: list[Resting], others: list[Resting]) -> G
     """Return why stops on a quantity do not close all of a position; None where they do.
 
     One-way: reduceOnly cuts what is more than the position, so they add up. Hedge mode refuses a stop on
-    more than is left when it fires, whatever exits of anybody have filled before it.
+    more than is left when it fires, whatever exits of anybody have filled before it, in parts too.
     """
     size, total = abs(held.amount), sum((stop.quantity or Decimal(0) for stop in stops), Decimal(0))
     facts = f"position_side={held.position_side} size={size} stops={total}"
@@ -155,6 +158,8 @@ def find_shortfall(held: Held, stops: list[Resting], others: list[Resting]) -> G
         return Gap("quantity_short", facts)
     if held.position_side == "BOTH":
         return None
+    if any(order.type in FILL_IN_PARTS for order in others):
+        return Gap("larger_than_left", facts)
     quantities = [stop.quantity or Decimal(0) for stop in stops]
     before = [order.quantity for order in others if not order.close_position]
     if len(stops) > MAX_STOPS or len(before) > MAX_OTHERS or None in before:
@@ -207,14 +212,14 @@ def anybodys(_: Resting) -> bool:
 
 
 def is_priced_through(order: ExitOrder, price: Decimal | None, stock: Stock) -> bool:
-    """Return whether a LIMIT exit would fill at once, at the mark or the last price.
+    """Return whether a LIMIT exit, or a change of one, would fill at once at the mark or the last price.
 
     Args:
-        order: The exit.
+        order: The exit; a change names no type, and only LIMIT orders can be changed.
         price: What it asks for.
         stock: What rests and is open on its symbol.
     """
-    if order.type != "LIMIT" or price is None:
+    if order.type not in {"LIMIT", None} or price is None:
         return False
     prices = [held.mark for held in stock.positions if held.symbol == order.symbol] + [stock.last]
     return any(

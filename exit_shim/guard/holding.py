@@ -246,7 +246,8 @@ class Holding:
             if self._settling.needs_a_look(one):
                 place = self._settling.place_of(one)
                 if place.symbol is not None:
-                    fresh = one.order.type == "LIMIT" or self._guard.denials.has(one)
+                    has_price = one.order.type == "LIMIT" or one.intent == "modify"
+                    fresh = has_price or self._guard.denials.has(one)
                     places[place] = places.get(place, False) or fresh
         return list(places.items())
 

@@ -172,13 +172,21 @@ def test_a_cancel_strips_only_what_was_covered():
 
     def stripped(*resting, is_open=True):
         found = Stock((position(),) if is_open else (), resting, last=D(60000))
-        return strips(found, lambda order: order.algo_id == 1, 0.5)
+        return strips(found, "BTCUSDT", lambda order: order.algo_id == 1, 0.5)
 
     assert stripped(own)
     assert stripped(own, part)
     assert not stripped(own, other)
     assert not stripped(part._replace(algo_id=1))
     assert not stripped(own, is_open=False)
+
+
+def test_a_cancel_strips_nothing_where_the_other_position_is_bare():
+    """In hedge mode it may make room for that one's stop, which a caller that is denied would not place."""
+    found = Stock((LONG, SHORT), (stop(side="LONG", algo_id=1),), last=D(60000))
+    assert not strips(found, "BTCUSDT", lambda _: True, 0.5)
+    both = found._replace(resting=(*found.resting, stop(63000, side="SHORT", exit_side="BUY", algo_id=2)))
+    assert strips(both, "BTCUSDT", lambda order: order.algo_id == 1, 0.5)
 
 
 @pytest.mark.parametrize(

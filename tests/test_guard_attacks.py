@@ -293,6 +293,18 @@ def test_a_name_that_went_out_is_the_exchanges_to_answer(monitor):
     assert monitor.resting() == []
 
 
+def test_a_simulated_order_takes_no_other_simulated_orders_name(monitor):
+    """As with orders that rest, the second is refused with -4116; once the first has ended, it is not."""
+    monitor.cover()
+    first = monitor.by(LEGACY, **TARGET, clientAlgoId="mine")
+    with pytest.raises(BinanceAPIException) as refused:
+        monitor.by(TRAILER, **OTHER_PRICE, clientAlgoId="mine")
+    assert (refused.value.code, monitor.records[-1].conclusion.error_code) == (-4116, -4116)
+    assert monitor.by(LEGACY, "futures_get_algo_order", clientAlgoId="mine")["algoId"] == first["algoId"]
+    monitor.by(LEGACY, "futures_cancel_algo_order", algoId=first["algoId"])
+    assert monitor.by(TRAILER, **OTHER_PRICE, clientAlgoId="mine")["algoId"] < 0
+
+
 def test_a_batch_of_real_and_suppressed_cancels(monitor):
     """Each is answered in its place: the real one by the exchange, the others by the guard."""
     monitor.shim.switch(enforce=False)

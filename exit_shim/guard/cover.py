@@ -196,14 +196,15 @@ def sums(quantities: Iterable[Decimal]) -> frozenset[Decimal]:
     return found
 
 
-def strips(stock: Stock, taken: Counts, within: float) -> bool:
-    """Return whether a cancel bares a position: stops of anybody cover it before, and not afterwards."""
+def strips(stock: Stock, symbol: str | None, taken: Counts, within: float) -> bool:
+    """Return whether a cancel bares a position: stops of anybody cover its symbol before, and not afterwards.
+
+    Where the symbol's other position is bare already, the cancel may make room for its stop.
+    """
     after = stock._replace(resting=tuple(order for order in stock.resting if not taken(order)))
-    return any(
-        find_gap_of(held, stock, anybodys, within) is None
-        and find_gap_of(held, after, anybodys, within) is not None
-        for held in stock.positions
-    )
+    if find_gap(stock, symbol, anybodys, within) is not None:
+        return False
+    return find_gap(after, symbol, anybodys, within) is not None
 
 
 def anybodys(_: Resting) -> bool:

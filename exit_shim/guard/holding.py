@@ -27,7 +27,6 @@ ELSEWHERE: Final = ("papi_", "futures_coin_", "request_papi_", "request_futures_
 LOOKS: Final = "exit-shim-looks"
 """The name of the threads that wait for looks at several symbols."""
 
-DENIED_CODE: Final = -2010
 DOES: Final[Mapping[str, str]] = {"place": "placing", "modify": "changing", "cancel": "cancelling"}
 
 
@@ -43,7 +42,7 @@ def message(submission: Submission) -> str:
 
 def error_element(submission: Submission) -> dict[str, Any]:
     """A denied order in a batch's answer, as Binance answers for one that it refuses."""
-    return {"code": DENIED_CODE, "msg": message(submission)}
+    return {"code": submission.verdict.error_code, "msg": message(submission)}
 
 
 def stand_in(
@@ -84,7 +83,8 @@ def standing_answer(submission: Submission, target: Target, status: str, reason:
 def outcome_of(submission: Submission, answer: Any) -> Answer:
     """What is recorded of an order that was held back."""
     if submission.verdict.action == "deny":
-        return Answer("denied", error_code=DENIED_CODE, error_message="; ".join(submission.verdict.reasons))
+        verdict = submission.verdict
+        return Answer("denied", error_code=verdict.error_code, error_message="; ".join(verdict.reasons))
     given: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
     return Answer(
         "suppressed",
@@ -293,7 +293,8 @@ class Holding:
         if first.submission.verdict.answer == "raise":
             from exit_shim.errors import ExitOrderDenied  # noqa: PLC0415 - it rests on python-binance
 
-            raise ExitOrderDenied(message(first.submission), first.submission.verdict.reasons)
+            verdict = first.submission.verdict
+            raise ExitOrderDenied(message(first.submission), verdict.reasons, verdict.error_code)
         return None if is_batch else first.answer
 
     def rest(self, *args: Any, **kwargs: Any) -> Any:

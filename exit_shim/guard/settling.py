@@ -13,6 +13,7 @@ from exit_shim.guard.snapshots import Unseen
 from exit_shim.orders import CONDITIONAL_KINDS
 from exit_shim.policy import ALLOWED, Verdict, code_of
 from exit_shim.policy.codes import PROTECTIVE_OVERRIDE, STRIPPED, SUPPRESSED_ORDER
+from exit_shim.policy.verdicts import DUPLICATED_CODE
 from exit_shim.records import Submission, Target
 from exit_shim.rules import Case, is_owners
 from exit_shim.stock import Resting, Stock
@@ -83,7 +84,9 @@ class Settling:
             return Gap(seen.why)
         within = self._guard.standings.policy.cover_within
         if submission.intent == "cancel":
-            if self._must_not_strip(submission, place.symbol) and strips(seen, Taken(submission), within):
+            if self._must_not_strip(submission, place.symbol) and strips(
+                seen, place.symbol, Taken(submission), within
+            ):
                 return None
         elif (gap := self._why_the_exchange_answers(submission, seen)) is not None:
             return gap
@@ -96,7 +99,21 @@ class Settling:
         owned = Owned(self._guard, place.account, submission.mode)
         stops = covering(seen, place.symbol, owned, self._guard.standings.policy.cover_within)
         verdict, words = submission.verdict, tuple(map(words_of, stops))
+        if verdict.action == "suppress" and self._is_name_simulated(submission):
+            verdict = msgspec.structs.replace(
+                verdict, action="deny", answer="raise", error_code=DUPLICATED_CODE
+            )
         return ruled(submission, msgspec.structs.replace(verdict, book=(*words, *verdict.book)))
+
+    def _is_name_simulated(self, submission: Submission) -> bool:
+        """Return whether an order asks for the client order id of a simulated one that is open."""
+        order = submission.order
+        if submission.intent != "place" or order.client_order_id is None:
+            return False
+        store: Store = "conditional" if order.type in CONDITIONAL_KINDS else "orders"
+        named = Reference(client_order_id=order.client_order_id, store=store)
+        kept = self._guard.suppressed.find(submission.account, named)
+        return kept is not None and kept.is_open and (kept.store, kept.order.symbol) == (store, order.symbol)
 
     def _why_the_exchange_answers(self, submission: Submission, seen: Stock) -> Gap | None:
         """Return why the exchange itself is to answer an order that owners' stops would let us hold back."""

@@ -10,12 +10,19 @@ OBSERVED: Final = " level=observe"
 """What a reason ends with that is recorded and not warned of."""
 
 
+DENIED_CODE: Final = -2010
+"""NEW_ORDER_REJECTED: a code that every bot on Binance already handles."""
+
+DUPLICATED_CODE: Final = -4116
+"""ClientOrderId is duplicated: of an order whose client order id a simulated order has."""
+
+
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is to happen with an order, and why.
 
     `reasons` are stable codes, each with its `key=value` facts. `policy` names the line of the policy that
     decided, `answer` what a caller gets whose order is held back, and `book` the live exits that it was held
-    against, where it was.
+    against, where it was. `error_code` is what a denial is answered with.
     """
 
     action: Action = "allow"
@@ -23,6 +30,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: str | None = None
     answer: Literal["raise", "none", "monitor"] | None = None
     book: tuple[str, ...] = ()
+    error_code: int = DENIED_CODE
 
     @property
     def is_held(self) -> bool:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from exit_shim.book import STORES
 from exit_shim.doors import Reference, Store
 from exit_shim.locks import Locked
 from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder
@@ -75,13 +76,14 @@ class Kept(NamedTuple):
 class Suppressed(Locked):
     """Answers by id. The numbers are negative, which no exchange's are; unique to a process.
 
-    Names are an account's own: another's order of the same name is the exchange's to answer for.
+    Names are an account's own, and a store's: another's order of the same name is the exchange's to answer
+    for.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._kept: OrderedDict[int, Kept] = OrderedDict()
-        self._named: OrderedDict[str, dict[str | None, Kept]] = OrderedDict()
+        self._named: OrderedDict[str, dict[tuple[str | None, Store], Kept]] = OrderedDict()
         self.recall: Callable[[str], Iterable[Record]] | None = None
         """The journal's records that an id is in, oldest first: other runs suppress orders too."""
         self._begin_numbers()
@@ -103,7 +105,7 @@ class Suppressed(Locked):
         with self._lock:
             self._keep(number, kept)
             if name is not None:
-                self._named.setdefault(name, {})[submission.account] = kept
+                self._named.setdefault(name, {})[submission.account, kept.store] = kept
                 if len(self._named) > MAX_KEPT:
                     self._named.popitem(last=False)
         return dict(kept.answer)
@@ -118,7 +120,10 @@ class Suppressed(Locked):
         number = number_of(reference)
         with self._lock:
             if number is None:
-                return self._named.get(reference.client_order_id or "", {}).get(account)
+                named = self._named.get(reference.client_order_id or "", {})
+                stores = STORES if reference.store is None else (reference.store,)
+                found = (named.get((account, store)) for store in stores)
+                return next((kept for kept in found if kept is not None), None)
             kept = self._kept.get(number)
         return self._recalled(number) if kept is None and number < 0 else kept
 
@@ -135,12 +140,18 @@ class Suppressed(Locked):
             self._kept.popitem(last=False)
         return kept
 
-    def forget(self, account: str | None, client_order_id: str | None) -> None:
-        """An order has really gone out under this name: asking for it is the exchange's to answer now."""
+    def forget(self, account: str | None, order: ExitOrder) -> None:
+        """Leave a name to the exchange: an order has really gone out under it."""
+        name = order.client_order_id or ""
+        # An older release keeps its stops among the orders.
+        stores: tuple[Store, ...] = STORES if order.type in CONDITIONAL_KINDS else ("orders",)
         with self._lock:
-            of_accounts = self._named.get(client_order_id or "", {})
-            if of_accounts.pop(account, None) is not None and not of_accounts:
-                del self._named[client_order_id or ""]
+            named = self._named.get(name, {})
+            taken = next((store for store in stores if (account, store) in named), None)
+            if taken is not None:
+                del named[account, taken]
+            if not named:
+                self._named.pop(name, None)
 
     def query(self, kept: Kept) -> dict[str, Any]:
         """What asking for it is answered with: all of the placing's answer, and what only a query tells."""

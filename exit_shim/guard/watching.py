@@ -109,7 +109,7 @@ class Watcher:
         if self._thread is None:
             self.run()
         if self._guard.suppressed and went_out(record):
-            self._guard.suppressed.forget(record.submission.account, record.submission.order.client_order_id)
+            self._guard.suppressed.forget(record.submission.account, record.submission.order)
 
     def stop(self) -> None:
         """End the thread; a later order has another one run."""

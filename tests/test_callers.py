@@ -425,7 +425,7 @@ async def test_an_asyncio_protocol(tmp_path, lines):
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     transport, _ = await asyncio.get_running_loop().create_connection(lambda: feed, "127.0.0.1", port)
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), 60)
     transport.close()
     server.close()
     (line,) = lines()

@@ -607,7 +607,7 @@ def test_a_signal_handler_may_place_orders(tmp_path):
 
 
 KILLED = """
-import asyncio, os, random, signal, sys, time
+import asyncio, contextlib, os, random, signal, sys, time
 from binance import AsyncClient, Client
 import exit_shim
 import exit_shim.journal.appending
@@ -621,6 +621,8 @@ def say_ready():
 
 def bot():
     client = exit_shim.wrap(Client(KEY, SECRET, ping=False))
+    with contextlib.suppress(Exception):  # which the exchange refuses where there is no position
+        client.futures_create_order(**EXIT)
     say_ready()
     while True:
         try:
@@ -636,6 +638,8 @@ async def async_bot():
                 await client.futures_create_order(**EXIT)
             except Exception:
                 pass
+    with contextlib.suppress(Exception):
+        await client.futures_create_order(**EXIT)
     say_ready()
     await asyncio.gather(one(), one(), one())
 
@@ -664,12 +668,12 @@ def test_after_kill_9_every_order_that_left_is_in_the_journal(exchange, tmp_path
     seen = {request.params["newClientOrderId"] for request in exchange.order_requests}
     records = list(read_records(tmp_path / "journal.db"))
     written = {record.submission.order.client_order_id: record for record in records}
-    assert len(seen) > 15
+    assert len(seen) >= 15
     assert seen <= written.keys()
     assert len(written) == len(records)
     runs = {record.run_id for record in records}
     doubtful = [record for record in records if record.conclusion is None]
-    assert len(runs) > 5
+    assert len(runs) == 15
     assert all(record.flat()["outcome"] is None for record in doubtful)
     never_arrived = written.keys() - seen
     assert {written[name].conclusion for name in never_arrived} <= {None}

@@ -112,7 +112,7 @@ class Held(threading.Event):
         self.records.append(record)
 
 
-def test_rules_see_the_book_as_it_was_when_the_order_came(monkeypatch, tmp_path):
+def test_rules_see_the_book_as_it_was_when_the_order_came(tmp_path):
     """Asked late, on a thread of the shim's own, they say what they would have said at once."""
     held, asked_on = Held(), set()
 

@@ -159,7 +159,7 @@ class Streams:
         return await self.open(self.manager.futures_user_socket())
 
     async def hear(self, socket, count):
-        return [await asyncio.wait_for(socket.recv(), 5) for _ in range(count)]
+        return [await asyncio.wait_for(socket.recv(), 60) for _ in range(count)]
 
     async def order(self, side, quantity, **more):
         """A MARKET order on BTCUSDT, or what `more` makes of it."""

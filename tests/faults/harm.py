@@ -37,8 +37,6 @@ faulthandler.dump_traceback_later(int(os.environ.get("HARM_PATIENCE", 60)), exit
 {before}
 from binance import AsyncClient, Client
 import exit_shim
-import exit_shim.journal.appending
-exit_shim.journal.appending.LOCK_S = 60  # on a busy machine orders would wait in memory, and die with the bot
 URL, JOURNAL, *ARGS = sys.argv[1:]
 Client.FUTURES_URL = AsyncClient.FUTURES_URL = URL + "/fapi"
 KEYS = "local-key", "local-secret"
@@ -50,6 +48,10 @@ def new_client(shim=None):
 def place(client, times=1, **changed):
     for _ in range(times):
         client.futures_create_order(**{{**EXIT, **changed}})
+
+def wait_for_the_spool():  # on a busy machine events would wait in memory instead, and die with the bot
+    import exit_shim.journal.appending
+    exit_shim.journal.appending.LOCK_S = 60
 
 def say(word="ready"):
     os.write(1, word.encode() + b"\\n")

@@ -34,6 +34,7 @@ def threaded_bot():
         threading.Thread(target=one, daemon=True).start()
     one()
 
+wait_for_the_spool()
 kind, rounds = ARGS[0], int(ARGS[1])
 chance = random.Random(kind)
 ready, write = os.pipe()

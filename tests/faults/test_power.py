@@ -7,6 +7,7 @@ import harm
 import pytest
 
 LOADED = """
+wait_for_the_spool()
 shim = exit_shim.ExitShim(journal=JOURNAL, sync=ARGS[0])
 client = new_client(shim)
 say()
@@ -95,6 +96,7 @@ def test_a_slow_disk_costs_many_threads_what_it_costs_one(exchange, path, preloa
     """Where each sync takes 20 ms, 24 threads do not take turns at it."""
     said = harm.run(
         """
+        wait_for_the_spool()
         shim = exit_shim.ExitShim(journal=JOURNAL, sync="power")
         client = new_client(shim)
         place(client)

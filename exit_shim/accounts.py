@@ -9,7 +9,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from exit_shim.python_binance import is_own_module
 from exit_shim.scrubbing import SHORTEST_CREDENTIAL, attributes_of
@@ -31,6 +31,8 @@ _HOST: Final = re.compile(
 FACTS: Final = ("API_KEY", "FUTURES_URL", "testnet", "demo")
 """All that the label of a client without either flag rests on; with one, its class may decide."""
 
+URL: Final = FACTS[1]
+
 _facts: Final[Callable[[Mapping[str, Any]], tuple[Any, ...]]] = operator.itemgetter(*FACTS)
 
 _MOST_KNOWN: Final = 64
@@ -42,7 +44,17 @@ KEY_NAMES: Final = ("api_key", "apiKey", "key")
 NO_CLIENT: Final = (ModuleType, type)
 """What a function or class method may be bound to besides."""
 
-_numbered: dict[int, tuple["weakref.ref[object]", str]] = {}
+
+class Numbered(NamedTuple):
+    """An adapter without a key, its account's label, where that ends, and the address that it had."""
+
+    ref: "weakref.ref[Any]"
+    label: str
+    at: str
+    url: object
+
+
+_numbered: dict[int, Numbered] = {}
 _counts: dict[str, Iterator[int]] = {}
 """Adapters without a key, by identity, and how many of each class there were. Both without a lock: a signal
 handler may place an order in the middle of either."""
@@ -59,7 +71,12 @@ def account_label(method: object, name: str | None = None) -> str | None:
         # On an order's path, so by what the client is now, in one look, and not by who it is.
         named, at = _known[_facts(method.__self__.__dict__)]  # type: ignore[attr-defined]
     except (AttributeError, KeyError, TypeError):
-        named, at = _label(getattr(method, "__self__", None))
+        client = getattr(method, "__self__", None)
+        number = _numbered.get(id(client))
+        if number is not None and number.ref() is client and number.url is client.__dict__.get(URL):
+            named, at = number.label, number.at
+        else:
+            named, at = _label(client)
     return name + at if name else named
 
 
@@ -94,8 +111,10 @@ def _adapters(client: object, own: Mapping[str, Any], at: str) -> tuple[str | No
     Without any key each object is an account of its own: two of them may be two, and nothing shows it.
     """
     number = _numbered.get(id(client))
-    if number is not None and number[0]() is client:
-        return number[1] + at, at
+    if number is not None and number.ref() is client:
+        moved = number._replace(label=number.label.partition(AT)[0] + at, at=at, url=own.get(URL))
+        _numbered[id(client)] = moved
+        return moved.label, at
     for key in (own.get(name) for name in KEY_NAMES):
         if isinstance(key, str) and len(key) >= SHORTEST_CREDENTIAL:
             url = own.get("base_url")
@@ -107,18 +126,19 @@ def _adapters(client: object, own: Mapping[str, Any], at: str) -> tuple[str | No
     kind = type(client).__name__
     name = f"{kind}-{next(_counts.setdefault(kind, itertools.count(1)))}"
     try:
-        made = weakref.ref(client, functools.partial(_forget, id(client))), name
+        ref = weakref.ref(client, functools.partial(_forget, id(client)))
     except TypeError:  # nothing by which to know it again
         return None, at
+    made = Numbered(ref, name + at, at, own.get(URL))
     number = _numbered.setdefault(id(client), made)  # another thread may have been first
-    if number[0]() is not client:
+    if number.ref() is not client:
         number = _numbered[id(client)] = made
-    return number[1] + at, at
+    return number.label, at
 
 
 def _forget(at: int, gone: "weakref.ref[object]") -> None:
     found = _numbered.get(at)
-    if found is not None and found[0] is gone:
+    if found is not None and found.ref is gone:
         del _numbered[at]
 
 
@@ -170,4 +190,9 @@ def key_label(key: str) -> str:
 
 def is_genuine(client: object) -> bool:
     """Return whether a client is python-binance's or inherits from it; a mock that looks like one is not."""
-    return any(is_own_module(base.__module__) for base in type(client).__mro__)
+    return _is_genuine(type(client))
+
+
+@functools.lru_cache(maxsize=64)
+def _is_genuine(kind: type) -> bool:
+    return any(is_own_module(base.__module__) for base in kind.__mro__)

@@ -1,17 +1,20 @@
 """Step one of an order's way: what a call is about, in recorded terms. Pure given a book."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from exit_shim.book import Book, common_kind
 from exit_shim.doors import COUNTDOWN, Door, Reference
-from exit_shim.orders import ExitOrder, Kind, read_order
+from exit_shim.orders import CONDITIONAL_KINDS, ExitOrder, Kind, read_order
 from exit_shim.records import Target
-from exit_shim.scrubbing import HIDDEN, marks_of_owner
+from exit_shim.scrubbing import HIDDEN, SHORTEST_CREDENTIAL, Marks, marks_of_owner
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+PLAIN_WORDS: Final = frozenset({*CONDITIONAL_KINDS, "CONTRACT_PRICE", "MARK_PRICE", "EXPIRE_MAKER"})
+"""Words of Binance's that are as long as a credential may be, and are none."""
 
 _new = tuple.__new__
 """Makes a named tuple in a third of the time."""
@@ -64,14 +67,17 @@ def read_call(
 
 def hide(method: object, params: Mapping[str, Any], items: list[Item]) -> list[Item]:
     """Return the items without the client's credentials, which swapped variables may have put there."""
-    marks = marks_of_owner(method)
-    shortest = marks.shortest
+    marks: Marks | None = None
     for value in params.values():  # an order waits: nearly always a look at each length is all
-        if isinstance(value, str):
-            if len(value) < shortest or not marks.are_in(value):
-                continue
-        elif isinstance(value, bool | int | float):
+        kind = type(value)
+        if kind is bool or kind is int or kind is float:
             continue
+        if kind is str:
+            if len(value) < SHORTEST_CREDENTIAL or value in PLAIN_WORDS:
+                continue
+            marks = marks or marks_of_owner(method)
+            if len(value) < marks.shortest or not marks.are_in(value):
+                continue
         return [
             Item(item.place, clean(item.order, method), tuple(clean(one, method) for one in item.targets))
             for item in items

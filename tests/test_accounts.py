@@ -103,7 +103,7 @@ def test_two_adapters_without_a_key_are_two_accounts(recorded):
     assert {first[:8], second[:8]} == {"Adapter-"}
     del adapter
     gc.collect()
-    assert not [name for ref, name in accounts._numbered.values() if ref() is None]
+    assert not [one for one in accounts._numbered.values() if one.ref() is None]
 
 
 def test_adapters_of_one_key_are_one_account():

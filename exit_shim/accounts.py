@@ -73,7 +73,7 @@ def account_label(method: object, name: str | None = None) -> str | None:
     except (AttributeError, KeyError, TypeError):
         client = getattr(method, "__self__", None)
         number = _numbered.get(id(client))
-        if number is not None and number.ref() is client and number.url is client.__dict__.get(URL):
+        if number is not None and number.ref() is client and number.url is attributes_of(client).get(URL):
             named, at = number.label, number.at
         else:
             named, at = _label(client)

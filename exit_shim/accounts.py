@@ -190,7 +190,8 @@ def key_label(key: str) -> str:
 
 def is_genuine(client: object) -> bool:
     """Return whether a client is python-binance's or inherits from it; a mock that looks like one is not."""
-    return _is_genuine(type(client))
+    kind: Any = type(client)
+    return _is_genuine(kind)
 
 
 @functools.lru_cache(maxsize=64)

@@ -29,7 +29,18 @@ from exit_shim.doors import (
     is_coroutine_method,
 )
 from exit_shim.frames import CHAIN, Frame, Site, SiteFinder, Step
-from exit_shim.guard import Gap, Guard, Held, Holding, Sights, answer_query, end_suppressed, let_go, unsent
+from exit_shim.guard import (
+    Gap,
+    Guard,
+    Held,
+    Holding,
+    Place,
+    Sights,
+    answer_query,
+    end_suppressed,
+    let_go,
+    unsent,
+)
 from exit_shim.journal import Journal
 from exit_shim.layers import Layer, within
 from exit_shim.orders import KINDS, ExitOrder, Kind, may_be_exit
@@ -53,7 +64,7 @@ NOBODY: Final[tuple[Attribution, Frame | None]] = (
     None,
 )
 ACCEPTED: Final = Answer("accepted")
-NO_SIGHTS: Final[Sights] = {}
+NO_PLACES: Final[Sequence[tuple[Place, bool]]] = ()
 GUARD_FAILED: Final = Gap("the_guard_failed")
 UNNUMBERED: Final = itertools.repeat(0)
 
@@ -332,27 +343,24 @@ class Gateway:
         self._look_outwards(passage)
         if holding.is_awaited:
             return self._named(self._hold_async(holding, passage), holding.method)
+        places = self._or(NO_PLACES, "find what to look at", holding.places, passage.submissions)
         try:
-            sights = self._or(NO_SIGHTS, "look at the exchange", holding.look, passage.submissions)
+            self._part(holding, passage, holding.look(places))
         except BaseException as error:
             self._conclude_unsent(passage, error)
             raise
-        self._part(holding, passage, sights)
         if holding.sends:
             return self._send(passage, holding.rest, holding.args, holding.kwargs)
         return holding.answer()
 
     async def _hold_async(self, holding: Holding, passage: Passage) -> Any:
         passage.restart()
-        sights = NO_SIGHTS
+        places = self._or(NO_PLACES, "find what to look at", holding.places, passage.submissions)
         try:
-            sights = await holding.look_async(passage.submissions)
-        except Exception as error:  # noqa: BLE001 - what cannot be seen is not denied
-            self.troubles.note("look at the exchange", error)
+            self._part(holding, passage, await holding.look_async(places))
         except BaseException as error:
             self._conclude_unsent(passage, error)
             raise
-        self._part(holding, passage, sights)
         if holding.sends:
             return await self._send_async(passage, holding.rest_async, holding.args, holding.kwargs)
         return holding.answer()

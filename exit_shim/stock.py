@@ -58,6 +58,7 @@ class Resting(NamedTuple):
     working_type: str = "CONTRACT_PRICE"
     callback_rate: Decimal | None = None
     activation: Decimal | None = None
+    price_protect: bool = False
 
     @property
     def can_only_reduce(self) -> bool:
@@ -92,7 +93,8 @@ class Resting(NamedTuple):
 class Held(NamedTuple):
     """An open position; `amount` is negative for a short one.
 
-    `mark` is the mark price of its symbol; `liquidation` is None where no price liquidates the position.
+    `mark` is the mark price of its symbol. `liquidation` is 0 where no price liquidates it, None where
+    none is told.
     """
 
     symbol: str
@@ -240,7 +242,7 @@ def read_position(row: Mapping[str, Any]) -> Held:
         upper(row.get("positionSide") or "BOTH"),
         amount,
         price(row.get("markPrice")),
-        price(row.get("liquidationPrice")),
+        number(row.get("liquidationPrice")),
     )
 
 
@@ -266,6 +268,7 @@ def read_resting(row: Mapping[str, Any]) -> Resting:
         working_type=upper(row.get("workingType") or "CONTRACT_PRICE"),
         callback_rate=price(row.get("callbackRate") or row.get("priceRate")),
         activation=price(row.get("activatePrice")),
+        price_protect=flag(row.get("priceProtect")),
     )
 
 

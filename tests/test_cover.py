@@ -16,7 +16,7 @@ D = Decimal
 
 
 def position(amount="0.03", side="BOTH", mark=60000, liquidation=0):
-    return Held("BTCUSDT", side, D(amount), mark=D(mark), liquidation=D(liquidation) or None)
+    return Held("BTCUSDT", side, D(amount), mark=D(mark), liquidation=D(liquidation))
 
 
 def stop(trigger=57000, quantity=None, side="BOTH", exit_side="SELL", **more):
@@ -62,7 +62,9 @@ CASES = {
     "no_price": ([position(mark=0)], [stop(working_type="MARK_PRICE")]),
     "quantity_short": ([position()], [stop(quantity="0.02"), stop(quantity="0.009")]),
     "larger_than_left": ([LONG], [stop(quantity="0.04", side="LONG")]),
-    "too_many_exits": ([LONG], [stop(quantity="0.005", side="LONG", algo_id=n) for n in range(6)]),
+    "too_many_exits": ([LONG], [stop(quantity="0.006", side="LONG", algo_id=n) for n in range(5)]),
+    "no_liquidation": ([position()._replace(liquidation=None)], [stop()]),
+    "price_protected": ([position()], [stop(price_protect=True)]),
 }
 
 

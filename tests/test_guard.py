@@ -177,7 +177,7 @@ async def test_async_clients_are_denied_when_awaited():
 def test_a_batch_lacks_the_denied_element_alone(denied):
     """The rest goes out, an error or stand-in is in the denied one's place; the caller's list stays."""
     bot = Bot(ENFORCE + f'denied = "{denied}"').enter().cover()
-    entry = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "price": "40000", "quantity": "0.005"}
+    entry = {"symbol": "ETHUSDT", "side": "BUY", "type": "LIMIT", "price": "2000", "quantity": "0.100"}
     entry["timeInForce"] = "GTC"
     batch = [dict(entry), dict(LIMIT), dict(entry)]
     answers = bot.by(LEGACY, "futures_place_batch_order", batchOrders=batch)

@@ -656,7 +656,8 @@ async def test_a_plain_function_around_an_async_client_is_awaited_all_the_same(d
 def test_a_list_of_ones_own_is_parted_too(bot):
     """A batch in a sequence that is neither list nor tuple goes out without what is denied."""
     bot.cover()
-    batch = collections.UserList([dict(ENTRY), dict(LIMIT)])
+    elsewhere = {**ENTRY, "symbol": "ETHUSDT", "price": "2000", "quantity": "0.100"}
+    batch = collections.UserList([elsewhere, dict(LIMIT)])
     bot.by(LEGACY, "futures_place_batch_order", batchOrders=batch)
     assert [order.side for order in bot.exchange.engine.open_orders()] == ["BUY"]
 

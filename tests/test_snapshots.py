@@ -214,9 +214,11 @@ def test_a_trailing_stop_is_active_only_where_its_row_says_so(more, is_active):
     )
 
 
-def test_a_liquidation_price_of_zero_is_none():
-    """Binance writes 0 where no price liquidates a position."""
+def test_a_liquidation_price_of_zero_is_told():
+    """Binance writes 0 where no price liquidates a position; a row that says nothing tells nothing."""
     row = {"symbol": SYMBOL, "positionAmt": "0.1", "markPrice": "60000", "liquidationPrice": "0"}
+    assert read_position(row).liquidation == 0
+    del row["liquidationPrice"]
     assert read_position(row).liquidation is None
     assert read_position({**row, "liquidationPrice": "41000.5"}).liquidation == Decimal("41000.5")
 

@@ -3,7 +3,7 @@
 from exit_shim.guard.cover import Gap
 from exit_shim.guard.holding import Held, Holding, answer_query, end_suppressed
 from exit_shim.guard.judging import Guard
-from exit_shim.guard.settling import Sights, let_go, unsent
+from exit_shim.guard.settling import Place, Sights, let_go, unsent
 from exit_shim.guard.switches import Switches
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Guard",
     "Held",
     "Holding",
+    "Place",
     "Sights",
     "Switches",
     "answer_query",

@@ -6,7 +6,7 @@ Information V3, and how hedge mode refuses an order on more than the position.
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Context, Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
 from exit_shim.book import PROTECTIVE_TYPES
@@ -22,9 +22,14 @@ MAX_CALLBACK: Final = Decimal(20)
 FILL_IN_PARTS: Final = frozenset({"LIMIT", "STOP", "TAKE_PROFIT"})
 """The types that rest as limit orders, now or once they fire: any part of them may fill."""
 
-MAX_STOPS: Final = 5
-MAX_OTHERS: Final = 10
-"""Exits on a quantity whose every order of firing is tried; with more of them nothing is sure."""
+MAX_STOPS: Final = 4
+MAX_OTHERS: Final = 8
+MAX_TRIED: Final = 400
+"""Exits on a quantity whose every order of firing is tried, and what may be left then. With more of them
+nothing is sure: the order waits."""
+
+EXACT: Final = Context(prec=80, traps=[InvalidOperation])
+"""The bot's own context may round, and raise."""
 
 GAPS: Final[Mapping[str, str]] = {
     "no_position": "the symbol is flat",
@@ -34,11 +39,14 @@ GAPS: Final[Mapping[str, str]] = {
     "already_crossed": "the price is beyond the trigger of the owner's stop",
     "too_far": "the owner's stop triggers farther from the price than cover_within",
     "beyond_liquidation": "the position would be liquidated before the owner's stop fires",
+    "no_liquidation": "the exchange shows no liquidation price of the position, not even that it has none",
+    "price_protected": "the owner's stop has priceProtect, which can keep it from firing",
     "no_trigger": "the exchange shows no trigger of the owner's stop",
     "no_price": "the exchange shows no price to measure the owner's stop by",
     "quantity_short": "the owners' stops add up to less than the position",
     "larger_than_left": "in hedge mode the exchange refuses a stop on more than is left when it fires",
     "too_many_exits": "more exits on a quantity rest than are worked out in hedge mode",
+    "opens_beside": "the same call opens or grows the position",
     "closes_at_once": "the order is priced through the market, so it closes now",
     "name_is_taken": "a live order has its client order id, which the exchange itself refuses (-4116)",
     "over_budget": "looking at the exchange would have taken too much of the account's request weight",
@@ -119,6 +127,8 @@ def flaw_of(stop: Resting, held: Held, last: Decimal | None, within: float) -> s
         return "stop_limit"  # in a gap it rests unfilled
     if not stop.is_active:
         return "not_active"
+    if stop.price_protect:
+        return "price_protected"
     price = held.mark if stop.working_type == ON_MARK or last is None else last
     if not price:
         return "no_price"
@@ -141,7 +151,9 @@ def flaw_of_trigger(trigger: Decimal, held: Held, price: Decimal, within: float)
         return "already_crossed"
     if abs(trigger - price) > Decimal(str(within)) * price:
         return "too_far"
-    if liquidation and ((trigger <= liquidation) if falls else (trigger >= liquidation)):
+    if liquidation is None:
+        return "no_liquidation"
+    if liquidation > 0 and ((trigger <= liquidation) if falls else (trigger >= liquidation)):
         return "beyond_liquidation"
     return None
 
@@ -165,12 +177,16 @@ def find_shortfall(held: Held, stops: list[Resting], others: list[Resting]) -> G
     if len(stops) > MAX_STOPS or len(before) > MAX_OTHERS or None in before:
         return Gap("too_many_exits", facts)
     taken = sums(quantity for quantity in before if quantity is not None)
-    orders = itertools.permutations(quantities)
-    return None if all(closes_all(size, order, taken) for order in orders) else Gap("larger_than_left", facts)
+    tried = [closes_all(size, order, taken) for order in itertools.permutations(quantities)]
+    if None in tried:
+        return Gap("too_many_exits", facts)
+    return None if all(tried) else Gap("larger_than_left", facts)
 
 
-def closes_all(size: Decimal, quantities: Iterable[Decimal], taken: frozenset[Decimal]) -> bool:
+def closes_all(size: Decimal, quantities: Iterable[Decimal], taken: frozenset[Decimal]) -> bool | None:
     """Return whether stops that fire in this order close a hedge position, with others filling in between.
+
+    None where that takes too long to tell: the order waits.
 
     Args:
         size: Of the position.
@@ -179,6 +195,8 @@ def closes_all(size: Decimal, quantities: Iterable[Decimal], taken: frozenset[De
     """
     left = less(frozenset({size}), taken)
     for quantity in quantities:
+        if len(left) * len(taken) > MAX_TRIED:
+            return None
         left = less(frozenset(rest - quantity if quantity <= rest else rest for rest in left), taken)
     return left == {Decimal(0)}
 

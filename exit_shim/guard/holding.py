@@ -1,6 +1,8 @@
 """Holding orders back: what the caller gets instead, and the rest of a batch that goes out."""
 
 import asyncio
+import contextlib
+import decimal
 import inspect
 import json
 import threading
@@ -10,11 +12,12 @@ from typing import Any, Final, NamedTuple
 
 from exit_shim.book import spot_of
 from exit_shim.doors import COUNTDOWN, DOOR_NAMES, Asked, Door, is_coroutine_method
-from exit_shim.guard.cover import Gap, find_gap
+from exit_shim.guard.cover import EXACT, Gap, find_gap
 from exit_shim.guard.judging import Guard, reference_to
 from exit_shim.guard.settling import Owned, Place, Settling, Sights, let_go
 from exit_shim.guard.snapshots import Unseen
 from exit_shim.guard.suppressed import MARK, Kept, Suppressed, is_algo_answer, order_answer
+from exit_shim.orders import upper
 from exit_shim.outcomes import Answer
 from exit_shim.policy.codes import SUPPRESSED_ORDER
 from exit_shim.python_binance import is_own_module
@@ -207,35 +210,38 @@ class Holding:
         self._asked = asked
         self._held: dict[int, Held] = {}
 
-    def look(self, submissions: Sequence[Submission]) -> Sights:
-        """Return what rests and is open on the symbols of what is to be held back; looked at all at once."""
+    def look(self, places: Sequence[tuple[Place, bool]]) -> Sights:
+        """Return what rests and is open at places, looked at all at once.
+
+        What is raised while it waits is the caller's own, such as a time limit by a signal.
+        """
         snapshots, client = self._guard.snapshots, self._client()
-        places = self._places(submissions)
         if len(places) == 1:
             ((place, fresh),) = places
-            return self._believed({place: snapshots.get(client, *place, fresh=fresh)})
+            return {place: snapshots.get(client, *place, fresh=fresh)}
         sights: dict[Place, Stock | Unseen] = {}
 
         def see(place: Place, fresh: bool) -> None:
             sights[place] = snapshots.get(client, *place, fresh=fresh)
 
         looks = [threading.Thread(target=see, args=asked, name=LOOKS, daemon=True) for asked in places]
+        with contextlib.suppress(RuntimeError):  # no more threads: what is not seen is not held back
+            for look in looks:
+                look.start()
         for look in looks:
-            look.start()
-        for look in looks:
-            look.join()
-        return self._believed(sights)
+            if look.ident is not None:
+                look.join()
+        return sights
 
-    async def look_async(self, submissions: Sequence[Submission]) -> Sights:
+    async def look_async(self, places: Sequence[tuple[Place, bool]]) -> Sights:
         """Return the same with an async client."""
         snapshots, client = self._guard.snapshots, self._client()
-        places = self._places(submissions)
         looks = (snapshots.get_async(client, *place, fresh=fresh) for place, fresh in places)
         seen = await asyncio.gather(*looks)
-        return self._believed({place: stock for (place, _), stock in zip(places, seen, strict=True)})
+        return {place: stock for (place, _), stock in zip(places, seen, strict=True)}
 
-    def _places(self, submissions: Sequence[Submission]) -> list[tuple[Place, bool]]:
-        """The symbols to look at, each with whether that must be a fresh look.
+    def places(self, submissions: Sequence[Submission]) -> Sequence[tuple[Place, bool]]:
+        """Return the symbols to look at, each with whether that must be a fresh look.
 
         It must where an order was denied before and is asked again, and for what rests on the price of now.
         """
@@ -251,16 +257,18 @@ class Holding:
                     places[place] = places.get(place, False) or fresh
         return list(places.items())
 
-    def _believed(self, sights: Sights) -> Sights:
+    def part(self, submissions: Sequence[Submission], sights: Sights) -> tuple[list[Submission], list[Held]]:
+        """The orders that go out, and those that do not."""
         for place, seen in sights.items():
             if isinstance(seen, Stock):
                 self._guard.saw(*place, seen, seen.asked)
-        return sights
-
-    def part(self, submissions: Sequence[Submission], sights: Sights) -> tuple[list[Submission], list[Held]]:
-        """The orders that go out, and those that do not."""
         self._guard.refresh()
         settled = [self._settling.settled(one, sights, self._asked.params) for one in submissions]
+        opened = self._opened(submissions)
+        settled = [
+            let_go(one, Gap("opens_beside")) if one.order.symbol in opened and one.intent == "place" else one
+            for one in settled
+        ]
         goes = [submission for submission in settled if not submission.verdict.is_held]
         stays = [submission for submission in settled if submission.verdict.is_held]
         sends = is_list(self._asked.door) and len(stays) < self._count()
@@ -277,8 +285,13 @@ class Holding:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether the bot awaits the answer, even where a plain function hides the coroutine function."""
-        return is_coroutine_method(self.method) or is_async_client(self._client())
+        """Whether the bot awaits the answer, even where a plain function hides the coroutine function.
+
+        Not where no event loop runs here: a plain method of an async client may wait for one elsewhere.
+        """
+        if is_coroutine_method(self.method):
+            return True
+        return is_async_client(self._client()) and asyncio._get_running_loop() is not None  # noqa: SLF001
 
     def answer(self) -> Any:
         """What the caller gets of whom nothing goes out.
@@ -308,6 +321,15 @@ class Holding:
 
     def _merge(self, answer: Any) -> Any:
         return merged(answer, {place: held.answer for place, held in self._held.items()})
+
+    def _opened(self, submissions: Sequence[Submission]) -> frozenset[str]:
+        """Return the symbols on which the same call opens or grows a position, too."""
+        door, params = self._asked
+        if door.carries != "batch" or door.intent != "place":
+            return frozenset()
+        exits = {one.batch_index for one in submissions}
+        entries = (order for place, order in enumerate(door.batch(params)) if place not in exits)
+        return frozenset(upper(order.get("symbol")) for order in entries)
 
     def _client(self) -> Any:
         return getattr(self.method, "__self__", None)
@@ -355,8 +377,12 @@ def answer_query(guard: Guard, asked: Asked, method: Callable[..., Any], account
 async def answer_later(guard: Guard, kept: Kept, client: Any) -> Any:
     """The same for who awaits it."""
     if kept.is_open:
-        seen = await guard.snapshots.get_async(client, *place_of(kept), fresh=True)
-        end_unless_covered(guard, kept, seen)
+        try:
+            seen = await guard.snapshots.get_async(client, *place_of(kept), fresh=True)
+            end_unless_covered(guard, kept, seen)
+        except Exception as error:  # noqa: BLE001 - what cannot be told is not said to stand
+            guard.on_trouble("answer a query", error)
+            guard.suppressed.expire(kept)
     return guard.suppressed.query(kept)
 
 
@@ -375,6 +401,7 @@ def end_unless_covered(guard: Guard, kept: Kept, seen: Stock | Unseen) -> None:
     if is_enforcing and isinstance(seen, Stock) and seen.held(spot_of(kept.account, kept.order)):
         owned = Owned(guard, kept.account, kept.mode)
         within = guard.standings.policy.cover_within
-        if find_gap(seen, kept.order.symbol, owned, within) is None:
-            return
+        with decimal.localcontext(EXACT):
+            if find_gap(seen, kept.order.symbol, owned, within) is None:
+                return
     guard.suppressed.expire(kept)

@@ -1,13 +1,14 @@
 """Step three of an order's way: the policy and the book, held against one order."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from exit_shim.attribution import Attribution
 from exit_shim.book import Book, Live, Near, Noted, spot_of
-from exit_shim.doors import Door, Intent, Reference, Store
+from exit_shim.doors import COUNTDOWN, Door, Intent, Reference, Store
 from exit_shim.guard.delegations import Delegations
 from exit_shim.guard.denials import Denials
 from exit_shim.guard.snapshots import Snapshots
@@ -95,6 +96,7 @@ class Guard:
             within_s=standings.policy.look_within_s,
             share=standings.policy.look_share,
             why_unsure=book.why_unsure,
+            on_trouble=on_trouble,
         )
         self.enforces = standings.enforces()
         self.tells = True
@@ -102,7 +104,7 @@ class Guard:
         self.refresh: Callable[[], None] = lambda: None
         """Looks at the switches; called before an order is held back."""
         self._rules: dict[str, RuleFunction] = {**rules, **{rule.code: rule.function for rule in own}}
-        self._on_trouble = on_trouble
+        self.on_trouble = on_trouble
         self._plans: dict[tuple[str, str | None, Intent], Plan] = {}
 
     def judge(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
@@ -126,7 +128,8 @@ class Guard:
         return self._judge_cancelling(submission, params) if intent == "cancel" else ALLOWED
 
     def _judge_cancelling(self, submission: Submission, params: Mapping[str, Any]) -> Verdict:
-        if not self.enforces or not self.switches.enforcing:
+        # A countdown takes nothing yet; held back, one that runs already would go off.
+        if not self.enforces or not self.switches.enforcing or submission.order.type == COUNTDOWN:
             return ALLOWED
         case = self.coming(submission, params)
         verdict = self.judge_cancel(case)
@@ -219,9 +222,9 @@ class Guard:
             return Verdict("warn", reasons, standing.line)
         return self._held(standing, reasons, case.near)
 
-    def judge_cancel(self, case: Case) -> Verdict:
-        """The verdict on a cancel, by what is known of what it takes."""
-        found = [*self._stops_of_others(case), *self._enforced(case)]
+    def judge_cancel(self, case: Case, strips: bool | None = None) -> Verdict:
+        """The verdict on a cancel, by what is known of what it takes; `strips` as the exchange shows it."""
+        found = [*self._stops_of_others(case), *self._enforced(case, strips)]
         if not any(one.is_enforced for one in found):
             return reasons_only(found)
         return self._held(case.standing, tuple(one.reason for one in found), case.near)
@@ -241,11 +244,14 @@ class Guard:
     def _ownership(self, standing: Standing, case: Case) -> Found:
         return Found(standing.reason(case.who.module, case.mode), standing.level == "enforce")
 
-    def _enforced(self, case: Case) -> list[Found]:
+    def _enforced(self, case: Case, strips: bool | None = None) -> list[Found]:
         """What the rules say that are enforced here; those that rest on the book warn where it is unsure."""
         found = []
         for code, rule, _ in self.plan(case.mode, case.order.symbol, case.intent).enforced:
-            if (facts := self.ask(code, rule, case)) is None:
+            facts = self.ask(code, rule, case)
+            if code == STRIPPED and strips is not None:
+                facts = (facts or f"symbol={case.order.symbol}") if strips else None
+            if facts is None:
                 continue
             reason = f"{code} {facts}".rstrip()
             why = None
@@ -268,7 +274,7 @@ class Guard:
         try:
             return rule(case)
         except Exception as error:  # noqa: BLE001 - one rule's failure is neither the order's nor another rule's
-            self._on_trouble(f"apply the rule {code}", error)
+            self.on_trouble(f"apply the rule {code}", error)
             return None
 
     def coming(self, submission: Submission, params: Mapping[str, Any]) -> Case:
@@ -331,12 +337,12 @@ def words(lives: tuple[Live, ...]) -> tuple[str, ...]:
 def own_params(params: Mapping[str, Any], place: int | None) -> Mapping[str, Any]:
     """The fields of one order of a call."""
     if place is None:
-        return params
+        return MappingProxyType(params)  # a rule of one's own must not change what is sent
     for name in BATCHES:
         items = params.get(name)
         if isinstance(items, list) and place < len(items) and isinstance(items[place], Mapping):
             own: Mapping[str, Any] = items[place]
-            return own
+            return MappingProxyType(own)
     return {}
 
 

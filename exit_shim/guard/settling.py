@@ -1,16 +1,17 @@
 """Deny only under cover: what becomes of a denied order once the exchange was looked at."""
 
+import decimal
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from exit_shim.book import Live, common_kind, number
+from exit_shim.book import Live, common_kind, number, spot_of
 from exit_shim.doors import Reference, Store
-from exit_shim.guard.cover import Gap, covering, find_gap, is_priced_through, strips
+from exit_shim.guard.cover import EXACT, Gap, covering, find_gap, is_priced_through, strips
 from exit_shim.guard.judging import UNSEEN, Guard, own_params
 from exit_shim.guard.snapshots import Unseen
-from exit_shim.orders import CONDITIONAL_KINDS
+from exit_shim.orders import CONDITIONAL_KINDS, upper
 from exit_shim.policy import ALLOWED, Verdict, code_of
 from exit_shim.policy.codes import PROTECTIVE_OVERRIDE, STRIPPED, SUPPRESSED_ORDER
 from exit_shim.policy.verdicts import DUPLICATED_CODE
@@ -29,6 +30,9 @@ class Place(NamedTuple):
 Sights = Mapping[Place, Stock | Unseen]
 """What was seen of each symbol that a call is about."""
 
+OPPONENT: Final = "OPPONENT"
+"""What a `priceMatch` begins with that takes the other side's price."""
+
 NOT_ASKED: Final = Unseen("could_not_be_asked")
 
 
@@ -39,6 +43,11 @@ class Settling:
         self._guard = guard
 
     def settled(self, submission: Submission, sights: Sights, params: Mapping[str, Any]) -> Submission:
+        """Return a submission with its verdict after a look, whatever the bot's decimal context."""
+        with decimal.localcontext(EXACT):
+            return self._settled(submission, sights, params)
+
+    def _settled(self, submission: Submission, sights: Sights, params: Mapping[str, Any]) -> Submission:
         """Return a submission with the verdict that it has after a look at the exchange.
 
         Args:
@@ -54,10 +63,10 @@ class Settling:
         place = self.place_of(submission)
         seen = sights.get(place, NOT_ASKED)
         if submission.intent == "cancel":
-            submission = self._judged_again(submission, seen, params)
+            submission = self._judged_again(submission, place, seen, params)
             if not submission.verdict.is_held:
                 return submission
-        gap = self._find_gap(submission, place, seen)
+        gap = self._find_gap(submission, place, seen, params)
         if gap is None:
             return self._held(submission, place, seen)
         return let_go(submission, gap, place.symbol)
@@ -78,17 +87,17 @@ class Settling:
             symbol = None if live is None else live.symbol
         return Place(submission.account, symbol)
 
-    def _find_gap(self, submission: Submission, place: Place, seen: Stock | Unseen) -> Gap | None:
+    def _find_gap(
+        self, submission: Submission, place: Place, seen: Stock | Unseen, params: Mapping[str, Any]
+    ) -> Gap | None:
         """Return why an order has to go out although it is denied; None where it may be held back."""
         if isinstance(seen, Unseen):
             return Gap(seen.why)
         within = self._guard.standings.policy.cover_within
         if submission.intent == "cancel":
-            if self._must_not_strip(submission, place.symbol) and strips(
-                seen, place.symbol, Taken(submission), within
-            ):
+            if STRIPPED in map(code_of, submission.verdict.reasons) and self._strips(submission, place, seen):
                 return None
-        elif (gap := self._why_the_exchange_answers(submission, seen)) is not None:
+        elif (gap := self._why_the_exchange_answers(submission, seen, params)) is not None:
             return gap
         return find_gap(seen, place.symbol, Owned(self._guard, place.account, submission.mode), within)
 
@@ -115,10 +124,16 @@ class Settling:
         kept = self._guard.suppressed.find(submission.account, named)
         return kept is not None and kept.is_open and (kept.store, kept.order.symbol) == (store, order.symbol)
 
-    def _why_the_exchange_answers(self, submission: Submission, seen: Stock) -> Gap | None:
+    def _why_the_exchange_answers(
+        self, submission: Submission, seen: Stock, params: Mapping[str, Any]
+    ) -> Gap | None:
         """Return why the exchange itself is to answer an order that owners' stops would let us hold back."""
         order, policy = submission.order, self._guard.standings.policy
-        if policy.market_closes == "allow" and is_priced_through(order, number(order.price), seen):
+        if not seen.held(spot_of(submission.account, order)):
+            return Gap("no_position")  # it is for one that is still to come, or for the other side
+        match = own_params(params, submission.batch_index).get("priceMatch")
+        closes = is_priced_through(order, number(order.price), seen) or upper(match).startswith(OPPONENT)
+        if policy.market_closes == "allow" and closes:
             return Gap("closes_at_once")
         name = order.client_order_id
         if submission.verdict.action == "suppress" and name is not None:
@@ -129,14 +144,16 @@ class Settling:
                 return Gap("name_is_taken", f"order={holders[0].name}")
         return None
 
-    def _must_not_strip(self, submission: Submission, symbol: str | None) -> bool:
-        plan = self._guard.plan(submission.mode, symbol, submission.intent)
-        return any(step.code == STRIPPED for step in plan.enforced) and any(
-            code_of(reason) == STRIPPED for reason in submission.verdict.reasons
-        )
+    def _strips(self, submission: Submission, place: Place, seen: Stock | Unseen) -> bool | None:
+        """Return whether a cancel strips a position; None where that is not enforced, or cannot be seen."""
+        plan = self._guard.plan(submission.mode, place.symbol, submission.intent)
+        if not isinstance(seen, Stock) or all(step.code != STRIPPED for step in plan.enforced):
+            return None
+        within = self._guard.standings.policy.cover_within
+        return strips(seen, place.symbol, Taken(submission), within)
 
     def _judged_again(
-        self, submission: Submission, seen: Stock | Unseen, params: Mapping[str, Any]
+        self, submission: Submission, place: Place, seen: Stock | Unseen, params: Mapping[str, Any]
     ) -> Submission:
         """Return a cancel judged by what rests: not for what has fired, and for what nobody here knew of."""
         taken = self._guard.book.see(submission).taken
@@ -149,7 +166,7 @@ class Settling:
         case: Case = self._guard.case(
             about, own_params(params, submission.batch_index), self._guard.book.around(taken)
         )
-        return ruled(submission, self._guard.judge_cancel(case))
+        return ruled(submission, self._guard.judge_cancel(case, self._strips(submission, place, seen)))
 
     def _resting_of(self, submission: Submission, seen: Stock | Unseen, store: Store) -> tuple[Live, ...]:
         """What a cancel-all takes, by what the exchange lists, and what came since or is not listed yet."""

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from exit_shim.accounts import exchange_of, is_genuine
 from exit_shim.guard.snapshot_reads import (
+    COULD_NOT_BE_ASKED,
     TIMED_OUT,
     USELESS_AFTER_S,
     Answers,
@@ -20,7 +21,7 @@ from exit_shim.guard.snapshot_reads import (
 )
 from exit_shim.locks import Locked
 from exit_shim.orders import upper
-from exit_shim.resolving import Budget, UsedWeights
+from exit_shim.resolving import Budget, UsedWeights, can_have_sibling
 from exit_shim.resolving.weight import WEIGHT_LIMIT
 from exit_shim.stock import Stock
 
@@ -50,10 +51,11 @@ class Look:
     `number` says what came first: questions, looks and ends of what was seen are counted together.
     """
 
-    __slots__ = ("answer", "answers", "asked", "began", "number", "until")
+    __slots__ = ("answer", "answers", "asked", "began", "in_threads", "number", "until")
 
-    def __init__(self, number: int, began: float, until: float) -> None:
+    def __init__(self, number: int, began: float, until: float, *, in_threads: bool) -> None:
         self.number = number
+        self.in_threads = in_threads
         self.began = began
         self.until = until
         self.asked = time.time_ns()
@@ -73,6 +75,7 @@ class Snapshots(Locked):
         share: Of the request weight of an address, the part that looks may use.
         why_unsure: Says why what is known of an account and symbol may be wrong; None where it is not.
         clock: Seconds that only go forward.
+        on_trouble: Told of what fails in here.
     """
 
     def __init__(
@@ -82,7 +85,9 @@ class Snapshots(Locked):
         share: float = 0.25,
         why_unsure: Callable[[str | None, str | None], str | None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
+        on_trouble: Callable[[str, Exception], None] = lambda *_: None,
     ) -> None:
+        self._on_trouble = on_trouble
         self._within_s = within_s
         self._weight_a_minute = int(share * WEIGHT_LIMIT)
         self._why_unsure = why_unsure
@@ -115,27 +120,38 @@ class Snapshots(Locked):
             fresh: Whether the look must begin after this question.
         """
         asking = self._ask(client, account, symbol, fresh, Asking.begin)
-        try:
-            while True:
-                look, until = next(asking)
-                wait((look.answer,), timeout=max(until - self._clock(), 0))
-        except StopIteration as done:
-            found: Stock | Unseen = done.value
-            return found
+        while True:
+            step = self._next(asking)
+            if isinstance(step, Stock | Unseen):
+                return step
+            look, until = step
+            wait((look.answer,), timeout=max(until - self._clock(), 0))  # what is raised here is the caller's
 
     async def get_async(
         self, client: Any, account: str | None, symbol: str | None, *, fresh: bool = False
     ) -> Stock | Unseen:
         """Return the same with an async client; the event loop goes on meanwhile."""
         asking = self._ask(client, account, symbol, fresh, Asking.begin_async)
+        while True:
+            step = self._next(asking)
+            if isinstance(step, Stock | Unseen):
+                return step
+            look, until = step
+            awaited = asyncio.wrap_future(look.answer)
+            await asyncio.wait({awaited}, timeout=max(until - self._clock(), 0))
+
+    def _next(
+        self, asking: Generator[tuple["Look", float], None, Stock | Unseen]
+    ) -> tuple["Look", float] | Stock | Unseen:
+        """Return what to wait for next, or what was seen; a failure of our own is a reason not to see."""
         try:
-            while True:
-                look, until = next(asking)
-                awaited = asyncio.wrap_future(look.answer)
-                await asyncio.wait({awaited}, timeout=max(until - self._clock(), 0))
+            return next(asking)
         except StopIteration as done:
             found: Stock | Unseen = done.value
             return found
+        except Exception as error:  # noqa: BLE001
+            self._on_trouble("look at the exchange", error)
+            return COULD_NOT_BE_ASKED
 
     def expire(self, account: str | None, symbol: str | None) -> None:
         """Stop serving what was seen of a symbol, or of all (None), before this moment.
@@ -147,6 +163,9 @@ class Snapshots(Locked):
             if symbol is None:
                 self._all_expired[account] = number
                 return
+            if len(self._expired) > MOST_KEPT:  # with nothing seen, nothing can be served that has ended
+                for kept in (self._seen, self._under_way, self._expired):
+                    kept.clear()
             # Of all symbols together, a look is over too.
             self._expired[account, upper(symbol)] = self._expired[account, None] = number
 
@@ -191,12 +210,14 @@ class Snapshots(Locked):
         self, key: Key, after: int, client: Any, begin: Begin
     ) -> Stock | Unseen | tuple[Look, bool]:
         """Return what was seen, or why nothing can be; or a look to wait for, and whether it suits."""
+        # Before the lock: the book has its own, and its holder may be waiting for this one.
+        is_heard = key[0] in self._heard_since and self._why_unsure(*key) is None
         with self._lock:
             now = self._clock()
             after = max(after, self._ended(key))
             if key[0] is not None:
                 seen = self._seen.get(key)
-                if seen is not None and seen[0].number > after and self._serves(key, seen[0], now):
+                if seen is not None and seen[0].number > after and self._serves(key, seen[0], now, is_heard):
                     return seen[1]
                 look = self._under_way.get(key)
                 if look is not None and now < look.until:
@@ -204,14 +225,16 @@ class Snapshots(Locked):
             asking = self._afford(key, client)
             if isinstance(asking, Unseen):
                 return asking
-            look = Look(next(self._counter), now, now + self._within_s)
+            # The tasks of an event loop end with it, and may never say so.
+            in_threads = begin is not Asking.begin_async or can_have_sibling(client)
+            look = Look(next(self._counter), now, now + self._within_s, in_threads=in_threads)
             look.answers = Answers(
                 reads_of(key[1]),
                 lambda found: self._take(key, look, found),
                 lambda: self._end(key, look),
             )
             self._under_way[key] = look
-            self._running += 1
+            self._running += in_threads
         try:
             begin(asking, look.answers)
         except BaseException:  # an interrupt: reads that did not begin would never end
@@ -224,15 +247,15 @@ class Snapshots(Locked):
         """Return the number of the last end of what was seen."""
         return max(self._expired.get(key, 0), self._all_expired.get(key[0], 0))
 
-    def _serves(self, key: Key, look: Look, now: float) -> bool:
+    def _serves(self, key: Key, look: Look, now: float, is_heard: bool) -> bool:
         if now - look.began <= SERVES_S:
             return True
         heard_since = self._heard_since.get(key[0])
         return (
-            heard_since is not None
+            is_heard
+            and heard_since is not None
             and look.number > heard_since
             and now - look.began <= HEARD_SERVES_S
-            and self._why_unsure(*key) is None
         )
 
     def _afford(self, key: Key, client: Any) -> Asking | Unseen:
@@ -270,7 +293,7 @@ class Snapshots(Locked):
     def _end(self, key: Key, look: Look) -> None:
         with self._lock:
             self._drop(key, look)
-            self._running -= 1
+            self._running -= look.in_threads
 
     def _drop(self, key: Key, look: Look) -> None:
         if self._under_way.get(key) is look:

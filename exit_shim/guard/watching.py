@@ -24,6 +24,9 @@ from exit_shim.records import DECODERS, Conclusion, Finding, Outcome, Record, Re
 POLL_S: Final = 0.25
 """How often the journal is looked at: a switch reaches every process well within a second."""
 
+LOOK_WAITS_S: Final = 2.0
+"""How long a look at the journal waits for another one, which may wait for who is looking."""
+
 FRESH_S: Final = 1.0
 """Before an order is held back, the switches have been looked at no longer ago than this."""
 
@@ -135,8 +138,14 @@ class Watcher:
             self.look()
 
     def look(self) -> None:
-        """Take in what is new."""
-        with self._lock:
+        """Take in what is new; not where that takes long, for an order may wait for it.
+
+        Nor where this very thread has interrupted the holder of a lock that the other one waits for: a signal
+        handler may place an order.
+        """
+        if not self._lock.acquire(timeout=LOOK_WAITS_S):
+            return
+        try:
             self.begin()
             self._looked = time.monotonic()
             self._see_off_file()
@@ -144,6 +153,8 @@ class Watcher:
                 with contextlib.suppress(JournalError):
                     for news in self._follower.news(self._journal.run_id):
                         self._take(news)
+        finally:
+            self._lock.release()
 
     def look_back(self) -> None:
         """Take up the orders of earlier runs, and of others that run."""
@@ -177,11 +188,15 @@ class Watcher:
         return []
 
     def take_up_earlier(self) -> None:
-        """What `look_back` takes up, once; who comes amid it waits for it."""
-        with self._taking_up:
+        """Take up, once, what `look_back` does; who comes in between waits for it, but not for long."""
+        if not self._taking_up.acquire(timeout=LOOK_WAITS_S):
+            return
+        try:
             if self._guard.book.is_behind and (self._begun or self._journal is None):
                 self.look_back()
                 self._guard.book.is_behind = False
+        finally:
+            self._taking_up.release()
 
     def check_time(self) -> None:
         """Say what should have happened by now and has not: each once."""

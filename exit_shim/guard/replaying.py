@@ -23,7 +23,7 @@ from exit_shim.book import (
 )
 from exit_shim.doors import DOOR_NAMES, Intent, Reference, Store
 from exit_shim.guard.cover import STOP_LIMIT
-from exit_shim.guard.judging import UNRULED, UNSEEN, Guard
+from exit_shim.guard.judging import UNRULED, Guard
 from exit_shim.guard.watching import resolved
 from exit_shim.journal.reading import Bodies
 from exit_shim.orders import ExitOrder, closes_hedge_side
@@ -173,8 +173,9 @@ class Replay:
                 return self._answer(own, unsent)
             own = self._aimed(own)
         verdict = self._guard.judge(own, NO_PARAMS)
-        if verdict is UNSEEN:
-            verdict = self._guard.judge_cancel(self._guard.coming(own, NO_PARAMS))
+        if verdict.is_held and own.intent == "cancel":
+            case = self._guard.coming(own, NO_PARAMS)
+            verdict = self._guard.judge_cancel(case, self._strips(own))
         fate = "sent"
         if verdict.is_held:
             fate = "overridden" if self._must_go(own, verdict) else "denied"
@@ -300,17 +301,26 @@ class Replay:
         return None
 
     def _must_go(self, submission: Any, verdict: Verdict) -> bool:
-        lives = self._lives(submission)
-        may_strip = STRIPPED in map(code_of, verdict.reasons) and any(map(self._is_sure, lives))
-        if may_strip and self._must_not_strip(submission):
+        if STRIPPED in map(code_of, verdict.reasons) and self._strips(submission):
             return False
-        spots = [live.spot for live in lives] or [spot_of(submission.account, submission.order)]
+        spots = [live.spot for live in self._lives(submission)] or [
+            spot_of(submission.account, submission.order)
+        ]
         both = {spot: None for one in spots for spot in both_of(one)}
         return not all(self._is_covered(spot, submission.mode) for spot in both)
 
-    def _must_not_strip(self, submission: Any) -> bool:
+    def _strips(self, submission: Any) -> bool | None:
+        """Whether a cancel bares a symbol that stops of anybody covered; None where that is not enforced."""
         plan = self._guard.plan(submission.mode, submission.order.symbol, submission.intent)
-        return any(step.code == STRIPPED for step in plan.enforced)
+        if all(step.code != STRIPPED for step in plan.enforced):
+            return None
+        taken = self._lives(submission)
+        gone = set(map(id, taken))
+        sure = [
+            [live for live in self._book.guarding(spot) if self._is_sure(live)]
+            for spot in dict.fromkeys(spot for live in taken for spot in both_of(live.spot))
+        ]
+        return all(sure) and not all(any(id(live) not in gone for live in stops) for stops in sure)
 
     def _is_covered(self, spot: Spot, mode: str) -> bool:
         return any(self._covers(live, mode) for live in self._book.guarding(spot))

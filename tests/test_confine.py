@@ -165,7 +165,8 @@ def exec_in_a_forked_child():
 @attempt
 def sub_interpreter():
     try: import _interpreters
-    except ModuleNotFoundError: import _xxsubinterpreters
+    except ModuleNotFoundError: import _xxsubinterpreters as _interpreters
+    _interpreters.create()
 @attempt
 def import_uvloop():
     import uvloop

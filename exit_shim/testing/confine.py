@@ -104,6 +104,7 @@ def confine(ports: Iterable[int]) -> None:
             check(args)
 
     _refuse_fork_exec()
+    _refuse_interpreters()
     _look_before_socket(checks["socket.connect"])
     _watch_proactor(checks["socket.connect"])
     sys.addaudithook(watch)
@@ -208,6 +209,16 @@ def _refuse_fork_exec() -> None:
         )
 
     _posixsubprocess.fork_exec = refuse
+
+
+def _refuse_interpreters() -> None:
+    """Refuse to make an interpreter where the module that does so is imported already, as on Python 3.14."""
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise ImportError("refused to make an interpreter in which nobody could watch what connects")
+
+    for name in OWN_INTERPRETERS & sys.modules.keys():
+        vars(sys.modules[name])["create"] = refuse
 
 
 DISARMED: Final = frozenset({"pycares"})

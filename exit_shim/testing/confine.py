@@ -215,7 +215,7 @@ def _refuse_interpreters() -> None:
     """Refuse to make an interpreter where the module that does so is imported already, as on Python 3.14."""
 
     def refuse(*_args: object, **_kwargs: object) -> None:
-        raise ImportError("refused to make an interpreter in which nobody could watch what connects")
+        raise ImportError("another interpreter can connect past Python, where nobody could watch it")
 
     for name in OWN_INTERPRETERS & sys.modules.keys():
         vars(sys.modules[name])["create"] = refuse

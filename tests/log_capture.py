@@ -1,6 +1,7 @@
 """Wait for the background threads of the shims before looking at log lines or sinks."""
 
 import contextlib
+import time
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -16,7 +17,11 @@ def flush_all() -> None:
     """Wait until the background threads of all shims have nothing left to do."""
     for _ in range(2):  # a sink's error is handed to the same thread to be logged
         for dispatch in list(exit_shim.dispatch._all):
-            assert dispatch.flush(PATIENCE_S)
+            deadline = time.monotonic() + PATIENCE_S
+            while not (done := dispatch.flush(PATIENCE_S)) and dispatch._thread is None:
+                assert time.monotonic() < deadline  # one that was stopped, and has not ended yet
+                time.sleep(0.01)
+            assert done
 
 
 class FlushedCapture(wrapt.ObjectProxy):  # type: ignore[misc]

@@ -200,6 +200,7 @@ async def test_a_log_that_raises(exchange, client, recorded, monkeypatch, broken
     await exit_shim.submit_exit_order("m", "ETHUSDT", STOP, "sl", wrapped)
     assert exit_shim.get_exit_mode() == "LEGACY"
     exit_shim.log_exit_metrics_summary()
+    exit_shim.shim.default_shim().flush()
     logging.getLogger("exit_shim").setLevel(logging.NOTSET)
     assert len(exchange.order_requests) == 2
     assert [record.submission.mode for record in recorded()] == ["LEGACY", "LEGACY"]

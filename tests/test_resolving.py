@@ -25,7 +25,7 @@ from exit_shim.attribution import Attribution
 from exit_shim.journal import read_records
 from exit_shim.orders import ExitOrder
 from exit_shim.records import Conclusion, Record, Submission, Target
-from exit_shim.resolving import Asker, Budget, Pace, Resolver, Sibling, can_have_sibling
+from exit_shim.resolving import Asker, Budget, Pace, Resolver, Sibling, UsedWeight, can_have_sibling
 from exit_shim.resolving.cases import Case, cancelled, why_not
 from exit_shim.resolving.looks import EARLY_MS, LATE_MS, Sought
 from exit_shim.resolving.questions import (
@@ -896,9 +896,13 @@ def wait_for(condition, seconds=60):
 def test_retry_after_is_honoured(client, status, header, least, whose):
     """After 429 and 418, the bot's or its own, nothing is asked for as long as the exchange asks for."""
     now = [0.0]
+
+    def clock():
+        return now[0]
+
     body = {"code": -1003, "msg": "Too many requests."}
     headers = {} if header is None else {"Retry-After": header}
-    asker = Asker(Sibling(client), Budget(60, clock=lambda: now[0]))
+    asker = Asker(Sibling(client), Budget(60, clock=clock), UsedWeight(clock=clock))
     asker.watch(client)
     with requests_mock.Mocker() as web:
         web.get(requests_mock.ANY, status_code=status, json=body, headers=headers)

@@ -57,7 +57,7 @@ FAR = ["0.3", "0.45", "0.6", "0.9"]
 ELSEWHERE = ["move"] * 3 + ["wick", "app_drop", "wait"] * 2
 ELSEWHERE += ["last", "mark", "trade", "app_clear", "app_stop", "app_close", "reads_fail", "restart"]
 
-KEPT = 20
+KEPT = 300
 """How many folders of histories are kept."""
 
 

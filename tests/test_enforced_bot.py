@@ -27,6 +27,7 @@ LEGACY = {
 OWNER = "exit_brain_executor"
 
 POLICY = """
+look_within_s = 10
 level = "{level}"
 mode = "EXIT_BRAIN_V3"
 denied = "{denied}"

@@ -42,6 +42,11 @@ ENFORCE = 'level = "enforce"\n'
 LEGACY, OWNER = "position_monitor", "exit_brain_v3"
 
 
+def patient(policy):
+    """A policy whose looks wait longer: a loaded machine may take its time."""
+    return policy if "look_within_s" in policy else f"look_within_s = 10\n{policy}"
+
+
 class Bot:
     """A shim of its own around a client in this process, with a position."""
 
@@ -49,7 +54,7 @@ class Bot:
         self.records = []
         self.covering = None
         self.shim = exit_shim.ExitShim(
-            journal=journal, policy=parse_policy(policy), mode="EXIT_BRAIN_V3", sinks=[self]
+            journal=journal, policy=parse_policy(patient(policy)), mode="EXIT_BRAIN_V3", sinks=[self]
         )
         self.exchange = exchange or LocalExchange(**options)
         self.client = self.shim.wrap(client(exchange=self.exchange))

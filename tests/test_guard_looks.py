@@ -10,7 +10,7 @@ import time
 import pytest
 from binance import Client
 from odd_server import OddServer
-from test_guard import ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET
+from test_guard import ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET, patient
 from test_guard import Bot as PlainBot
 from test_guard_attacks import PART, SYMBOL, Served
 
@@ -28,7 +28,7 @@ class Bot(PlainBot):
         self.records = []
         self.shim = exit_shim.ExitShim(
             journal=journal,
-            policy=parse_policy(policy, "it", frozenset(own)),
+            policy=parse_policy(patient(policy), "it", frozenset(own)),
             mode="EXIT_BRAIN_V3",
             sinks=[self],
         )
@@ -181,7 +181,7 @@ class Stubborn(FakeAsyncClient):
 async def test_a_look_that_will_not_be_cancelled_is_left_behind(monkeypatch):
     """A look has an end, whatever the client makes of being cancelled."""
     monkeypatch.setattr(Stubborn, "may_end", False)
-    bot = Bot(ENFORCE, client=Stubborn)
+    bot = Bot("look_within_s = 0.5\n" + ENFORCE, client=Stubborn)
     asyncio.get_running_loop().call_later(60, setattr, Stubborn, "may_end", True)
     with contextlib.suppress(exit_shim.ExitOrderDenied):
         await bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=True)

@@ -221,7 +221,7 @@ def test_looks_of_loops_that_ended_do_not_add_up():
                 await asyncio.sleep(60)
             return await super().futures_position_information(**params)
 
-    bot, closed = Bot(exchange=exchange, client=Slow), []
+    bot, closed = Bot("look_within_s = 0.5\n" + ENFORCE, exchange=exchange, client=Slow), []
     client = bot.shim.wrap(FakeClient(exchange=exchange))
     client.futures_create_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)
     with exit_shim.attributed(OWNER):

@@ -38,7 +38,7 @@ class Bot:
         self.records = []
         self.shim = exit_shim.ExitShim(
             journal=False,
-            policy=parse_policy(policy, own_rules=own_rules),
+            policy=parse_policy(f"look_within_s = 10\n{policy}", own_rules=own_rules),
             mode=mode,
             sinks=[self],
             account="one",

@@ -11,6 +11,9 @@ from .app import PoliteHandler
 
 HOST = "127.0.0.1"
 
+TURNS = 5
+"""Turns of the event loop in which what has begun with a connection comes to its end."""
+
 
 class Listener:
     """Accepts connections for an application. All of it belongs to the running event loop.
@@ -71,7 +74,11 @@ class Listener:
         if self._server is not None:
             self._server.close()
             self._server = None
+        for _ in range(TURNS):  # a connection that is being accepted is one to close, too
+            await asyncio.sleep(0)
         await self._runner.cleanup()
+        for _ in range(TURNS):  # a closed one lets go of its socket in a later turn of the loop
+            await asyncio.sleep(0)
 
     def _accept_soon(self) -> None:
         self._opening = asyncio.get_running_loop().create_task(self.accept())

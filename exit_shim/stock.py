@@ -212,17 +212,6 @@ def ask(questions: Generator[Question, Any, Stock]) -> Stock:
         return stock
 
 
-async def ask_async(questions: Generator[Question, Any, Stock]) -> Stock:
-    """Carry the questions out with an async client."""
-    answer = None
-    try:
-        while True:
-            answer = await questions.send(answer)()
-    except StopIteration as done:
-        stock: Stock = done.value
-        return stock
-
-
 def rows(answer: Any) -> list[Mapping[str, Any]]:
     """The rows of a list answer."""
     if hasattr(answer, "close") and hasattr(answer, "send"):

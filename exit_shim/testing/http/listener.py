@@ -77,6 +77,9 @@ class Listener:
         for _ in range(TURNS):  # a connection that is being accepted is one to close, too
             await asyncio.sleep(0)
         await self._runner.cleanup()
+        # What aiohttp does not know of yet, and an answer that nobody reads, would outlive the loop.
+        for transport in list(getattr(asyncio.get_running_loop(), "_transports", {}).values()):
+            transport.abort()
         for _ in range(TURNS):  # a closed one lets go of its socket in a later turn of the loop
             await asyncio.sleep(0)
 

@@ -344,6 +344,7 @@ class Gateway:
         if holding.is_awaited:
             return self._named(self._hold_async(holding, passage), holding.method)
         places = self._or(NO_PLACES, "find what to look at", holding.places, passage.submissions)
+        # What is raised from here on is the caller's own, such as a time limit by a signal: it gets it.
         try:
             self._part(holding, passage, holding.look(places))
         except BaseException as error:

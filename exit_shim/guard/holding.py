@@ -294,7 +294,7 @@ class Holding:
         return is_async_client(self._client()) and asyncio._get_running_loop() is not None  # noqa: SLF001
 
     def answer(self) -> Any:
-        """What the caller gets of whom nothing goes out.
+        """Return what the caller gets whose call is held back whole.
 
         Raises:
             ExitOrderDenied: The policy says so.

@@ -226,7 +226,7 @@ def is_named(order: Resting, target: Target) -> bool:
 
 
 def aimed(submission: Submission, targets: tuple[Target, ...]) -> Submission:
-    """A cancel-all about what it takes; of the kind of that, unless the code declared one."""
+    """Return a cancel-all with the orders that it takes, and their kind unless the code declared one."""
     order = submission.order
     if order.kind == common_kind(submission.targets):
         order = msgspec.structs.replace(order, kind=common_kind(targets))
@@ -234,12 +234,12 @@ def aimed(submission: Submission, targets: tuple[Target, ...]) -> Submission:
 
 
 def ruled(submission: Submission, verdict: Verdict) -> Submission:
-    """A submission under another verdict."""
+    """Return a submission under another verdict."""
     return msgspec.structs.replace(submission, verdict=verdict)
 
 
 def let_off(verdict: Verdict) -> Verdict:
-    """A verdict of whom nothing is held back."""
+    """Return a verdict that only warns."""
     return msgspec.structs.replace(verdict, action="warn", answer=None)
 
 

@@ -9,11 +9,10 @@ import pytest
 
 import exit_shim
 from exit_shim import policy
-from exit_shim.attribution import Attribution, Evidence
-from exit_shim.frames import Part
-from exit_shim.journal.lines import EVENTS
-from exit_shim.orders import KINDS, ExitOrder
-from exit_shim.records import Outcome, Record, Submission
+from exit_shim.domain.attributions import Attribution, Evidence, Part
+from exit_shim.domain.events import Intent, Record, Result
+from exit_shim.domain.orders import KINDS, ExitOrder
+from exit_shim.journal.line_format import EVENTS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -42,10 +41,10 @@ def test_every_field_of_a_record_is_in_the_reference():
     record = Record(
         "run",
         1,
-        Submission(
+        Intent(
             ts=1,
             door="futures_create_order",
-            intent="place",
+            operation="place",
             order=ExitOrder(kind="sl"),
             attribution=Attribution(module="m", evidence="stack"),
             mode="LEGACY",
@@ -61,7 +60,7 @@ def test_every_field_of_a_record_is_in_the_reference():
         ("Evidence", get_args(Evidence)),
         ("Parts", get_args(Part)),
         ("Verdicts", get_args(policy.Action)),
-        ("Outcomes", get_args(Outcome)),
+        ("Outcomes", get_args(Result)),
     ],
 )
 def test_every_value_is_in_the_reference(heading, values):

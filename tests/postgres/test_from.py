@@ -11,7 +11,7 @@ from made import fill, order, ship
 from exit_shim import journal
 from exit_shim.cli import app
 from exit_shim.journal import Journal, read_records, verify_run
-from exit_shim.postgres import reading
+from exit_shim.sinks.postgres import reading
 
 
 def cli(*arguments, path, status=0):

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
-from made import KILLS, fill, followed, killed, local, python, ship, shipper, submission, until
+from made import KILLS, fill, followed, intent, killed, local, python, ship, shipper, until
 
+from exit_shim.domain.orders import ExitOrder
 from exit_shim.journal import Journal, JournalError, read_events, read_runs, verify_run
-from exit_shim.orders import ExitOrder
-from exit_shim.postgres import Address, Outbox, PostgresError, UnreachableError, following, reading
+from exit_shim.sinks.postgres import Dsn, Outbox, PostgresError, UnreachableError, following, reading
 
 BOT = """
 import itertools, sys, time
@@ -34,7 +34,7 @@ for number in itertools.count():
 SHIPPING = """
 import sys
 from pathlib import Path
-from exit_shim.postgres import Address, Outbox, Shipper
+from exit_shim.sinks.postgres import Address, Outbox, Shipper
 address = Address(sys.argv[2])
 shipper = Shipper(Outbox(Path(sys.argv[1]), address.name), address, batch=7)
 while True:
@@ -83,7 +83,7 @@ def test_shipping_goes_on_where_it_stopped(central, path):
     second = ship(path, central.writer)
     assert ship(path, central.writer) == 0
     assert first + second == central.count() == len(local(path))
-    name = Address(central.writer).name
+    name = Dsn(central.writer).name
     assert Outbox(path, name).remembered() == {"": 0, **{one.run_id: one.pos for one in read_runs(path)}}
     assert {run, other} < Outbox(path, name).remembered().keys()
 
@@ -352,9 +352,9 @@ def test_a_shipper_that_is_told_to_stop_ends_in_good_order(central, path):
 def test_a_character_that_the_database_cannot_take_stops_no_run(central, path):
     """An order whose symbol has a NUL in it is stored to the byte, and what follows it is too."""
     with contextlib.closing(Journal(path)) as journal:
-        journal.intend(submission(1, order=ExitOrder(kind="sl", symbol="BTC\0", client_order_id="a\0")))
-        journal.intend(submission(2))
+        journal.intend(intent(1, order=ExitOrder(kind="sl", symbol="BTC\0", client_order_id="a\0")))
+        journal.intend(intent(2))
     ship(path, central.writer)
     assert central.stored() == local(path)
-    symbols = [record.submission.order.symbol for record in reading.read_records(central.reader)]
+    symbols = [record.intent.order.symbol for record in reading.read_records(central.reader)]
     assert symbols == ["BTC\0", "BTCUSDT"]

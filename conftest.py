@@ -11,15 +11,15 @@ import pytest
 import structlog
 from binance import AsyncClient, Client
 
-import exit_shim.dispatch
+import exit_shim.runtime.background
+import exit_shim.runtime.internal_errors
 import exit_shim.shim
-import exit_shim.troubles
+from exit_shim.domain.events import Record
 from exit_shim.journal import read_records
-from exit_shim.records import Record
+from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.leaving import leave
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
-from exit_shim.troubles import Troubles
+from exit_shim.testing.close_client import leave
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 pytest_plugins = ["pytester"]
 
@@ -44,20 +44,24 @@ def pytest_configure() -> None:
 def clean_globals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees another's shim, journal, mode or logging; an internal error of the shim fails the test."""
     hidden: list[tuple[str, Exception]] = []
-    note = Troubles.note
+    note = InternalErrors.note
 
-    def note_and_keep(troubles: Troubles, step: str, error: Exception) -> None:
-        if exit_shim.troubles.RERAISE and threading.current_thread().name.startswith("exit-shim"):
+    def note_and_keep(internal_errors: InternalErrors, step: str, error: Exception) -> None:
+        if exit_shim.runtime.internal_errors.RERAISE and threading.current_thread().name.startswith(
+            "exit-shim"
+        ):
             hidden.append((step, error))  # what is raised on that thread fails no test
-        note(troubles, step, error)
+        note(internal_errors, step, error)
 
-    monkeypatch.setattr(Troubles, "note", note_and_keep)
+    monkeypatch.setattr(InternalErrors, "note", note_and_keep)
     for name in ("EXIT_MODE", "EXIT_BRAIN_V3_ENABLED", "EXIT_SHIM_DISABLED"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("EXIT_SHIM_RESOLVE", "0")  # a test counts the requests that arrive
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(tmp_path / "journal.db"))
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", True)
-    monkeypatch.setattr(exit_shim.dispatch, "INLINE", False)  # the plugin's mode hides the threads that ship
+    monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", True)
+    monkeypatch.setattr(
+        exit_shim.runtime.background, "INLINE", False
+    )  # the plugin's mode hides the threads that ship
     monkeypatch.setattr(exit_shim.ExitShim.flush, "__defaults__", (60.0,))  # a loaded machine takes its time
     yield
     exit_shim.uninstall()

@@ -20,9 +20,9 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlencode
 
+from exit_shim.exchange.engine.algo import AlgoRef, NewAlgo
+from exit_shim.exchange.engine.orders import NewOrder, OrderRef
 from exit_shim.testing import Exchange, LocalExchange
-from exit_shim.testing.exchange.algo import AlgoRef, NewAlgo
-from exit_shim.testing.exchange.orders import NewOrder, OrderRef
 
 START = 1_790_000_000_000
 QUANTITY = Decimal("0.010")

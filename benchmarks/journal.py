@@ -17,14 +17,13 @@ from pathlib import Path
 
 import msgspec
 
-from exit_shim.attribution import Attribution
-from exit_shim.frames import Step
-from exit_shim.journal.file import checkpoint, open_writer
-from exit_shim.journal.ingesting import Origin, ingest, transaction
-from exit_shim.journal.lines import Line
-from exit_shim.orders import ExitOrder
-from exit_shim.policy import Verdict
-from exit_shim.records import Conclusion, Submission
+from exit_shim.domain.attributions import Attribution, Step
+from exit_shim.domain.events import Intent, Outcome
+from exit_shim.domain.orders import ExitOrder
+from exit_shim.domain.verdicts import Verdict
+from exit_shim.journal.database import checkpoint, open_writer
+from exit_shim.journal.ingest import RunOrigin, ingest, transaction
+from exit_shim.journal.line_format import Line
 
 YEAR_NS = 365 * 24 * 3600 * 1_000_000_000
 BUDGET_S = 1.0
@@ -39,10 +38,10 @@ def order_of(number, ts, dice):
     """One order and its outcome, as JSON."""
     module = f"module_{dice.randrange(6)}"
     line = dice.randrange(20)
-    submission = Submission(
+    intent = Intent(
         ts=ts,
         door="futures_create_order",
-        intent="place",
+        operation="place",
         order=ExitOrder(
             kind=dice.choice(("sl", "tp", "trailing")),
             symbol=f"COIN{dice.randrange(200)}USDT",
@@ -69,24 +68,24 @@ def order_of(number, ts, dice):
         else Verdict(),
     )
     outcome = "unknown" if number % 1000 == 0 else "accepted"
-    conclusion = Conclusion(
+    outcome = Outcome(
         outcome,
         algo_id=4_000_000_000_000_000 + number,
-        client_order_id=submission.order.client_order_id,
+        client_order_id=intent.order.client_order_id,
         chain=tuple(Step(f"backend.part_{place}", "outer", "run", place) for place in range(4)),
     )
-    return encode(submission).decode(), encode(conclusion).decode()
+    return encode(intent).decode(), encode(outcome).decode()
 
 
 def lines_of(orders, first, now, dice):
     """The lines of one run."""
-    yield Line(0, now - YEAR_NS, "start", None, "{}")
+    yield Line(0, now - YEAR_NS, "run_started", None, "{}")
     for place in range(orders):
         number = first + place
         ts = now - YEAR_NS + int(YEAR_NS * number / (orders * RUNS))
-        submission, conclusion = order_of(number, ts, dice)
-        yield Line(2 * place + 1, ts, "intent", None, submission)
-        yield Line(2 * place + 2, ts + 1_000_000, "outcome", str(2 * place + 1), conclusion)
+        intent, outcome = order_of(number, ts, dice)
+        yield Line(2 * place + 1, ts, "intent", None, intent)
+        yield Line(2 * place + 2, ts + 1_000_000, "outcome", str(2 * place + 1), outcome)
 
 
 def fill(path, events):
@@ -95,7 +94,7 @@ def fill(path, events):
     begun = time.monotonic()
     connection = open_writer(path)
     for run in range(RUNS):
-        origin, pending = Origin(f"run-{run:04}", now, "{}"), []
+        origin, pending = RunOrigin(f"run-{run:04}", now, "{}"), []
         for line in lines_of(orders, run * orders, now, dice):
             pending.append(line)
             if len(pending) == LINES_AT_ONCE:

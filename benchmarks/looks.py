@@ -18,12 +18,12 @@ from binance.client import Client
 from binance.exceptions import BinanceAPIException
 
 import exit_shim
-from exit_shim.accounts import label_of
-from exit_shim.policy import Mode
+from exit_shim.clients.accounts import label_of
+from exit_shim.exchange.engine.symbols import DEFAULT_SYMBOLS
+from exit_shim.guard.policy import Mode
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.exchange.symbols import DEFAULT_SYMBOLS
-from exit_shim.testing.leaving import leave
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.close_client import leave
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 OWNER, LEGACY = "exit_brain_v3", "position_monitor"
 CONNECTS_S = 10.0
@@ -37,12 +37,12 @@ class Records:
         self.why = Counter()
 
     def emit(self, record):
-        if record.submission.attribution.module != LEGACY:
+        if record.intent.attribution.module != LEGACY:
             return
-        if record.submission.verdict.is_held:
+        if record.intent.verdict.is_held:
             self.why["denied"] += 1
             return
-        reasons = " ".join(record.submission.verdict.reasons)
+        reasons = " ".join(record.intent.verdict.reasons)
         _, _, because = reasons.partition("because=")
         self.why[f"went out, {because.split()[0] if because else 'not denied'}"] += 1
 
@@ -51,7 +51,7 @@ def policy(denied):
     """Enforce for one owner, against one legacy module."""
     mode = Mode(owners=(OWNER,), legacy=(LEGACY,))
     return exit_shim.Policy(
-        mode="EXIT_BRAIN_V3", level="enforce", denied=denied, modes={"EXIT_BRAIN_V3": mode}
+        mode="EXIT_BRAIN_V3", level="enforce", on_deny=denied, modes={"EXIT_BRAIN_V3": mode}
     )
 
 
@@ -139,7 +139,7 @@ def main():
     options.add_argument("--seconds", type=float, default=60.0)
     options.add_argument("--rate", type=float, default=8.0, help="moves a second, of all symbols together")
     options.add_argument("--symbols", type=int, default=10)
-    options.add_argument("--denied", choices=["raise", "none", "monitor"], default="raise")
+    options.add_argument("--denied", choices=["raise", "return_none", "simulate"], default="raise")
     chosen = options.parse_args()
     logging.getLogger("exit_shim").setLevel(logging.CRITICAL)
     found = [

@@ -23,9 +23,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 import exit_shim
+from exit_shim.guard.policy import Mode
 from exit_shim.journal import read_records
-from exit_shim.policy import Mode
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 ENTRY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
 EXIT = {
@@ -166,7 +166,7 @@ def measure_in_process(rounds, folder):
 def presend(journal):
     """The median of what the records themselves say."""
     return statistics.median(
-        record.conclusion.presend_us for record in read_records(journal) if record.conclusion is not None
+        record.outcome.presend_us for record in read_records(journal) if record.outcome is not None
     )
 
 

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "postgres"))
 from made import Database
 from servers import Server
 
-from exit_shim.postgres import Address, migrate
+from exit_shim.sinks.postgres import Dsn, migrate
 
 PROCESSES = 8
 PACE_S = 0.01
@@ -49,7 +49,7 @@ shim.close()
 DRAIN = """
 import sys, time
 from pathlib import Path
-from exit_shim.postgres import Address, Outbox, Shipper
+from exit_shim.sinks.postgres import Address, Outbox, Shipper
 address = Address(sys.argv[2])
 shipper = Shipper(Outbox(Path(sys.argv[1]), address.name), address)
 print("ready", flush=True)
@@ -189,7 +189,7 @@ def main():
 def measure(server, folder, events):
     server.admin("CREATE DATABASE bench ENCODING 'UTF8' TEMPLATE template0")
     central = Database(server, "bench")
-    migrate(Address(central.admin))
+    migrate(Dsn(central.admin))
     server.admin("CREATE ROLE writer LOGIN PASSWORD 'pLaNtEd-Writer-Pa55' IN ROLE exit_shim_writer")
     return {
         "events a second, eight shippers at once": drained(folder, central, events),

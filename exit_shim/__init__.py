@@ -3,74 +3,74 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from exit_shim.attribution import attributed
-    from exit_shim.carrying import carry
-    from exit_shim.doors import Door
-    from exit_shim.errors import ExitOrderDenied
-    from exit_shim.explicit import (
+    from exit_shim.api import (
         delegate,
+        feed_user_event,
         get_exit_mode,
         get_exit_order_metrics,
-        heard,
         is_exit_brain_mode,
         is_legacy_exit_mode,
         log_exit_metrics_summary,
         submit_exit_order,
         watch,
     )
-    from exit_shim.installation import install, uninstall
-    from exit_shim.policy import Policy, PolicyError, Roles
-    from exit_shim.proxy import unwrap
-    from exit_shim.rules import Case, rule
+    from exit_shim.attribution.attribute import attributed
+    from exit_shim.attribution.propagation import carry
+    from exit_shim.clients.doors import Door
+    from exit_shim.clients.patching import install, uninstall
+    from exit_shim.clients.proxy import unwrap
+    from exit_shim.errors import ExitOrderDenied
+    from exit_shim.guard.policy import Policy, PolicyError, Roles
+    from exit_shim.guard.rules import RuleContext, rule
     from exit_shim.shim import ExitShim, wrap
     from exit_shim.sinks import Sink
 else:
     # On first use: pytest loads this package at every start for its plugin, and python-binance,
     # which ExitOrderDenied rests on, is not for everybody to wait for.
-    from exit_shim._lazy import on_first_use
+    from exit_shim.runtime.lazy_names import on_first_use
 
     __getattr__ = on_first_use(
         __name__,
         {
-            "attribution": ("attributed",),
-            "carrying": ("carry",),
-            "doors": ("Door",),
-            "errors": ("ExitOrderDenied",),
-            "explicit": (
+            "exit_shim.attribution.attribute": ("attributed",),
+            "exit_shim.attribution.propagation": ("carry",),
+            "exit_shim.clients.doors": ("Door",),
+            "exit_shim.errors": ("ExitOrderDenied",),
+            "exit_shim.api": (
                 "delegate",
                 "get_exit_mode",
                 "get_exit_order_metrics",
-                "heard",
+                "feed_user_event",
                 "is_exit_brain_mode",
                 "is_legacy_exit_mode",
                 "log_exit_metrics_summary",
                 "submit_exit_order",
                 "watch",
             ),
-            "installation": ("install", "uninstall"),
-            "policy": ("Policy", "PolicyError", "Roles"),
-            "proxy": ("unwrap",),
-            "rules": ("Case", "rule"),
-            "shim": ("ExitShim", "wrap"),
-            "sinks": ("Sink",),
+            "exit_shim.clients.patching": ("install", "uninstall"),
+            "exit_shim.guard.policy": ("Policy", "PolicyError", "Roles"),
+            "exit_shim.clients.proxy": ("unwrap",),
+            "exit_shim.guard.rules": ("RuleContext", "rule"),
+            "exit_shim.shim": ("ExitShim", "wrap"),
+            "exit_shim.sinks": ("Sink",),
         },
     )
 
 __all__ = [
-    "Case",
     "Door",
     "ExitOrderDenied",
     "ExitShim",
     "Policy",
     "PolicyError",
     "Roles",
+    "RuleContext",
     "Sink",
     "attributed",
     "carry",
     "delegate",
+    "feed_user_event",
     "get_exit_mode",
     "get_exit_order_metrics",
-    "heard",
     "install",
     "is_exit_brain_mode",
     "is_legacy_exit_mode",

@@ -8,7 +8,7 @@ stand in a `sitecustomize`, which every Python process runs.
 
 import sys
 
-from exit_shim.arrival import Awaited
+from exit_shim.clients.import_hook import ImportWatcher
 
 
 def _arrived(name: str) -> None:
@@ -19,20 +19,20 @@ def _arrived(name: str) -> None:
 
 def _install() -> None:
     try:
-        from exit_shim.installation import install  # noqa: PLC0415 - for bots alone
+        from exit_shim.clients.patching import install  # noqa: PLC0415 - for bots alone
 
         install()
     except Exception as error:  # noqa: BLE001 - the bot did not ask for this import
         import logging  # noqa: PLC0415
 
-        from exit_shim.scrubbing import describe  # noqa: PLC0415
+        from exit_shim.runtime.scrubbing import describe  # noqa: PLC0415
 
         logging.getLogger("exit_shim").error(  # noqa: TRY400 - a traceback may show what is secret
             "[EXIT_GATEWAY] exit_shim.auto could not install, and NOTHING IS RECORDED: %s", describe(error)
         )
 
 
-_waiting = Awaited("binance", _arrived)
+_waiting = ImportWatcher("binance", _arrived)
 if "binance" in sys.modules:
     _install()
 else:

@@ -7,12 +7,21 @@ from typing import Final, NamedTuple, cast, get_args
 
 import msgspec
 
+from exit_shim.domain.modes import MODE_VARIABLE
+from exit_shim.guard.policy import (
+    CompiledPolicy,
+    Policy,
+    PolicyError,
+    Roles,
+    check,
+    find_policy,
+    of_roles,
+    read_policy,
+)
+from exit_shim.guard.rules import custom_codes
 from exit_shim.journal import Sync, default_path, with_home
-from exit_shim.logs import GATEWAY, logger
-from exit_shim.modes import MODE_VARIABLE
-from exit_shim.policy import Policy, PolicyError, Roles, Standings, check, find_policy, of_roles, read_policy
-from exit_shim.resolving import PACE, Pace
-from exit_shim.rules import own_codes
+from exit_shim.resolving import PACE, RetryPolicy
+from exit_shim.runtime.logs import GATEWAY, logger
 
 JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
 DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
@@ -41,7 +50,7 @@ def raw_mode() -> object:
 class ChosenPolicy(NamedTuple):
     """The policy in force, compiled; `is_fallback` where the file that was found has an error."""
 
-    standings: Standings
+    compiled_policy: CompiledPolicy
     is_fallback: bool = False
 
 
@@ -55,14 +64,14 @@ def chosen_policy(policy: Policy | str | os.PathLike[str] | None, roles: Roles |
         PolicyError: The policy that the code gives has an error.
     """
     if isinstance(policy, Policy):
-        check(policy, own_rules=own_codes())
-        return ChosenPolicy(Standings(policy, "the policy given in code"))
+        check(policy, own_rules=custom_codes())
+        return ChosenPolicy(CompiledPolicy(policy, "the policy given in code"))
     if policy is not None:
-        return ChosenPolicy(Standings(read_policy(policy, own_codes()), os.fspath(policy)))
+        return ChosenPolicy(CompiledPolicy(read_policy(policy, custom_codes()), os.fspath(policy)))
     path, is_fallback = find_policy(beside_the_bot()), False
     if path is not None:
         try:
-            return ChosenPolicy(Standings(read_policy(path, own_codes()), os.fspath(path)))
+            return ChosenPolicy(CompiledPolicy(read_policy(path, custom_codes()), os.fspath(path)))
         except PolicyError as error:
             is_fallback = True
             logger().error(
@@ -70,7 +79,7 @@ def chosen_policy(policy: Policy | str | os.PathLike[str] | None, roles: Roles |
                 "until it is corrected and the bot restarted"
             )
     source = "the built-in policy" if roles is None else "Roles"
-    return ChosenPolicy(Standings(of_roles(roles or Roles()), source), is_fallback)
+    return ChosenPolicy(CompiledPolicy(of_roles(roles or Roles()), source), is_fallback)
 
 
 def beside_the_bot() -> str | None:
@@ -81,10 +90,10 @@ def beside_the_bot() -> str | None:
 
 def with_policy(roles: Roles, policy: Policy) -> Roles:
     """The roles, with what the policy adds to telling whose code is whose."""
-    passed = {name for mode in policy.modes.values() for name in mode.executors}
+    passed = {name for mode in policy.modes.values() for name in mode.passthrough}
     return msgspec.structs.replace(
         roles,
-        executors=roles.executors | passed | set(policy.executors),
+        passthrough=roles.passthrough | passed | set(policy.passthrough),
         in_app=(*roles.in_app, *policy.in_app),
         not_in_app=(*roles.not_in_app, *policy.not_in_app),
         aliases={**roles.aliases, **policy.aliases},
@@ -96,9 +105,9 @@ def journal_path(said: str | os.PathLike[str] | None = None) -> str:
     return with_home(said or os.environ.get(JOURNAL_VARIABLE) or default_path())
 
 
-def pace_in_force(said: bool | Pace | None) -> Pace | None:
+def pace_in_force(said: bool | RetryPolicy | None) -> RetryPolicy | None:
     """How patiently orders in doubt are asked about, by the code or the environment; None: not at all."""
-    if isinstance(said, Pace):
+    if isinstance(said, RetryPolicy):
         return said
     written = os.environ.get(RESOLVE_VARIABLE, "").strip().lower()
     wanted = written not in {"0", "false", "no", "off"} if said is None else said

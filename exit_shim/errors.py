@@ -4,7 +4,7 @@ import json
 
 from binance.exceptions import BinanceAPIException
 
-from exit_shim.policy.verdicts import DENIED_CODE
+from exit_shim.domain.verdicts import DENIED_CODE
 
 
 class ExitOrderDenied(BinanceAPIException):  # type: ignore[misc]

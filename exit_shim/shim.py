@@ -10,9 +10,11 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from exit_shim.accounts import exchange_of, label_of
-from exit_shim.attribution import attributed
-from exit_shim.book import Book
+from exit_shim.attribution.attribute import attributed
+from exit_shim.attribution.stack import Site
+from exit_shim.clients.accounts import exchange_of, label_of
+from exit_shim.clients.doors import DOOR_NAMES, Door, DoorCall, is_coroutine_method
+from exit_shim.clients.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
 from exit_shim.configuration import (
     SHIP_VARIABLE,
     chosen_policy,
@@ -24,35 +26,33 @@ from exit_shim.configuration import (
     sync_in_force,
     with_policy,
 )
-from exit_shim.dispatch import MAX_WAITING, Dispatch
-from exit_shim.doors import DOOR_NAMES, Asked, Door, is_coroutine_method
-from exit_shim.doubts import resolver_of
-from exit_shim.frames import Site
-from exit_shim.gateway import Gateway
+from exit_shim.domain.events import GuardFinding, InternalError, Record, Switch
+from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
+from exit_shim.feeds import LISTEN, StreamError, UserStreamListener, take_in, why_not
+from exit_shim.feeds.exchange_poller import ExchangePoller
+from exit_shim.feeds.other_processes import ProcessFeed, who
+from exit_shim.gateway.gateway import Gateway
+from exit_shim.gateway.guarded_gateway import GuardedGateway
 from exit_shim.guard import Guard
-from exit_shim.guard.polling import Poller
-from exit_shim.guard.watching import Watcher, who
-from exit_shim.guarded_gateway import GuardedGateway
+from exit_shim.guard.book import Book
+from exit_shim.guard.policy import Policy, Roles
+from exit_shim.guard.rules import custom_rules
 from exit_shim.journal import Journal, Sync
-from exit_shim.listening import LISTEN, Listener, StreamError, take_in, why_not
-from exit_shim.locks import Locked
-from exit_shim.logs import GATEWAY, METRICS, MODE, logger
-from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
-from exit_shim.policy import Policy, Roles
-from exit_shim.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
-from exit_shim.records import Failure, Finding, Record, Switch
-from exit_shim.resolving import TAKE_UP, Pace, Sibling, can_have_sibling
-from exit_shim.rules import own_rules
-from exit_shim.scrubbing import scrub, secrets_of
+from exit_shim.resolving import TAKE_UP, ClientClone, RetryPolicy, can_be_cloned
+from exit_shim.resolving.from_journal import resolver_of
+from exit_shim.runtime.background import MAX_WAITING, Dispatch
+from exit_shim.runtime.internal_errors import InternalErrors
+from exit_shim.runtime.logs import GATEWAY, METRICS, MODE, logger
+from exit_shim.runtime.reentrancy import ReentrantState
+from exit_shim.runtime.scrubbing import scrub, secrets_of
 from exit_shim.sinks import Sink
-from exit_shim.sinks.apart import Apart
+from exit_shim.sinks.deferred import DeferredSinks
 from exit_shim.sinks.log import LogSink, guard_fields, guard_text, tell_resolution
 from exit_shim.sinks.metrics import ExitOrderMetrics
-from exit_shim.troubles import Troubles
 
 if TYPE_CHECKING:
-    from exit_shim.installation import Installation
-    from exit_shim.postgres import Background
+    from exit_shim.clients.patching import Installation
+    from exit_shim.sinks.postgres import Background
 
 WRITE: Final = "write the journal"
 
@@ -105,11 +105,11 @@ class ExitShim:
         sinks: Sequence[Sink] | None = None,
         account: str | None = None,
         sync: Sync | None = None,
-        resolve: bool | Pace | None = None,
+        resolve: bool | RetryPolicy | None = None,
         ship_to: str | Literal[False] | None = None,
     ) -> None:
-        standings, is_fallback = chosen_policy(policy, roles)
-        modes = tuple(standings.modes)
+        compiled_policy, is_fallback = chosen_policy(policy, roles)
+        modes = tuple(compiled_policy.modes)
         if is_fallback and mode not in modes:
             mode = None  # it may be one of the policy that could not be read
         if mode is not None and mode not in modes:
@@ -117,14 +117,16 @@ class ExitShim:
         if exchange_of(account):
             raise ValueError(f"account={account!r} has an @, behind which the shim says where orders went")
         self.metrics = ExitOrderMetrics()
-        self.roles = with_policy(roles or Roles(), standings.policy)
-        self.policy = standings.policy
+        self.roles = with_policy(roles or Roles(), compiled_policy.policy)
+        self.policy = compiled_policy.policy
         self._mode = mode
         self._modes: dict[object, str] = {}
         self.dispatch = Dispatch(warn_of_dropped)
         weakref.finalize(self, self.dispatch.stop).atexit = False
-        self.troubles = Troubles(self.dispatch)
-        self.guard = Guard(standings, Book(), own_rules(self.troubles.note), self.troubles.note)
+        self.internal_errors = InternalErrors(self.dispatch)
+        self.guard = Guard(
+            compiled_policy, Book(), custom_rules(self.internal_errors.note), self.internal_errors.note
+        )
         self.journal = (
             None
             if journal is False
@@ -135,19 +137,19 @@ class ExitShim:
                 about_run={"account": account, "configuration": digest(self.roles, self.policy, mode)},
             )
         )
-        self.watcher = Watcher(self.guard, self.journal, weakly(self._found), self.troubles.note)
+        self.watcher = ProcessFeed(self.guard, self.journal, weakly(self._found), self.internal_errors.note)
         self.guard.refresh = self.watcher.refresh
-        self._pollers: list[Poller] = []
-        self._listeners: list[Listener] = []
+        self._pollers: list[ExchangePoller] = []
+        self._listeners: list[UserStreamListener] = []
         if self.journal is not None:
-            self.troubles.keep = functools.partial(keep_failure, self.journal)
+            self.internal_errors.keep = functools.partial(keep_failure, self.journal)
         pace = pace_in_force(resolve)
         self.resolver = (
             None
             if self.journal is None or pace is None
             else resolver_of(
                 self.journal,
-                self.troubles,
+                self.internal_errors,
                 pace,
                 weakly(self._resolved),
                 used=self.guard.snapshots.used,
@@ -161,14 +163,14 @@ class ExitShim:
             current_mode=self.mode,
             journal=self.journal,
             sinks=[self.watcher, self.metrics],
-            apart=Apart(
+            apart=DeferredSinks(
                 [LogSink()] if sinks is None else sinks,
                 self.dispatch,
-                self.troubles,
+                self.internal_errors,
                 None if self.journal is None else functools.partial(keep_findings, self.journal),
             ),
             account=account,
-            troubles=self.troubles,
+            internal_errors=self.internal_errors,
             in_doubt=None if self.resolver is None else self.resolver.heard,
         )
 
@@ -189,7 +191,7 @@ class ExitShim:
         self, *, threads: bool = False, doors: Mapping[type, Sequence[Door]] | None = None
     ) -> "Installation":
         """Have every python-binance client of this process go through this shim. See `exit_shim.install`."""
-        from exit_shim.installation import install  # noqa: PLC0415 - it rests on this module
+        from exit_shim.clients.patching import install  # noqa: PLC0415 - it rests on this module
 
         return install(shim=self, threads=threads, doors=doors)
 
@@ -207,53 +209,53 @@ class ExitShim:
         """Hold the book against positions and both order stores. See `exit_shim.watch`."""
         bare = unwrap(client)
         is_async = is_coroutine_method(bare.futures_position_information)
-        sibling = Sibling(bare) if can_have_sibling(bare) else None
-        if every < 1 or (is_async and sibling is None):
+        clone = ClientClone(bare) if can_be_cloned(bare) else None
+        if every < 1 or (is_async and clone is None):
             raise ValueError(
                 f"watch(a {type(bare).__name__}, every={every!r}) needs a sync client, or an AsyncClient "
                 "that really sends, and at least a second"
             )
         account = label_of(bare, self._account)
-        poller = Poller(
+        poller = ExchangePoller(
             guard=self.guard,
-            client=sibling.client() if is_async and sibling is not None else bare,
+            client=clone.client() if is_async and clone is not None else bare,
             follows=bare if is_async else None,
             account=account,
             every_s=every,
             on_finding=weakly(self._found),
-            on_trouble=self.troubles.note,
+            on_trouble=self.internal_errors.note,
         )
         self._pollers.append(poller)
         if stream:
-            self._listen(sibling, account, stream if isinstance(stream, str) else None, poller)
+            self._listen(clone, account, stream if isinstance(stream, str) else None, poller)
         poller.start()
         self.watcher.run()
 
     def _listen(
-        self, sibling: Sibling | None, account: str | None, address: str | None, poller: Poller
+        self, clone: ClientClone | None, account: str | None, address: str | None, poller: ExchangePoller
     ) -> None:
-        why = why_not(sibling, address)
-        if why is not None or sibling is None:
-            self.troubles.note(
+        why = why_not(clone, address)
+        if why is not None or clone is None:
+            self.internal_errors.note(
                 LISTEN,
                 StreamError(f"{why}; the exchange is looked at every {poller.every_s:g} s all the same"),
             )
             return
-        listener = Listener(
+        listener = UserStreamListener(
             book=self.guard.book,
-            sibling=sibling,
+            clone=clone,
             account=account,
             address=address,
             look_soon=poller.look_soon,
             expire=self.guard.snapshots.expire,
             hears=self.guard.snapshots.hears,
-            on_trouble=self.troubles.note,
+            on_trouble=self.internal_errors.note,
         )
         self._listeners.append(listener)
         listener.start()
 
-    def heard(self, event: Mapping[str, Any], client: Any) -> None:
-        """Take in an event that the bot's own user data stream has told. See `exit_shim.heard`."""
+    def feed_user_event(self, event: Mapping[str, Any], client: Any) -> None:
+        """Take in an event that the bot's own user data stream has told. See `exit_shim.feed_user_event`."""
         with self._unhurt("take in an event of the user data stream"):
             account = client if isinstance(client, str) else label_of(unwrap(client), self._account)
             gap = take_in(self.guard.book, account, event, self.guard.snapshots.expire)
@@ -288,8 +290,8 @@ class ExitShim:
         Raises:
             ValueError: `mode` is not one of the policy's.
         """
-        if mode and mode not in self.guard.standings.modes:
-            known = ", ".join(self.guard.standings.modes)
+        if mode and mode not in self.guard.compiled_policy.modes:
+            known = ", ".join(self.guard.compiled_policy.modes)
             raise ValueError(f"mode={mode!r} is no mode; it must be one of {known}, or ''")
         self.watcher.switch(
             Switch(by=by or who(), mode=mode, enforce=None if enforce is None else "on" if enforce else "off")
@@ -306,7 +308,7 @@ class ExitShim:
             known, problems = resolve_mode(
                 os.environ.get(MODE_VARIABLE) or self.policy.mode,
                 os.environ.get(BRAIN_FLAG_VARIABLE),
-                tuple(self.guard.standings.modes),
+                tuple(self.guard.compiled_policy.modes),
             )
             self._modes[written] = known
             for problem in problems:
@@ -342,7 +344,7 @@ class ExitShim:
             return await placing if inspect.isawaitable(placing) else placing
 
     def _place(self, method: Any, site: Site | None, /, **params: Any) -> Any:
-        asked = Asked(DOOR_NAMES["futures_create_order"], params)
+        asked = DoorCall(DOOR_NAMES["futures_create_order"], params)
         return self.gateway.call(asked, method, (), params, None, site)
 
     def summary(self) -> dict[str, Any]:
@@ -351,7 +353,7 @@ class ExitShim:
             **self.metrics.get_summary(),
             "entry_orders": self.gateway.entry_orders(),
             "entry_coroutines": self.gateway.entry_coroutines(),
-            "internal_errors": self.troubles.count,
+            "internal_errors": self.internal_errors.count,
             "events_dropped": self.dispatch.dropped,
             "journal": None if self.journal is None else self.journal.health()._asdict(),
             "shipping": None if self._shipping is None else self._shipping.health()._asdict(),
@@ -396,7 +398,7 @@ class ExitShim:
         if not dsn or self.journal is None or is_disabled():
             return None
         try:
-            from exit_shim.postgres import Background  # noqa: PLC0415 - an extra, for those who use it
+            from exit_shim.sinks.postgres import Background  # noqa: PLC0415 - an extra, for those who use it
 
             shipping = Background(self.journal.path, dsn, weakly(self._shipping_trouble))
             weakref.finalize(self, shipping.let_go).atexit = False
@@ -409,11 +411,11 @@ class ExitShim:
         tell_resolution(record)
         self.watcher.resolved(record)
 
-    def _found(self, finding: Finding) -> None:
+    def _found(self, finding: GuardFinding) -> None:
         fields = {**guard_fields(finding.reason), "symbol": finding.symbol, "account": finding.account}
         self._warn(guard_text(finding.reason), **fields)
         if self.journal is not None:
-            self.journal.note("finding", finding)
+            self.journal.note("guard_finding", finding)
 
     def _meet(self, client: Any) -> None:
         """Take up what earlier runs left in doubt of the client's account."""
@@ -444,13 +446,13 @@ class ExitShim:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - a log that fails must not keep an order from going out
-            self.troubles.note(step, error)
+            self.internal_errors.note(step, error)
 
     def _shipping_trouble(self, error: Exception) -> None:
-        self.troubles.note("ship the journal", error)
+        self.internal_errors.note("ship the journal", error)
 
     def _journal_trouble(self, error: Exception) -> None:
-        self.troubles.note(WRITE, error)
+        self.internal_errors.note(WRITE, error)
 
 
 def weakly(method: Callable[[T], None]) -> Callable[[T], None]:
@@ -467,13 +469,13 @@ def weakly(method: Callable[[T], None]) -> Callable[[T], None]:
 def keep_findings(journal: Journal, record: Record) -> None:
     """In the journal, about its order. One that is closed meanwhile is not opened again for it."""
     if record.findings is not None and record.seq and journal.is_open:
-        journal.note("findings", record.findings, about=(record.run_id, record.seq))
+        journal.note("order_findings", record.findings, about=(record.run_id, record.seq))
 
 
 def keep_failure(journal: Journal, step: str, said: str) -> None:
     """In the journal, but for its own failures, of which that would only make more."""
     if step != WRITE:
-        journal.note("error", Failure(step, said))
+        journal.note("internal_error", InternalError(step, said))
 
 
 def warn_of_dropped(count: int) -> None:
@@ -484,7 +486,7 @@ def warn_of_dropped(count: int) -> None:
     )
 
 
-class _Making(Locked):
+class _Making(ReentrantState):
     """Makes one process-wide shim, not two."""
 
     def __enter__(self) -> None:

@@ -3,8 +3,8 @@
 import pytest
 from binance import Client
 
-from exit_shim.doors import _generated_ids
-from exit_shim.releases import sends_stops_where_accepted
+from exit_shim.clients.binance_releases import sends_stops_where_accepted
+from exit_shim.clients.doors import _generated_ids
 
 ALGO = sends_stops_where_accepted(Client)
 """Stops go to the Algo Service; else to /order, under `newClientOrderId`, answered with an `orderId`."""

@@ -27,7 +27,9 @@ from history_worlds import SecondProcess, Unguarded, Violation
 from routines import ROUTINES, Bot
 from virtual_time import jump, jumping
 
-COMBINATIONS = [(denied, mode) for denied in ("raise", "none", "monitor") for mode in ("one-way", "hedge")]
+COMBINATIONS = [
+    (denied, mode) for denied in ("raise", "return_none", "simulate") for mode in ("one-way", "hedge")
+]
 OWNERS, LEGACY, MONITOR, STRANGER = (
     ("brain", "brain_two"),
     ("old_stops", "old_trailer"),
@@ -95,7 +97,7 @@ class History(NamedTuple):
             f"owners = {list(OWNERS)}",
             f"legacy = {list(LEGACY)}",
             f"monitors = {[MONITOR]}",
-            f'denied = "{self.denied}"',
+            f'on_deny = "{self.denied}"',
             f'unknown = "{self.unknown}"',
         ]
         for rule in self.rules:
@@ -342,15 +344,15 @@ def about(step: Step) -> str:
 def house_rule():
     """A rule of a user's own: a pure function of the order, that finds something in one of three."""
     import exit_shim  # noqa: PLC0415
-    from exit_shim.rules.own import forget_own_rules  # noqa: PLC0415
+    from exit_shim.guard.rules.custom import forget_custom_rules  # noqa: PLC0415
 
     @exit_shim.rule("HOUSE")
     def house(case):
         quantity = case.order.quantity or "0"
-        return "house=yes" if case.intent != "query" and float(quantity) * 1000 % 3 == 1 else None
+        return "house=yes" if case.operation != "query" and float(quantity) * 1000 % 3 == 1 else None
 
     yield
-    forget_own_rules()
+    forget_custom_rules()
 
 
 class Run:

@@ -29,7 +29,7 @@ FRESH_S = 1.01
 """How old an answer of the exchange may be, with what a clock rounds."""
 
 FOR_ROLES = re.compile("OWNERSHIP_CONFLICT|UNKNOWN_MODULE|FOREIGN_CANCEL")
-UNSENT = frozenset({"denied", "suppressed", "simulated", "not_sent"})
+UNSENT = frozenset({"denied", "simulated", "not_sent"})
 
 
 class Guarded(World):
@@ -148,8 +148,8 @@ class Guarded(World):
 
     def _check(self, call: Call, before: Sight, answer: Any, error: Exception | None) -> None:
         bot = call.bot
-        if call.intent != "place" or call.is_exit:
-            self.asked_for[bot.module, call.intent] += len(call.params.get("batchOrders", "1"))
+        if call.operation != "place" or call.is_exit:
+            self.asked_for[bot.module, call.operation] += len(call.params.get("batchOrders", "1"))
         is_sent = len(self.exchange.order_requests) > before.requests
         refused = before.name_is_of if error is not None and not before.placed else None
         excuses = self.excuses[before.symbol]
@@ -172,7 +172,7 @@ class Guarded(World):
         if (
             before.is_covered
             and call.bot.module in self.denied_modules
-            and call.intent == "cancel"
+            and call.operation == "cancel"
             and error is None
         ):
             self.tally["cancels of denied modules that went out under cover"] += 1
@@ -209,7 +209,7 @@ class Guarded(World):
     def _check_held(self, call: Call, before: Sight, answer: Any, error: Exception | None) -> None:
         """A call that did not leave: was that right at this very moment?"""
         bot, named = call.bot, call.params.get("clientAlgoId")
-        by_a_name_that_is_free = named and call.intent == "cancel" and before.name_is_of is None
+        by_a_name_that_is_free = named and call.operation == "cancel" and before.name_is_of is None
         if call.number < 0 or by_a_name_that_is_free:
             self.tally["about a simulated order"] += 1
             return
@@ -231,7 +231,7 @@ class Guarded(World):
         bot = call.bot
         if before.is_covered:
             self.tally["held"] += 1
-            self.tally[f"held: {call.intent}"] += 1
+            self.tally[f"held: {call.operation}"] += 1
             if bot.module in OWNERS:
                 self.tally["held: an owner's"] += 1
             return "owners"
@@ -365,12 +365,12 @@ class Guarded(World):
         assert self.shim.journal.flush()
         records = list(read_records(self.journal))
         recorded = collections.Counter(
-            (one.submission.attribution.module, one.submission.intent) for one in records
+            (one.intent.attribution.module, one.intent.operation) for one in records
         )
         if missing := self.asked_for - recorded:
             raise Violation(f"not in the journal: {dict(missing)}")
-        outcomes = [one.conclusion for one in records if one.conclusion is not None]
-        unsent = sum(one.outcome in UNSENT or one.error_code == DUPLICATE for one in outcomes)
+        outcomes = [one.outcome for one in records if one.outcome is not None]
+        unsent = sum(one.result in UNSENT or one.error_code == DUPLICATE for one in outcomes)
         if unsent < self.unsent:
             raise Violation(f"{self.unsent} calls did not leave, and {unsent} are recorded as such")
         for one in records:

@@ -25,7 +25,7 @@ class Call(NamedTuple):
     limit: float | None = None
 
     @property
-    def intent(self) -> str:
+    def operation(self) -> str:
         """What the call does to orders."""
         return INTENTS.get(self.method, "cancel")
 
@@ -68,14 +68,14 @@ class Sight:
         named = [algo.algo_id for algo in self._exchange.engine.open_algos() if algo.client_id == name]
         named += [order.order_id for order in self._exchange.engine.open_orders() if order.client_id == name]
         self.name_is_of = world.placed_by.get(named[0]) if named else None
-        self.is_close = call.intent == "place" and call.is_exit and is_close(self._exchange, call.params)
-        self.strips = call.intent == "cancel" and self._strips()
+        self.is_close = call.operation == "place" and call.is_exit and is_close(self._exchange, call.params)
+        self.strips = call.operation == "cancel" and self._strips()
 
     def _find_symbol(self) -> str:
         """Return the symbol of the call: that of the order that it names."""
         params = self._call.params
         for algo in self._exchange.engine.open_algos():
-            if self._call.intent == "cancel" and (
+            if self._call.operation == "cancel" and (
                 algo.algo_id == params.get("algoId") or algo.client_id == params.get("clientAlgoId")
             ):
                 return str(algo.symbol)

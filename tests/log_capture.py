@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 import wrapt
 
-import exit_shim.dispatch
+import exit_shim.runtime.background
 
 PATIENCE_S = 60
 
@@ -16,7 +16,7 @@ PATIENCE_S = 60
 def flush_all() -> None:
     """Wait until the background threads of all shims have nothing left to do."""
     for _ in range(2):  # a sink's error is handed to the same thread to be logged
-        for dispatch in list(exit_shim.dispatch._all):
+        for dispatch in list(exit_shim.runtime.background._all):
             deadline = time.monotonic() + PATIENCE_S
             while not (done := dispatch.flush(PATIENCE_S)) and dispatch._thread is None:
                 assert time.monotonic() < deadline  # one that was stopped, and has not ended yet

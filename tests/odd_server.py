@@ -9,7 +9,7 @@ import threading
 from binance import AsyncClient, Client
 
 import exit_shim
-from exit_shim.testing.leaving import leave
+from exit_shim.testing.close_client import leave
 
 
 class OddServer:

@@ -48,6 +48,6 @@ if __name__ == "__main__":
     def house(case):
         """Find something in one of three orders."""
         quantity = case.order.quantity or "0"
-        return "house=yes" if case.intent != "query" and float(quantity) * 1000 % 3 == 1 else None
+        return "house=yes" if case.operation != "query" and float(quantity) * 1000 % 3 == 1 else None
 
     main()

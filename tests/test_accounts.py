@@ -8,10 +8,10 @@ import wrapt
 from binance import AsyncClient, Client
 
 import exit_shim
-from exit_shim import accounts
-from exit_shim.accounts import account_label, exchange_of, host_of, key_label, label_of
-from exit_shim.testing.leaving import leave
-from exit_shim.testing.pointing import LOCAL_KEY
+from exit_shim.clients import accounts
+from exit_shim.clients.accounts import account_label, exchange_of, host_of, key_label, label_of
+from exit_shim.testing.close_client import leave
+from exit_shim.testing.redirect import LOCAL_KEY
 
 OPEN = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
 CLOSE = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": 0.01, "reduceOnly": "true"}
@@ -98,7 +98,7 @@ def test_two_adapters_without_a_key_are_two_accounts(recorded):
         adapter = exit_shim.wrap(Adapter())
         for _ in range(2):
             adapter.futures_create_order(**CLOSE)
-    first, again, second, _ = (record.submission.account for record in recorded())
+    first, again, second, _ = (record.intent.account for record in recorded())
     assert first == again != second
     assert {first[:8], second[:8]} == {"Adapter-"}
     del adapter
@@ -192,7 +192,7 @@ def test_an_orders_record_says_where_it_went(exchange, client, recorded):
     client.futures_create_order(**OPEN)
     exit_shim.wrap(client).futures_create_order(**CLOSE)
     (record,) = recorded()
-    assert record.submission.account == f"{LABEL}@127.0.0.1:{exchange.port}"
+    assert record.intent.account == f"{LABEL}@127.0.0.1:{exchange.port}"
 
 
 async def test_an_async_clients_order_too(exchange, async_client, recorded):
@@ -203,7 +203,7 @@ async def test_an_async_clients_order_too(exchange, async_client, recorded):
     await shim.wrap(async_client).futures_create_order(**CLOSE)
     shim.flush()
     (record,) = recorded()
-    assert record.submission.account == f"main@127.0.0.1:{exchange.port}"
+    assert record.intent.account == f"main@127.0.0.1:{exchange.port}"
 
 
 def test_an_accounts_name_has_no_at():

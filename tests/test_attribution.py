@@ -14,9 +14,9 @@ from binance.exceptions import BinanceAPIException
 from bots import STOP, FakeAsyncClient, FakeClient, load
 
 import exit_shim
-from exit_shim.attribution import attribute
-from exit_shim.files import is_foreign, short_name
-from exit_shim.frames import SiteFinder
+from exit_shim.attribution.attribute import attribute
+from exit_shim.attribution.code_files import is_foreign, short_name
+from exit_shim.attribution.stack import SiteFinder
 
 EXECUTORS = frozenset({"safe_order_executor", "backend.retry"})
 
@@ -69,7 +69,11 @@ STDLIB = ("threading", threading.__file__)
 def test_the_first_frame_of_the_bots_own_code():
     """Libraries, the standard library, frozen code and the shim are skipped; the next frame is who asked."""
     who = named(
-        ("exit_shim.proxy", exit_shim.shim.__file__), LIBRARY, STDLIB, ("runpy", "<frozen runpy>"), BOT
+        ("exit_shim.clients.proxy", exit_shim.shim.__file__),
+        LIBRARY,
+        STDLIB,
+        ("runpy", "<frozen runpy>"),
+        BOT,
     )
     assert (who.module, who.dotted_module) == ("position_monitor", "backend.services.position_monitor")
     assert (who.function, who.file, who.line) == (FUNCTION, BOT[1], 5)
@@ -492,7 +496,7 @@ def test_main_programs_go_by_their_file(tmp_path, files, command, module):
 
 def test_one_file_under_two_names(tmp_path, recorded):
     """A file that is imported as two modules is each of them: one may be an executor and the other not."""
-    shim = exit_shim.ExitShim(roles=exit_shim.Roles(executors={"bot.sender"}))
+    shim = exit_shim.ExitShim(roles=exit_shim.Roles(passthrough={"bot.sender"}))
     fake = shim.wrap(FakeClient())
     source = "def call(place, *given, **order): return place(*given, **order)"
     sender = load(tmp_path, "bot.sender", source)
@@ -534,7 +538,7 @@ def place_through(client, order):
 
 def test_files_without_end_are_not_all_remembered(monkeypatch):
     """A bot that compiles texts, each under a name of its own, has each told right and takes no more room."""
-    monkeypatch.setattr("exit_shim.frames.FILES", 50)
+    monkeypatch.setattr("exit_shim.attribution.stack.FILES", 50)
     finder = SiteFinder()
     for number in range(200):
         names = {"__name__": f"rules_{number}"}

@@ -2,8 +2,8 @@
 
 from test_guard import LEGACY, LIMIT, OWNER, STOP, Bot
 
-from exit_shim.doors import Reference
-from exit_shim.stock import ask, taking_stock
+from exit_shim.domain.orders import Reference
+from exit_shim.guard.exchange_snapshot import ask, read_snapshot
 
 
 def test_one_name_in_both_stores_is_two_orders():
@@ -11,7 +11,7 @@ def test_one_name_in_both_stores_is_two_orders():
     bot = Bot().enter()
     stop = bot.by(LEGACY, **STOP, clientAlgoId="a")
     limit = bot.by(OWNER, **LIMIT, newClientOrderId="a")
-    account, find = bot.records[-1].submission.account, bot.shim.guard.book.find
+    account, find = bot.records[-1].intent.account, bot.shim.guard.book.find
     for reference, module in (
         (Reference(algo_id=stop["algoId"], client_order_id="a"), LEGACY),
         (Reference(limit["orderId"], client_order_id="a"), OWNER),
@@ -20,7 +20,7 @@ def test_one_name_in_both_stores_is_two_orders():
     ):
         assert find(account, reference).module == module
     listed = {
-        order.name: find(account, order.reference).module for order in ask(taking_stock(bot.client)).resting
+        order.name: find(account, order.reference).module for order in ask(read_snapshot(bot.client)).resting
     }
     assert listed == {str(stop["algoId"]): LEGACY, str(limit["orderId"]): OWNER}
     assert bot.by(LEGACY, **{**STOP, "type": "TAKE_PROFIT_MARKET", "stopPrice": 70000})["algoId"] > 0
@@ -32,8 +32,8 @@ def test_a_cancel_by_name_takes_the_order_of_its_own_store():
     bot.by(OWNER, **STOP, clientAlgoId="a")
     bot.by(OWNER, **LIMIT, newClientOrderId="a")
     bot.by(OWNER, "futures_cancel_order", symbol="BTCUSDT", origClientOrderId="a")
-    account, book = bot.records[-1].submission.account, bot.shim.guard.book
-    assert bot.records[-1].submission.order.kind == "other_exit"
+    account, book = bot.records[-1].intent.account, bot.shim.guard.book
+    assert bot.records[-1].intent.order.kind == "other_exit"
     assert book.find(account, Reference(client_order_id="a", store="conditional")).kind == "sl"
     assert book.find(account, Reference(client_order_id="a", store="orders")) is None
 
@@ -42,5 +42,5 @@ def test_a_name_that_was_used_again_is_not_the_earlier_orders():
     """An order with another number is not one that the book knows under its name."""
     bot = Bot().enter()
     stop = bot.by(OWNER, **STOP, clientAlgoId="a")
-    account, book = bot.records[-1].submission.account, bot.shim.guard.book
+    account, book = bot.records[-1].intent.account, bot.shim.guard.book
     assert book.find(account, Reference(algo_id=stop["algoId"] + 1, client_order_id="a")) is None

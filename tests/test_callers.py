@@ -21,10 +21,10 @@ from bots import STOP, FakeAsyncClient, FakeClient, load
 
 import exit_shim
 from exit_shim import Roles
-from exit_shim.attribution import attribute
-from exit_shim.carrying import carrying_threads
-from exit_shim.cli.executors import probable_executors
-from exit_shim.frames import SiteFinder
+from exit_shim.attribution.attribute import attribute
+from exit_shim.attribution.propagation import carrying_threads
+from exit_shim.attribution.stack import SiteFinder
+from exit_shim.cli.passthrough import probable_passthrough
 from exit_shim.journal import counted, read_records
 
 EXECUTOR = """
@@ -241,10 +241,10 @@ def test_what_led_to_who_asked_follows_with_the_outcome(strategy, recorded, erro
     with contextlib.suppress(ValueError):
         strategy.two_helpers(exit_shim.wrap(Client()), STOP)
     (record,) = recorded()
-    assert [step.part for step in record.submission.attribution.chain] == ["executor", "executor", "chosen"]
-    assert record.conclusion.chain[0].module == "test_callers"
-    assert {step.part for step in record.conclusion.chain} == {"outer"}
-    assert record.chain == record.submission.attribution.chain + record.conclusion.chain
+    assert [step.part for step in record.intent.attribution.chain] == ["passthrough", "passthrough", "chosen"]
+    assert record.outcome.chain[0].module == "test_callers"
+    assert {step.part for step in record.outcome.chain} == {"outer"}
+    assert record.chain == record.intent.attribution.chain + record.outcome.chain
 
 
 def test_the_frames_of_a_call_are_let_go():
@@ -538,7 +538,7 @@ def test_a_bot_among_the_installed_packages(tmp_path):
 def test_aliases_and_executors_by_any_name(tmp_path, recorded):
     """A module is recorded under its alias, and an executor is one by its short, dotted or recorded name."""
     roles = Roles(
-        aliases={"bot.pm2": "position_monitor", "sender": "muscle"}, executors=frozenset({"muscle"})
+        aliases={"bot.pm2": "position_monitor", "sender": "muscle"}, passthrough=frozenset({"muscle"})
     )
     shim = exit_shim.ExitShim(roles=roles)
     source = """
@@ -576,7 +576,7 @@ def test_wrong_roles_are_told_at_once(given, error, said):
 
 def test_roles_take_any_collection():
     """Lists and tuples of names do as well as sets."""
-    assert Roles(executors=["a", "a"], in_app=["b"]).executors == frozenset({"a"})
+    assert Roles(passthrough=["a", "a"], in_app=["b"]).passthrough == frozenset({"a"})
 
 
 MULTI = """
@@ -867,10 +867,10 @@ def test_the_frames_of_a_library_in_a_row_are_told_once(strategy, lines):
 
 def suggested(lines_of):
     """The probable executors in what was recorded."""
-    return [found.module for found in probable_executors(counted(lines_of())[1])]
+    return [found.module for found in probable_passthrough(counted(lines_of())[1])]
 
 
-def test_probable_executors(tmp_path, recorded):
+def test_probable_passthrough(tmp_path, recorded):
     """Between two modules and a door every time: suggested; a module that also acts alone is not."""
     source = """
         def place(client, order, *through):
@@ -902,10 +902,10 @@ BARE_BOT = """
     import runpy, sys
     import exit_shim
     from exit_shim.testing import LocalExchange, WalkingMarket
-    from exit_shim.testing.pointing import pointed_at
+    from exit_shim.testing.redirect import pointed_at
 
     with LocalExchange(market=WalkingMarket(seed=1)) as exchange, pointed_at(exchange.url, exchange.register):
-        with exit_shim.ExitShim(roles=exit_shim.Roles(executors=frozenset())).install():
+        with exit_shim.ExitShim(roles=exit_shim.Roles(passthrough=frozenset())).install():
             sys.path[0] = sys.argv[1].rpartition("/")[0]
             runpy.run_path(sys.argv[1], run_name="__main__")
 """
@@ -918,7 +918,7 @@ def test_the_example_bot_would_suggest_its_one_executor(tmp_path):
     lines = run(tmp_path, "driver.py", bot)
     assert suggested(lambda: read_records(tmp_path / "journal.db")) == ["safe_order_executor"]
     place = next(line for line in lines if line["module"] == "safe_order_executor" and line["algo_id"])
-    cancel = next(line for line in lines if line["intent"] == "cancel" and line["targets"])
+    cancel = next(line for line in lines if line["operation"] == "cancel" and line["targets"])
     told = explain(tmp_path, place["algo_id"])
     for part in (
         f"placed {place['kind']} {place['symbol']}",
@@ -938,7 +938,7 @@ def test_the_example_bot_would_suggest_its_one_executor(tmp_path):
     assert "no record is about 'nothing'" in explain(tmp_path, "nothing")
     summary = command(tmp_path, "summary")
     assert "safe_order_executor is probably an executor" in summary
-    assert "Roles(executors=Roles().executors | {'safe_order_executor'})" in summary
+    assert "Roles(passthrough=Roles().executors | {'safe_order_executor'})" in summary
 
 
 def command(folder, *arguments):

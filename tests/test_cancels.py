@@ -57,7 +57,7 @@ def test_a_cancel_names_whose_stop_it_took(wrapped, modules, recorded, by):
     placed = guardian.stop(wrapped)
     raider.do(wrapped, "futures_cancel_algo_order", **{by: placed[by]})
     line = last(recorded)
-    assert (line["intent"], line["module"], line["kind"], line["outcome"]) == (
+    assert (line["operation"], line["module"], line["kind"], line["outcome"]) == (
         "cancel",
         "raider",
         "sl",
@@ -132,7 +132,7 @@ def test_a_change_is_recorded_with_its_target(wrapped, modules, recorded):
         price=67000,
     )
     line = last(recorded)
-    assert (line["intent"], line["module"], line["kind"], line["price"]) == (
+    assert (line["operation"], line["module"], line["kind"], line["price"]) == (
         "modify",
         "raider",
         "other_exit",
@@ -153,7 +153,7 @@ def test_counts_tell_placing_from_cancelling(wrapped, modules):
 def test_a_test_order_is_recorded_as_one(wrapped, recorded):
     """futures_create_test_order is no exit at the exchange, and is recorded as what it is."""
     wrapped.futures_create_test_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
-    assert (last(recorded)["intent"], last(recorded)["outcome"]) == ("test", "accepted")
+    assert (last(recorded)["operation"], last(recorded)["outcome"]) == ("test", "accepted")
     assert exit_shim.get_exit_order_metrics().get_summary()["test_orders"] == 1
 
 

@@ -16,9 +16,9 @@ import pytest
 from bots import STOP, FakeClient
 
 import exit_shim
-from exit_shim.accounts import key_label
 from exit_shim.cli.reading import Since
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
+from exit_shim.clients.accounts import key_label
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 CLOSING = """
     from binance.client import Client
@@ -187,7 +187,7 @@ def test_threads_pools_and_atexit_functions_are_part_of_the_run(bot, recorded):
     assert done.returncode == 0
     assert "3 exit orders by 1 module" in done.stdout
     assert "accepted=2" in done.stdout
-    assert "futures_market_sell_order" in {r.submission.door for r in journal_lines()}
+    assert "futures_market_sell_order" in {r.intent.door for r in journal_lines()}
     assert done.stdout.splitlines()[-1].startswith("1 entry orders passed; journal: ")
 
 
@@ -221,9 +221,9 @@ def test_a_local_run_looks_up_what_is_in_doubt_here_and_nothing_else(bot, monkey
     done = cli("run", "--local", path)
     assert done.returncode == 0, done.stderr
     old, new = journal_lines()
-    assert (old.submission.account, old.resolution) == (label, None)
-    assert new.submission.account.startswith(f"{label}@127.0.0.1:")
-    assert (new.conclusion.outcome, new.resolution.outcome) == ("unknown", "accepted")
+    assert (old.intent.account, old.resolution) == (label, None)
+    assert new.intent.account.startswith(f"{label}@127.0.0.1:")
+    assert (new.outcome.result, new.resolution.result) == ("unknown", "accepted")
 
 
 def test_log_lines_come_before_the_report(bot):

@@ -17,7 +17,7 @@ from test_cli import bot, cli, no_process_is_left, python, three_orders
 
 import exit_shim
 from exit_shim.cli import app
-from exit_shim.testing.pointing import LOCAL_KEY
+from exit_shim.testing.redirect import LOCAL_KEY
 
 __all__ = ["bot", "no_process_is_left", "three_orders"]  # fixtures
 

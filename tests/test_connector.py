@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from odd_server import OddServer, answer
 
-from exit_shim.accounts import key_label
+from exit_shim.clients.accounts import key_label
 from exit_shim.journal import read_records
 
 CONNECTOR = os.environ.get("EXIT_SHIM_TEST_CONNECTOR") or str(Path(__file__).parent / "connector")
@@ -112,4 +112,4 @@ def test_an_order_that_the_connector_did_not_send(tmp_path):
     """Nobody listens, so nothing left; the account is the key's, at the place where the client goes."""
     (record,) = run(["http://127.0.0.1:1"])[1]
     assert record.flat()["outcome"] == "not_sent"
-    assert record.submission.account == f"{key_label(KEY)}@127.0.0.1:1"
+    assert record.intent.account == f"{key_label(KEY)}@127.0.0.1:1"

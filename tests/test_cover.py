@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from exit_shim.domain.orders import read_order
 from exit_shim.guard.cover import GAPS, closes_all, find_gap, is_priced_through, strips, sums
-from exit_shim.orders import read_order
-from exit_shim.stock import Held, Resting, Stock
+from exit_shim.guard.exchange_snapshot import OpenOrder, OpenPosition, Snapshot
 
 D = Decimal
 
 
 def position(amount="0.03", side="BOTH", mark=60000, liquidation=0):
-    return Held("BTCUSDT", side, D(amount), mark=D(mark), liquidation=D(liquidation))
+    return OpenPosition("BTCUSDT", side, D(amount), mark=D(mark), liquidation=D(liquidation))
 
 
 def stop(trigger=57000, quantity=None, side="BOTH", exit_side="SELL", **more):
@@ -27,7 +27,7 @@ def stop(trigger=57000, quantity=None, side="BOTH", exit_side="SELL", **more):
         "algo_id": 7,
         **more,
     }
-    return Resting(
+    return OpenOrder(
         symbol="BTCUSDT",
         side=exit_side,
         position_side=side,
@@ -44,7 +44,7 @@ def trailing(quantity="0.03", **more):
 
 
 def gap_of(positions, resting, last=60000, within=0.5, foreign=()):
-    found = Stock(tuple(positions), (*resting, *foreign), last=None if last is None else D(last))
+    found = Snapshot(tuple(positions), (*resting, *foreign), last=None if last is None else D(last))
     return find_gap(found, "BTCUSDT", lambda order: order not in foreign, within)
 
 
@@ -173,7 +173,7 @@ def test_a_cancel_strips_only_what_was_covered():
     own, other, part = stop(algo_id=1), stop(56000, algo_id=2), stop(quantity="0.01", algo_id=3)
 
     def stripped(*resting, is_open=True):
-        found = Stock((position(),) if is_open else (), resting, last=D(60000))
+        found = Snapshot((position(),) if is_open else (), resting, last=D(60000))
         return strips(found, "BTCUSDT", lambda order: order.algo_id == 1, 0.5)
 
     assert stripped(own)
@@ -185,7 +185,7 @@ def test_a_cancel_strips_only_what_was_covered():
 
 def test_a_cancel_strips_nothing_where_the_other_position_is_bare():
     """In hedge mode it may make room for that one's stop, which a caller that is denied would not place."""
-    found = Stock((LONG, SHORT), (stop(side="LONG", algo_id=1),), last=D(60000))
+    found = Snapshot((LONG, SHORT), (stop(side="LONG", algo_id=1),), last=D(60000))
     assert not strips(found, "BTCUSDT", lambda _: True, 0.5)
     both = found._replace(resting=(*found.resting, stop(63000, side="SHORT", exit_side="BUY", algo_id=2)))
     assert strips(both, "BTCUSDT", lambda order: order.algo_id == 1, 0.5)
@@ -200,7 +200,7 @@ def test_a_limit_through_the_market_closes_at_once(side, price, through):
     order = read_order(
         {"symbol": "BTCUSDT", "side": side, "type": "LIMIT", "price": price, "reduceOnly": "true"}
     )
-    assert is_priced_through(order, D(price), Stock((position(),), (), last=D(60000))) is through
+    assert is_priced_through(order, D(price), Snapshot((position(),), (), last=D(60000))) is through
 
 
 def test_the_docs_explain_each_gap():

@@ -3,7 +3,7 @@
 import pytest
 
 import exit_shim
-from exit_shim.policy import parse_policy
+from exit_shim.guard.policy import parse_policy
 from exit_shim.testing import FakeClient, LocalExchange
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
@@ -47,8 +47,8 @@ def both(symbol, near, far):
 
 
 DOORS = [
-    exit_shim.Door("place_bracket", reads=both),
-    exit_shim.Door("place_all", carries="batch", lists=("orders",)),
+    exit_shim.Door("place_bracket", parse=both),
+    exit_shim.Door("place_all", payload="batch", list_fields=("orders",)),
 ]
 CALLS = {
     "reads": lambda used: used.place_bracket("BTCUSDT", "70000", "72000"),
@@ -62,7 +62,7 @@ def make():
     shims = []
 
     def wrapped(on_deny):
-        policy = parse_policy(f'level = "enforce"\ndenied = "{on_deny}"\n')
+        policy = parse_policy(f'level = "enforce"\non_deny = "{on_deny}"\n')
         shim = exit_shim.ExitShim(journal=False, policy=policy, mode="EXIT_BRAIN_V3", sinks=[])
         shims.append(shim)
         exchange = LocalExchange()
@@ -89,7 +89,7 @@ def test_an_adapters_bracket_that_is_denied_whole_raises(make, way):
 
 @pytest.mark.parametrize("way", CALLS)
 def test_an_adapters_bracket_that_is_denied_whole_is_none(make, way):
-    """With denied = "none" it is answered with None, like one order."""
+    """With on_deny = "return_none" it is answered with None, like one order."""
     used, exchange = make("none")
     with exit_shim.attributed(LEGACY):
         assert CALLS[way](used) is None

@@ -9,8 +9,8 @@ from binance.exceptions import BinanceAPIException
 from virtual_time import jumping, new_loop
 
 import exit_shim
-from exit_shim.policy import PolicyError, parse_policy
-from exit_shim.rules.own import forget_own_rules
+from exit_shim.guard.policy import PolicyError, parse_policy
+from exit_shim.guard.rules.custom import forget_custom_rules
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange, faults
 
 SYMBOL, OWNER, LEGACY = "BTCUSDT", "exit_brain_v3", "position_monitor"
@@ -28,7 +28,7 @@ LIMIT = {
 }
 CANCEL_ALL = {"symbol": SYMBOL, "conditional": True}
 LOOKS = ("openOrders", "openAlgoOrders", "positionRisk")
-KINDS = pytest.mark.parametrize("denied", ["raise", "none", "monitor"])
+KINDS = pytest.mark.parametrize("denied", ["raise", "return_none", "simulate"])
 
 
 class Bot:
@@ -37,7 +37,7 @@ class Bot:
     def __init__(self, denied="raise", more="", client=None, own=(), **options):
         self.records = []
         text = f'level = "enforce"\n[modes.EXIT_BRAIN_V3]\nowners = ["{OWNER}"]\nlegacy = ["{LEGACY}"]\n'
-        text += f'denied = "{denied}"\n'
+        text += f'on_deny = "{denied}"\n'
         policy = parse_policy(text + more, "it", frozenset(own))
         self.shim = exit_shim.ExitShim(journal=False, policy=policy, mode="EXIT_BRAIN_V3", sinks=[self])
         self.exchange = options.pop("exchange", None) or LocalExchange(**options)
@@ -183,7 +183,7 @@ def test_other_rules_hold_back_only_under_cover_too(make, code):
         with pytest.raises(exit_shim.ExitOrderDenied):
             bot.by(OWNER, **{**TARGET, "stopPrice": 66300})
     finally:
-        forget_own_rules()
+        forget_custom_rules()
     assert len(bot.resting()) == 4
 
 
@@ -404,7 +404,7 @@ def test_what_closes_now_goes_out(make, order, is_a_close, covering, hedge):
     if covering:
         bot.by(OWNER, **WHOLE)
     bot.by(LEGACY, **SELL, quantity="0.010", reduceOnly="true", **order)
-    assert (bot.last_record().submission.order.kind == "close") is is_a_close
+    assert (bot.last_record().intent.order.kind == "close") is is_a_close
     assert bot.position() == (Decimal("0.010") if order.get("price") == "66000" else 0)
 
 
@@ -528,7 +528,7 @@ class Waiting:
 
     def outcomes(self):
         self.bot.shim.flush()
-        return [(record.submission.order.type, record.flat()["outcome"]) for record in self.bot.records]
+        return [(record.intent.order.type, record.flat()["outcome"]) for record in self.bot.records]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 import exit_shim
-import exit_shim.dispatch
+import exit_shim.runtime.background
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "quantity": 0.01}
 STOP["reduceOnly"] = True
@@ -55,7 +55,7 @@ class Holding:
     def emit(self, record):
         self.held.set()
         assert self.go.wait(MINUTE)
-        self.taken.append(record.submission.order.quantity)
+        self.taken.append(record.intent.order.quantity)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_a_log_handler_that_hangs_holds_up_no_order(make, monkeypatch):
 
 def test_what_is_dropped_is_counted_and_told_once(make, monkeypatch, caplog):
     """Beyond what may wait events are dropped: the summary counts them, and one line says so afterwards."""
-    monkeypatch.setattr(exit_shim.dispatch, "MAX_WAITING", 3)
+    monkeypatch.setattr(exit_shim.runtime.background, "MAX_WAITING", 3)
     sink = Holding()
     shim = make(sinks=[sink])
     place(shim, 0)
@@ -153,7 +153,7 @@ def test_what_is_dropped_is_counted_and_told_once(make, monkeypatch, caplog):
 
 def test_a_sink_that_raises_is_counted(make, monkeypatch, caplog):
     """What a sink raises on the shim's thread is an internal error, logged once; others get theirs."""
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
     taken = []
 
     class Sink:
@@ -230,7 +230,7 @@ def test_a_signal_handler_places_orders(make):
 
     class Sink:
         def emit(self, record):
-            taken.append(record.submission.order.quantity)
+            taken.append(record.intent.order.quantity)
 
     shim = make(sinks=[Sink()])
 
@@ -325,7 +325,7 @@ def test_a_fork_amid_an_emission():
     """A child tells of its own orders alone, and can log though the parent was amid it, a lock held."""
     status, said = lines_of("""
 import signal
-import exit_shim.dispatch
+import exit_shim.runtime.background
 held, amid = threading.Lock(), threading.Event()
 def handle(record):
     with held:
@@ -337,8 +337,8 @@ child = os.fork()
 if not child:
     signal.alarm(60)
     place(2)
-    exit_shim.dispatch.EXIT_S = 60
-    exit_shim.dispatch._flush_all()
+    exit_shim.runtime.background.EXIT_S = 60
+    exit_shim.runtime.background._flush_all()
     os._exit(0)
 status = os.waitpid(child, 0)[1]
 place(3)

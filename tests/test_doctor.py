@@ -17,8 +17,8 @@ from click.testing import CliRunner
 import exit_shim
 from exit_shim.cli import app
 from exit_shim.cli.doctor import LEVELS, client, installed_version, report, rows, versions
+from exit_shim.clients.binance_releases import hears_user_stream, missing_doors, sends_stops_where_accepted
 from exit_shim.journal import SCHEMA_VERSION, examine
-from exit_shim.releases import hears_user_stream, missing_doors, sends_stops_where_accepted
 from exit_shim.testing import FakeClient
 
 STOP = {
@@ -326,7 +326,7 @@ def test_a_declared_door_that_reads_nothing_is_found(journal, library, caplog):
             return {"orderId": 1}
 
     routes = {("post", "fapi/v1/order"): exit_shim.Door("")}
-    doors = [exit_shim.Door("signed", routes=routes), exit_shim.Door("place", reads=lambda order: order)]
+    doors = [exit_shim.Door("signed", routes=routes), exit_shim.Door("place", parse=lambda order: order)]
     adapter = exit_shim.wrap(Adapter(), doors=doors)
     stop = {**STOP, "stopPrice": "50000"}
     adapter.signed("GET", "/fapi/v1/account", None)
@@ -335,7 +335,7 @@ def test_a_declared_door_that_reads_nothing_is_found(journal, library, caplog):
     adapter.signed("POST", "/fapi/v1/order", "symbol=BTCUSDT&side=SELL")
     assert "could not read a call of the door signed" in caplog.text
     (finding,) = [one for one in found_texts() if "signed" in one]
-    assert "declare the door with `reads`" in finding
+    assert "declare the door with `parse`" in finding
     adapter.signed("POST", "/fapi/v1/order", stop)
     assert found_codes() == []
 

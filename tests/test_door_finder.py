@@ -8,8 +8,8 @@ import pytest
 from abilities import ALGO
 from binance import AsyncClient, Client
 
-from exit_shim.doors import METHODS, SEAMS
-from exit_shim.testing.loopless import no_loop_made
+from exit_shim.clients.doors import METHODS, SEAMS
+from exit_shim.testing.no_event_loop import no_loop_made
 
 ORDER_PATHS = re.compile(r"(order|algo|countdown|oco|batch)", re.IGNORECASE)
 FUTURES = re.compile(r"/(fapi|dapi|papi)/")

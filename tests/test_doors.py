@@ -17,8 +17,8 @@ from binance import AsyncClient, Client
 from binance.exceptions import BinanceAPIException
 
 import exit_shim
-from exit_shim.doors import DOORS
-from exit_shim.proxy import ClientProxy
+from exit_shim.clients.doors import DOORS
+from exit_shim.clients.proxy import ClientProxy
 
 SYNC_ONLY = {"futures_coin_modify_order", "futures_coin_countdown_cancel_all"}
 """python-binance 1.0.37 has these on `Client` alone."""
@@ -71,7 +71,7 @@ def test_the_id_on_the_wire_is_the_id_in_the_record(client, exchange, recorded):
     wrapped.futures_create_order(**STOP)
     wrapped.futures_place_batch_order(batchOrders=[dict(CLOSE)])
     arrived = [request.params for request in exchange.order_requests][1:]
-    stop, batch = (record.submission.order.client_order_id for record in recorded())
+    stop, batch = (record.intent.order.client_order_id for record in recorded())
     assert arrived[0][STOP_ID] == stop
     if GENERATES_BATCH_IDS:
         assert batch in arrived[1]["batchOrders"]
@@ -102,7 +102,7 @@ def test_the_bots_own_id_is_left_alone(client, exchange, recorded):
     with pytest.raises(BinanceAPIException, match=str(NO_POSITION)):
         wrapped.futures_create_order(**{**STOP, STOP_ID: "mine-1"})
     assert exchange.requests[-1].params[STOP_ID] == "mine-1"
-    assert recorded()[0].submission.order.client_order_id == "mine-1"
+    assert recorded()[0].intent.order.client_order_id == "mine-1"
 
 
 def test_a_fake_gets_no_id():

@@ -9,8 +9,8 @@ from binance.exceptions import BinanceAPIException
 
 import exit_shim
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.leaving import leave
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.close_client import leave
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 STOP = {
     "symbol": "BTCUSDT",

@@ -30,7 +30,7 @@ POLICY = """
 look_within_s = 10
 level = "{level}"
 mode = "EXIT_BRAIN_V3"
-denied = "{denied}"
+on_deny = "{denied}"
 [modes.EXIT_BRAIN_V3]
 unknown = "deny"
 """
@@ -40,7 +40,7 @@ DRIVER = """
     from decimal import Decimal
     import exit_shim
     from exit_shim.testing import LocalExchange
-    from exit_shim.testing.pointing import pointed_at
+    from exit_shim.testing.redirect import pointed_at
 
     journal, policy, script, out = sys.argv[1:]
     STOPS = {"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"}
@@ -124,7 +124,7 @@ def warned(tmp_path_factory):
     return run_bot(tmp_path_factory.mktemp("bot") / "warn", "warn")
 
 
-@pytest.fixture(scope="module", params=["raise", "none", "monitor"])
+@pytest.fixture(scope="module", params=["raise", "return_none", "simulate"])
 def enforced(request, tmp_path_factory):
     return run_bot(tmp_path_factory.mktemp("bot") / "enforce", "enforce", request.param)
 
@@ -143,10 +143,10 @@ def test_only_the_owners_orders_rest(enforced):
     """No legacy order rests on the exchange at the end."""
     seen, records, _ = enforced
     names = {
-        str(number): record.submission.attribution.module
+        str(number): record.intent.attribution.module
         for record in records
-        if record.conclusion is not None
-        for number in (record.conclusion.algo_id, record.conclusion.order_id)
+        if record.outcome is not None
+        for number in (record.outcome.algo_id, record.outcome.order_id)
         if number is not None
     }
     assert {names[number] for number in seen["resting"]} <= {OWNER}
@@ -155,23 +155,21 @@ def test_only_the_owners_orders_rest(enforced):
 def test_each_legacy_attempt_is_an_event_with_its_reason(enforced):
     """Each exit that a legacy module tried to place is recorded: denied, or let out with the reason."""
     _, records, _ = enforced
-    placed = [
-        r for r in records if r.submission.intent == "place" and r.submission.attribution.module in LEGACY
-    ]
-    assert {r.submission.attribution.module for r in placed} >= LEGACY - {"dynamic_trailing_rearm"}
+    placed = [r for r in records if r.intent.operation == "place" and r.intent.attribution.module in LEGACY]
+    assert {r.intent.attribution.module for r in placed} >= LEGACY - {"dynamic_trailing_rearm"}
     for record in placed:
         codes = {reason.partition(" ")[0] for reason in record.reasons}
         assert codes & {"OWNERSHIP_CONFLICT", "UNKNOWN_MODULE"}
-        if record.conclusion.outcome not in {"denied", "suppressed"}:
-            assert record.submission.order.type == "MARKET" or "PROTECTIVE_OVERRIDE" in codes
+        if record.outcome.result not in {"denied", "simulated"}:
+            assert record.intent.order.type == "MARKET" or "PROTECTIVE_OVERRIDE" in codes
 
 
 def attempts(records):
     """What was held back, as far as two runs of the bot can be compared."""
     return {
-        (r.submission.attribution.module, r.submission.intent, r.submission.order.kind)
+        (r.intent.attribution.module, r.intent.operation, r.intent.order.kind)
         for r in records
-        if r.conclusion is not None and r.conclusion.outcome in {"denied", "suppressed"}
+        if r.outcome is not None and r.outcome.result in {"denied", "simulated"}
     }
 
 
@@ -182,7 +180,7 @@ def test_whatif_on_the_warn_journal_predicted_every_one(warned, enforced):
     done = CliRunner().invoke(
         app, ["whatif", "--policy", str(folder / "policy.toml"), "--from", str(before), "--json"]
     )
-    predicted = {(row["module"], row["intent"], row["kind"]) for row in json.loads(done.output)["by"]}
+    predicted = {(row["module"], row["operation"], row["kind"]) for row in json.loads(done.output)["by"]}
     happened = attempts(records)
     assert happened
     places = {one for one in happened if one[1] == "place"}

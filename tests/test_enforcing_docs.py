@@ -71,7 +71,7 @@ def test_the_policy_warns_first(afternoon):
     second = list(read_records(afternoon[0] / "afternoon.db", run_id=runs[1]))
     codes = {reason.partition(" ")[0] for record in second for reason in record.reasons}
     assert {"OWNERSHIP_CONFLICT", "UNKNOWN_MODULE"} <= codes
-    assert not [r for r in second if r.conclusion and r.conclusion.outcome in {"denied", "suppressed"}]
+    assert not [r for r in second if r.outcome and r.outcome.result in {"denied", "simulated"}]
 
 
 def test_whatif_tells_beforehand(afternoon):
@@ -83,12 +83,12 @@ def test_whatif_tells_beforehand(afternoon):
 
 def test_enforcing_holds_back(afternoon):
     """The last run has suppressed orders of legacy modules."""
-    assert "suppressed" in outputs(afternoon, "summary")[1]
+    assert "simulated" in outputs(afternoon, "summary")[1]
 
 
 def test_the_switches_are_in_the_journal(afternoon):
     """Who turned them, and what they were turned to."""
-    switches = [event for event in read_events(afternoon[0] / "afternoon.db") if event.event == "mode"]
+    switches = [event for event in read_events(afternoon[0] / "afternoon.db") if event.event == "switch"]
     assert len(switches) == 4
     assert [event for event in switches if '"by":"the desk","enforce":"off"' in event.body]
     assert outputs(afternoon, "enforce")[1] == "off\n"

@@ -11,11 +11,11 @@ from test_guard_attacks import MONITOR, PART, STRANGER, SYMBOL
 
 import exit_shim
 from exit_shim.cli import app
+from exit_shim.domain.events import Resolution
+from exit_shim.guard.policy import parse_policy
 from exit_shim.journal import read_records
-from exit_shim.policy import parse_policy
-from exit_shim.records import Resolution
 from exit_shim.testing import FakeClient, LocalExchange, faults
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
 TARGET = {**STOP, "type": "TAKE_PROFIT_MARKET", "stopPrice": 70000}
@@ -62,7 +62,7 @@ def test_whatif_tells_denied_from_overridden(history, tmp_path):
     done = command("whatif", "--policy", str(tmp_path / "new.toml"), "--json")
     found = json.loads(done.output)
     assert (found["orders"], found["denied"], found["overridden"]) == (6, 3, 1)
-    rows = {(row["fate"], row["module"], row["intent"], row["kind"]) for row in found["by"]}
+    rows = {(row["fate"], row["module"], row["operation"], row["kind"]) for row in found["by"]}
     assert rows == {
         ("overridden", LEGACY, "place", "sl"),
         ("denied", LEGACY, "place", "tp"),
@@ -238,7 +238,7 @@ def test_whatif_predicts_each_denial(tmp_path, history, policy, denied, overridd
         records = list(read_records(path))
         found[level] = (
             sum(
-                one.conclusion.outcome in {"denied", "suppressed"}
+                one.outcome.result in {"denied", "simulated"}
                 and "SUPPRESSED_ORDER" not in str(one.reasons)  # an answer about a denied order
                 for one in records
             ),

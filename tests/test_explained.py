@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 import exit_shim
 from exit_shim.cli import app
+from exit_shim.guard.policy import parse_policy
 from exit_shim.journal import read_records
-from exit_shim.policy import parse_policy
 from exit_shim.testing import FakeClient, LocalExchange
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
@@ -79,7 +79,7 @@ def test_what_was_denied_was_asked_for(make, words, method, params):
     assert "in the shim; nothing was sent" in told
     assert "before the send" not in told
     *_, last = read_records(bot.journal)
-    assert last.conclusion.outcome == "denied"
+    assert last.outcome.result == "denied"
     assert last.flat()["presend_us"] is None
 
 
@@ -99,7 +99,7 @@ def test_a_futile_cancel_is_explained(make):
     assert (
         "FUTILE_CANCEL store=orders resting_elsewhere=1 instead=futures_cancel_all_algo_open_orders" in told
     )
-    assert exit_shim.policy.REASONS["FUTILE_CANCEL"] in told
+    assert exit_shim.guard.policy.REASONS["FUTILE_CANCEL"] in told
 
 
 @pytest.mark.parametrize("level", ["observe", "warn"])

@@ -147,7 +147,7 @@ async def test_disabled_is_a_plain_call(mock_client, monkeypatch):
 async def test_an_unknown_kind_is_other_exit(mock_client, recorded):
     """A kind that we do not know never stops an order; it is recorded as what it certainly is."""
     await submit_exit_order("m", "BTCUSDT", PARAMS, "stop_loss", mock_client)
-    assert recorded()[0].submission.order.kind == "other_exit"
+    assert recorded()[0].intent.order.kind == "other_exit"
 
 
 def test_the_summary_is_one_log_line():

@@ -18,8 +18,8 @@ from log_capture import captured_events
 
 import exit_shim
 from exit_shim.cli import app
+from exit_shim.guard.policy import parse_policy
 from exit_shim.journal import read_events, read_records
-from exit_shim.policy import parse_policy
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange, faults
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
@@ -113,15 +113,15 @@ def test_a_denied_caller_gets_an_exception_it_handles(bot):
 
 
 def test_none_is_an_answer():
-    """With denied = "none" the caller gets None, and the record says denied."""
-    bot = Bot(ENFORCE + 'denied = "none"').enter().cover()
+    """With on_deny = "return_none" the caller gets None, and the record says denied."""
+    bot = Bot(ENFORCE + 'on_deny = "return_none"').enter().cover()
     assert bot.by(LEGACY, **TARGET) is None
-    assert bot.records[-1].conclusion.outcome == "denied"
+    assert bot.records[-1].outcome.result == "denied"
 
 
 def test_a_monitor_gets_an_answer_of_the_doors_shape():
     """It has the door's keys, a mark, and an id below zero that the guard answers for from then on."""
-    bot = Bot(ENFORCE + 'denied = "monitor"').enter()
+    bot = Bot(ENFORCE + 'on_deny = "simulate"').enter()
     real = bot.by(OWNER, **TARGET)
     answer = bot.by(LEGACY, **STOP, clientAlgoId="mine")
     assert answer["algoId"] > 0  # the stop went out: nothing else covers the position
@@ -138,13 +138,13 @@ def test_a_monitor_gets_an_answer_of_the_doors_shape():
     assert (cancelled["algoId"], cancelled["code"]) == (suppressed["algoId"], "200")
     assert bot.by(LEGACY, "futures_get_algo_order", algoId=suppressed["algoId"])["algoStatus"] == "CANCELED"
     assert len(bot.exchange.order_requests) == seen
-    assert bot.records[-1].conclusion.outcome == "suppressed"
+    assert bot.records[-1].outcome.result == "simulated"
     assert bot.by(OWNER, "futures_get_algo_order", algoId=real["algoId"])["algoId"] == real["algoId"]
 
 
 def test_an_ordinary_order_suppressed():
     """A LIMIT order's answer has orderId and status; the query by the client's own id finds it."""
-    bot = Bot(ENFORCE + 'denied = "monitor"').enter().cover()
+    bot = Bot(ENFORCE + 'on_deny = "simulate"').enter().cover()
     real = bot.by(OWNER, **LIMIT)
     answer = bot.by(LEGACY, **LIMIT, newClientOrderId="mine")
     assert set(answer) - set(real) == {"exit_shim_suppressed"}
@@ -161,7 +161,7 @@ async def test_async_clients_are_denied_when_awaited():
         ("none", lambda a: a is None),
         ("monitor", lambda a: a["algoId"] < 0),
     ):
-        bot = Bot(ENFORCE + f'denied = "{denied}"', client=FakeAsyncClient)
+        bot = Bot(ENFORCE + f'on_deny = "{denied}"', client=FakeAsyncClient)
         await bot.client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
         await bot.by(OWNER, **STOP)
         for order in (STOP, TARGET):
@@ -173,22 +173,22 @@ async def test_async_clients_are_denied_when_awaited():
             else:
                 answer = await coroutine
                 assert check(answer)
-        if denied == "monitor":
+        if denied == "simulate":
             assert (await bot.client.futures_get_algo_order(algoId=answer["algoId"]))["algoId"] < 0
         assert len(bot.resting()) == 1
 
 
-@pytest.mark.parametrize("denied", ["raise", "none", "monitor"])
+@pytest.mark.parametrize("denied", ["raise", "return_none", "simulate"])
 def test_a_batch_lacks_the_denied_element_alone(denied):
     """The rest goes out, an error or stand-in is in the denied one's place; the caller's list stays."""
-    bot = Bot(ENFORCE + f'denied = "{denied}"').enter().cover()
+    bot = Bot(ENFORCE + f'on_deny = "{denied}"').enter().cover()
     entry = {"symbol": "ETHUSDT", "side": "BUY", "type": "LIMIT", "price": "2000", "quantity": "0.100"}
     entry["timeInForce"] = "GTC"
     batch = [dict(entry), dict(LIMIT), dict(entry)]
     answers = bot.by(LEGACY, "futures_place_batch_order", batchOrders=batch)
     assert len(batch) == len(answers) == 3
     assert all(answers[place]["orderId"] > 0 for place in (0, 2))
-    if denied == "monitor":
+    if denied == "simulate":
         assert answers[1]["orderId"] < 0
     else:
         assert answers[1]["code"] == -2010
@@ -270,7 +270,7 @@ def test_a_stop_is_denied_where_an_owners_covers(bot):
 @pytest.mark.parametrize("lag", [0, 10_000_000_000])
 def test_the_exchange_is_believed_not_the_book(bot, monkeypatch, lag):
     """An owner's stop that was cancelled in the app covers nothing; one too young to be listed is kept."""
-    monkeypatch.setattr("exit_shim.book.READ_LAG_NS", lag)
+    monkeypatch.setattr("exit_shim.guard.book.READ_LAG_NS", lag)
     bot.by(OWNER, **STOP)
     bot.exchange.engine.cancel_all_algos("BTCUSDT")
     assert bot.by(LEGACY, **STOP)["algoId"] > 0
@@ -337,7 +337,7 @@ def test_a_stop_before_its_position_goes_out():
     del part["closePosition"]
     bot.by(OWNER, **part)
     assert bot.by(LEGACY, **part)["algoId"] > 0
-    assert "because=no_position" in bot.records[-1].submission.verdict.reasons[-1]
+    assert "because=no_position" in bot.records[-1].intent.verdict.reasons[-1]
 
 
 def test_stops_of_the_other_side_cover_nothing():
@@ -423,7 +423,7 @@ def test_where_the_exchange_cannot_be_asked_the_stop_goes_out(bot, fault):
     bot.exchange.engine.cancel_all_algos("BTCUSDT")
     bot.exchange.faults.inject(fault(), method="GET", path="openAlgoOrders")
     assert bot.by(LEGACY, **STOP)["algoId"] > 0
-    assert "because=could_not_be_asked" in bot.records[-1].submission.verdict.reasons[-1]
+    assert "because=could_not_be_asked" in bot.records[-1].intent.verdict.reasons[-1]
 
 
 @pytest.mark.parametrize("market_closes", ["allow", "judge"])
@@ -449,15 +449,15 @@ def test_a_change_to_a_price_through_the_market_goes_out(bot, price, goes):
     change = {"symbol": "BTCUSDT", "side": "SELL", "quantity": "0.005", "price": price}
     with contextlib.nullcontext() if goes else pytest.raises(exit_shim.ExitOrderDenied):
         bot.by(LEGACY, "futures_modify_order", **change, orderId=mine["orderId"])
-    assert ("because=closes_at_once" in str(bot.records[-1].submission.verdict.reasons)) is goes
+    assert ("because=closes_at_once" in str(bot.records[-1].intent.verdict.reasons)) is goes
 
 
 def test_a_guard_that_fails_lets_the_order_out(bot, monkeypatch):
     """What fails in deciding what is held back costs the decision, not the order."""
-    monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
-    monkeypatch.setattr("exit_shim.guard.settling.Settling.settled", lambda *_: 1 / 0)
+    monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
+    monkeypatch.setattr("exit_shim.guard.protective_override.Settling.settled", lambda *_: 1 / 0)
     assert bot.by(LEGACY, **TARGET)["algoId"] > 0
-    assert bot.records[-1].conclusion.outcome == "accepted"
+    assert bot.records[-1].outcome.result == "accepted"
     assert "because=the_guard_failed" in bot.records[-1].reasons[-1]
 
 
@@ -471,7 +471,7 @@ def test_an_adapters_call_that_cannot_be_parted_goes_out_whole():
             self.sent = (*self.sent, orders)
             return [{"orderId": number} for number, _ in enumerate(orders)]
 
-    door = exit_shim.Door("send", reads=lambda orders: orders)
+    door = exit_shim.Door("send", parse=lambda orders: orders)
     shim = exit_shim.ExitShim(journal=False, policy=parse_policy(ENFORCE), mode="EXIT_BRAIN_V3", sinks=[])
     adapter = Adapter()
     client = shim.wrap(adapter)
@@ -483,7 +483,7 @@ def test_an_adapters_call_that_cannot_be_parted_goes_out_whole():
         shim.wrap(adapter, doors=[door]).send([entry, LIMIT])
         assert adapter.sent == ([entry, LIMIT],)
         with pytest.raises(exit_shim.ExitOrderDenied):
-            shim.wrap(adapter, doors=[exit_shim.Door("send", reads=lambda orders: orders[0])]).send([LIMIT])
+            shim.wrap(adapter, doors=[exit_shim.Door("send", parse=lambda orders: orders[0])]).send([LIMIT])
 
 
 def test_installed_classes_are_guarded():
@@ -539,7 +539,7 @@ def test_other_processes_are_followed(tmp_path):
         other.by(LEGACY, "futures_cancel_all_open_orders", symbol="BTCUSDT", conditional=True)
     with pytest.raises(exit_shim.ExitOrderDenied):
         other.by(LEGACY, **STOP)
-    covers, beside = other.records[-1].submission.verdict.book
+    covers, beside = other.records[-1].intent.verdict.book
     assert covers.startswith("covers: STOP_MARKET whole position trigger=50000")
     assert beside.startswith("sl whole position trigger=50000 of exit_brain_v3")
     one.by(OWNER, "futures_cancel_algo_order", algoId=placed["algoId"])
@@ -552,7 +552,7 @@ def test_other_processes_are_followed(tmp_path):
 BOT = """
 import sys, time
 import exit_shim
-from exit_shim.policy import parse_policy
+from exit_shim.guard.policy import parse_policy
 from exit_shim.testing import FakeClient
 
 shim = exit_shim.ExitShim(journal=sys.argv[1], policy=parse_policy('level = "enforce"'), sinks=[])
@@ -615,11 +615,11 @@ def test_switches_reach_running_processes(tmp_path, monkeypatch):
         command("mode", "default")
         becomes(["LEGACY", "sent"])
         bot.stdin.close()
-    switches = [event for event in read_events(path) if event.event == "mode"]
+    switches = [event for event in read_events(path) if event.event == "switch"]
     assert len(switches) == 4
     assert '"by":"me","mode":"EXIT_BRAIN_V3"' in switches[0].body
     assert "pid" in switches[1].body
-    assert {record.submission.mode for record in read_records(path)} == {"LEGACY", "EXIT_BRAIN_V3"}
+    assert {record.intent.mode for record in read_records(path)} == {"LEGACY", "EXIT_BRAIN_V3"}
 
 
 def test_a_switch_holds_for_later_starts(tmp_path, monkeypatch):
@@ -642,7 +642,7 @@ def test_off_works_where_the_journal_takes_nothing(tmp_path, monkeypatch):
     path = tmp_path / "j.db"
     path.write_text("no database at all, and never was one")
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(path))
-    monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
+    monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
     bot = Bot(journal=path).enter().cover()
     with pytest.raises(exit_shim.ExitOrderDenied):
         bot.by(LEGACY, **TARGET)
@@ -666,7 +666,7 @@ def test_switches_in_code(tmp_path):
 
 def test_a_slow_look_sets_the_book_right(monkeypatch):
     """Watched, the book loses what fired, knows sizes, and tells of orphans, once."""
-    monkeypatch.setattr("exit_shim.book.READ_LAG_NS", 0)
+    monkeypatch.setattr("exit_shim.guard.book.READ_LAG_NS", 0)
     bot = Bot("").enter()
     with pytest.raises(ValueError, match="needs a sync client"):
         bot.shim.watch(FakeAsyncClient(), every=5)

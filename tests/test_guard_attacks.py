@@ -14,19 +14,19 @@ from test_guard import COVER, ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET, Bot, 
 import exit_shim
 from exit_shim.cli import app
 from exit_shim.cli.audit import flaws
-from exit_shim.doors import DOOR_NAMES
+from exit_shim.clients.doors import DOOR_NAMES
+from exit_shim.exchange.engine.algo import AlgoRef
+from exit_shim.guard.exchange_snapshot import OpenOrder, ask, bare, read_snapshot
+from exit_shim.guard.policy import Mode, Policy, PolicyError, parse_policy
 from exit_shim.journal import JournalError
-from exit_shim.policy import Mode, Policy, PolicyError, parse_policy
-from exit_shim.stock import Resting, ask, bare, taking_stock
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange
-from exit_shim.testing.exchange.algo import AlgoRef
 
 SYMBOL, STRANGER = "BTCUSDT", "exposure_guard"
 PART = {key: value for key, value in STOP.items() if key != "closePosition"} | {
     "quantity": "0.010",
     "reduceOnly": "true",
 }
-MONITOR = ENFORCE + 'denied = "monitor"\n'
+MONITOR = ENFORCE + 'on_deny = "simulate"\n'
 ENTRY = {
     "symbol": SYMBOL,
     "side": "BUY",
@@ -142,7 +142,7 @@ def test_a_stop_of_a_kind_that_is_not_the_modules_is_no_owners_stop():
 
 def test_one_empty_answer_does_not_lose_the_owners_stop(monkeypatch):
     """A list that lacks a resting stop once does not make it fair game: it is the owner's when it is back."""
-    monkeypatch.setattr("exit_shim.book.READ_LAG_NS", 0)
+    monkeypatch.setattr("exit_shim.guard.book.READ_LAG_NS", 0)
     bot = Bot().enter()
     placed = bot.by(OWNER, **STOP)
     with monkeypatch.context() as once:
@@ -159,7 +159,7 @@ def test_a_cancel_all_does_not_take_an_owners_stop_of_last_week(tmp_path, monkey
     first = Bot(journal=tmp_path / "j.db").enter()
     placed = first.by(OWNER, **STOP)
     first.shim.close()
-    monkeypatch.setattr("exit_shim.guard.watching.TAKEN_UP_NS", 1)
+    monkeypatch.setattr("exit_shim.feeds.other_processes.TAKEN_UP_NS", 1)
     again = Bot(journal=tmp_path / "j.db", exchange=first.exchange)
     with pytest.raises(exit_shim.ExitOrderDenied):
         again.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=True)
@@ -205,7 +205,7 @@ def test_what_was_cancelled_in_the_app_is_not_left_beside(monkeypatch):
     bot = Bot(ENFORCE + '[rules.STRIPPED]\nlevel = "enforce"\n').enter()
     placed, gone = bot.by(OWNER, **PART), bot.by(OWNER, **{**PART, "stopPrice": 52000})
     bot.exchange.engine.cancel_algo(AlgoRef(algo_id=gone["algoId"]))
-    monkeypatch.setattr("exit_shim.book.READ_LAG_NS", 0)
+    monkeypatch.setattr("exit_shim.guard.book.READ_LAG_NS", 0)
     with pytest.raises(exit_shim.ExitOrderDenied):
         bot.by(OWNER, "futures_cancel_algo_order", algoId=placed["algoId"])
 
@@ -269,7 +269,7 @@ def test_in_hedge_mode_stops_cover_what_they_close_one_after_the_other(stops, co
     order = {**long, "side": "SELL", "type": "STOP_MARKET"}
     for quantity, price in stops:
         bot.by(OWNER, **order, quantity=quantity, stopPrice=price)
-    assert bool(bare(ask(taking_stock(bot.client)))) is not covered
+    assert bool(bare(ask(read_snapshot(bot.client)))) is not covered
     with pytest.raises(exit_shim.ExitOrderDenied) if covered else contextlib.nullcontext():
         bot.by(LEGACY, **order, quantity="0.03", stopPrice=53_000)
     for mark in (54_500, 53_500):
@@ -299,7 +299,7 @@ def test_a_simulated_order_takes_no_other_simulated_orders_name(monitor):
     first = monitor.by(LEGACY, **TARGET, clientAlgoId="mine")
     with pytest.raises(BinanceAPIException) as refused:
         monitor.by(TRAILER, **OTHER_PRICE, clientAlgoId="mine")
-    assert (refused.value.code, monitor.records[-1].conclusion.error_code) == (-4116, -4116)
+    assert (refused.value.code, monitor.records[-1].outcome.error_code) == (-4116, -4116)
     assert monitor.by(LEGACY, "futures_get_algo_order", clientAlgoId="mine")["algoId"] == first["algoId"]
     monitor.by(LEGACY, "futures_cancel_algo_order", algoId=first["algoId"])
     assert monitor.by(TRAILER, **OTHER_PRICE, clientAlgoId="mine")["algoId"] < 0
@@ -333,7 +333,7 @@ def test_a_child_gives_other_ids_than_its_parent():
 
 def test_later_queries_of_other_products_are_doors():
     """Orders of COIN-M and portfolio margin can be suppressed, so asking for one is a door too."""
-    asking = {name for name, door in DOOR_NAMES.items() if door.intent == "query"}
+    asking = {name for name, door in DOOR_NAMES.items() if door.operation == "query"}
     assert {"futures_coin_get_order", "papi_get_um_order", "papi_get_um_conditional_open_order"} <= asking
 
 
@@ -538,7 +538,7 @@ def test_an_unreadable_journal_costs_the_answer_alone(tmp_path, monkeypatch):
     """Without it a negative number is for the exchange to answer, which says that it knows no such order."""
     path = tmp_path / "j.db"
     path.write_text("no database at all, and never was one")
-    monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
+    monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
     bot = Bot(MONITOR, journal=path).enter()
     for method in ("futures_get_order", "futures_cancel_order"):
         with pytest.raises(BinanceAPIException) as refused:
@@ -633,7 +633,7 @@ def test_the_websocket_doors_are_answered_alike():
     assert cancelled["algoId"] == said["algoId"]
 
 
-@pytest.mark.parametrize("denied", ["raise", "none", "monitor"])
+@pytest.mark.parametrize("denied", ["raise", "return_none", "simulate"])
 async def test_a_plain_function_around_an_async_client_is_awaited_all_the_same(denied):
     """What a subclass hides the coroutine function behind, the bot awaits: a denial, too, comes then."""
 
@@ -641,7 +641,7 @@ async def test_a_plain_function_around_an_async_client_is_awaited_all_the_same(d
         def futures_create_order(self, **params):
             return super().futures_create_order(**params)
 
-    bot = Bot(ENFORCE + f'denied = "{denied}"', client=Own)
+    bot = Bot(ENFORCE + f'on_deny = "{denied}"', client=Own)
     await bot.client.futures_create_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)
     await bot.by(OWNER, **COVER)
     placing = bot.by(LEGACY, **TARGET)
@@ -650,7 +650,7 @@ async def test_a_plain_function_around_an_async_client_is_awaited_all_the_same(d
             await placing
         return
     answer = await placing
-    assert answer is None if denied == "none" else answer["algoId"] < 0
+    assert answer is None if denied == "return_none" else answer["algoId"] < 0
 
 
 def test_a_list_of_ones_own_is_parted_too(bot):
@@ -669,7 +669,7 @@ def test_a_list_of_ones_own_is_parted_too(bot):
     ("policy", "said"),
     [
         (Policy(level="enfroce"), "did you mean enforce?"),
-        (Policy(denied="nothing"), "must be one of raise, none, monitor"),
+        (Policy(on_deny="nothing"), "must be one of raise, return_none, simulate"),
         (Policy(modes={"EXIT_BRAIN_V3": Mode(level="Enforce")}), "did you mean enforce?"),
         (Policy(modes={"EXIT_BRAIN_V3": Mode(owners="exit_brain")}), "owners"),
         (Policy(rollout="0.5"), "rollout"),
@@ -690,8 +690,8 @@ def test_a_policy_in_code_is_as_strict_as_a_file(policy, said):
         ("[rules.STRIPPED]\nwithin_s = -1", "must be seconds above zero"),
         ('[[delegate]]\nsymbol = "BTCUSDT"\nto = ""', r"delegate\[0\] has an empty name"),
         ('[[delegate]]\nsymbol = "BTCUSDT"\nto = "x"\nwithin_s = 0', "must be seconds above zero"),
-        ('executors = [""]', "executors has an empty name"),
-        ('[modes.LEGACY]\nowners = ["a"]\nexecutors = ["a"]', "it can be in one"),
+        ('passthrough = [""]', "passthrough has an empty name"),
+        ('[modes.LEGACY]\nowners = ["a"]\npassthrough = ["a"]', "it can be in one"),
         ('[[modes.LEGACY.scopes]]\nowners = ["a"]\nlegacy = ["a"]', r"scopes\[0\].owners and in legacy"),
         ('[[modes.LEGACY.scopes]]\nowners = [""]', r"scopes\[0\].owners has an empty name"),
     ],
@@ -737,9 +737,10 @@ def test_the_most_exact_name_decides(lists, denied):
 def test_the_dotted_name_outranks_the_short_one():
     """Of two modules of one short name, the one that is named in full is what that says."""
     policy = parse_policy('[modes.M]\nowners = ["executor"]\nlegacy = ["old.executor"]')
-    standings = exit_shim.ExitShim(policy=policy, journal=False).guard.standings
+    compiled_policy = exit_shim.ExitShim(policy=policy, journal=False).guard.compiled_policy
     roles = [
-        standings.of("executor", f"{place}.executor", "M", SYMBOL, "sl").role for place in ("new", "old")
+        compiled_policy.of("executor", f"{place}.executor", "M", SYMBOL, "sl").role
+        for place in ("new", "old")
     ]
     assert roles == ["owner", "legacy"]
 
@@ -762,10 +763,10 @@ def test_audit_names_the_module_of_this_very_order(tmp_path, monkeypatch):
     bot = Bot("", journal=tmp_path / "j.db", client=FakeClient).enter()
     placed = bot.by(LEGACY, **LIMIT)
     bot.shim.close()
-    stock = ask(taking_stock(bot.client))
-    assert not [flaw for flaw in flaws(stock, "") if flaw.code == "UNKNOWN_ORIGIN"]
-    other = Resting("ETHUSDT", "SELL", "BOTH", "LIMIT", None, None, False, True, True, placed["orderId"])
-    found = [flaw for flaw in flaws(stock._replace(resting=(other,)), "") if flaw.code == "UNKNOWN_ORIGIN"]
+    snapshot = ask(read_snapshot(bot.client))
+    assert not [flaw for flaw in flaws(snapshot, "") if flaw.code == "UNKNOWN_ORIGIN"]
+    other = OpenOrder("ETHUSDT", "SELL", "BOTH", "LIMIT", None, None, False, True, True, placed["orderId"])
+    found = [flaw for flaw in flaws(snapshot._replace(resting=(other,)), "") if flaw.code == "UNKNOWN_ORIGIN"]
     assert [flaw.module for flaw in found] == ["unknown"]
 
 
@@ -773,7 +774,7 @@ def test_on_that_fails_leaves_it_off(tmp_path, monkeypatch):
     """Where the journal takes nothing `enforce on` says that it failed, and nothing is enforced after it."""
     path = tmp_path / "j.db"
     path.write_text("no database at all, and never was one")
-    monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
+    monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(path))
     assert CliRunner().invoke(app, ["enforce", "off"]).exit_code == 0
     turned = CliRunner().invoke(app, ["enforce", "on"])

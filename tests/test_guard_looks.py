@@ -15,9 +15,9 @@ from test_guard import Bot as PlainBot
 from test_guard_attacks import PART, SYMBOL, Served
 
 import exit_shim
-from exit_shim import dispatch
-from exit_shim.policy import parse_policy
-from exit_shim.rules.own import forget_own_rules
+from exit_shim.guard.policy import parse_policy
+from exit_shim.guard.rules.custom import forget_custom_rules
+from exit_shim.runtime import background as dispatch
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange
 
 ODD = ENFORCE + '[rules.ODD]\nlevel = "enforce"\n'
@@ -39,7 +39,7 @@ class Bot(PlainBot):
 @pytest.fixture
 def own_rules():
     yield
-    forget_own_rules()
+    forget_custom_rules()
 
 
 def test_an_own_rule_that_only_warns_is_not_shown_the_signature(client, exchange, own_rules):
@@ -116,7 +116,7 @@ class Portfolio(FakeClient):
 
 def test_portfolio_margin_is_not_judged_by_another_wallet(monkeypatch):
     """What /fapi lists says nothing of an order in /papi: no cover is seen, and nothing is held back."""
-    monkeypatch.setattr("exit_shim.book.READ_LAG_NS", 0)
+    monkeypatch.setattr("exit_shim.guard.book.READ_LAG_NS", 0)
     bot = Bot(ENFORCE + '[rules.STRIPPED]\nlevel = "enforce"\n', client=Portfolio)
     bot.enter()
     stop = {"symbol": SYMBOL, "side": "SELL", "strategyType": "STOP_MARKET", "stopPrice": 50000,
@@ -241,7 +241,7 @@ def test_what_was_not_asked_before_the_send_is_asked_after(monkeypatch, own_rule
 
 def test_the_kind_of_a_cancel_all_is_that_of_what_it_takes(tmp_path, monkeypatch):
     """The look finds a stop that the book did not know of: the record calls the cancel by no wrong kind."""
-    monkeypatch.setattr("exit_shim.book.READ_LAG_NS", 0)
+    monkeypatch.setattr("exit_shim.guard.book.READ_LAG_NS", 0)
     bot = Bot(ENFORCE, journal=tmp_path / "j.db").enter()
     bot.by(OWNER, **STOP)
     bot.by(OWNER, **TARGET)
@@ -251,10 +251,10 @@ def test_the_kind_of_a_cancel_all_is_that_of_what_it_takes(tmp_path, monkeypatch
     book.compare(stop.account, SYMBOL, [live.target for live in both if live is not stop], time.time_ns())
     with contextlib.suppress(exit_shim.ExitOrderDenied):
         bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=True)
-    submission = bot.records[-1].submission
+    intent = bot.records[-1].intent
     bot.shim.close()
-    assert len(submission.targets) == 2
-    assert submission.order.kind == "unknown"
+    assert len(intent.targets) == 2
+    assert intent.order.kind == "unknown"
 
 
 def test_a_rule_is_asked_once_though_another_raises(own_rules, monkeypatch):
@@ -269,7 +269,7 @@ def test_a_rule_is_asked_once_though_another_raises(own_rules, monkeypatch):
     def raises(case):
         raise ValueError("no")
 
-    monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
+    monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
     bot = Bot('level = "warn"\n').enter()
     bot.by(OWNER, **STOP)
     bot.shim.flush()
@@ -317,8 +317,8 @@ def test_a_stop_that_came_amid_a_look_is_no_cover_yet(monkeypatch, times_out):
     monkeypatch.setattr(real, "futures_position_information", slowly)
     bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=True)
     assert placed
-    assert "PROTECTIVE_OVERRIDE" in str(bot.records[-1].submission.verdict.reasons)
-    assert [target.module for target in bot.records[-1].submission.targets] == [OWNER]
+    assert "PROTECTIVE_OVERRIDE" in str(bot.records[-1].intent.verdict.reasons)
+    assert [target.module for target in bot.records[-1].intent.targets] == [OWNER]
 
 
 class Broker:
@@ -338,11 +338,11 @@ class Broker:
 
 
 def test_an_adapters_cancel_all_reaches_what_its_row_says():
-    """`store` of a row with `reads` counts: an owner's stop is among what it takes."""
+    """`store` of a row with `parse` counts: an owner's stop is among what it takes."""
     exchange = LocalExchange()
     shim = exit_shim.ExitShim(journal=False, policy=parse_policy(ENFORCE), mode="EXIT_BRAIN_V3", sinks=[])
     row = exit_shim.Door(
-        "clear_stops", "cancel", "symbol", store="conditional", reads=lambda pair: {"symbol": pair}
+        "clear_stops", "cancel", "symbol", store="conditional", parse=lambda pair: {"symbol": pair}
     )
     client = shim.wrap(Broker(exchange=exchange), doors=(row,))
     client.futures_create_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)

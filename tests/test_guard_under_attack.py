@@ -12,7 +12,7 @@ from test_guard import COVER, ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET, Bot
 from test_guard_attacks import MONITOR, SYMBOL, Served
 
 import exit_shim
-from exit_shim.rules.own import forget_own_rules
+from exit_shim.guard.rules.custom import forget_custom_rules
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange
 
 STRIPPED = ENFORCE + '[rules.STRIPPED]\nlevel = "enforce"\n'
@@ -23,7 +23,7 @@ SHORT_STOP = {
 
 
 def because(bot):
-    return str(bot.records[-1].submission.verdict.reasons)
+    return str(bot.records[-1].intent.verdict.reasons)
 
 
 def hedged(policy=ENFORCE):
@@ -77,7 +77,7 @@ async def test_a_facade_that_waits_for_its_loop_is_answered():
             return client.place(**STOP)
 
     assert (await asyncio.to_thread(place))["algoId"] > 0
-    assert bot.records[-1].conclusion.outcome == "accepted"
+    assert bot.records[-1].outcome.result == "accepted"
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no such signal here")
@@ -107,7 +107,7 @@ def test_a_callers_own_time_limit_ends_the_call(monkeypatch):
         signal.signal(signal.SIGALRM, before)
     assert entered.is_set()
     assert bot.resting() == []
-    assert bot.records[-1].conclusion.outcome == "not_sent"
+    assert bot.records[-1].outcome.result == "not_sent"
 
 
 def test_an_interrupt_amid_settling_is_recorded(monkeypatch):
@@ -120,7 +120,7 @@ def test_an_interrupt_amid_settling_is_recorded(monkeypatch):
     monkeypatch.setattr(bot.shim.guard, "refresh", interrupt)
     with pytest.raises(KeyboardInterrupt):
         bot.by(LEGACY, **STOP)
-    assert bot.records[-1].conclusion.outcome == "not_sent"
+    assert bot.records[-1].outcome.result == "not_sent"
 
 
 def test_what_is_tried_in_hedge_mode_is_bounded():
@@ -151,7 +151,7 @@ def test_the_bots_decimal_context_decides_nothing(client, exchange):
 
 def test_a_rule_of_ones_own_changes_no_order(monkeypatch):
     """What it is given of the call is read-only; a rule that writes to it fails, and the order is whole."""
-    monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
+    monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
 
     @exit_shim.rule("WRITES")
     def writes(case):
@@ -164,7 +164,7 @@ def test_a_rule_of_ones_own_changes_no_order(monkeypatch):
         bot.by(OWNER, "futures_place_batch_order", batchOrders=[order])
         bot.shim.flush()
     finally:
-        forget_own_rules()
+        forget_custom_rules()
     assert {name: order[name] for name in LIMIT} == LIMIT
     assert [algo.trigger_price for algo in bot.exchange.engine.open_algos()] == [decimal.Decimal(48000)]
 
@@ -186,7 +186,7 @@ def test_a_countdown_is_renewed():
     bot.by(OWNER, **LIMIT)
     for _ in range(2):
         bot.by(LEGACY, "futures_countdown_cancel_all", symbol=SYMBOL, countdownTime=120_000)
-    assert bot.records[-1].conclusion.outcome == "accepted"
+    assert bot.records[-1].outcome.result == "accepted"
 
 
 def test_a_simulated_name_is_its_own_stores():
@@ -200,15 +200,15 @@ def test_a_simulated_name_is_its_own_stores():
 
 async def test_a_query_whose_look_fails_is_answered(monkeypatch):
     """A failure of the guard's own is not the bot's: what cannot be told is said to have ended."""
-    monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
+    monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
     bot = Bot(MONITOR, client=FakeAsyncClient)
     await bot.client.futures_create_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)
     await bot.by(OWNER, **COVER)
     simulated = await bot.by(LEGACY, **TARGET)
-    monkeypatch.setattr("exit_shim.guard.holding.find_gap", lambda *_: 1 / 0)
+    monkeypatch.setattr("exit_shim.guard.withholding.find_gap", lambda *_: 1 / 0)
     asked = await bot.by(LEGACY, "futures_get_algo_order", algoId=simulated["algoId"])
     assert asked["algoStatus"] == "EXPIRED"
-    assert bot.shim.troubles.count == 1
+    assert bot.shim.internal_errors.count == 1
 
 
 def test_looks_of_loops_that_ended_do_not_add_up():
@@ -241,7 +241,7 @@ def test_looks_of_loops_that_ended_do_not_add_up():
             loop.run_until_complete(place())
         loop.close()
         closed.append(loop)
-    assert bot.records[-1].conclusion.outcome == "denied", because(bot)
+    assert bot.records[-1].outcome.result == "denied", because(bot)
 
 
 @pytest.mark.parametrize("field", ["priceMatch"])

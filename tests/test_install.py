@@ -16,10 +16,10 @@ from binance import AsyncClient, Client
 from bots import STOP
 
 import exit_shim
-from exit_shim.arrival import Awaited
-from exit_shim.doors import DOORS, Door
-from exit_shim.testing.leaving import leave
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
+from exit_shim.clients.doors import DOORS, Door
+from exit_shim.clients.import_hook import ImportWatcher
+from exit_shim.testing.close_client import leave
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 CLASSES = tuple(dict.fromkeys((*Client.__mro__, *AsyncClient.__mro__)))
 DISARMED = {"symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "reduceOnly": True}
@@ -110,7 +110,7 @@ def test_clients_of_every_origin_are_seen(exchange, client, recorded):
     thread.join()
     with made(Trader) as trader, contextlib.suppress(Exception):
         trader.protect()
-    assert [record.submission.attribution.function.rpartition(".")[2] for record in recorded()] == [
+    assert [record.intent.attribution.function.rpartition(".")[2] for record in recorded()] == [
         "place",
         "place",
         "place",
@@ -254,10 +254,10 @@ def test_doors_of_the_bots_own_classes(recorded):
         return {**STOP, "symbol": symbol, "stopPrice": at}
 
     plain = vars(Base)["place_order"]
-    with exit_shim.install(doors={Adapter: [Door("place_order", reads=reads), Door("not_there")]}):
+    with exit_shim.install(doors={Adapter: [Door("place_order", parse=reads), Door("not_there")]}):
         assert Adapter().place_order("ETHUSDT", 1) == {"orderId": 7}
     Adapter().place_order("ETHUSDT", 1)
-    assert [record.submission.order.symbol for record in recorded()] == ["ETHUSDT"]
+    assert [record.intent.order.symbol for record in recorded()] == ["ETHUSDT"]
     assert vars(Base)["place_order"] is plain
 
 
@@ -271,7 +271,7 @@ def test_threads_carry_who_asked_where_that_is_wanted(exchange, client, recorded
     assert threading.Thread.start is start
     with exit_shim.attributed("trailing"), contextlib.suppress(Exception), ThreadPoolExecutor(1) as pool:
         pool.submit(client.futures_create_order, **STOP).result()
-    assert [record.submission.attribution.module for record in recorded()] == ["trailing"]
+    assert [record.intent.attribution.module for record in recorded()] == ["trailing"]
 
 
 def test_functions_of_the_class_copy_and_pickle_by_name():
@@ -398,7 +398,7 @@ def test_installed_while_another_thread_imports(toy):
     toy(client="import time\ntime.sleep(0.3)")
     code = """
         import sys, threading, time
-        import exit_shim, exit_shim.installation
+        import exit_shim, exit_shim.clients.patching
         shim = exit_shim.ExitShim(journal=False)
         thread = threading.Thread(target=__import__, args=("binance",))
         thread.start()
@@ -528,16 +528,16 @@ def test_auto_disabled():
 
 def test_a_failing_shim_is_not_in_the_imports_way(monkeypatch):
     """What fails while the classes are changed is counted, and raised to nobody."""
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
     shim = exit_shim.ExitShim(journal=False, sinks=[])
-    with mock.patch.object(exit_shim.installation, "clients", side_effect=ValueError("odd")):
+    with mock.patch.object(exit_shim.clients.patching, "clients", side_effect=ValueError("odd")):
         shim.install()
-    assert shim.troubles.count == 1
+    assert shim.internal_errors.count == 1
 
 
 def test_other_finders_are_asked_in_their_order():
     """The finder that waits gives a module of the package the spec it would have had, others none."""
-    awaited = Awaited("json", lambda name: None)
+    awaited = ImportWatcher("json", lambda name: None)
     awaited.begin()
     try:
         assert awaited.find_spec("email", None) is None

@@ -11,7 +11,7 @@ import pytest
 import exit_shim
 from exit_shim import Door
 from exit_shim.journal import spool
-from exit_shim.locks import AT_ONCE, Folding
+from exit_shim.runtime.reentrancy import AT_ONCE, DeferredAggregate
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "quantity": 1}
 
@@ -25,7 +25,7 @@ class Interrupt(BaseException):
     """What a handler raises: a KeyboardInterrupt, a SystemExit."""
 
 
-class Counting(Folding[int]):
+class Counting(DeferredAggregate[int]):
     """Counts as a counter does: read, then something that a handler may come amid, then written."""
 
     def __init__(self):
@@ -72,7 +72,7 @@ def place(client, name):
 
 def names(shim, path):
     shim.close()
-    return [record.submission.order.client_order_id for record in exit_shim.journal.read_records(path)]
+    return [record.intent.order.client_order_id for record in exit_shim.journal.read_records(path)]
 
 
 def test_an_interrupt_once_the_lock_is_had(bot, tmp_path):
@@ -168,7 +168,7 @@ class AsyncClient:
         return {"orderId": 1}
 
 
-PLACE = Door("place_order", reads=lambda left, **params: params)
+PLACE = Door("place_order", parse=lambda left, **params: params)
 
 
 def order(name):

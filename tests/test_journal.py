@@ -16,7 +16,9 @@ import pytest
 from odd_server import OddServer, answer, async_client_on, sync_client
 
 import exit_shim
-from exit_shim.attribution import Attribution
+from exit_shim.domain.attributions import Attribution
+from exit_shim.domain.events import Intent, Outcome
+from exit_shim.domain.orders import ExitOrder
 from exit_shim.journal import (
     MAX_WAITING,
     Journal,
@@ -25,10 +27,8 @@ from exit_shim.journal import (
     default_path,
     read_records,
 )
-from exit_shim.journal.lines import parse
+from exit_shim.journal.line_format import parse
 from exit_shim.journal.spool import Spool, spools
-from exit_shim.orders import ExitOrder
-from exit_shim.records import Conclusion, Submission
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "reduceOnly": True}
 
@@ -108,26 +108,28 @@ def until(condition, patience=60.0):
 def rows(path):
     """The events of orders in the database, by a second connection."""
     with contextlib.closing(sqlite3.connect(path)) as own:
-        return own.execute("SELECT event, body FROM events WHERE event != 'start' ORDER BY id").fetchall()
+        return own.execute(
+            "SELECT event, body FROM events WHERE event != 'run_started' ORDER BY id"
+        ).fetchall()
 
 
 def spooled(path):
     """The events of orders in the spools, by their bytes."""
     lines = [line for file in spools(path) for line in parse(file.read_bytes())]
-    return [(line.event, line.body) for line in lines if line.event != "start"]
+    return [(line.event, line.body) for line in lines if line.event != "run_started"]
 
 
-def submission(**changed):
+def intent(**changed):
     """An order about to leave, made by hand."""
     fields = {
         "ts": 1,
         "door": "futures_create_order",
-        "intent": "place",
+        "operation": "place",
         "order": ExitOrder(kind="sl", symbol="BTCUSDT"),
         "attribution": Attribution(module="position_monitor", evidence="stack"),
         "mode": "LEGACY",
     }
-    return Submission(**{**fields, **changed})
+    return Intent(**{**fields, **changed})
 
 
 def looking(path, found):
@@ -148,9 +150,9 @@ def test_the_intent_is_in_the_file_when_the_request_arrives(recorded, tmp_path):
     (((event, body),),) = found
     assert event == "intent"
     (record,) = recorded()
-    assert record.conclusion.algo_id == 1
-    assert record.submission.order.client_order_id in body
-    assert record.submission.order.client_order_id in server.requests[0]
+    assert record.outcome.algo_id == 1
+    assert record.intent.order.client_order_id in body
+    assert record.intent.order.client_order_id in server.requests[0]
 
 
 async def test_the_intent_of_an_async_client_is_in_the_file_too(tmp_path):
@@ -167,7 +169,7 @@ def test_nobody_else_can_read_it(tmp_path):
     before = os.umask(0)
     try:
         journal = Journal(tmp_path / "state" / "journal.db")
-        journal.intend(submission())
+        journal.intend(intent())
         assert journal.flush()
     finally:
         os.umask(before)
@@ -228,7 +230,7 @@ def test_a_path_that_cannot_be_the_journal(tmp_path, monkeypatch, caplog, client
     """Orders go out, their events wait, and the log says which path, what is wrong and the way out."""
     path = tmp_path / ("file/journal.db" if how == "below a file" else "bad.db")
     complaint = spoil(path, how)
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
     shim = exit_shim.ExitShim(journal=path)
     wrapped = exit_shim.wrap(client, shim=shim)
     for _ in range(3):
@@ -255,16 +257,16 @@ def test_a_lock_of_another_process_delays_no_order(exchange, client, recorded, t
         for _ in range(30):
             wrapped.futures_create_order(**{**STOP, "quantity": 0.01})
         assert rows(tmp_path / "journal.db") == []
-        written = [event for event, _ in spooled(tmp_path / "journal.db") if event != "findings"]
+        written = [event for event, _ in spooled(tmp_path / "journal.db") if event != "order_findings"]
         assert written == ["intent", "outcome"] * 30
     records = recorded()
-    assert [record.conclusion.outcome for record in records] == ["accepted"] * 30
-    assert exit_shim.shim.default_shim().troubles.count == 0
+    assert [record.outcome.result for record in records] == ["accepted"] * 30
+    assert exit_shim.shim.default_shim().internal_errors.count == 0
 
 
 def test_a_lock_costs_many_threads_no_more_than_one(monkeypatch, tmp_path):
     """Twenty threads that meet a locked file at once do not wait for each other's waiting."""
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
     shim = exit_shim.ExitShim(journal=tmp_path / "journal.db", sinks=[])
     wrapped = exit_shim.wrap(FakeClient(), shim=shim)
     answers, ready = [], threading.Barrier(20)
@@ -286,12 +288,12 @@ def test_a_lock_costs_many_threads_no_more_than_one(monkeypatch, tmp_path):
 
 def test_the_journals_own_thread_catches_up_after_a_lock(monkeypatch, tmp_path):
     """Nobody needs to flush: soon after the lock is gone what waited is in the file."""
-    monkeypatch.setattr(exit_shim.journal.moving, "RETRY_S", 0.05)
+    monkeypatch.setattr(exit_shim.journal.drain, "RETRY_S", 0.05)
     journal = Journal(tmp_path / "journal.db")
     journal.open()
     assert journal.flush()
     with locked(journal.path):
-        journal.conclude(journal.intend(submission()), Conclusion("accepted"))
+        journal.conclude(journal.intend(intent()), Outcome("accepted"))
         time.sleep(0.2)
         assert journal.health().waiting == 2
     until(lambda: journal.health().waiting == 0)
@@ -301,24 +303,24 @@ def test_the_journals_own_thread_catches_up_after_a_lock(monkeypatch, tmp_path):
 
 def test_an_order_under_way_is_soon_in_the_database(tmp_path, monkeypatch):
     """While the exchange keeps an order waiting, its intent is there for whoever asks."""
-    monkeypatch.setattr(exit_shim.journal.appending, "LOOK_S", 0.05)
+    monkeypatch.setattr(exit_shim.journal.log_writer, "LOOK_S", 0.05)
     journal = Journal(tmp_path / "journal.db")
     journal.open()
-    journal.intend(submission())
+    journal.intend(intent())
     until(lambda: len(list(read_records(journal.path))) == 1)
     journal.close()
 
 
 def test_a_lock_that_lasts_is_told(tmp_path, monkeypatch):
     """A lock passes, and is nobody's trouble; one that does not is told, with the way out."""
-    monkeypatch.setattr(exit_shim.journal.moving, "BUSY_S", 0.5)
-    monkeypatch.setattr(exit_shim.journal.moving, "RETRY_S", 0.05)
+    monkeypatch.setattr(exit_shim.journal.drain, "BUSY_S", 0.5)
+    monkeypatch.setattr(exit_shim.journal.drain, "RETRY_S", 0.05)
     told = []
     journal = Journal(tmp_path / "journal.db", told.append)
     journal.open()
     assert journal.flush()
     with locked(journal.path):
-        journal.conclude(journal.intend(submission()), Conclusion("accepted"))
+        journal.conclude(journal.intend(intent()), Outcome("accepted"))
         time.sleep(0.2)
         assert told == []
         until(lambda: told)
@@ -332,7 +334,7 @@ def test_memory_is_bounded_and_losses_are_counted(tmp_path):
     (tmp_path / "journal.db-spool").touch()
     journal = Journal(tmp_path / "journal.db")
     journal.open()
-    event = submission()
+    event = intent()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: journal.intend(event), range(MAX_WAITING + 500)))
     health = journal.health()
@@ -365,7 +367,7 @@ def test_a_full_disk(tmp_path):
     )
     assert said.split() == ["True", "53"]
     records = list(read_records(tmp_path / "journal.db"))
-    assert [record.conclusion.order_id for record in records] == list(range(1, 54))
+    assert [record.outcome.order_id for record in records] == list(range(1, 54))
 
 
 def test_processes_and_threads_share_one_file(tmp_path):
@@ -394,7 +396,7 @@ def test_processes_and_threads_share_one_file(tmp_path):
     assert len(records) == 400
     assert len({(record.run_id, record.seq) for record in records}) == 400
     assert len({record.run_id for record in records}) == 2
-    assert {record.conclusion.outcome for record in records} == {"accepted"}
+    assert {record.outcome.result for record in records} == {"accepted"}
 
 
 def test_many_processes_may_make_the_file_at_once(tmp_path):
@@ -424,7 +426,7 @@ def test_a_child_of_fork_has_its_own_run(tmp_path):
         """,
         tmp_path / "journal.db",
     )
-    runs = {record.submission.order.symbol: record.run_id for record in read_records(tmp_path / "journal.db")}
+    runs = {record.intent.order.symbol: record.run_id for record in read_records(tmp_path / "journal.db")}
     assert runs["BEFORE"] == runs["PARENT"] != runs["CHILD"]
 
 
@@ -451,9 +453,9 @@ def test_a_child_outlives_its_parents_journal(tmp_path):
         tmp_path / "journal.db",
     )
     records = list(read_records(tmp_path / "journal.db"))
-    symbols = sorted(record.submission.order.symbol for record in records)
+    symbols = sorted(record.intent.order.symbol for record in records)
     assert symbols == ["BEFORE", "CHILD", "CHILD", "PARENT"]
-    assert all(record.conclusion for record in records)
+    assert all(record.outcome for record in records)
 
 
 def test_two_journals_of_one_process_do_not_undo_each_others_locks(tmp_path):
@@ -465,7 +467,7 @@ def test_two_journals_of_one_process_do_not_undo_each_others_locks(tmp_path):
     second.open()
     run("client.futures_create_order(**STOP)", path)
     for journal in (first, second):
-        journal.intend(submission())
+        journal.intend(intent())
         assert journal.flush()
     counted = run(
         "print(len(list(exit_shim.journal.read_records(sys.argv[1]))))",
@@ -505,7 +507,7 @@ def test_a_fork_amid_the_writing_of_other_threads(tmp_path):
     )
     children = list(read_records(tmp_path / "journal.db", symbol="CHILD"))
     assert len({record.run_id for record in children}) == 12
-    assert all(record.conclusion for record in children)
+    assert all(record.outcome for record in children)
 
 
 def test_a_child_of_multiprocessing_leaves_its_outcomes(tmp_path):
@@ -522,7 +524,7 @@ def test_a_child_of_multiprocessing_leaves_its_outcomes(tmp_path):
         before="import multiprocessing",
     )
     (record,) = read_records(tmp_path / "journal.db")
-    assert record.conclusion is not None
+    assert record.outcome is not None
 
 
 def test_an_order_after_close_opens_it_again(exchange, client, recorded):
@@ -534,14 +536,14 @@ def test_an_order_after_close_opens_it_again(exchange, client, recorded):
     first, second = recorded()
     assert (first.run_id, first.seq) < (second.run_id, second.seq)
     assert first.run_id == second.run_id
-    assert None not in (first.conclusion, second.conclusion)
+    assert None not in (first.outcome, second.outcome)
 
 
 def test_an_exit_right_after_an_order_loses_nothing(tmp_path):
     """The outcome of an order placed in the process's last instant is in the file."""
     run("client.futures_create_order(**STOP)", tmp_path / "journal.db")
     (record,) = read_records(tmp_path / "journal.db")
-    assert record.conclusion.order_id == 1
+    assert record.outcome.order_id == 1
 
 
 def test_an_order_placed_while_the_process_exits(tmp_path):
@@ -552,29 +554,29 @@ def test_an_order_placed_while_the_process_exits(tmp_path):
         before="import atexit; atexit.register(lambda: client.futures_create_order(**STOP))",
     )
     (record,) = read_records(tmp_path / "journal.db")
-    assert record.conclusion.order_id == 1
+    assert record.outcome.order_id == 1
 
 
 def test_a_shim_dropped_right_after_an_order(tmp_path):
     """A shim that nobody holds any more still writes the outcome of its last order."""
     exit_shim.ExitShim(journal=tmp_path / "journal.db").wrap(FakeClient()).futures_create_order(**STOP)
-    until(lambda: [record.conclusion is None for record in read_records(tmp_path / "journal.db")] == [False])
+    until(lambda: [record.outcome is None for record in read_records(tmp_path / "journal.db")] == [False])
 
 
 def test_an_append_within_an_append_does_not_wait(tmp_path, monkeypatch):
     """An order that a signal handler places amid an append on its own thread is kept for later at once."""
-    monkeypatch.setattr(exit_shim.journal.appending, "LOCK_S", 60.0)
+    monkeypatch.setattr(exit_shim.journal.log_writer, "LOCK_S", 60.0)
     journal, append, inner = Journal(tmp_path / "journal.db"), Spool.append, []
     journal.open()
 
     def interrupted(self, data):
         monkeypatch.setattr(Spool, "append", append)
-        inner.append(journal.intend(submission(ts=2)))
+        inner.append(journal.intend(intent(ts=2)))
         return append(self, data)
 
     monkeypatch.setattr(Spool, "append", interrupted)
     begun = time.monotonic()
-    outer = journal.intend(submission(ts=1))
+    outer = journal.intend(intent(ts=1))
     assert time.monotonic() - begun < 30  # half of what waiting for the lock takes
     journal.close()
     assert [record.seq for record in read_records(journal.path)] == [outer, *inner]
@@ -603,15 +605,16 @@ def test_a_signal_handler_may_place_orders(tmp_path):
         before="import logging; logging.disable()",
     )
     assert len(list(read_records(tmp_path / "journal.db", symbol="HANDLER"))) >= 200
-    assert all(record.conclusion for record in read_records(tmp_path / "journal.db"))
+    assert all(record.outcome for record in read_records(tmp_path / "journal.db"))
 
 
 KILLED = """
 import asyncio, contextlib, os, random, signal, sys, time
 from binance import AsyncClient, Client
 import exit_shim
-import exit_shim.journal.appending
-exit_shim.journal.appending.LOCK_S = 60  # on a busy machine orders would wait in memory, and die with the bot
+import exit_shim.journal.log_writer
+# On a busy machine orders would wait in memory, and die with the bot.
+exit_shim.journal.log_writer.LOCK_S = 60
 BASE, KEY, SECRET = sys.argv[2:5]
 Client.FUTURES_URL = AsyncClient.FUTURES_URL = BASE + "/fapi"
 EXIT = dict(symbol="BTCUSDT", side="SELL", type="MARKET", quantity="0.001", reduceOnly="true")
@@ -667,16 +670,16 @@ def test_after_kill_9_every_order_that_left_is_in_the_journal(exchange, tmp_path
     )
     seen = {request.params["newClientOrderId"] for request in exchange.order_requests}
     records = list(read_records(tmp_path / "journal.db"))
-    written = {record.submission.order.client_order_id: record for record in records}
+    written = {record.intent.order.client_order_id: record for record in records}
     assert len(seen) >= 15
     assert seen <= written.keys()
     assert len(written) == len(records)
     runs = {record.run_id for record in records}
-    doubtful = [record for record in records if record.conclusion is None]
+    doubtful = [record for record in records if record.outcome is None]
     assert len(runs) == 15
     assert all(record.flat()["outcome"] is None for record in doubtful)
     never_arrived = written.keys() - seen
-    assert {written[name].conclusion for name in never_arrived} <= {None}
+    assert {written[name].outcome for name in never_arrived} <= {None}
     with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as own:
         assert own.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
@@ -701,20 +704,20 @@ def test_readers_do_not_disturb_a_writer(tmp_path):
     shim.close()
     assert counts == sorted(counts)
     assert len(list(read_records(tmp_path / "journal.db"))) == 301
-    assert shim.troubles.count == 0
+    assert shim.internal_errors.count == 0
 
 
 def test_the_wal_is_moved_into_the_file_and_shrinks(tmp_path, monkeypatch):
     """The WAL does not stay as big as it once was: else each order from then on would cost a checkpoint."""
-    monkeypatch.setattr(exit_shim.journal.file, "CHECKPOINT_BYTES", 100_000)
+    monkeypatch.setattr(exit_shim.journal.database, "CHECKPOINT_BYTES", 100_000)
     journal = Journal(tmp_path / "journal.db")
     wal = tmp_path / "journal.db-wal"
-    event = submission()
+    event = intent()
     for _ in range(300):
-        journal.conclude(journal.intend(event), Conclusion("accepted"))
+        journal.conclude(journal.intend(event), Outcome("accepted"))
     until(lambda: journal.health().waiting == 0)
     for _ in range(20):  # the writer may be amid its checkpoint; an append after it starts the WAL anew
-        journal.conclude(journal.intend(event), Conclusion("accepted"))
+        journal.conclude(journal.intend(event), Outcome("accepted"))
         until(lambda: journal.health().waiting == 0)
         time.sleep(0.01)
         if wal.stat().st_size < 100_000:
@@ -727,14 +730,14 @@ def test_a_journal_removed_in_use_begins_anew(tmp_path):
     """Someone removes the file under a running bot: the log says so, and later orders are in a new file."""
     told = []
     journal = Journal(tmp_path / "journal.db", told.append)
-    journal.conclude(journal.intend(submission()), Conclusion("accepted"))
+    journal.conclude(journal.intend(intent()), Outcome("accepted"))
     assert journal.flush()
     for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
         (tmp_path / name).unlink()
-    journal.conclude(journal.intend(submission()), Conclusion("accepted"))
+    journal.conclude(journal.intend(intent()), Outcome("accepted"))
     until(lambda: told)
     assert "was removed or replaced" in str(told[0])
-    journal.intend(submission())
+    journal.intend(intent())
     journal.close()
     assert len(list(read_records(tmp_path / "journal.db"))) == 3  # what was still in the spool comes along
 
@@ -757,39 +760,39 @@ def test_a_journal_removed_in_use_begins_anew(tmp_path):
 def test_odd_values_cost_their_exactness_not_the_record(tmp_path, changed, field, kept):
     """What JSON cannot carry, or today's types do not allow, is written and read back as text."""
     journal = Journal(tmp_path / "journal.db")
-    journal.intend(submission(**changed))
-    journal.intend(submission())
+    journal.intend(intent(**changed))
+    journal.intend(intent())
     journal.close()
     odd, plain = read_records(journal.path)
     assert odd.flat()[field] == kept
-    assert plain.submission == submission()
+    assert plain.intent == intent()
 
 
 def test_rows_of_another_release_are_read_as_far_as_they_can_be(tmp_path):
     """A kind or an outcome that this release has no word for does not hide the rest of the journal."""
     journal = Journal(tmp_path / "journal.db")
-    seq = journal.intend(submission())
-    journal.conclude(seq, Conclusion("accepted", order_id=5))
+    seq = journal.intend(intent())
+    journal.conclude(seq, Outcome("accepted", order_id=5))
     journal.close()
     with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
         own.execute('UPDATE events SET body = replace(body, \'"kind":"sl"\', \'"kind":"iceberg"\')')
         own.execute("UPDATE events SET body = replace(body, 'accepted', 'teleported')")
     (record,) = read_records(journal.path)
-    assert (record.submission.order.kind, record.submission.order.symbol) == ("other_exit", "BTCUSDT")
-    assert (record.conclusion.outcome, record.conclusion.order_id) == ("unknown", 5)
+    assert (record.intent.order.kind, record.intent.order.symbol) == ("other_exit", "BTCUSDT")
+    assert (record.outcome.result, record.outcome.order_id) == ("unknown", 5)
     msgspec.json.encode(record.flat())
 
 
 def test_the_first_outcome_stands_and_nothing_is_held_up(tmp_path):
     """A second outcome of an order is passed over; what follows it is written."""
     journal = Journal(tmp_path / "journal.db")
-    seq = journal.intend(submission())
-    journal.conclude(seq, Conclusion("accepted"))
-    journal.conclude(seq, Conclusion("unknown"))
-    other = journal.intend(submission())
-    journal.conclude(other, Conclusion("rejected"))
+    seq = journal.intend(intent())
+    journal.conclude(seq, Outcome("accepted"))
+    journal.conclude(seq, Outcome("unknown"))
+    other = journal.intend(intent())
+    journal.conclude(other, Outcome("rejected"))
     assert journal.flush()
-    assert [record.conclusion.outcome for record in read_records(journal.path)] == ["accepted", "rejected"]
+    assert [record.outcome.result for record in read_records(journal.path)] == ["accepted", "rejected"]
     journal.close()
 
 
@@ -798,7 +801,7 @@ def test_a_file_whose_maker_died_at_once_is_an_empty_journal(tmp_path):
     (tmp_path / "journal.db").touch()
     assert list(read_records(tmp_path / "journal.db")) == []
     journal = Journal(tmp_path / "journal.db")
-    journal.intend(submission())
+    journal.intend(intent())
     journal.close()
     assert len(list(read_records(tmp_path / "journal.db"))) == 1
 
@@ -808,7 +811,7 @@ def test_a_relative_path_stays_where_it_was(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     journal = Journal("journal.db")
     monkeypatch.chdir("/")
-    journal.intend(submission())
+    journal.intend(intent())
     journal.close()
     assert len(list(read_records(tmp_path / "journal.db"))) == 1
 
@@ -832,7 +835,7 @@ def test_no_thread_to_be_had_means_writing_at_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr("threading.Thread.start", none_left)
     journal = Journal(tmp_path / "journal.db")
-    journal.conclude(journal.intend(submission()), Conclusion("accepted"))
+    journal.conclude(journal.intend(intent()), Outcome("accepted"))
     assert [event for event, _ in rows(journal.path)] == ["intent", "outcome"]
     monkeypatch.undo()
     journal.close()
@@ -840,11 +843,11 @@ def test_no_thread_to_be_had_means_writing_at_once(tmp_path, monkeypatch):
 
 def test_closing_takes_no_longer_for_a_long_spool(tmp_path, monkeypatch):
     """What is not moved in the time that closing has stays in the spool, and whoever comes next has it."""
-    monkeypatch.setattr("exit_shim.journal.appending.CLOSE_S", 0.1)
+    monkeypatch.setattr("exit_shim.journal.log_writer.CLOSE_S", 0.1)
     monkeypatch.setattr(Journal, "_wake", lambda _self: None)
     journal = Journal(tmp_path / "journal.db")
     for _ in range(10_000):
-        journal.intend(submission())
+        journal.intend(intent())
     journal.close()
     assert journal.health().waiting > 1_000
     assert len(list(read_records(journal.path))) == 10_000
@@ -862,7 +865,7 @@ def test_many_threads_at_once_have_one_writer(tmp_path):
 
                 def conclude(_, ready=ready):
                     ready.wait()
-                    journal.conclude(journal.intend(submission()), Conclusion("accepted"))
+                    journal.conclude(journal.intend(intent()), Outcome("accepted"))
 
                 list(pool.map(conclude, range(8)))
             journal.close()

@@ -14,9 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 import exit_shim
-from exit_shim.attribution import Attribution
 from exit_shim.cli import app
-from exit_shim.frames import Step
+from exit_shim.domain.attributions import Attribution, Step
+from exit_shim.domain.events import Intent, Lost, Outcome, Resolution, Target
+from exit_shim.domain.orders import ExitOrder
+from exit_shim.domain.verdicts import Verdict
 from exit_shim.journal import (
     IN_DOUBT,
     SCHEMA_VERSION,
@@ -32,25 +34,22 @@ from exit_shim.journal import (
     read_stacks,
     verify_run,
 )
-from exit_shim.journal.following import LATEST_SWITCHES, Follower
-from exit_shim.journal.holding import try_to_hold
-from exit_shim.journal.lines import parse
-from exit_shim.journal.reading import LOST, RECORDS
+from exit_shim.journal.file_lock import try_to_hold
+from exit_shim.journal.follow import LATEST_SWITCHES, Follower
+from exit_shim.journal.line_format import parse
+from exit_shim.journal.queries import LOST, RECORDS
 from exit_shim.journal.spool import spools
-from exit_shim.orders import ExitOrder
-from exit_shim.policy import Verdict
-from exit_shim.records import Conclusion, Lost, Resolution, Submission, Target
 
 HOUR = 3_600_000_000_000
 DAY = 24 * HOUR
 
 
-def submission(ts, module="position_monitor", **order):
+def intent(ts, module="position_monitor", **order):
     """An order about to leave, made by hand."""
-    return Submission(
+    return Intent(
         ts=ts,
         door="futures_create_order",
-        intent="place",
+        operation="place",
         order=ExitOrder(**{"kind": "sl", "symbol": "BTCUSDT", **order}),
         attribution=Attribution(
             module=module,
@@ -67,9 +66,7 @@ def submission(ts, module="position_monitor", **order):
 def ordered(journal, *moments, outcome="accepted", **order):
     """Write concluded orders."""
     for moment in moments:
-        journal.conclude(
-            journal.intend(submission(moment, **order)), Conclusion(outcome, order_id=moment % 1000)
-        )
+        journal.conclude(journal.intend(intent(moment, **order)), Outcome(outcome, order_id=moment % 1000))
 
 
 @pytest.fixture
@@ -90,7 +87,7 @@ def spoil(journal, statement, *values):
 def at(moment):
     """Have the journal take this for now."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("exit_shim.journal.appending.time.time_ns", lambda: moment)
+        patch.setattr("exit_shim.journal.log_writer.time.time_ns", lambda: moment)
         yield
 
 
@@ -121,7 +118,7 @@ def test_a_whole_journal_verifies(journal):
     (run,) = read_runs(journal.path)
     events = list(read_events(journal.path))
     assert [event.pos for event in events] == list(range(1, run.pos + 1))
-    assert events[0].event == "start"
+    assert events[0].event == "run_started"
     assert json.loads(events[0].body) == run.header
     assert run.header["pid"] == os.getpid()
     status, said = verified(journal.path)
@@ -204,7 +201,7 @@ def test_no_number_is_left_out(journal):
 
 def test_numbers_of_what_memory_had_to_drop_are_told(tmp_path, monkeypatch):
     """Where neither spool nor database takes anything, what is missing is said to be lost, no more."""
-    monkeypatch.setattr("exit_shim.journal.memory.MAX_WAITING", 50)
+    monkeypatch.setattr("exit_shim.journal.overflow.MAX_WAITING", 50)
     (tmp_path / "journal.db-spool").touch()
     (tmp_path / "journal.db").mkdir()
     journal = Journal(tmp_path / "journal.db")
@@ -269,7 +266,7 @@ def test_what_a_dead_run_left_is_taken_up_by_who_reads(tmp_path):
     """A process that dies right after an append, before anything was moved, has it there for the reader."""
     script = """
 import os, signal, sys
-import exit_shim.journal.appending as appending
+import exit_shim.journal.log_writer as appending
 from exit_shim.journal import Journal
 sys.path.insert(0, sys.argv[2])
 from test_journal_record import submission
@@ -285,7 +282,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     (left,) = spools(path)
     with left.open("ab") as file:
         file.write(b"1234 half a line")
-    assert [record.submission.ts for record in read_records(path)] == [1, 2]
+    assert [record.intent.ts for record in read_records(path)] == [1, 2]
     assert spools(path) == []
     assert flaws(path) == [None]
     assert list(read_records(path, in_doubt=True)) == list(read_records(path))
@@ -295,13 +292,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_living_run_is_not_taken_up(journal):
     """Another opener leaves the spool of a process that lives alone."""
-    journal.intend(submission(1))
+    journal.intend(intent(1))
     other = Journal(journal.path)
     ordered(other, 5)
     other.close()
-    assert [record.submission.ts for record in read_records(journal.path)] == [5]
+    assert [record.intent.ts for record in read_records(journal.path)] == [5]
     journal.close()
-    assert [record.submission.ts for record in read_records(journal.path)] == [1, 5]
+    assert [record.intent.ts for record in read_records(journal.path)] == [1, 5]
 
 
 def test_a_run_that_is_moved_twice_is_there_once(journal):
@@ -328,7 +325,7 @@ def test_counts_are_those_of_the_records(journal):
         (100, "a", "accepted"),
     ]:
         ordered(journal, now - hours * HOUR, now - hours * HOUR - 7, module=module, outcome=outcome)
-    journal.intend(submission(now - HOUR // 2))
+    journal.intend(intent(now - HOUR // 2))
     (first, _) = read_back_in_doubt(journal)
     journal.note("resolution", Resolution(outcome="not_there"), about=(first.run_id, first.seq))
     assert journal.flush()
@@ -352,21 +349,21 @@ def test_counts_are_those_of_the_records(journal):
 def read_back_in_doubt(journal):
     """Two orders whose outcome is unknown."""
     assert journal.flush()
-    found = [record for record in read_records(journal.path, in_doubt=True) if record.conclusion is not None]
+    found = [record for record in read_records(journal.path, in_doubt=True) if record.outcome is not None]
     assert len(found) == 2
     return found
 
 
 def test_an_order_is_found_by_any_of_its_names(journal):
     """By order id, algo id, either client order id, its number in its run; and so are cancels of it."""
-    seq = journal.intend(submission(1, client_order_id="mine"))
+    seq = journal.intend(intent(1, client_order_id="mine"))
     journal.conclude(
-        seq, Conclusion("accepted", order_id=11, algo_id=4000000000000001, client_order_id="theirs")
+        seq, Outcome("accepted", order_id=11, algo_id=4000000000000001, client_order_id="theirs")
     )
-    cancel = Submission(
+    cancel = Intent(
         ts=2,
         door="futures_cancel_order",
-        intent="cancel",
+        operation="cancel",
         order=ExitOrder(kind="sl"),
         attribution=Attribution(module="m", evidence="stack"),
         mode="LEGACY",
@@ -377,7 +374,7 @@ def test_an_order_is_found_by_any_of_its_names(journal):
     assert journal.flush()
 
     def found(name):
-        return [record.submission.ts for record in read_records(journal.path, named=name)]
+        return [record.intent.ts for record in read_records(journal.path, named=name)]
 
     assert found("11") == [1, 2]
     assert (
@@ -392,10 +389,10 @@ def test_an_order_is_found_by_any_of_its_names(journal):
 
 def test_a_resolution_settles_an_order_in_doubt_and_no_other(journal):
     """It gives the order its state and ids, last one first; an order whose outcome tells stays as it is."""
-    doubtful = journal.intend(submission(1, client_order_id="x"))
-    clear = journal.intend(submission(2))
-    journal.conclude(doubtful, Conclusion("unknown", error_message="timed out"))
-    journal.conclude(clear, Conclusion("rejected"))
+    doubtful = journal.intend(intent(1, client_order_id="x"))
+    clear = journal.intend(intent(2))
+    journal.conclude(doubtful, Outcome("unknown", error_message="timed out"))
+    journal.conclude(clear, Outcome("rejected"))
     for about in (doubtful, clear):
         journal.note(
             "resolution",
@@ -441,7 +438,7 @@ def old_journal(path):
     with at(then):
         journal._begin_run()
         ordered(journal, *range(then, then + 20))
-        journal.intend(submission(then + 50))
+        journal.intend(intent(then + 50))
         ordered(journal, *range(then + 100, then + 120))
         assert journal.flush()
     return journal
@@ -551,7 +548,7 @@ def test_a_run_without_an_end_goes_once_its_process_is_surely_gone(tmp_path, mon
     far = time.time_ns() + DAY
     for name, answer in (("is_running", lambda _: True), ("socket.gethostname", lambda: "another")):
         with monkeypatch.context() as patch:
-            patch.setattr(f"exit_shim.journal.pruning.{name}", answer)
+            patch.setattr(f"exit_shim.journal.retention.{name}", answer)
             assert prune(path, before_ns=far).runs == 0
     assert prune(path, before_ns=far).runs == 1
 
@@ -595,7 +592,7 @@ def test_a_size_is_kept(tmp_path):
     gone = prune(journal.path, max_bytes=before // 2)
     assert gone.bytes > before // 3
     assert journal.path.stat().st_size <= before * 0.6
-    kept = [record.submission.ts for record in read_records(journal.path)]
+    kept = [record.intent.ts for record in read_records(journal.path)]
     assert kept == list(range(4000 - len(kept), 4000))
     assert 500 < len(kept) < 3000
 
@@ -642,7 +639,7 @@ def test_a_journal_of_schema_1_comes_forward(tmp_path, who):
     """Whoever opens it first brings its events into today's tables, chained; none is lost or changed."""
     path = tmp_path / "journal.db"
     bodies = (
-        '{"ts":5,"door":"futures_create_order","intent":"place","order":{"kind":"sl","symbol":"BTCUSDT"},'
+        '{"ts":5,"door":"futures_create_order","operation":"place","order":{"kind":"sl","symbol":"BTCUSDT"},'
         '"attribution":{"module":"m","evidence":"stack"},"mode":"LEGACY"}'
     )
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
@@ -663,7 +660,7 @@ def test_a_journal_of_schema_1_comes_forward(tmp_path, who):
         journal.close()
     records = list(read_records(path))[:2]
     assert [record.run_id for record in records] == ["run-1", "run-2"]
-    assert [record.conclusion and record.conclusion.order_id for record in records] == [9, None]
+    assert [record.outcome and record.outcome.order_id for record in records] == [9, None]
     assert examine(path).schema == SCHEMA_VERSION
     assert all(flaw is None for flaw in flaws(path))
     assert read_runs(path)[0].header == {"host": "old"}
@@ -691,11 +688,11 @@ def test_events_besides_orders_are_in_the_record(journal):
     journal.end()
     journal.close()
     assert [event.event for event in read_events(journal.path)] == [
-        "start",
+        "run_started",
         "intent",
         "outcome",
         "lost",
-        "end",
+        "run_ended",
     ]
     assert read_runs(journal.path)[0].ended is not None
     assert flaws(journal.path) == [None]
@@ -703,7 +700,7 @@ def test_events_besides_orders_are_in_the_record(journal):
 
 def test_a_failure_of_the_shim_is_in_the_record(tmp_path, monkeypatch):
     """What fails in the shim itself stands in the journal once, with the step that it failed in."""
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
 
     class Client:
         def futures_create_order(self, **params):
@@ -719,9 +716,9 @@ def test_a_failure_of_the_shim_is_in_the_record(tmp_path, monkeypatch):
             symbol="BTCUSDT", side="SELL", type="MARKET", reduceOnly=True
         )
     assert shim.flush()
-    (event,) = (event for event in read_events(shim.journal.path) if event.event == "error")
+    (event,) = (event for event in read_events(shim.journal.path) if event.event == "internal_error")
     assert json.loads(event.body)["error"] == "RuntimeError: no room"
-    assert shim.troubles.count == 3
+    assert shim.internal_errors.count == 3
     shim.close()
 
 
@@ -730,7 +727,7 @@ def test_a_process_that_ends_says_so(tmp_path):
     path = tmp_path / "journal.db"
     script = "import exit_shim, sys; exit_shim.ExitShim(journal=sys.argv[1], sync='power').wrap(object())"
     subprocess.run([sys.executable, "-c", script, str(path)], check=True)
-    assert [event.event for event in read_events(path)] == ["start", "end"]
+    assert [event.event for event in read_events(path)] == ["run_started", "run_ended"]
     (run,) = read_runs(path)
     assert run.header["sync"] == "power"
     assert run.header["configuration"]
@@ -756,19 +753,19 @@ def test_an_intent_is_on_the_disk_before_the_order_leaves(tmp_path, monkeypatch)
     done = []
     monkeypatch.setattr("exit_shim.journal.spool.sync_file", lambda fd: done.append(os.fstat(fd).st_size))
     journal = Journal(tmp_path / "journal.db", sync="power")
-    seq = journal.intend(submission(1))
+    seq = journal.intend(intent(1))
     (file,) = spools(journal.path)
     assert done == [file.stat().st_size]
-    journal.conclude(seq, Conclusion("accepted"))
+    journal.conclude(seq, Outcome("accepted"))
     assert len(done) == 1
     journal.close()
 
 
 def test_a_guarded_order_counts_its_conflict(journal):
     """A verdict's reasons are counted by the place that they are about."""
-    body = submission(5)
+    body = intent(5)
     journal.intend(
-        Submission(
+        Intent(
             **{
                 **{name: getattr(body, name) for name in body.__struct_fields__},
                 "verdict": Verdict("warn", ("OWNERSHIP_CONFLICT module=position_monitor",)),
@@ -786,14 +783,14 @@ def test_an_outcome_that_comes_before_its_intent_is_found(journal):
     assert journal.flush()
     with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
         own.execute("BEGIN IMMEDIATE")
-        seq = journal.intend(submission(1))
+        seq = journal.intend(intent(1))
         journal.close()
     with min(spools(journal.path)).open("rb") as taken:
         assert try_to_hold(taken.fileno())
-        journal.conclude(seq, Conclusion("accepted"))
+        journal.conclude(seq, Outcome("accepted"))
         journal.close()
     (record,) = read_records(journal.path)
-    assert record.conclusion.outcome == "accepted"
+    assert record.outcome.result == "accepted"
     assert list(read_records(journal.path, in_doubt=True)) == []
     assert flaws(journal.path) == [None]
 
@@ -842,11 +839,12 @@ def test_what_is_asked_at_each_start_is_asked_of_an_index(journal, question):
 FIRST_READERS = """
 import sys, threading
 import msgspec
-from exit_shim.policy import Policy
-from exit_shim.records import Conclusion, Submission
+from exit_shim.guard.policy import Policy
+from exit_shim.domain.events import Conclusion, Submission
 sys.setswitchinterval(1e-6)
 start = threading.Barrier(8)
-ORDER = {"ts": 1, "door": "d", "intent": "cancel", "order": {"kind": "sl"}, "mode": "LEGACY", "account": "a"}
+ORDER = {"ts": 1, "door": "d", "operation": "cancel", "order": {"kind": "sl"}}
+ORDER |= {"mode": "LEGACY", "account": "a"}
 WHO = {"module": "m", "evidence": "stack", "chain": [["m", "chosen", "f", 1]]}
 SAID = {"verdict": {"action": "warn", "reasons": ["a"]}, "targets": [{"kind": "sl"}], "attribution": WHO}
 OUTCOME = {"outcome": "accepted", "chain": [["m", "chosen", "f", 1]]}

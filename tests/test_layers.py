@@ -9,7 +9,7 @@ from abilities import HELPERS, STOP_NUMBER, STOP_PATH, STOP_PRICE
 
 import exit_shim
 from exit_shim import Door
-from exit_shim.testing.leaving import leave
+from exit_shim.testing.close_client import leave
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", STOP_PRICE: "50000"}
 REDUCING = {**STOP, "quantity": "0.01", "reduceOnly": "true"}
@@ -45,8 +45,8 @@ class Adapter:
         return self.client._request_futures_api(verb.lower(), path.split("/", 3)[3], True, data=params)
 
 
-PLACE = Door("place_order", reads=order_of)
-BRACKET = Door("bracket", reads=lambda symbol: [order_of(symbol, "SELL", "stop", at=50000)])
+PLACE = Door("place_order", parse=order_of)
+BRACKET = Door("bracket", parse=lambda symbol: [order_of(symbol, "SELL", "stop", at=50000)])
 SIGNED = Door(
     "_signed_request", routes={("post", "fapi/v1/order"): Door(""), ("post", "fapi/v1/algoOrder"): Door("")}
 )
@@ -69,7 +69,7 @@ def test_an_adapters_method_is_a_door_by_declaration(long, recorded):
     adapter.place_order("BTCUSDT", "SELL", "stop", at=50000)
     (record,) = recorded()
     assert summary(record) == ("place_order", "sl", "BTCUSDT", "accepted")
-    assert record.submission.attribution.function == "test_an_adapters_method_is_a_door_by_declaration"
+    assert record.intent.attribution.function == "test_an_adapters_method_is_a_door_by_declaration"
 
 
 def test_an_adapter_over_a_wrapped_client_is_one_record(long, recorded):
@@ -159,7 +159,7 @@ def test_raw_requests_are_doors(long, exchange, recorded):
     wrapped._request_futures_api(
         "delete", STOP_PATH, True, data={"symbol": "BTCUSDT", STOP_NUMBER: placed[STOP_NUMBER]}
     )
-    assert [(r.submission.intent, *summary(r)) for r in recorded()] == [
+    assert [(r.intent.operation, *summary(r)) for r in recorded()] == [
         ("place", "_request_futures_api", "sl", "BTCUSDT", "accepted"),
         ("cancel", "_request_futures_api", "sl", "BTCUSDT", "accepted"),
     ]
@@ -257,7 +257,7 @@ def test_a_cancel_by_a_positional_payload_names_its_order(recorded):
     client = exit_shim.wrap(Signing(), doors=[Door("positional", routes=ORDER_ROUTES)])
     client.positional("DELETE", PATH, {"symbol": "BTCUSDT", "orderId": 7})
     (record,) = recorded()
-    assert (record.submission.intent, record.submission.targets[0].order_id) == ("cancel", 7)
+    assert (record.intent.operation, record.intent.targets[0].order_id) == ("cancel", 7)
 
 
 def test_a_placing_door_that_cancels_inside_hides_no_cancel(long, recorded):
@@ -273,6 +273,6 @@ def test_a_placing_door_that_cancels_inside_hides_no_cancel(long, recorded):
     adapter = Moving()
     adapter.before = long.futures_create_order(**order_of("BTCUSDT", "SELL", "stop", at=40000))[STOP_NUMBER]
     exit_shim.wrap(adapter, doors=[PLACE]).place_order("BTCUSDT", "SELL", "stop", at=50000)
-    found = {(record.submission.intent, record.submission.door) for record in recorded()}
+    found = {(record.intent.operation, record.intent.door) for record in recorded()}
     assert found == {("place", "place_order"), ("cancel", "futures_cancel_order")}
     assert len(recorded()) == 2

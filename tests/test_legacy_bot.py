@@ -37,7 +37,7 @@ DRIVER = """
     import contextlib, json, random, runpy, sys
     import exit_shim
     from exit_shim.testing import LocalExchange, WalkingMarket
-    from exit_shim.testing.pointing import pointed_at
+    from exit_shim.testing.redirect import pointed_at
 
     shimmed, script, out = sys.argv[1] == "shimmed", sys.argv[2], sys.argv[3]
     with LocalExchange(market=WalkingMarket(seed=1)) as exchange, pointed_at(exchange.url, exchange.register):
@@ -105,7 +105,7 @@ def lines(tmp_path_factory):
 
 def placed(lines):
     """The orders among the records, without cancels and changes."""
-    return [line for line in lines if line["intent"] == "place"]
+    return [line for line in lines if line["operation"] == "place"]
 
 
 @pytest.fixture(scope="module")

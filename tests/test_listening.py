@@ -16,15 +16,16 @@ from abilities import ALGO, needs_algo
 from binance import AsyncClient, BinanceSocketManager, Client
 
 import exit_shim
-from exit_shim.accounts import label_of
-from exit_shim.book import GRACE_S, Spot
-from exit_shim.doors import Reference
-from exit_shim.guard import polling
-from exit_shim.listening import Gap, Over, Rests, Sized, learned, listener
-from exit_shim.policy import parse_policy
-from exit_shim.releases import hears_user_stream
+from exit_shim.clients.accounts import label_of
+from exit_shim.clients.binance_releases import hears_user_stream
+from exit_shim.domain.orders import Reference
+from exit_shim.feeds import Gap, Over, Rests, Sized, learned
+from exit_shim.feeds import exchange_poller as polling
+from exit_shim.feeds import user_stream as listener
+from exit_shim.guard.book import GRACE_S, PositionKey
+from exit_shim.guard.policy import parse_policy
 from exit_shim.testing import FakeClient, LocalExchange, faults
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
 PART = {
@@ -35,7 +36,7 @@ LIMIT = {
     "symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "price": 70000, "quantity": 0.004,
     "timeInForce": "GTC", "reduceOnly": "true",
 }  # fmt: skip
-SPOT = Spot("mine", "BTCUSDT", "BOTH", "SELL")
+SPOT = PositionKey("mine", "BTCUSDT", "BOTH", "SELL")
 OWNER = "exit_brain_v3"
 
 needs_stream = pytest.mark.skipif(
@@ -190,7 +191,7 @@ class Bot:
 
     def hear(self, *events):
         for event in events:
-            self.shim.heard(event, self.client)
+            self.shim.feed_user_event(event, self.client)
 
     def wait(self):
         """Have those that were heard of come in."""
@@ -273,7 +274,7 @@ def test_no_order_is_held_against_itself():
     client = shim.wrap(FakeClient(exchange=exchange))
     exchange.engine.feed.listeners.append(
         lambda event: (
-            shim.heard(algo("NEW", event.algo.algo_id, caid=event.algo.client_id), client)
+            shim.feed_user_event(algo("NEW", event.algo.algo_id, caid=event.algo.client_id), client)
             if hasattr(event, "algo")
             else None
         )
@@ -348,7 +349,7 @@ def test_an_id_used_again_is_a_new_order(bot):
 
 def test_ended_ids_are_remembered_up_to_a_bound(bot, monkeypatch):
     """The oldest are forgotten."""
-    monkeypatch.setattr("exit_shim.book.MAX_OVER", 3)
+    monkeypatch.setattr("exit_shim.guard.book.MAX_OVER", 3)
     bot.hear(*(algo("CANCELED", number) for number in range(10, 20)))
     assert [key[1][1] for key in bot.book._over] == [17, 18, 19]
 
@@ -397,7 +398,7 @@ def test_an_order_in_doubt_is_so_no_more_when_it_is_told_of(bot):
 
 def test_whatever_is_handed_in_raises_nothing(bot, monkeypatch):
     """The bot's own callback goes on."""
-    monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
+    monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
     for odd in (
         None,
         5,
@@ -406,8 +407,8 @@ def test_whatever_is_handed_in_raises_nothing(bot, monkeypatch):
         {"e": "ALGO_UPDATE", "o": {"aid": 7, "X": object()}},
         algo("NEW", q="much"),
     ):
-        bot.shim.heard(odd, bot.client)
-    bot.shim.heard(algo("NEW", 71), "mine")
+        bot.shim.feed_user_event(odd, bot.client)
+    bot.shim.feed_user_event(algo("NEW", 71), "mine")
     bot.wait()
     assert (None, 71) in bot.lives()
 
@@ -585,7 +586,7 @@ def test_a_stream_that_cannot_be_had_is_told_of_once(watched, monkeypatch):
     told = []
     own = watched()
     monkeypatch.setattr(listener, "PAUSES_S", (0.05, 0.05))
-    monkeypatch.setattr(own.shim.troubles, "note", lambda step, error: told.append((step, str(error))))
+    monkeypatch.setattr(own.shim.internal_errors, "note", lambda step, error: told.append((step, str(error))))
     monkeypatch.setattr(AsyncClient, "futures_stream_get_listen_key", refuse := Refusal())
     own.shim.watch(own.client, every=3600, stream=True)
     until(lambda: refuse.times > 3)
@@ -624,7 +625,7 @@ def test_a_stream_that_can_never_be_had_costs_no_certainty(
     if not home:
         client.FUTURES_URL = client.FUTURES_URL.replace("127.0.0.1", "localhost")
     shim = exit_shim.ExitShim(journal=False, sinks=[])
-    monkeypatch.setattr(shim.troubles, "note", lambda _, error: told.append(str(error)))
+    monkeypatch.setattr(shim.internal_errors, "note", lambda _, error: told.append(str(error)))
     shim.watch(client, every=3600, stream=True)
     assert (len(told), streaming()) == (1, [])
     assert said in told[0]
@@ -647,7 +648,7 @@ def test_an_address_of_ones_own_can_be_given(exchange, client, watched, monkeypa
 def test_a_client_that_is_no_genuine_one_has_no_stream(bot, monkeypatch):
     """A fake is looked at all the same."""
     told = []
-    monkeypatch.setattr(bot.shim.troubles, "note", lambda _, error: told.append(str(error)))
+    monkeypatch.setattr(bot.shim.internal_errors, "note", lambda _, error: told.append(str(error)))
     bot.shim.watch(bot.client, every=3600, stream=True)
     assert "only a client of python-binance's own has one" in told[0]
 
@@ -657,7 +658,7 @@ def test_an_odd_event_does_not_end_the_thread(watched, monkeypatch):
     """It is told of, and the next one is taken in."""
     told = []
     own = watched()
-    monkeypatch.setattr(own.shim.troubles, "note", lambda step, _: told.append(step))
+    monkeypatch.setattr(own.shim.internal_errors, "note", lambda step, _: told.append(step))
     own.watch()
     monkeypatch.setattr(own.book, "saw_size", None)
     own.other.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.02)
@@ -682,10 +683,10 @@ def test_a_shim_that_nobody_holds_listens_no_more(exchange, client):
 FORKS = """
 import os, sys, threading, time
 from binance import Client
-from exit_shim.accounts import label_of
+from exit_shim.clients.accounts import label_of
 import exit_shim
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 with LocalExchange() as exchange, pointed_at(exchange.url, exchange.register):
     client = Client(LOCAL_KEY, LOCAL_SECRET)
@@ -720,11 +721,11 @@ def test_the_child_of_a_fork_does_not_listen():
 
 
 def test_the_process_wide_shim_is_watched_by_the_function(exchange, client):
-    """`exit_shim.watch` and `exit_shim.heard` are for those who made no ExitShim."""
+    """`exit_shim.watch` and `exit_shim.feed_user_event` are for those who made no ExitShim."""
     before = set(threading.enumerate())
     exit_shim.watch(exit_shim.wrap(client), every=3600)
     until(lambda: looks_at(exchange))
-    exit_shim.heard(algo("NEW"), client)
+    exit_shim.feed_user_event(algo("NEW"), client)
     book = exit_shim.shim.default_shim().guard.book
     book.admit(0.0)
     assert [spot.symbol for spot in book.spots()] == ["BTCUSDT"]
@@ -737,11 +738,11 @@ def test_an_async_siblings_options_are_its_clients(exchange):
     own = Client(LOCAL_KEY, LOCAL_SECRET, {"timeout": 3}, ping=False)
     own.session.verify = False
     own.session.proxies["https"] = "http://127.0.0.1:3"
-    sibling = exit_shim.resolving.Sibling(own)
-    assert sibling.is_at_home
+    clone = exit_shim.resolving.Sibling(own)
+    assert clone.is_at_home
 
     async def make():
-        made = sibling.async_client()
+        made = clone.async_client()
         await made.session.close()
         return made
 
@@ -751,4 +752,4 @@ def test_an_async_siblings_options_are_its_clients(exchange):
     assert made.https_proxy == "http://127.0.0.1:3"
     assert made._create_futures_api_uri("order") == own._create_futures_api_uri("order")
     assert (made.API_KEY, made.API_SECRET) == (LOCAL_KEY, LOCAL_SECRET)
-    exit_shim.testing.leaving.leave(own)
+    exit_shim.testing.close_client.leave(own)

@@ -17,7 +17,7 @@ import pytest
 from binance.exceptions import BinanceAPIException
 
 import exit_shim
-from exit_shim.policy import parse_policy
+from exit_shim.guard.policy import parse_policy
 from exit_shim.testing import FakeClient, LocalExchange
 
 BOT = Path(__file__).parent.parent / "examples" / "legacy_bot" / "main.py"
@@ -56,7 +56,7 @@ DRIVER = """
     import structlog
     import exit_shim
     from exit_shim.testing import LocalExchange, WalkingMarket
-    from exit_shim.testing.pointing import pointed_at
+    from exit_shim.testing.redirect import pointed_at
 
     how, script, out = sys.argv[1:]
     if how == "json":
@@ -108,10 +108,10 @@ def test_each_line_of_the_example_can_be_parsed(example_lines):
     assert len(guard) > 60
     for line in guard:
         assert line["reason"].partition(" ")[0] == line["code"]
-        assert line["meaning"] == exit_shim.policy.REASONS[line["code"]]
+        assert line["meaning"] == exit_shim.guard.policy.REASONS[line["code"]]
     foreign = next(line for line in guard if line["code"] == "FOREIGN_CANCEL")
     assert "of=" in foreign["reason"]
-    assert foreign["intent"] == "cancel"
+    assert foreign["operation"] == "cancel"
 
 
 def test_each_order_of_the_example_is_submitted_and_answered(example_lines):
@@ -127,10 +127,12 @@ def test_a_value_is_quoted_where_it_has_to_be():
     """Quotes, equals signs, line breaks, backslashes, foreign and invisible characters come back the same."""
     odd = ['a "b"', "k=v", "two\nlines", "back\\slash", "", "Größe", "left\u202eright", "one"]
     fields = {f"k{number}": value for number, value in enumerate(odd)}
-    (line, _), _ = exit_shim.logs.render(None, "", {"event": "text", **fields})
+    (line, _), _ = exit_shim.runtime.logs.render(None, "", {"event": "text", **fields})
     assert line.isprintable()
     assert list(parse_logfmt(line).values()) == [None, *odd]
-    (line, _), _ = exit_shim.logs.render(None, "", {"event": "text", "counts": {"a": 1}, "none": None})
+    (line, _), _ = exit_shim.runtime.logs.render(
+        None, "", {"event": "text", "counts": {"a": 1}, "none": None}
+    )
     assert json.loads(parse_logfmt(line)["counts"]) == {"a": 1}
 
 
@@ -161,7 +163,7 @@ class SluggishAsync(Sluggish):
 @pytest.mark.parametrize("client", [Sluggish(), SluggishAsync()])
 def test_submitted_is_stamped_with_the_time_at_which_it_left(client, inline, caplog, monkeypatch):
     """Before the client was called and after the bot asked, or awaited; the answer with its own time."""
-    monkeypatch.setattr(exit_shim.dispatch, "INLINE", inline)
+    monkeypatch.setattr(exit_shim.runtime.background, "INLINE", inline)
     caplog.set_level(logging.INFO, "exit_shim")
     shim = exit_shim.ExitShim(journal=False)
     place, asked = shim.wrap(client).futures_create_order, []
@@ -193,7 +195,7 @@ class Guarded:
     def __init__(self, caplog, on_deny="raise"):
         caplog.set_level(logging.INFO, "exit_shim")
         self.caplog = caplog
-        policy = parse_policy(f'level = "enforce"\ndenied = "{on_deny}"\n')
+        policy = parse_policy(f'level = "enforce"\non_deny = "{on_deny}"\n')
         self.shim = exit_shim.ExitShim(journal=False, policy=policy, mode="EXIT_BRAIN_V3")
         self.client = self.shim.wrap(FakeClient(exchange=LocalExchange()))
         self.client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
@@ -212,11 +214,11 @@ class Guarded:
         self.shim.flush()
         return [(record.getMessage(), parse_logfmt(record.getMessage())) for record in self.caplog.records]
 
-    def ask(self, intent, module):
+    def ask(self, operation, module):
         """Have a module place, change or cancel an exit."""
-        if intent == "place":
+        if operation == "place":
             return self.lines(module, "futures_create_order", **LIMIT)
-        if intent == "modify":
+        if operation == "modify":
             order_id = self.target["orderId"]
             return self.lines(module, "futures_modify_order", **CHANGE, orderId=order_id)
         return self.lines(module, "futures_cancel_order", symbol="BTCUSDT", algoId=self.stop["algoId"])
@@ -225,31 +227,31 @@ class Guarded:
 WHAT = {"place": "exit order", "modify": "change", "cancel": "cancel"}
 
 
-@pytest.mark.parametrize("intent", WHAT)
-@pytest.mark.parametrize(("on_deny", "outcome"), [("raise", "denied"), ("monitor", "suppressed")])
-def test_what_was_held_back_is_not_called_submitted(intent, on_deny, outcome, caplog):
+@pytest.mark.parametrize("operation", WHAT)
+@pytest.mark.parametrize(("on_deny", "outcome"), [("raise", "denied"), ("monitor", "simulated")])
+def test_what_was_held_back_is_not_called_submitted(operation, on_deny, outcome, caplog):
     """The guard's lines have intent and verdict, one more says that nothing was sent; no other comes."""
     own = Guarded(caplog, on_deny)
-    *guard, (text, fields) = own.ask(intent, LEGACY)
+    *guard, (text, fields) = own.ask(operation, LEGACY)
     own.shim.close()
     assert guard
     for said, found in guard:
         assert said.startswith("[EXIT_GUARD] ")
-        assert (found["intent"], found["module"]) == (intent, LEGACY)
-        assert found["verdict"] == ("deny" if on_deny == "raise" else "suppress")
+        assert (found["operation"], found["module"]) == (operation, LEGACY)
+        assert found["verdict"] == ("deny" if on_deny == "raise" else "simulate")
         assert "placed an exit" not in found["meaning"]
-    assert text.startswith(f"[EXIT_GATEWAY] {WHAT[intent]} {outcome} ")
+    assert text.startswith(f"[EXIT_GATEWAY] {WHAT[operation]} {outcome} ")
     assert "nothing was sent" in fields["meaning"]
     assert fields["function"].endswith("by")
 
 
-@pytest.mark.parametrize("intent", WHAT)
-def test_what_was_accepted_is_submitted_and_accepted(intent, caplog):
+@pytest.mark.parametrize("operation", WHAT)
+def test_what_was_accepted_is_submitted_and_accepted(operation, caplog):
     """The owner's order, change or cancel is two lines under its own name."""
     own = Guarded(caplog)
-    events = [text.partition(" kind=")[0] for text, _ in own.ask(intent, OWNER)]
+    events = [text.partition(" kind=")[0] for text, _ in own.ask(operation, OWNER)]
     own.shim.close()
-    what = WHAT[intent]
+    what = WHAT[operation]
     assert events[:2] == [f"[EXIT_GATEWAY] submitted {what}", f"[EXIT_GATEWAY] {what} accepted"]
 
 
@@ -276,21 +278,21 @@ class Failing:
     futures_modify_order = futures_cancel_order = futures_create_order
 
 
-@pytest.mark.parametrize("intent", CALLS)
+@pytest.mark.parametrize("operation", CALLS)
 @pytest.mark.parametrize("outcome", FAILURES)
-def test_what_failed_on_the_way_is_told_as_what_it_is(intent, outcome, caplog):
+def test_what_failed_on_the_way_is_told_as_what_it_is(operation, outcome, caplog):
     """In doubt it was submitted, and the advice fits the intent; what never left has one line, saying so."""
     caplog.set_level(logging.INFO, "exit_shim")
-    (words, error), (method, params) = FAILURES[outcome], CALLS[intent]
+    (words, error), (method, params) = FAILURES[outcome], CALLS[operation]
     with pytest.raises(type(error)):
         getattr(exit_shim.wrap(Failing(error)), method)(**params)
     *before, last = [record.getMessage() for record in caplog.records]
     fields = parse_logfmt(last)
-    assert last.startswith(f"[EXIT_GATEWAY] {WHAT[intent]} {words} ")
+    assert last.startswith(f"[EXIT_GATEWAY] {WHAT[operation]} {words} ")
     assert [text.partition(" kind=")[0] for text in before] == (
-        [f"[EXIT_GATEWAY] submitted {WHAT[intent]}"] if outcome == "unknown" else []
+        [f"[EXIT_GATEWAY] submitted {WHAT[operation]}"] if outcome == "unknown" else []
     )
-    assert ("placing another" in fields["meaning"]) is (intent == "place" and outcome == "unknown")
+    assert ("placing another" in fields["meaning"]) is (operation == "place" and outcome == "unknown")
     assert ("function" in fields) is (outcome == "not_sent")
 
 

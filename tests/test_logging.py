@@ -10,7 +10,7 @@ import structlog
 from log_capture import flush_all
 
 import exit_shim
-from exit_shim.logs import logger
+from exit_shim.runtime.logs import logger
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "quantity": 0.01}
 STOP["reduceOnly"] = True

@@ -6,10 +6,10 @@ import pytest
 from log_capture import captured_events
 
 import exit_shim
-from exit_shim.attribution import Attribution
-from exit_shim.modes import resolve_mode
-from exit_shim.orders import ExitOrder
-from exit_shim.policy import Roles, Standings, of_roles
+from exit_shim.domain.attributions import Attribution
+from exit_shim.domain.modes import resolve_mode
+from exit_shim.domain.orders import ExitOrder
+from exit_shim.guard.policy import CompiledPolicy, Roles, of_roles
 
 SL = ExitOrder(kind="sl", symbol="BTCUSDT")
 
@@ -19,8 +19,8 @@ def by(module, dotted=None):
 
 
 def judge(order, who, mode, roles):
-    standings = Standings(of_roles(roles))
-    return standings.of(who.module, who.dotted_module, mode, order.symbol, order.kind).warned
+    compiled_policy = CompiledPolicy(of_roles(roles))
+    return compiled_policy.of(who.module, who.dotted_module, mode, order.symbol, order.kind).warned
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_legacy_module_in_brain_mode_is_a_conflict():
     assert verdict.reasons == ("OWNERSHIP_CONFLICT module=position_monitor mode=EXIT_BRAIN_V3 role=legacy",)
 
 
-@pytest.mark.parametrize("module", sorted(Roles().owners | Roles().executors | {"somebody_else"}))
+@pytest.mark.parametrize("module", sorted(Roles().owners | Roles().passthrough | {"somebody_else"}))
 def test_owners_and_strangers_are_no_conflict(module):
     """Only modules declared legacy conflict."""
     assert judge(SL, by(module), "EXIT_BRAIN_V3", Roles()).action == "allow"
@@ -123,7 +123,7 @@ def test_a_conditional_order_that_may_open_is_not_judged(recorded, monkeypatch):
             symbol="BTCUSDT", side="BUY", type="STOP_MARKET", stopPrice=70_000, quantity=1
         )
     (record,) = recorded()
-    assert (record.submission.order.kind, record.submission.verdict.action) == ("conditional", "allow")
+    assert (record.intent.order.kind, record.intent.verdict.action) == ("conditional", "allow")
 
 
 def test_a_change_of_the_environment_takes_effect_at_the_next_order(monkeypatch):

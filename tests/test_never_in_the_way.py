@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 import exit_shim
-import exit_shim.gateway
-from exit_shim.layers import within
+import exit_shim.gateway.gateway
+from exit_shim.gateway.nesting import within
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "quantity": 0.01}
 STOP["reduceOnly"] = True
@@ -23,7 +23,7 @@ PACKAGE = Path(exit_shim.__file__).parent
 @pytest.fixture(autouse=True)
 def as_in_production(monkeypatch):
     """Internal errors are counted and logged, not raised."""
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
 
 
 class Fake:
@@ -95,14 +95,14 @@ STEPS = {
 def test_a_step_that_fails(exchange, client, recorded, request, step, failing):
     """The order goes out once and unchanged, with a record; the failure is counted, and logged once."""
     monkeypatch, caplog = request.getfixturevalue("monkeypatch"), request.getfixturevalue("caplog")
-    monkeypatch.setattr(f"exit_shim.gateway.{STEPS[step]}", failing)
+    monkeypatch.setattr(f"exit_shim.gateway.gateway.{STEPS[step]}", failing)
     wrapped = exit_shim.wrap(client)
     for _ in range(2):
         with exit_shim.attributed("m", kind="sl"):
             assert wrapped.futures_create_order(**STOP)["algoId"]
     assert [request.params["triggerPrice"] for request in exchange.order_requests] == ["50000", "50000"]
     assert len(recorded()) == 2
-    assert exit_shim.shim.default_shim().troubles.count == 2
+    assert exit_shim.shim.default_shim().internal_errors.count == 2
     (said,) = [record for record in caplog.records if "internal error" in record.getMessage()]
     assert said.getMessage().startswith("[EXIT_GATEWAY] internal error of exit_shim; the order itself is not")
     assert said.exit_shim["step"] == step
@@ -117,12 +117,12 @@ def test_an_error_that_cannot_be_read_passes(recorded, monkeypatch, failing):
         def futures_create_order(self, **params):
             raise error
 
-    monkeypatch.setattr(exit_shim.gateway, "read_failure", failing)
+    monkeypatch.setattr(exit_shim.gateway.gateway, "read_failure", failing)
     with pytest.raises(ValueError, match="client's") as raised:
         exit_shim.wrap(Refusing()).futures_create_order(**STOP)
     assert raised.value is error
     (record,) = recorded()
-    assert record.conclusion.outcome == "unknown"
+    assert record.outcome.result == "unknown"
 
 
 @pytest.mark.parametrize("failing", [fail, fail_unprintably])
@@ -141,7 +141,7 @@ def test_a_journal_that_fails(exchange, client, monkeypatch, caplog, method, fai
 @pytest.mark.parametrize("failing", [fail, fail_unprintably])
 def test_an_unreadable_stack(exchange, client, recorded, monkeypatch, failing):
     """Where frames cannot be read the order goes out, recorded as nobody's."""
-    monkeypatch.setattr(exit_shim.attribution.SiteFinder, "nearest", failing)
+    monkeypatch.setattr(exit_shim.attribution.attribute.SiteFinder, "nearest", failing)
     exit_shim.wrap(client).futures_create_order(**STOP)
     assert len(exchange.order_requests) == 1
     (line,) = [record.flat() for record in recorded()]
@@ -160,7 +160,7 @@ def test_a_sink_that_raises(exchange, client, recorded, failing):
     shim = exit_shim.ExitShim(sinks=[Sink(failing), Sink(taken.append)])
     assert exit_shim.wrap(client, shim=shim).futures_create_order(**STOP)["algoId"]
     assert shim.flush()
-    assert (len(exchange.order_requests), len(taken), shim.troubles.count) == (1, 1, 1)
+    assert (len(exchange.order_requests), len(taken), shim.internal_errors.count) == (1, 1, 1)
     shim.close()
 
 
@@ -203,8 +203,8 @@ async def test_a_log_that_raises(exchange, client, recorded, monkeypatch, broken
     exit_shim.shim.default_shim().flush()
     logging.getLogger("exit_shim").setLevel(logging.NOTSET)
     assert len(exchange.order_requests) == 2
-    assert [record.submission.mode for record in recorded()] == ["LEGACY", "LEGACY"]
-    assert exit_shim.shim.default_shim().troubles.count >= 3
+    assert [record.intent.mode for record in recorded()] == ["LEGACY", "LEGACY"]
+    assert exit_shim.shim.default_shim().internal_errors.count >= 3
 
 
 @pytest.mark.parametrize(
@@ -224,8 +224,8 @@ def test_odd_values_reach_the_client_as_they_are(recorded, field, value):
     assert list(seen) == list(params)
     assert seen[field] is value
     (record,) = recorded()
-    assert record.conclusion.outcome == "accepted"
-    assert exit_shim.shim.default_shim().troubles.count == 0
+    assert record.outcome.result == "accepted"
+    assert exit_shim.shim.default_shim().internal_errors.count == 0
 
 
 @pytest.mark.parametrize(
@@ -255,9 +255,9 @@ def test_odd_module_names(recorded, name, dotted):
     exec(compile("client.futures_create_order(**STOP)", "/bot/odd.py", "exec"), space)
     assert fake.seen == [STOP]
     (record,) = recorded()
-    assert record.conclusion.outcome == "accepted"
+    assert record.outcome.result == "accepted"
     if dotted:
-        assert record.submission.attribution.dotted_module == dotted
+        assert record.intent.attribution.dotted_module == dotted
 
 
 @pytest.mark.parametrize(
@@ -298,12 +298,12 @@ def test_an_odd_policy(recorded, monkeypatch):
     """A policy that cannot be asked costs the judgement, not the order."""
     fake = Fake()
     shim = exit_shim.ExitShim(mode="EXIT_BRAIN_V3", policy=exit_shim.Policy())
-    monkeypatch.setattr(shim.guard.standings, "modes", None)
+    monkeypatch.setattr(shim.guard.compiled_policy, "modes", None)
     exit_shim.wrap(fake, shim=shim).futures_create_order(**STOP)
     shim.close()
     assert fake.seen == [STOP]
     assert len(recorded()) == 1
-    assert shim.troubles.count == 2  # before the send, and after it for what only warns
+    assert shim.internal_errors.count == 2  # before the send, and after it for what only warns
 
 
 @pytest.mark.parametrize("params", [None, 7, "text", Ambiguous()])
@@ -349,7 +349,7 @@ async def test_an_odd_coroutine_method(recorded):
 
     assert await exit_shim.wrap(Odd()).futures_create_order(**STOP) == {"orderId": 1}
     (record,) = recorded()
-    assert record.conclusion.outcome == "accepted"
+    assert record.outcome.result == "accepted"
 
 
 def test_an_unhurt_shim_after_many_failures(caplog):
@@ -407,7 +407,7 @@ def test_a_signal_amid_the_counting():
     """The counts' locks can be taken again by a signal handler on the thread that holds them."""
     shim = exit_shim.ExitShim(journal=False, sinks=[])
     wrapped = exit_shim.wrap(Fake(), shim=shim)
-    with shim.metrics._lock, shim.troubles._lock:
+    with shim.metrics._lock, shim.internal_errors._lock:
         wrapped.futures_create_order(**STOP)
     assert shim.metrics.get_summary()["total_orders"] == 1
     assert threading.active_count() >= 1
@@ -482,4 +482,4 @@ def test_an_interrupt_right_before_the_send_leaves_nothing_behind(recorded):
     finally:
         sys.setprofile(before)
     client.futures_create_order(**STOP)
-    assert [record.conclusion.outcome for record in recorded()] == ["unknown", "accepted"]
+    assert [record.outcome.result for record in recorded()] == ["unknown", "accepted"]

@@ -13,7 +13,7 @@ from odd_server import OddServer, answer, async_client_on, hang, reset, sync_cli
 
 import exit_shim
 from exit_shim.journal import read_records
-from exit_shim.scrubbing import MAX_READ, scrub, secrets_of, text_of
+from exit_shim.runtime.scrubbing import MAX_READ, scrub, secrets_of, text_of
 
 KEY = "PlAnTeD+Key/4711=="
 SECRET = "pLaNtEd&Secret%2F0815"
@@ -139,7 +139,7 @@ def test_a_refused_proxy_does_not_tell_its_password(traces):
 @pytest.mark.parametrize("configured", [False, True])
 def test_an_internal_error_does_not_tell_secrets(traces, monkeypatch, capfd, configured):
     """A sink whose error quotes a password is logged without it."""
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
     if configured:
         structlog.configure(processors=[structlog.processors.JSONRenderer()])
 
@@ -187,7 +187,7 @@ def test_the_accounts_label_is_no_key(recorded):
 
     for key in (KEY, KEY, SECRET):
         exit_shim.wrap(Fake(key)).futures_create_order(**CLOSE)
-    labels = [record.submission.account for record in recorded()]
+    labels = [record.intent.account for record in recorded()]
     assert labels[0] == labels[1] != labels[2]
     assert all(label.startswith("key-") and len(label) == 12 for label in labels)
 

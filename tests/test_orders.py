@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from exit_shim.orders import kind_of, may_be_exit, read_order
+from exit_shim.domain.orders import kind_of, may_be_exit, read_order
 
 
 class OrderType(str, enum.Enum):

@@ -34,7 +34,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 import exit_shim
-from exit_shim.outcomes import read_answer, read_failure
+from exit_shim.clients.answers import read_answer, read_failure
 
 STOP = {
     "symbol": "BTCUSDT",
@@ -395,7 +395,7 @@ async def test_a_future_is_concluded_when_it_is_done(recorded):
 )
 def test_each_answer_within_a_batch(element, outcome):
     """An element of a batch's answer is read by its code and its words."""
-    assert read_answer(element).outcome == outcome
+    assert read_answer(element).result == outcome
 
 
 NOTHING_SAID = {
@@ -508,7 +508,7 @@ def test_a_batch_answered_short(recorded):
 
 def test_an_error_that_cannot_be_read_is_unknown(recorded, monkeypatch):
     """An exception whose very text raises reaches the bot, and the order it ended is unknown."""
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
 
     class HostileError(Exception):
         def __str__(self):
@@ -534,7 +534,7 @@ def test_an_error_of_a_fake_is_unknown():
     """What a bot's own stand-in raises proves nothing about an exchange."""
     with pytest.raises(AttributeError) as raised:
         _ = object().upper
-    assert read_failure(raised.value).outcome == "unknown"
+    assert read_failure(raised.value).result == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -681,7 +681,7 @@ def test_an_error_amid_several_orders_proves_nothing_of_each(recorded):
         def bracket(self, *orders):
             raise api_error(400, -2021)
 
-    adapter = exit_shim.wrap(Adapter(), doors=[exit_shim.Door("bracket", reads=lambda *orders: orders)])
+    adapter = exit_shim.wrap(Adapter(), doors=[exit_shim.Door("bracket", parse=lambda *orders: orders)])
     with pytest.raises(BinanceAPIException):
         adapter.bracket(CLOSE, CLOSE)
     assert [record.flat()["outcome"] for record in recorded()] == ["unknown", "unknown"]

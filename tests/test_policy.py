@@ -10,16 +10,16 @@ import msgspec
 import pytest
 
 import exit_shim
+from exit_shim.guard.policy import CompiledPolicy, PolicyError, parse_policy, read_policy
+from exit_shim.guard.policy.model import Delegation, Mode, Policy, Rule, Scope
+from exit_shim.guard.policy.rollout import is_in_rollout
 from exit_shim.journal import read_records
-from exit_shim.policy import PolicyError, Standings, parse_policy, read_policy
-from exit_shim.policy.file import Delegation, Mode, Policy, Rule, Scope
-from exit_shim.policy.shares import is_in_rollout
 
 DOCS = Path(__file__).parent.parent / "docs" / "policy.md"
 
 
 def standing(text, module, mode="EXIT_BRAIN_V3", symbol="BTCUSDT", kind="sl", dotted=None):
-    return Standings(parse_policy(text)).of(module, dotted, mode, symbol, kind)
+    return CompiledPolicy(parse_policy(text)).of(module, dotted, mode, symbol, kind)
 
 
 @pytest.mark.parametrize(
@@ -213,9 +213,9 @@ def test_levels_of_rules():
     [modes.LEGACY.rules]
     CHURN = "warn"
     """
-    standings = Standings(parse_policy(text))
+    compiled_policy = CompiledPolicy(parse_policy(text))
     levels = {
-        (code, mode): standings.level(code, mode, "BTCUSDT")
+        (code, mode): compiled_policy.level(code, mode, "BTCUSDT")
         for code in ("CHURN", "OVERSIZED", "DUPLICATE_EXIT", "FOREIGN_CANCEL")
         for mode in ("LEGACY", "EXIT_BRAIN_V3")
     }
@@ -251,7 +251,9 @@ def test_a_rollout_enforces_on_its_symbols_only():
 
 def test_the_default_is_that_of_roles():
     """Without a policy the defaults of Roles hold, and nothing is enforced."""
-    standings = exit_shim.ExitShim(journal=False).guard.standings
-    assert not standings.enforces()
-    assert standings.of("position_monitor", None, "EXIT_BRAIN_V3", "BTCUSDT", "sl").warned.action == "warn"
+    compiled_policy = exit_shim.ExitShim(journal=False).guard.compiled_policy
+    assert not compiled_policy.enforces()
+    assert (
+        compiled_policy.of("position_monitor", None, "EXIT_BRAIN_V3", "BTCUSDT", "sl").warned.action == "warn"
+    )
     assert msgspec.structs.asdict(exit_shim.Policy())["level"] == "warn"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-import exit_shim.dispatch
+import exit_shim.runtime.background
 
 INI = """
 [pytest]
@@ -63,7 +63,7 @@ def passed(result, count):
 @pytest.mark.parametrize(("ini", "inline"), [("", True), ("exit_shim_plugin = off\n", False)])
 def test_log_lines_come_within_the_call(run, monkeypatch, ini, inline):
     """A test finds an order's log lines in caplog right after the call; not so where the plugin is off."""
-    monkeypatch.setattr(exit_shim.dispatch, "INLINE", False)
+    monkeypatch.setattr(exit_shim.runtime.background, "INLINE", False)
     passed(
         run(
             f"""
@@ -86,7 +86,7 @@ def test_it(caplog):
         ),
         1,
     )
-    assert not exit_shim.dispatch.INLINE
+    assert not exit_shim.runtime.background.INLINE
 
 
 def test_a_run_that_uses_no_fixture_imports_next_to_nothing(pytester):
@@ -102,9 +102,9 @@ def test_a_run_that_uses_no_fixture_imports_next_to_nothing(pytester):
             assert HEAVY.isdisjoint(sys.modules)
             own = {name for name in sys.modules if name.startswith("exit_shim")}
             assert own <= {
-                "exit_shim", "exit_shim._lazy", "exit_shim.testing", "exit_shim.testing.plugin",
-                "exit_shim.testing.kit", "exit_shim.testing.kit.fixtures", "exit_shim.dispatch",
-                "exit_shim.locks",
+                "exit_shim", "exit_shim.runtime.lazy_names", "exit_shim.testing", "exit_shim.testing.plugin",
+                "exit_shim.testing.kit", "exit_shim.testing.kit.fixtures", "exit_shim.runtime.background",
+                "exit_shim.runtime.reentrancy",
             }
         """
     )

@@ -17,22 +17,22 @@ from click.testing import CliRunner
 from odd_server import OddServer, answer
 
 import exit_shim
-from exit_shim.accounts import key_label
-from exit_shim.attribution import Attribution
 from exit_shim.cli import app
 from exit_shim.cli.reconcile import KEY, SECRET
+from exit_shim.clients.accounts import key_label
+from exit_shim.domain.attributions import Attribution
+from exit_shim.domain.events import Intent, Outcome
+from exit_shim.domain.orders import ExitOrder
 from exit_shim.journal import Journal, read_events, read_records
-from exit_shim.orders import ExitOrder
-from exit_shim.records import Conclusion, Submission
-from exit_shim.resolving import Asker, Budget, Pace, Sibling
+from exit_shim.resolving import Budget, ClientClone, ExchangeReader, RetryPolicy
 from exit_shim.resolving.questions import USDT_MARGINED, Question
 from exit_shim.testing import FakeClient, LocalExchange, faults
-from exit_shim.testing.leaving import leave
-from exit_shim.testing.pointing import LOCAL_KEY
+from exit_shim.testing.close_client import leave
+from exit_shim.testing.redirect import LOCAL_KEY
 
 pytestmark = needs_generated_ids
 
-QUICK = Pace(absent_after_s=0.6, looks=3, first_s=0.05, longest_s=0.2, weight_a_minute=600)
+QUICK = RetryPolicy(absent_after_s=0.6, looks=3, first_s=0.05, longest_s=0.2, weight_a_minute=600)
 OPEN = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
 LABEL = key_label(LOCAL_KEY)
 CLOSE = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": 0.01, "reduceOnly": "true"}
@@ -73,7 +73,7 @@ def test_a_cancel_that_took_effect_is_known_to_the_guard(shim, client, exchange)
     exchange.faults.inject(faults.reset_after_execution(), method="DELETE", path="algoOrder")
     with pytest.raises(requests.RequestException):
         wrapped.futures_cancel_algo_order(symbol="BTCUSDT", algoId=placed["algoId"])
-    assert settled(shim)[-1].resolution.outcome == "accepted"
+    assert settled(shim)[-1].resolution.result == "accepted"
     assert shim.guard.book.spots() == []
 
 
@@ -83,8 +83,8 @@ def test_what_is_found_is_an_event_of_its_own_and_a_log_line(shim, exchange, cli
     client.futures_create_order(**OPEN)
     order_lost(shim.wrap(client), exchange)
     (record,) = settled(shim)
-    assert record.conclusion.outcome == "unknown"
-    assert (record.resolution.outcome, record.resolution.status) == ("accepted", "FILLED")
+    assert record.outcome.result == "unknown"
+    assert (record.resolution.result, record.resolution.status) == ("accepted", "FILLED")
     (event,) = [one for one in read_events(shim.journal.path) if one.event == "resolution"]
     assert event.about == f"{record.run_id}:{record.seq}"
     assert list(read_records(shim.journal.path, in_doubt=True)) == []
@@ -105,7 +105,7 @@ def test_what_never_arrived_is_no_alarm(shim, exchange, client, caplog):
     client.futures_create_order(**OPEN)
     order_lost(shim.wrap(client), exchange, faults.reset_unread())
     (record,) = settled(shim)
-    assert record.resolution.outcome == "not_there"
+    assert record.resolution.result == "not_there"
     (line,) = [one for one in caplog.records if "no longer in doubt" in one.getMessage()]
     assert line.levelno == logging.INFO
 
@@ -126,8 +126,8 @@ def test_nothing_that_it_asks_is_recorded(shim, exchange, client):
     with shim.install():
         order_lost(client, exchange)
         records = settled(shim)
-    assert [record.submission.door for record in records] == ["futures_create_order"]
-    assert records[0].resolution.outcome == "accepted"
+    assert [record.intent.door for record in records] == ["futures_create_order"]
+    assert records[0].resolution.result == "accepted"
     assert shim.gateway.entry_orders() == 0
 
 
@@ -174,14 +174,14 @@ def test_an_exchanges_errors_carry_no_secret_on(client):
     with OddServer(echo) as server:
         own = Client("the-planted-key", "the-planted-secret", ping=False)
         own.FUTURES_URL = server.url + "/fapi"
-        asker = Asker(Sibling(own), Budget(60))
+        asker = ExchangeReader(ClientClone(own), Budget(60))
         reply = asker.ask(Question(USDT_MARGINED.orders, "order", {"symbol": "BTCUSDT", "orderId": 1}))
         asker.close()
         leave(own)
     assert "-1102" in reply.failure
     assert "planted" not in reply.failure
     assert "abc123" not in reply.failure
-    assert "planted" not in repr((asker, asker.sibling))
+    assert "planted" not in repr((asker, asker.clone))
 
 
 BOT = """
@@ -246,11 +246,11 @@ def test_a_restarted_bot_takes_up_what_a_killed_one_left(bot, exchange, client):
     killed_amid_an_order(bot, exchange, client)
     path = os.environ["EXIT_SHIM_JOURNAL"]
     (left,) = read_records(path)
-    assert left.conclusion is None
+    assert left.outcome is None
     bot("wait")
     wait_for(lambda: next(iter(read_records(path))).resolution)
     (record,) = read_records(path)
-    assert (record.resolution.outcome, record.resolution.status) == ("accepted", "FILLED")
+    assert (record.resolution.result, record.resolution.status) == ("accepted", "FILLED")
 
 
 def test_what_a_living_process_has_in_doubt_is_left_to_it(bot, exchange, client, shim):
@@ -287,16 +287,16 @@ def in_doubt(exchange=None, ago_s=300, account=LABEL, **order):
     fields = {"kind": "close", "symbol": "BTCUSDT", "side": "SELL", "client_order_id": "gone-1", **order}
     with_ts = time.time_ns() - ago_s * 10**9
     journal = Journal(os.environ["EXIT_SHIM_JOURNAL"])
-    submission = Submission(
+    intent = Intent(
         ts=with_ts,
         door="futures_create_order",
-        intent="place",
+        operation="place",
         order=ExitOrder(**fields),
         attribution=Attribution(module="m", evidence="stack"),
         mode="LEGACY",
         account=account if exchange is None else f"{account}@127.0.0.1:{exchange.port}",
     )
-    journal.conclude(journal.intend(submission), Conclusion("unknown"))
+    journal.conclude(journal.intend(intent), Outcome("unknown"))
     journal.close()
 
 
@@ -310,7 +310,7 @@ def test_reconcile_asks_and_writes_down(bot, exchange, client):
     assert "gone-1" in done.stdout
     assert "not_there" in done.stdout
     path = os.environ["EXIT_SHIM_JOURNAL"]
-    assert {record.resolution.outcome for record in read_records(path)} == {"accepted", "not_there"}
+    assert {record.resolution.result for record in read_records(path)} == {"accepted", "not_there"}
     runs = {record.run_id for record in read_records(path)}
     assert {event.run_id for event in read_events(path) if event.event == "resolution"}.isdisjoint(runs)
     again = cli("reconcile", "--local", exchange.url)
@@ -410,13 +410,13 @@ def test_the_same_key_at_two_exchanges_is_two_accounts(exchange, client, shim):
         in_doubt(client_order_id="at-live")
         in_doubt(exchange, client_order_id="here")
         shim.wrap(client)
-        found = {one.submission.order.client_order_id: one.resolution for one in settled(shim)}
+        found = {one.intent.order.client_order_id: one.resolution for one in settled(shim)}
         assert {name for name, known in found.items() if known} == {"here"}
         assert other.requests == []
         elsewhere = Client(LOCAL_KEY, "local-secret")
         elsewhere.FUTURES_URL = f"{other.url}/fapi"
         shim.wrap(elsewhere)
-        found = {one.submission.order.client_order_id: one.resolution for one in settled(shim)}
+        found = {one.intent.order.client_order_id: one.resolution for one in settled(shim)}
         assert {name for name, known in found.items() if known} == {"here", "at-other"}
         assert other.requests != []
         leave(elsewhere)

@@ -21,13 +21,22 @@ from odd_server import OddServer, answer, hang, sync_client
 
 import exit_shim
 from exit_shim import resolving
-from exit_shim.attribution import Attribution
+from exit_shim.domain.attributions import Attribution
+from exit_shim.domain.events import Intent, Outcome, Record, Target
+from exit_shim.domain.orders import ExitOrder
+from exit_shim.exchange.faults.kinds import Fault
 from exit_shim.journal import read_records
-from exit_shim.orders import ExitOrder
-from exit_shim.records import Conclusion, Record, Submission, Target
-from exit_shim.resolving import Asker, Budget, Pace, Resolver, Sibling, UsedWeight, can_have_sibling
-from exit_shim.resolving.cases import Case, cancelled, why_not
-from exit_shim.resolving.looks import EARLY_MS, LATE_MS, Sought
+from exit_shim.resolving import (
+    Budget,
+    ClientClone,
+    ExchangeReader,
+    Resolver,
+    RetryPolicy,
+    UsedWeight,
+    can_be_cloned,
+)
+from exit_shim.resolving.doubt import Doubt, cancelled, why_not
+from exit_shim.resolving.lookup import EARLY_MS, LATE_MS, OrderQuery
 from exit_shim.resolving.questions import (
     COIN_MARGINED,
     PORTFOLIO_UM,
@@ -37,12 +46,11 @@ from exit_shim.resolving.questions import (
     read_row,
 )
 from exit_shim.testing import FakeClient, faults
-from exit_shim.testing.faults.kinds import Fault
-from exit_shim.testing.leaving import leave
+from exit_shim.testing.close_client import leave
 
 pytestmark = needs_generated_ids  # without ids of the client's own there is nothing to ask for
 
-QUICK = Pace(absent_after_s=0.6, looks=3, first_s=0.02, longest_s=0.2, weight_a_minute=600)
+QUICK = RetryPolicy(absent_after_s=0.6, looks=3, first_s=0.02, longest_s=0.2, weight_a_minute=600)
 PATIENT = QUICK._replace(absent_after_s=60.0)
 
 OPEN = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
@@ -75,7 +83,7 @@ class Desk:
             write=lambda found, run_id, seq: self.written.append((found, run_id, seq)),
             tell=self.told.append,
             give_up=lambda record, reason: self.given_up.append((record, reason)),
-            troubles=exit_shim.shim.default_shim().troubles,
+            internal_errors=exit_shim.shim.default_shim().internal_errors,
             pace=pace,
         )
         exit_shim.shim.default_shim().gateway._in_doubt = self.resolver.heard
@@ -128,8 +136,8 @@ def test_an_order_that_arrived_though_its_answer_was_lost(desk, exchange, long, 
     sent(long, **CLOSE)
     found = desk.only()
     (record,) = recorded()
-    assert (found.outcome, found.status) == ("accepted", "FILLED")
-    assert found.client_order_id == record.submission.order.client_order_id
+    assert (found.result, found.status) == ("accepted", "FILLED")
+    assert found.client_order_id == record.intent.order.client_order_id
     assert found.asked == len(found.evidence) == 1
     assert found.evidence[0].endswith(f"FILLED, order id {found.order_id}")
     assert f"origClientOrderId={found.client_order_id}" in found.evidence[0]
@@ -148,7 +156,7 @@ async def test_an_async_clients_order_is_looked_up_by_a_sync_sibling(desk, excha
         await wrapped.futures_create_order(**CLOSE)
     before = async_client.response
     found = await asyncio.to_thread(desk.only)
-    assert (found.outcome, found.status) == ("accepted", "FILLED")
+    assert (found.result, found.status) == ("accepted", "FILLED")
     assert async_client.response is before
 
 
@@ -158,7 +166,7 @@ def test_an_order_that_never_arrived(desk, exchange, long):
     lose(exchange, faults.reset_unread(), method="POST", path="order")
     sent(long, **CLOSE)
     found = desk.only()
-    assert (found.outcome, found.status, found.order_id) == ("not_there", None, None)
+    assert (found.result, found.status, found.order_id) == ("not_there", None, None)
     assert found.after_s >= QUICK.absent_after_s
     asked = [line.partition("?")[0] for line in found.evidence]
     assert asked == ["GET /fapi/v1/order", "GET /fapi/v1/openOrders", "GET /fapi/v1/allOrders"]
@@ -185,7 +193,7 @@ def test_a_conditional_order_that_the_query_denies(desk, exchange, long):
     exchange.faults.inject(faults.no_such_algo_order(), times=None)
     sent(long, **STOP)
     found = desk.only()
-    assert (found.outcome, found.status, found.order_id) == ("accepted", "NEW", None)
+    assert (found.result, found.status, found.order_id) == ("accepted", "NEW", None)
     assert found.algo_id == exchange.open_algo_orders()[0]["algoId"]
     assert [line.rpartition(" → ")[2] for line in found.evidence] == [
         "not there",
@@ -201,7 +209,7 @@ def test_a_conditional_order_that_never_arrived(desk, exchange, long):
     lose(exchange, faults.reset_unread(), method="POST", path="algoOrder")
     sent(long, **STOP)
     found = desk.only()
-    assert found.outcome == "not_there"
+    assert found.result == "not_there"
     paths = [line.partition("?")[0].rpartition("/")[2] for line in found.evidence]
     assert paths == ["algoOrder", "openAlgoOrders", "order", "allAlgoOrders"]
 
@@ -214,9 +222,9 @@ def test_a_conditional_order_that_has_triggered(desk, exchange, long):
     exchange.set_mark("BTCUSDT", 49_000)
     desk.open()
     desk.left = doubts()
-    desk.resolver.meet(exit_shim.unwrap(long), desk.left[0].submission.account)
+    desk.resolver.meet(exit_shim.unwrap(long), desk.left[0].intent.account)
     found = desk.only()
-    assert (found.outcome, found.status) == ("accepted", "FILLED")
+    assert (found.result, found.status) == ("accepted", "FILLED")
     assert found.algo_id
     assert found.order_id
     assert "FINISHED" in found.evidence[0]
@@ -231,9 +239,9 @@ def test_a_triggered_order_of_which_only_the_child_is_found(desk, exchange, long
     exchange.faults.inject(ABSENT, method="GET", path="algoOrder", times=None)
     desk.open()
     desk.left = doubts()
-    desk.resolver.meet(exit_shim.unwrap(long), desk.left[0].submission.account)
+    desk.resolver.meet(exit_shim.unwrap(long), desk.left[0].intent.account)
     found = desk.only()
-    assert (found.outcome, found.status, found.algo_id) == ("accepted", "FILLED", None)
+    assert (found.result, found.status, found.algo_id) == ("accepted", "FILLED", None)
 
 
 def test_a_read_that_lags_and_then_finds(desk, exchange, long):
@@ -243,7 +251,7 @@ def test_a_read_that_lags_and_then_finds(desk, exchange, long):
     lag = exchange.faults.inject(ABSENT, method="GET", path="order", times=4)
     sent(long, **CLOSE)
     found = desk.only()
-    assert (found.outcome, found.status) == ("accepted", "FILLED")
+    assert (found.result, found.status) == ("accepted", "FILLED")
     assert lag.hits == 4
 
 
@@ -254,9 +262,9 @@ def test_an_order_that_was_cancelled_meanwhile(desk, exchange, long, client):
     client.futures_cancel_all_open_orders(symbol="BTCUSDT")
     desk.open()
     desk.left = doubts()
-    desk.resolver.meet(client, desk.left[0].submission.account)
+    desk.resolver.meet(client, desk.left[0].intent.account)
     found = desk.only()
-    assert (found.outcome, found.status) == ("accepted", "CANCELED")
+    assert (found.result, found.status) == ("accepted", "CANCELED")
 
 
 def test_each_order_of_a_batch_for_itself(desk, exchange, long):
@@ -266,8 +274,8 @@ def test_each_order_of_a_batch_for_itself(desk, exchange, long):
     bad = {**LIMIT, "price": 1}
     with pytest.raises(requests.RequestException):
         long.futures_place_batch_order(batchOrders=[dict(LIMIT), bad])
-    assert sorted(found.outcome for found in desk.settle()) == ["accepted", "not_there"]
-    by_seq = {seq: found.outcome for found, _, seq in desk.written}
+    assert sorted(found.result for found in desk.settle()) == ["accepted", "not_there"]
+    by_seq = {seq: found.result for found, _, seq in desk.written}
     assert [by_seq[seq] for seq in sorted(by_seq)] == ["accepted", "not_there"]
 
 
@@ -285,8 +293,8 @@ def test_a_cancel_in_doubt_is_told_by_its_target(desk, exchange, long, order, fa
     with pytest.raises(requests.RequestException):
         long.futures_cancel_order(symbol="BTCUSDT", **number)
     found = desk.only()
-    assert (found.outcome, found.status) == expected
-    assert (found.after_s >= QUICK.absent_after_s) == (found.outcome == "not_there")
+    assert (found.result, found.status) == expected
+    assert (found.after_s >= QUICK.absent_after_s) == (found.result == "not_there")
 
 
 def test_a_cancel_of_an_order_that_was_filled_took_nothing(desk, exchange, long):
@@ -298,7 +306,7 @@ def test_a_cancel_of_an_order_that_was_filled_took_nothing(desk, exchange, long)
     with pytest.raises(requests.RequestException):
         long.futures_cancel_order(symbol="BTCUSDT", orderId=placed["orderId"])
     found = desk.only()
-    assert (found.outcome, found.status) == ("not_there", "FILLED")
+    assert (found.result, found.status) == ("not_there", "FILLED")
 
 
 @pytest.mark.parametrize(
@@ -313,12 +321,12 @@ def test_a_change_in_doubt_is_told_by_the_orders_fields(desk, exchange, long, cl
             symbol="BTCUSDT", side="SELL", orderId=placed["orderId"], quantity=0.01, price=71_000
         )
     record = doubts()[-1]
-    late = record.submission.ts + EARLY_MS * 2_000_000  # as if the order had rested before
-    record = msgspec.structs.replace(record, submission=msgspec.structs.replace(record.submission, ts=late))
+    late = record.intent.ts + EARLY_MS * 2_000_000  # as if the order had rested before
+    record = msgspec.structs.replace(record, intent=msgspec.structs.replace(record.intent, ts=late))
     desk.open()
     desk.resolver.heard(client, record)
     found = desk.only()
-    assert found.outcome == outcome
+    assert found.result == outcome
 
 
 def test_a_retry_under_the_same_id_is_not_taken_for_the_first(desk, exchange, long):
@@ -327,7 +335,7 @@ def test_a_retry_under_the_same_id_is_not_taken_for_the_first(desk, exchange, lo
     lose(exchange, faults.reset_unread(), method="POST", path="order")
     sent(long, **CLOSE, newClientOrderId="mine-1")
     long.futures_create_order(**CLOSE, newClientOrderId="mine-1")
-    assert desk.only().outcome == "not_there"
+    assert desk.only().result == "not_there"
 
 
 def test_without_the_journal_nothing_is_concluded(desk, exchange, long):
@@ -339,7 +347,7 @@ def test_without_the_journal_nothing_is_concluded(desk, exchange, long):
     time.sleep(0.5)
     assert desk.written == []
     desk.resolver._namesakes = lambda name: ()
-    assert desk.only().outcome == "accepted"
+    assert desk.only().result == "accepted"
 
 
 def test_the_budget_is_kept(desk, exchange, long):
@@ -369,7 +377,7 @@ def test_after_429_and_418_it_is_silent(desk, exchange, long, fault):
 def test_an_account_near_its_limit_is_left_alone(client):
     """Where the last answer, the bot's or its own, says that half the limit is used, a minute is waited."""
     now = [0.0]
-    asker = Asker(Sibling(client), Budget(60, clock=lambda: now[0]))
+    asker = ExchangeReader(ClientClone(client), Budget(60, clock=lambda: now[0]))
     asker.watch(client)
     client.response = answered = requests.Response()
     answered.headers["x-mbx-used-weight-1m"] = "1300"
@@ -392,9 +400,9 @@ def test_weight_is_counted_over_a_sliding_minute():
 
 def test_a_clock_that_jumps_makes_no_order_old():
     """Of an order of this process it is the time that has passed that counts, not what the clock shows."""
-    case = Case(a_record(), heard_s=100.0)
+    case = Doubt(a_record(), heard_s=100.0)
     assert case.age_s(time.time_ns() + 10**15, 103.0) == 3.0
-    assert 290 < Case(a_record()).age_s(time.time_ns(), 103.0) < 310
+    assert 290 < Doubt(a_record()).age_s(time.time_ns(), 103.0) < 310
 
 
 @pytest.mark.parametrize(
@@ -424,7 +432,7 @@ def test_failures_are_no_evidence(desk, exchange, long):
     time.sleep(1.5)
     assert desk.written == []
     broken.cancel()
-    assert desk.only().outcome == "not_there"
+    assert desk.only().result == "not_there"
 
 
 def test_the_bots_client_is_not_kept_alive(exchange, recorded):
@@ -440,7 +448,7 @@ def test_the_bots_client_is_not_kept_alive(exchange, recorded):
     del own
     gc.collect()
     assert gone() is None
-    assert desk.only().outcome == "accepted"
+    assert desk.only().result == "accepted"
 
 
 def test_the_thread_ends_with_its_work_and_begins_anew(desk, exchange, long):
@@ -494,13 +502,11 @@ def test_what_was_left_behind_is_taken_up_once(desk, exchange, long, client):
     desk.open()
     desk.left = [
         record := doubts()[0],
-        msgspec.structs.replace(
-            record, seq=9, submission=msgspec.structs.replace(record.submission, account="else")
-        ),
+        msgspec.structs.replace(record, seq=9, intent=msgspec.structs.replace(record.intent, account="else")),
     ]
     for _ in range(2):
-        desk.resolver.meet(client, record.submission.account)
-    assert [found.outcome for found in desk.settle()] == ["accepted"]
+        desk.resolver.meet(client, record.intent.account)
+    assert [found.result for found in desk.settle()] == ["accepted"]
     assert desk.written[0][2] == record.seq
 
 
@@ -513,11 +519,11 @@ def test_wrapping_waits_for_nothing_that_earlier_runs_left(desk, exchange, long,
     desk.open()
     desk.resolver._left_behind = lambda: [record] if found.wait(60) else []
     began = time.monotonic()
-    desk.resolver.meet(client, record.submission.account)
+    desk.resolver.meet(client, record.intent.account)
     assert time.monotonic() - began < 30  # half of what it takes
     assert desk.resolver.busy()
     found.set()
-    assert desk.only().outcome == "accepted"
+    assert desk.only().result == "accepted"
 
 
 class Subclass(Client):
@@ -542,31 +548,31 @@ class Rerouted(Client):
 
 def test_only_what_really_sends_has_a_sibling(client, exchange):
     """Fakes, mocks, adapters and clients whose way to the exchange is replaced are not asked for."""
-    assert can_have_sibling(client)
+    assert can_be_cloned(client)
     own, dry = Subclass("k", "s", ping=False), DryRun("k", "s", ping=False)
-    assert can_have_sibling(own)
-    assert not can_have_sibling(dry)
+    assert can_be_cloned(own)
+    assert not can_be_cloned(dry)
     rerouted = Rerouted("k", "s", ping=False)
-    assert not can_have_sibling(rerouted)
-    assert not can_have_sibling(FakeClient(exchange=exchange))
-    assert not can_have_sibling(mock.create_autospec(Client))
-    assert not can_have_sibling(object())
+    assert not can_be_cloned(rerouted)
+    assert not can_be_cloned(FakeClient(exchange=exchange))
+    assert not can_be_cloned(mock.create_autospec(Client))
+    assert not can_be_cloned(object())
     with mock.patch.object(client, "_request"):
-        assert not can_have_sibling(client)
+        assert not can_be_cloned(client)
     for autospec in (False, True):
         with mock.patch.object(Client, "_request", autospec=autospec):
-            assert not can_have_sibling(client)
+            assert not can_be_cloned(client)
         with mock.patch.object(requests.Session, "send", autospec=autospec):
-            assert not can_have_sibling(client)
+            assert not can_be_cloned(client)
     with mock.patch.object(client, "session"):
-        assert not can_have_sibling(client)
+        assert not can_be_cloned(client)
     with mock.patch.object(client.session, "post"):
-        assert not can_have_sibling(client)
+        assert not can_be_cloned(client)
     with requests_mock.Mocker():
-        assert not can_have_sibling(client)
+        assert not can_be_cloned(client)
     adapter = requests_mock.Adapter()
     own.session.mount("https://", adapter)
-    assert not can_have_sibling(own)
+    assert not can_be_cloned(own)
     for made in (own, dry, rerouted):
         leave(made)
 
@@ -574,15 +580,15 @@ def test_only_what_really_sends_has_a_sibling(client, exchange):
 def test_installed_doors_leave_it_a_genuine_client(client):
     """With the classes' doors on, the client is still the exchange's, and what is asked is not recorded."""
     with exit_shim.install():
-        assert can_have_sibling(client)
+        assert can_be_cloned(client)
 
 
 async def test_an_async_client_that_really_sends_has_one(async_client):
     """AsyncClient too, unless its session is replaced: its sibling would go past the replacement."""
-    assert can_have_sibling(async_client)
+    assert can_be_cloned(async_client)
     for autospec in (False, True):
         with mock.patch.object(aiohttp.ClientSession, "_request", autospec=autospec):
-            assert not can_have_sibling(async_client)
+            assert not can_be_cloned(async_client)
 
 
 def test_a_sibling_is_set_up_like_its_client(exchange):
@@ -592,10 +598,10 @@ def test_a_sibling_is_set_up_like_its_client(exchange):
     own.timestamp_offset = 1_500
     own.session.verify, own.session.trust_env = False, False
     own.session.proxies["http"] = "http://127.0.0.1:3"
-    sibling = Sibling(own)
-    made = sibling.client()
+    clone = ClientClone(own)
+    made = clone.client()
     assert type(made) is Client
-    assert (sibling.host, sibling.offset_ms) == ("127.0.0.1:1", 1_500)
+    assert (clone.host, clone.offset_ms) == ("127.0.0.1:1", 1_500)
     assert made._create_futures_api_uri("order") == own._create_futures_api_uri("order")
     assert (made.API_KEY, made.API_SECRET, made.FUTURES_URL) == ("the-key", "the-secret", own.FUTURES_URL)
     assert made._requests_params == {"timeout": 3}
@@ -605,9 +611,9 @@ def test_a_sibling_is_set_up_like_its_client(exchange):
     assert made.session.proxies == {"http": "http://127.0.0.1:3"}
     assert made.session.headers["X-MBX-APIKEY"] == "the-key"
     assert not hasattr(made, "loop")
-    assert "the-secret" not in f"{sibling!r} {sibling}"
+    assert "the-secret" not in f"{clone!r} {clone}"
     own.testnet = False
-    assert Sibling(own).host == "127.0.0.1:2"
+    assert ClientClone(own).host == "127.0.0.1:2"
     made.session.close()
     leave(own)
 
@@ -615,7 +621,7 @@ def test_a_sibling_is_set_up_like_its_client(exchange):
 async def test_an_async_clients_proxy_becomes_the_siblings(exchange):
     """Proxy and timeout of aiohttp are handed on in the terms of requests; the environment's are not."""
     own = AsyncClient("k", "s", {"timeout": 7}, https_proxy="http://127.0.0.1:3")
-    made = Sibling(own).client()
+    made = ClientClone(own).client()
     assert made._requests_params["timeout"] == 7
     assert made._requests_params["proxies"] == dict.fromkeys(("http", "https"), "http://127.0.0.1:3")
     assert made.session.trust_env is False
@@ -623,23 +629,23 @@ async def test_an_async_clients_proxy_becomes_the_siblings(exchange):
     await own.close_connection()
 
 
-def a_record(intent="place", door="futures_create_order", **order):
+def a_record(operation="place", door="futures_create_order", **order):
     """A record in doubt, a few minutes old."""
     targets = order.pop("targets", ())
     fields = {"kind": "close", "symbol": "BTCUSDT", "client_order_id": "c1", **order}
     return Record(
         "run",
         1,
-        Submission(
+        Intent(
             ts=time.time_ns() - 300_000_000_000,
             door=door,
-            intent=intent,
+            operation=operation,
             order=ExitOrder(**fields),
             attribution=Attribution(module="m", evidence="stack"),
             mode="LEGACY",
             targets=targets,
         ),
-        Conclusion("unknown"),
+        Outcome("unknown"),
     )
 
 
@@ -648,9 +654,9 @@ def a_record(intent="place", door="futures_create_order", **order):
 )
 def test_a_namesake_at_another_exchange_proves_nothing(account, counts):
     """Client order ids and the exchange's numbers begin anew elsewhere; here they do not, for any key."""
-    case, other = Case(a_record()), a_record()
+    case, other = Doubt(a_record()), a_record()
     other = msgspec.structs.replace(
-        other, seq=2, submission=msgspec.structs.replace(other.submission, account=account)
+        other, seq=2, intent=msgspec.structs.replace(other.intent, account=account)
     )
     assert case.is_other(other) == counts
 
@@ -699,15 +705,15 @@ def row(record, **fields):
         "clientOrderId": "c1",
         "orderId": 7,
         "status": "NEW",
-        "time": record.submission.ts // 1_000_000,
+        "time": record.intent.ts // 1_000_000,
         **fields,
     }
 
 
 def test_a_test_order_is_never_placed():
     """It takes no asking."""
-    found, asked = play(Case(a_record("test")), {})
-    assert (found.outcome, asked) == ("not_there", [])
+    found, asked = play(Doubt(a_record("test")), {})
+    assert (found.result, asked) == ("not_there", [])
 
 
 @pytest.mark.parametrize(
@@ -720,7 +726,7 @@ def test_a_test_order_is_never_placed():
 )
 def test_where_absence_proves_nothing_it_is_not_said(door, order, reason):
     """What was not found there stays in doubt, and the reason is told."""
-    case = Case(a_record(door=door, **order))
+    case = Doubt(a_record(door=door, **order))
     found, _ = play(case, {}, times=4)
     assert found is None
     assert case.hopeless
@@ -731,9 +737,9 @@ def test_what_is_older_than_the_exchanges_memory_is_not_called_absent():
     """Binance forgets an order without a fill after three days."""
     record = a_record()
     old = msgspec.structs.replace(
-        record, submission=msgspec.structs.replace(record.submission, ts=time.time_ns() - 3 * 86_400 * 10**9)
+        record, intent=msgspec.structs.replace(record.intent, ts=time.time_ns() - 3 * 86_400 * 10**9)
     )
-    case = Case(old)
+    case = Doubt(old)
     assert play(case, {}, times=4)[0] is None
     assert case.hopeless
     assert "forgotten" in case.reason
@@ -742,8 +748,8 @@ def test_what_is_older_than_the_exchanges_memory_is_not_called_absent():
 @pytest.mark.parametrize("wrong_by_s", [10, -200])
 def test_a_clock_that_was_wrong_makes_no_order_absent(wrong_by_s):
     """An order of the same name, symbol and side, but of another time, may be the one that is in doubt."""
-    case = Case(record := a_record())
-    made = record.submission.ts // 1_000_000 - wrong_by_s * 1_000
+    case = Doubt(record := a_record())
+    made = record.intent.ts // 1_000_000 - wrong_by_s * 1_000
     assert play(case, {"order": Reply((row(record, time=made),))}, times=4)[0] is None
     assert case.hopeless
     assert "clock" in case.reason
@@ -751,7 +757,7 @@ def test_a_clock_that_was_wrong_makes_no_order_absent(wrong_by_s):
 
 def test_a_full_page_of_history_proves_nothing():
     """Where the history may go on beyond the page, the order may be there."""
-    case = Case(record := a_record())
+    case = Doubt(record := a_record())
     others = [row(record, clientOrderId=f"x{number}") for number in range(100)]
     assert play(case, {"allOrders": Reply(others)}, times=5)[0] is None
     assert not case.hopeless
@@ -771,7 +777,7 @@ def test_a_full_page_of_history_proves_nothing():
 )
 def test_an_order_of_the_same_name_may_be_another(seen, is_it):
     """A client order id is unique among open orders only: symbol, side and time must fit too."""
-    sought = Sought("BTCUSDT", "SELL", None, None, "c1", 1_000_000, frozenset({8}))
+    sought = OrderQuery("BTCUSDT", "SELL", None, None, "c1", 1_000_000, frozenset({8}))
     fields = {
         "symbol": "BTCUSDT",
         "side": "SELL",
@@ -785,19 +791,19 @@ def test_an_order_of_the_same_name_may_be_another(seen, is_it):
 
 def test_an_ordinary_order_that_was_rejected():
     """REJECTED at the matching engine is rejected; a conditional one had been accepted before."""
-    case = Case(record := a_record())
-    assert play(case, {"order": Reply([row(record, status="REJECTED")])})[0].outcome == "rejected"
-    case = Case(record := a_record(type="STOP_MARKET"))
+    case = Doubt(record := a_record())
+    assert play(case, {"order": Reply([row(record, status="REJECTED")])})[0].result == "rejected"
+    case = Doubt(record := a_record(type="STOP_MARKET"))
     parent = {
         "symbol": "BTCUSDT",
         "clientAlgoId": "c1",
         "algoId": 5,
         "algoStatus": "REJECTED",
-        "createTime": record.submission.ts // 1_000_000,
+        "createTime": record.intent.ts // 1_000_000,
         "actualOrderId": "",
     }
     found = play(case, {"algoOrder": Reply([parent])})[0]
-    assert (found.outcome, found.status, found.algo_id) == ("accepted", "REJECTED", 5)
+    assert (found.result, found.status, found.algo_id) == ("accepted", "REJECTED", 5)
 
 
 MARKETS = {
@@ -824,10 +830,10 @@ def test_the_other_markets_are_asked_at_their_own_addresses(door):
     with OddServer(answer(200, body)) as server, sync_client(server.url) as wrapped:
         own = exit_shim.unwrap(wrapped)
         own.FUTURES_COIN_URL, own.PAPI_URL = server.url + "/dapi", server.url + "/papi"
-        asker = Asker(Sibling(own), Budget(60))
-        found = resolving.pursue(Case(record), asker, lambda name: ())
+        asker = ExchangeReader(ClientClone(own), Budget(60))
+        found = resolving.pursue(Doubt(record), asker, lambda name: ())
         asker.close()
-    assert found.outcome == "accepted"
+    assert found.result == "accepted"
     assert found.algo_id == fields.get("strategyId")
     (request,) = server.requests
     assert request.startswith(f"GET {path}?")
@@ -863,12 +869,12 @@ def everything():
 def doubts():
     """Those of them that ended in doubt."""
     found = everything()
-    assert all(record.conclusion for record in found), found
-    return [record for record in found if record.conclusion.outcome == "unknown"]
+    assert all(record.outcome for record in found), found
+    return [record for record in found if record.outcome.result == "unknown"]
 
 
 def named(record):
-    return record.submission.order.client_order_id
+    return record.intent.order.client_order_id
 
 
 def running():
@@ -902,7 +908,7 @@ def test_retry_after_is_honoured(client, status, header, least, whose):
 
     body = {"code": -1003, "msg": "Too many requests."}
     headers = {} if header is None else {"Retry-After": header}
-    asker = Asker(Sibling(client), Budget(60, clock=clock), UsedWeight(clock=clock))
+    asker = ExchangeReader(ClientClone(client), Budget(60, clock=clock), UsedWeight(clock=clock))
     asker.watch(client)
     with requests_mock.Mocker() as web:
         web.get(requests_mock.ANY, status_code=status, json=body, headers=headers)
@@ -918,7 +924,7 @@ def test_retry_after_is_honoured(client, status, header, least, whose):
 
 def test_retry_after_may_be_a_date(client):
     """A proxy in between may say until when."""
-    asker = Asker(Sibling(client), Budget(60, clock=lambda: 0.0))
+    asker = ExchangeReader(ClientClone(client), Budget(60, clock=lambda: 0.0))
     asker.watch(client)
     client.response = answered = requests.Response()
     answered.status_code = 429

@@ -8,14 +8,13 @@ from binance.exceptions import BinanceAPIException
 from log_capture import captured_events
 
 import exit_shim
-from exit_shim.attribution import Attribution
-from exit_shim.book import MAX_AT, spot_of
-from exit_shim.doors import Reference
+from exit_shim.domain.attributions import Attribution
+from exit_shim.domain.events import Intent, Outcome
+from exit_shim.domain.orders import ExitOrder, Reference
+from exit_shim.guard.book import MAX_AT, position_of
+from exit_shim.guard.policy import parse_policy
+from exit_shim.guard.rules.custom import forget_custom_rules
 from exit_shim.journal import read_records
-from exit_shim.orders import ExitOrder
-from exit_shim.policy import parse_policy
-from exit_shim.records import Conclusion, Submission
-from exit_shim.rules.own import forget_own_rules
 from exit_shim.testing import FakeClient, LocalExchange
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
@@ -122,7 +121,7 @@ def test_rules_see_the_book_as_it_was_when_the_order_came(tmp_path):
 
     journal = tmp_path / "journal.db"
     shim = exit_shim.ExitShim(journal=journal, sinks=[held], account="one")
-    forget_own_rules()
+    forget_custom_rules()
     with LocalExchange() as exchange:
         client = shim.wrap(FakeClient(exchange=exchange))
         client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
@@ -470,7 +469,7 @@ def test_own_rules(monkeypatch):
         def broken(case):
             raise KeyError("mine")
 
-        monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
+        monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
         for level in ("warn", "enforce"):
             bot = Bot(f'[rules.TOO_LATE]\nlevel = "{level}"\n', own_rules=["TOO_LATE"])
             bot.enter()
@@ -480,9 +479,9 @@ def test_own_rules(monkeypatch):
             assert "TOO_LATE symbol=BTCUSDT" in bot.records[-1].reasons
             bot.by("two", **LIMIT)
             assert "TOO_LATE" not in bot.says()
-            assert bot.shim.troubles.count >= 1
+            assert bot.shim.internal_errors.count >= 1
     finally:
-        forget_own_rules()
+        forget_custom_rules()
 
 
 @pytest.mark.parametrize("code", ["late", "CHURN"])
@@ -525,14 +524,14 @@ def test_rules_of_installed_packages(monkeypatch):
             self.name, self.load = name, load
 
     points = (Point("FROM_AFAR", lambda: lambda case: ""), Point("NOT_THERE", lambda: 1 / 0))
-    monkeypatch.setattr("exit_shim.rules.own._installed", lambda: points)
-    monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
+    monkeypatch.setattr("exit_shim.guard.rules.custom._installed", lambda: points)
+    monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
     bot = Bot('[rules.FROM_AFAR]\nlevel = "enforce"\n', own_rules=["FROM_AFAR"])
     bot.enter()
     bot.cover()
     assert isinstance(bot.by("one", **LIMIT), exit_shim.ExitOrderDenied)
     assert bot.fact("FROM_AFAR") == "FROM_AFAR"
-    assert bot.shim.troubles.count == 1
+    assert bot.shim.internal_errors.count == 1
 
 
 def test_no_position_has_more_exits_in_mind_than_the_exchange_lets_rest(bot):
@@ -541,17 +540,17 @@ def test_no_position_has_more_exits_in_mind_than_the_exchange_lets_rest(bot):
     stop = ExitOrder(kind="sl", symbol="BTCUSDT", side="SELL", type="STOP_MARKET", trigger_price="5")
     book = bot.shim.guard.book
     for number, placed in enumerate([stop, *[order] * (3 * MAX_AT)]):
-        submission = Submission(
+        intent = Intent(
             ts=number,
             door="futures_create_order",
-            intent="place",
+            operation="place",
             order=placed,
             attribution=Attribution(module="m", evidence="stack"),
             mode="LEGACY",
             account="one",
         )
-        book.note(submission, Conclusion("accepted", order_id=number + 1))
-    lives = book.guarding(spot_of("one", order))
+        book.note(intent, Outcome("accepted", order_id=number + 1))
+    lives = book.guarding(position_of("one", order))
     assert len(lives) == MAX_AT
     assert [live.target.order_id for live in (lives[0], lives[-1])] == [1, 3 * MAX_AT + 1]
     assert book.find("one", Reference(order_id=2)) is None

@@ -14,15 +14,15 @@ from binance import BinanceSocketManager, Client
 from odd_server import OddServer, answer, hang
 
 import exit_shim
-from exit_shim.accounts import exchange_of, label_of
+from exit_shim.clients.accounts import exchange_of, label_of
+from exit_shim.clients.binance_releases import hears_user_stream
+from exit_shim.guard.exchange_snapshot import Snapshot, read_position, read_resting
+from exit_shim.guard.policy import PolicyError, parse_policy
 from exit_shim.guard.snapshot_reads import weight_of
 from exit_shim.guard.snapshots import Snapshots, Unseen
-from exit_shim.policy import PolicyError, parse_policy
-from exit_shim.releases import hears_user_stream
-from exit_shim.resolving import Asker, Budget, Sibling, UsedWeight
-from exit_shim.stock import Stock, read_position, read_resting
+from exit_shim.resolving import Budget, ClientClone, ExchangeReader, UsedWeight
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange, faults
-from exit_shim.testing.leaving import leave
+from exit_shim.testing.close_client import leave
 
 SYMBOL = "BTCUSDT"
 ENTRY = {"symbol": SYMBOL, "side": "BUY", "type": "MARKET", "quantity": 0.01}
@@ -113,16 +113,16 @@ def test_a_look_reads_both_stores_the_position_and_the_last_price(shop):
     shop.client.futures_create_order(**ENTRY)
     shop.client.futures_create_order(**STOP, workingType="MARK_PRICE")
     shop.exchange.set_mark(SYMBOL, 61000)
-    stock = shop.get()
+    snapshot = shop.get()
     assert sorted(endpoints(shop.exchange)) == sorted(READS)
-    (held,), (stop,) = stock.positions, stock.resting
-    assert (held.amount, held.mark, stock.last) == (Decimal("0.01"), Decimal(61000), Decimal(61000))
+    (held,), (stop,) = snapshot.positions, snapshot.resting
+    assert (held.amount, held.mark, snapshot.last) == (Decimal("0.01"), Decimal(61000), Decimal(61000))
     assert (stop.working_type, stop.is_active, stop.trigger) == ("MARK_PRICE", True, Decimal(50000))
 
 
 def test_a_look_at_all_symbols_reads_no_price_and_counts_its_weight(shop):
     """The last price is one symbol's; the two lists cost 40 each, the positions 5."""
-    assert isinstance(shop.get(None), Stock)
+    assert isinstance(shop.get(None), Snapshot)
     assert set(endpoints(shop.exchange)) == LISTS
     assert (weight_of(None), weight_of(SYMBOL)) == (85, 8)
 
@@ -135,7 +135,7 @@ def test_the_reads_of_a_look_are_asked_at_once():
         client.FUTURES_URL = odd.url + "/fapi"
         found = Snapshots(within_s=5.0).get(client, "a", SYMBOL)
         leave(client)
-    assert found._replace(asked=0) == Stock((), ())
+    assert found._replace(asked=0) == Snapshot((), ())
 
 
 class Together:
@@ -153,24 +153,24 @@ def test_the_bots_own_answer_stays_on_its_client(shop):
     """A look asks with clones: `client.response` is what the bot's own call has left there."""
     shop.client.futures_create_order(**ENTRY)
     before = shop.client.response
-    assert isinstance(shop.get(), Stock)
+    assert isinstance(shop.get(), Snapshot)
     assert shop.client.response is before
 
 
 def test_the_price_may_be_missing(shop):
     """A failing ticker costs nothing but the price."""
     failing = shop.exchange.faults.inject(faults.internal_error(), path="ticker/price")
-    stock = shop.get()
-    assert (stock.last, failing.hits) == (None, 1)
+    snapshot = shop.get()
+    assert (snapshot.last, failing.hits) == (None, 1)
 
 
 def test_a_price_that_hangs_is_not_waited_for_longer_than_a_look(client, exchange):
     """When the time is over, what is there without the price is the look."""
     shop = Shop(client, exchange, within_s=2.0)
     exchange.faults.inject(faults.delayed(6.0), path="ticker/price")
-    stock = shop.get()
-    assert isinstance(stock, Stock)
-    assert stock.last is None
+    snapshot = shop.get()
+    assert isinstance(snapshot, Snapshot)
+    assert snapshot.last is None
     shop.leave()
 
 
@@ -243,7 +243,7 @@ def test_two_threads_join_one_look(shop):
     for thread, _ in asked:
         thread.join()
     first = asked[0][1][0]
-    assert isinstance(first, Stock)
+    assert isinstance(first, Snapshot)
     assert all(found[0] is first for _, found in asked)
     assert looks(shop.exchange) == 1
 
@@ -260,7 +260,7 @@ def test_clients_without_an_account_share_nothing():
     """Two fakes may be two exchanges."""
     snapshots, exchanges = Snapshots(), [LocalExchange(), LocalExchange()]
     for exchange in exchanges:
-        assert isinstance(snapshots.get(FakeClient(exchange=exchange), None, SYMBOL), Stock)
+        assert isinstance(snapshots.get(FakeClient(exchange=exchange), None, SYMBOL), Snapshot)
     assert [looks(exchange) for exchange in exchanges] == [1, 1]
 
 
@@ -318,7 +318,7 @@ def test_a_look_that_was_under_way_does_not_serve_who_asks_after_an_end(shop):
     shop.expire()
     after = shop.get()
     before.join()
-    assert isinstance(found[0], Stock)
+    assert isinstance(found[0], Snapshot)
     assert after is not found[0]
     assert shop.get() is after
     assert looks(shop.exchange) == 2
@@ -334,7 +334,7 @@ def test_a_look_has_an_end(client, exchange, monkeypatch):
     slow(exchange, 1.0, times=1)
     assert shop.get() == Unseen("timed_out")
     until(lambda: shop.snapshots._seen)
-    assert isinstance(shop.get(), Stock)
+    assert isinstance(shop.get(), Snapshot)
     assert looks(exchange) == 1
     shop.leave()
 
@@ -364,7 +364,7 @@ def test_an_interrupt_amid_the_beginning_of_a_look_leaves_nothing_behind(shop, m
     with pytest.raises(KeyboardInterrupt):
         shop.get()
     assert shop.snapshots._running == 0
-    assert isinstance(shop.get(), Stock)
+    assert isinstance(shop.get(), Snapshot)
 
 
 async def test_a_callers_time_limit_does_not_end_the_look(async_client, exchange):
@@ -373,7 +373,7 @@ async def test_a_callers_time_limit_does_not_end_the_look(async_client, exchange
     slow(exchange, 0.6, times=1)
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(shop.get_async(), 0.1)
-    assert isinstance(await shop.get_async(), Stock)
+    assert isinstance(await shop.get_async(), Snapshot)
     assert looks(exchange) == 1
     shop.leave()
 
@@ -392,7 +392,7 @@ async def test_an_async_look_does_not_block_the_loop(async_client, exchange):
     found = await asyncio.gather(*(shop.get_async() for _ in range(5)))
     ticking.cancel()
     assert all(one is found[0] for one in found)
-    assert isinstance(found[0], Stock)
+    assert isinstance(found[0], Snapshot)
     assert len(ticks) > 5
     assert looks(exchange) == 1
     shop.leave()
@@ -413,7 +413,7 @@ async def test_an_async_client_of_the_bots_own_is_asked_in_tasks_that_no_time_li
     shop.account = "mine"
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(shop.get_async(), 0.05)
-    assert isinstance(await shop.get_async(), Stock)
+    assert isinstance(await shop.get_async(), Snapshot)
     assert looks(exchange) == 1
 
 
@@ -441,7 +441,7 @@ def test_an_adapter_around_a_python_binance_client_is_asked_in_turn(client):
 
             return ask
 
-    assert isinstance(Snapshots(within_s=5.0).get(Adapter(), "mine", SYMBOL), Stock)
+    assert isinstance(Snapshots(within_s=5.0).get(Adapter(), "mine", SYMBOL), Snapshot)
     assert Adapter.most == 1
 
 
@@ -457,7 +457,7 @@ def test_a_child_sees_for_itself(shop):
     pid = os.fork()
     if pid == 0:
         with contextlib.suppress(BaseException):
-            os._exit(0 if isinstance(shop.get(), Stock) else 1)
+            os._exit(0 if isinstance(shop.get(), Snapshot) else 1)
         os._exit(2)
     shop.snapshots._lock.release()
     assert os.waitpid(pid, 0)[1] == 0
@@ -472,10 +472,10 @@ def test_beyond_its_share_nothing_is_asked(client, exchange):
     """A share of one hundredth is 24 a minute: three looks of 8, and then at once no more."""
     shop = Shop(client, exchange, share=0.01)
     found = [shop.get(f"{name}USDT") for name in ("BTC", "ETH", "SOL", "XRP", "BNB")]
-    assert [isinstance(one, Stock) for one in found[:3]] == [True] * 3
+    assert [isinstance(one, Snapshot) for one in found[:3]] == [True] * 3
     assert found[3:] == [Unseen("over_budget")] * 2
     assert looks(exchange) == 3
-    assert isinstance(shop.get(), Stock)  # what was seen serves on
+    assert isinstance(shop.get(), Snapshot)  # what was seen serves on
     shop.leave()
 
 
@@ -483,7 +483,7 @@ def test_the_weight_of_all_symbols_counts(client, exchange):
     """85 does not fit into 60."""
     shop = Shop(client, exchange, share=0.025)
     assert shop.get(None) == Unseen("over_budget")
-    assert isinstance(shop.get(), Stock)
+    assert isinstance(shop.get(), Snapshot)
     shop.leave()
 
 
@@ -492,7 +492,7 @@ def test_looks_leave_to_the_bot_what_it_needs(client, exchange):
     shop = Shop(client, exchange)
     client.response = answered = requests.Response()
     answered.headers["x-mbx-used-weight-1m"] = "2150"
-    assert isinstance(shop.get(), Stock)
+    assert isinstance(shop.get(), Snapshot)
     assert shop.get("ETHUSDT") == Unseen("over_budget")
     shop.leave()
 
@@ -559,7 +559,7 @@ def test_after_a_refusal_for_too_many_nothing_is_asked(shop, fault):
 def test_the_resolver_and_the_looks_count_together(client, exchange):
     """A look that was refused for too many requests keeps the resolver quiet as well."""
     shop = Shop(client, exchange)
-    asker = Asker(Sibling(client), Budget(60), shop.snapshots.used.at(exchange_of(shop.account)))
+    asker = ExchangeReader(ClientClone(client), Budget(60), shop.snapshots.used.at(exchange_of(shop.account)))
     assert asker.wait_s(1) == 0
     exchange.faults.inject(faults.too_many_requests(), path="positionRisk")
     shop.get()
@@ -728,7 +728,7 @@ def test_where_nothing_is_enforced_orders_tell_nothing():
 )
 def test_what_is_heard_ends_what_was_seen(ends, event, symbol):
     """A change of the balance moves other positions' liquidation prices as well, so it ends all."""
-    ends.shim.heard(event, ends.client)
+    ends.shim.feed_user_event(event, ends.client)
     assert ends.taken() == [symbol]
 
 

@@ -26,10 +26,10 @@ from binance.exceptions import BinanceAPIException
 from bots import STOP, FakeAsyncClient, FakeClient
 
 import exit_shim
-from exit_shim.doors import DOORS
+from exit_shim.clients.doors import DOORS
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.leaving import leave
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.close_client import leave
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 CLOSE = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": 0.01, "reduceOnly": True}
 REFUSAL = '{"code": -1, "msg": "no"}'
@@ -186,7 +186,7 @@ def test_generated_ids_are_on_the_wire_and_in_the_record(exchange, client, recor
     used.futures_create_order(**STOP)
     used.futures_create_order(**CLOSE)
     stop, close = exchange.order_requests[-2:]
-    ids = [record.submission.order.client_order_id for record in recorded()]
+    ids = [record.intent.order.client_order_id for record in recorded()]
     assert ids == [stop.params[STOP_ID], close.params["newClientOrderId"]]
     assert all(own.startswith(client.CONTRACT_ORDER_PREFIX) for own in ids)
 
@@ -212,7 +212,7 @@ def test_an_id_that_the_client_drops_is_not_recorded_as_sent(exchange, client, r
     sent = exchange.order_requests[-1].params
     (record,) = recorded()
     assert "newClientOrderId" not in sent
-    assert record.submission.order.client_order_id == sent["clientAlgoId"]
+    assert record.intent.order.client_order_id == sent["clientAlgoId"]
 
 
 def test_the_bot_gets_the_very_object():
@@ -415,7 +415,7 @@ def test_a_fake_gets_no_ids(recorded):
     bare = FakeClient()
     exit_shim.wrap(bare).futures_create_order(**STOP)
     assert bare.orders == [STOP]
-    assert recorded()[0].conclusion.order_id == 1
+    assert recorded()[0].outcome.order_id == 1
 
 
 def test_wrapping_twice_is_wrapping_once():
@@ -683,7 +683,7 @@ def test_a_client_in_another_wrapper_keeps_its_ids(exchange, client, recorded):
     used = exit_shim.wrap(wrapt.ObjectProxy(client))
     with pytest.raises(BinanceAPIException):
         used.futures_create_order(**STOP)
-    assert recorded()[0].submission.order.client_order_id == exchange.requests[-1].params[STOP_ID]
+    assert recorded()[0].intent.order.client_order_id == exchange.requests[-1].params[STOP_ID]
 
 
 def test_protocols_and_abstract_classes():

@@ -19,7 +19,7 @@ from binance import AsyncClient, BinanceSocketManager, Client, DepthCacheManager
 from bots import STOP, FakeClient
 
 import exit_shim
-from exit_shim.doors import DOOR_NAMES, Door
+from exit_shim.clients.doors import DOOR_NAMES, Door
 
 OWNERS = pytest.mark.parametrize("owner", [Client, AsyncClient])
 WAYS = pytest.mark.parametrize("way", ["wrapped", "installed", "both"])
@@ -269,7 +269,7 @@ async def test_contexts_are_what_they_are_without(owner, way):
 def test_annotations_stay_the_clients():
     """Somebody who asks the shim's own classes for annotations changes nothing for what is inside."""
     used = exit_shim.wrap(bare_client(Client))
-    declared = exit_shim.wrap(Placing(), doors=[Door("place_order", reads=reads)])
+    declared = exit_shim.wrap(Placing(), doors=[Door("place_order", parse=reads)])
     for one in (used, used.futures_create_order, declared, declared.place_order):
         assert type(one).__annotations__ is not None
     for aspect in ("annotations", "inspect's annotations", "type hints"):
@@ -317,25 +317,25 @@ def test_a_failed_order_keeps_no_client_alive():
 
 def test_declared_doors_travel_with_a_pickle(recorded):
     """A pickled proxy, or method of it, is attributed where it arrives by the doors declared for it too."""
-    used = exit_shim.wrap(Placing(), doors=[Door("place_order", reads=reads)])
+    used = exit_shim.wrap(Placing(), doors=[Door("place_order", parse=reads)])
     for other in (pickle.loads(pickle.dumps(used)), copy.copy(used), copy.deepcopy(used)):
         other.place_order("A")
     for method in (pickle.loads(pickle.dumps(used.place_order)), copy.deepcopy(used.place_order)):
         method("B")
     exit_shim.wrap(used, doors=[Door("other")]).place_order("C")
     exit_shim.wrap(used, shim=exit_shim.ExitShim(journal=False)).place_order("D")
-    assert [record.submission.order.symbol for record in recorded()] == list("AAABBC")
+    assert [record.intent.order.symbol for record in recorded()] == list("AAABBC")
 
 
 def test_a_door_that_cannot_travel_stays_behind(recorded, monkeypatch):
     """With a lambda in a declared door the adapter pickles all the same; that is noted, and not recorded."""
-    used = exit_shim.wrap(Placing(), doors=[Door("place_order", reads=lambda symbol: {**reads(symbol)})])
+    used = exit_shim.wrap(Placing(), doors=[Door("place_order", parse=lambda symbol: {**reads(symbol)})])
     with monkeypatch.context() as patching:
-        patching.setattr(exit_shim.troubles, "RERAISE", False)
+        patching.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
         assert pickle.loads(pickle.dumps(used)).place_order("A") == {}
         assert pickle.loads(pickle.dumps(used.place_order))("A") == {}
     assert recorded() == []
-    assert exit_shim.shim.default_shim().troubles.count == 2
+    assert exit_shim.shim.default_shim().internal_errors.count == 2
 
 
 class Placing:

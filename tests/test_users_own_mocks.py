@@ -11,7 +11,7 @@ from binance import AsyncClient, Client
 from binance.exceptions import BinanceAPIException
 
 import exit_shim
-from exit_shim.testing.loopless import no_loop_made
+from exit_shim.testing.no_event_loop import no_loop_made
 
 ENTRY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
 STOP = {

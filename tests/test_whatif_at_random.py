@@ -14,9 +14,9 @@ from test_guard import ENFORCE, LEGACY, OWNER, Bot
 from test_guard_attacks import STRANGER
 
 import exit_shim
-from exit_shim.guard.replaying import Replay, replay, replay_records
+from exit_shim.guard.policy import CompiledPolicy, parse_policy
+from exit_shim.guard.whatif import Replay, replay, replay_records
 from exit_shim.journal import read_bodies, read_records
-from exit_shim.policy import Standings, parse_policy
 from exit_shim.testing import LocalExchange, faults
 
 MODULES, SHARES = (OWNER, LEGACY, "trailing_stop_manager", STRANGER), (4, 3, 2, 2)
@@ -24,8 +24,8 @@ ACTS = 30
 LISTS = '[modes.EXIT_BRAIN_V3]\nowners = ["exit_brain_v3"]\n'
 POLICIES = (
     ENFORCE,
-    ENFORCE + 'denied = "none"\n',
-    ENFORCE + 'denied = "monitor"\n',
+    ENFORCE + 'on_deny = "return_none"\n',
+    ENFORCE + 'on_deny = "simulate"\n',
     ENFORCE + "rollout = 0.5\n",
     ENFORCE + LISTS + 'legacy = ["position_monitor"]\nmonitors = ["trail*"]\nunknown = "deny"\n',
     ENFORCE
@@ -146,7 +146,7 @@ class World:
                 self.ids[act.number] = (answer[0] if act.does == "batch" else answer) or {}
         self.exchange.faults.clear()
         self.bot.shim.flush()
-        return sorted(self.bot.records, key=lambda record: record.submission.batch_index or 0)
+        return sorted(self.bot.records, key=lambda record: record.intent.batch_index or 0)
 
     def call_of(self, act):
         order = act.order
@@ -176,18 +176,18 @@ class World:
 
 
 def fate(record):
-    if record.conclusion.outcome in {"denied", "suppressed"}:
+    if record.outcome.result in {"denied", "simulated"}:
         return "answered" if record.reasons[0].startswith("SUPPRESSED_ORDER") else "denied"
     return "overridden" if "PROTECTIVE_OVERRIDE" in str(record.reasons) else "sent"
 
 
 def predicted(path, policy, read, replaying):
     """What would become of each order of a journal."""
-    into, fates = Replay(Standings(parse_policy(policy))), []
+    into, fates = Replay(CompiledPolicy(parse_policy(policy))), []
     take = into.take
     into.take = lambda *order: fates.append(take(*order)[0])
     assert sum(replaying(read(path), into)) == len(fates)
-    assert into.troubles == 0
+    assert into.internal_errors == 0
     return fates
 
 
@@ -211,7 +211,7 @@ def test_whatif_predicts_what_enforcing_does(tmp_path, policy):
             assert said == list(map(fate, now)), act
             compared += len(said)
             if any(
-                word not in {"denied", "answered"} and one.conclusion.outcome != other.conclusion.outcome
+                word not in {"denied", "answered"} and one.outcome.result != other.outcome.result
                 for word, one, other in zip(said, then, now, strict=True)
             ):
                 break

@@ -95,14 +95,14 @@ def configuring() -> None:
 
 
 @exit_shim.rule("TOO_LATE")
-def too_late(case: exit_shim.Case) -> str | None:
+def too_late(case: exit_shim.RuleContext) -> str | None:
     """A rule of one's own keeps its type."""
-    return f"symbol={case.order.symbol}" if case.intent == "place" else None
+    return f"symbol={case.order.symbol}" if case.operation == "place" else None
 
 
 def guarding() -> None:
     """A policy is given as such or as a path; symbols are delegated, switches turned, a client watched."""
-    exit_shim.ExitShim(policy=exit_shim.Policy(level="enforce", denied="monitor"))
+    exit_shim.ExitShim(policy=exit_shim.Policy(level="enforce", on_deny="simulate"))
     shim = exit_shim.ExitShim(policy="exit_shim.toml")
     exit_shim.ExitShim(policy=7)  # type: ignore[arg-type]
     exit_shim.Policy(level="loud")  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ def guarding() -> None:
     shim.watch(Adapter(), every=60)
     exit_shim.watch(Adapter(), every=60, stream="wss://stream.example/")
     exit_shim.watch(Adapter(), stream=1)  # type: ignore[arg-type]
-    exit_shim.heard({"e": "ALGO_UPDATE"}, Adapter())
+    exit_shim.feed_user_event({"e": "ALGO_UPDATE"}, Adapter())
 
 
 def a_denied_order() -> None:

@@ -8,27 +8,27 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import click
 
-from exit_shim.accounts import exchange_of, label_of
 from exit_shim.cli.origins import is_placing
 from exit_shim.cli.output import json_text, say
 from exit_shim.cli.reading import as_json
 from exit_shim.cli.reconcile import KEY, SECRET, asks_an_exchange, check_exchange, client_of, describe_failure
 from exit_shim.cli.tables import show
+from exit_shim.clients.accounts import exchange_of, label_of
 from exit_shim.configuration import journal_path
-from exit_shim.journal import JournalError, read_records, read_runs
-from exit_shim.resolving import Sibling
-from exit_shim.stock import (
-    Resting,
-    Stock,
+from exit_shim.guard.exchange_snapshot import (
+    OpenOrder,
+    Snapshot,
     ask,
     bare,
     duplicates,
     orphans,
     oversized_exits,
-    taking_stock,
+    read_snapshot,
 )
-from exit_shim.testing.leaving import leave
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
+from exit_shim.journal import JournalError, read_records, read_runs
+from exit_shim.resolving import ClientClone
+from exit_shim.testing.close_client import leave
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 FOUND, COULD_NOT_ASK = 1, 2
 
@@ -65,28 +65,28 @@ def audit(*, local: str | None, testnet: bool, demo: bool, symbol: str | None, a
     with client_of(key, secret, local, testnet=testnet, demo=demo) as client:
         there = exchange_of(label_of(client))
         try:
-            stock = look(client, symbol.upper() if symbol else None)
+            snapshot = look(client, symbol.upper() if symbol else None)
         finally:
             leave(client)
     try:
         read_runs(journal_path())
     except JournalError as error:
         say(f"the module of each order is unknown: {error}", err=True)
-    found = list(flaws(stock, there))
+    found = list(flaws(snapshot, there))
     if as_json:
         for flaw in found:
             say(json_text(flaw._asdict()))
     else:
-        report(stock, found)
+        report(snapshot, found)
     sys.exit(FOUND if found else 0)
 
 
-def look(client: Any, symbol: str | None) -> Stock:
+def look(client: Any, symbol: str | None) -> Snapshot:
     """Positions and resting orders; says so and ends where they cannot be had."""
     try:
-        return ask(taking_stock(client, symbol))
+        return ask(read_snapshot(client, symbol))
     except Exception as error:  # noqa: BLE001 - whatever the transport raises
-        refuse(f"{Sibling(client).host} could not be asked: {describe_failure(error, client)}")
+        refuse(f"{ClientClone(client).host} could not be asked: {describe_failure(error, client)}")
 
 
 def refuse(why: str) -> NoReturn:
@@ -95,36 +95,36 @@ def refuse(why: str) -> NoReturn:
     sys.exit(COULD_NOT_ASK)
 
 
-def flaws(stock: Stock, there: str) -> Iterator[Flaw]:
+def flaws(snapshot: Snapshot, there: str) -> Iterator[Flaw]:
     """All that is wrong at an exchange, position by position, then the orders."""
-    origins = {order: origin(order, there) for order in stock.resting if order.can_only_reduce}
-    for held, missing in bare(stock):
+    origins = {order: origin(order, there) for order in snapshot.resting if order.can_only_reduce}
+    for held, missing in bare(snapshot):
         yield Flaw(
             "UNPROTECTED", held.symbol, held.position_side, f"{missing} of {abs(held.amount)} has no stop"
         )
-    for _, stops in duplicates(stock):
+    for _, stops in duplicates(snapshot):
         for stop in stops:
             yield about("DUPLICATE_EXIT", stop, f"one of {len(stops)} stops", origins)
-    for held, kind, total in oversized_exits(stock):
+    for held, kind, total in oversized_exits(snapshot):
         yield Flaw(
             "OVERSIZED",
             held.symbol,
             held.position_side,
             f"{kind} over {total}, the position is {abs(held.amount)}",
         )
-    for order in orphans(stock):
+    for order in orphans(snapshot):
         yield about("ORPHAN", order, f"{order.type} without a position", origins)
     for order, module in origins.items():
         if module is None:
             yield about("UNKNOWN_ORIGIN", order, f"{order.type} that the journal does not know", origins)
 
 
-def about(code: str, order: Resting, what: str, origins: dict[Resting, str | None]) -> Flaw:
+def about(code: str, order: OpenOrder, what: str, origins: dict[OpenOrder, str | None]) -> Flaw:
     """A flaw of one order."""
     return Flaw(code, order.symbol, order.position_side, what, order.name, origins.get(order) or UNKNOWN)
 
 
-def origin(order: Resting, there: str) -> str | None:
+def origin(order: OpenOrder, there: str) -> str | None:
     """The module that placed an order at an exchange, where the journal knows: numbers recur at others."""
     known = {"", there}  # fakes, adapters and old records do not say where they went
     for name in (order.algo_id, order.order_id, order.client_order_id):
@@ -132,19 +132,16 @@ def origin(order: Resting, there: str) -> str | None:
             continue
         with contextlib.suppress(JournalError):
             for record in read_records(journal_path(), named=str(name)):
-                if (
-                    is_placing(record, order, order.symbol)
-                    and exchange_of(record.submission.account) in known
-                ):
-                    return record.submission.attribution.module
+                if is_placing(record, order, order.symbol) and exchange_of(record.intent.account) in known:
+                    return record.intent.attribution.module
     return None
 
 
-def report(stock: Stock, found: list[Flaw]) -> None:
+def report(snapshot: Snapshot, found: list[Flaw]) -> None:
     """The findings for people."""
     if found:
         show(("found", "symbol", "side", "what", "order", "module"), found)
     say(
-        f"{len(stock.positions)} positions, {len(stock.resting)} resting orders: "
+        f"{len(snapshot.positions)} positions, {len(snapshot.resting)} resting orders: "
         + (f"{len(found)} findings" if found else "all is well")
     )

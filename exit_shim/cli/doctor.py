@@ -14,15 +14,15 @@ import msgspec
 from exit_shim.cli.output import json_text, say
 from exit_shim.cli.reading import as_json
 from exit_shim.cli.tables import show
+from exit_shim.clients.binance_releases import hears_user_stream, missing_doors, sends_stops_where_accepted
+from exit_shim.clients.doors import METHODS
 from exit_shim.configuration import DISABLED_VARIABLE, JOURNAL_VARIABLE, is_disabled, journal_path
-from exit_shim.doors import METHODS
-from exit_shim.guard.watching import off_file
+from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
+from exit_shim.feeds.other_processes import off_file
+from exit_shim.guard.policy import POLICY_VARIABLE, PolicyError, Roles, find_policy, modes_of, read_policy
+from exit_shim.guard.policy.model import BUILT_IN
+from exit_shim.guard.rules import custom_codes
 from exit_shim.journal import Condition, examine, read_unread_doors
-from exit_shim.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
-from exit_shim.policy import POLICY_VARIABLE, PolicyError, Roles, find_policy, modes_of, read_policy
-from exit_shim.policy.file import BUILT_IN
-from exit_shim.releases import hears_user_stream, missing_doors, sends_stops_where_accepted
-from exit_shim.rules import own_codes
 
 PACKAGES: Final = ("exit_shim", "python-binance", "wrapt", "structlog", "msgspec")
 
@@ -213,7 +213,7 @@ def about_policy() -> Iterator[Finding]:
     path = find_policy(Path.cwd())
     if path is not None:
         try:
-            read_policy(path, own_codes())
+            read_policy(path, custom_codes())
         except PolicyError as error:
             yield finding("POLICY_UNUSABLE", str(error))
             return
@@ -225,7 +225,7 @@ def known_modes() -> Mapping[str, object]:
     """The modes of the policy at hand, or the built-in ones."""
     path = find_policy(Path.cwd())
     try:
-        return BUILT_IN if path is None else modes_of(read_policy(path, own_codes()))
+        return BUILT_IN if path is None else modes_of(read_policy(path, custom_codes()))
     except PolicyError:
         return BUILT_IN
 

@@ -8,7 +8,7 @@ import click
 
 from exit_shim.cli.output import say
 from exit_shim.testing import LocalExchange, StaticMarket, WalkingMarket
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 POINTING = """\
 listening on {url}, key {key!r}, secret {secret!r}

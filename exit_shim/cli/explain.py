@@ -11,9 +11,10 @@ from exit_shim.cli.output import json_text, say
 from exit_shim.cli.reading import read
 from exit_shim.cli.sources import from_
 from exit_shim.cli.tables import NANOSECONDS, outcome_of
+from exit_shim.domain.events import Outcome, Record, Resolution, Target
+from exit_shim.domain.reason_codes import REASONS
+from exit_shim.domain.verdicts import code_of
 from exit_shim.guard.cover import GAPS
-from exit_shim.policy import REASONS, code_of
-from exit_shim.records import Conclusion, Record, Resolution, Target
 
 RULES: Final = {
     "context": "the code said so, by attributed() or submit_exit_order(), which outranks the stack",
@@ -24,7 +25,7 @@ RULES: Final = {
 }
 PARTS: Final = {
     "chosen": "asked",
-    "executor": "passed: declared an executor",
+    "passthrough": "passed: declared an executor",
     "layer": "passed: a layer, its method has a door's name",
     "skipped": "skipped: library code",
     "outer": "led there",
@@ -57,7 +58,7 @@ def explain(*, order: str, as_json: bool, dsn: str | None) -> None:
         )
     for number, record in enumerate(found):
         if as_json:
-            rule = RULES[record.submission.attribution.evidence]
+            rule = RULES[record.intent.attribution.evidence]
             say(json_text({**record.flat(), "rule": rule}))
         else:
             say(*[""] * bool(number), *told(record, dsn))
@@ -65,13 +66,13 @@ def explain(*, order: str, as_json: bool, dsn: str | None) -> None:
 
 def told(record: Record, dsn: str | None) -> Iterator[str]:
     """The lines for a person."""
-    submission, known = record.submission, record.conclusion
-    who, order = submission.attribution, submission.order
-    when = datetime.fromtimestamp(submission.ts / NANOSECONDS, timezone.utc)
+    intent, known = record.intent, record.outcome
+    who, order = intent.attribution, intent.order
+    when = datetime.fromtimestamp(intent.ts / NANOSECONDS, timezone.utc)
     does = DID if outcome_of(record) == "accepted" else ASKED
-    yield f"{does[submission.intent]} {what(record)}"
+    yield f"{does[intent.operation]} {what(record)}"
     yield f"  when      {when:%Y-%m-%d %H:%M:%S.%f} UTC, record {record.run_id}:{record.seq}"
-    yield f"  through   {submission.door}" + (f", account {submission.account}" if submission.account else "")
+    yield f"  through   {intent.door}" + (f", account {intent.account}" if intent.account else "")
     if order.client_order_id:
         yield f"  its name  {order.client_order_id}"
     yield f"  who       {who.module}" + place(record)
@@ -79,12 +80,12 @@ def told(record: Record, dsn: str | None) -> Iterator[str]:
         yield f"  because   {who.explanation}"
     yield f"  found by  {who.evidence}: {RULES[who.evidence]}"
     yield from frames(record)
-    yield f"  verdict   {record.action} in {submission.mode}"
+    yield f"  verdict   {record.action} in {intent.mode}"
     yield from (f"  rule      {reason}: {meaning(reason)}" for reason in record.reasons)
-    if submission.verdict.policy is not None:
-        yield f"  policy    {submission.verdict.policy}"
+    if intent.verdict.policy is not None:
+        yield f"  policy    {intent.verdict.policy}"
     yield from (f"  beside    {live}" for live in record.book)
-    yield from (f"  about     {target_told(target, record, dsn)}" for target in submission.targets)
+    yield from (f"  about     {target_told(target, record, dsn)}" for target in intent.targets)
     yield f"  outcome   {outcome_of(record)}" + ids(record)
     if known is not None and (known.error_code is not None or known.error_message):
         yield f"  error     {known.error_code or ''} {known.error_message or ''}".rstrip()
@@ -94,12 +95,12 @@ def told(record: Record, dsn: str | None) -> Iterator[str]:
         yield f"  took      {took(known)}"
 
 
-def took(known: Conclusion) -> str:
+def took(known: Outcome) -> str:
     """Return how long a call took; what sent nothing has no time before the send."""
     whole = f"{known.total_us:.0f} µs"
-    if known.outcome in {"denied", "suppressed"}:
+    if known.result in {"denied", "simulated"}:
         return f"{whole} in the shim; nothing was sent"
-    if known.outcome == "not_sent":
+    if known.result == "not_sent":
         return f"{whole}, of which {known.presend_us:.0f} in the shim; nothing left this process"
     return f"{whole}, of which the shim before the send {known.presend_us:.0f}"
 
@@ -107,7 +108,7 @@ def took(known: Conclusion) -> str:
 def resolved(later: Resolution) -> Iterator[str]:
     """What a later look at the exchange found, and by which questions."""
     word = f", {later.status}" if later.status else ""
-    yield f"  resolved  {later.outcome}{word}, {later.after_s:.0f} s after it was sent"
+    yield f"  resolved  {later.result}{word}, {later.after_s:.0f} s after it was sent"
     yield from (f"            {question}" for question in later.evidence)
 
 
@@ -120,7 +121,7 @@ def meaning(reason: str) -> str:
 
 def what(record: Record) -> str:
     """The order in one line."""
-    order = record.submission.order
+    order = record.intent.order
     facts = {
         "trigger": order.trigger_price,
         "price": order.price,
@@ -136,7 +137,7 @@ def what(record: Record) -> str:
 
 def place(record: Record) -> str:
     """Where in the code, as editors open it."""
-    who = record.submission.attribution
+    who = record.intent.attribution
     return f", {who.function} at {who.file}:{who.line}" if who.file else ""
 
 
@@ -162,13 +163,13 @@ def target_told(target: Target, record: Record, dsn: str | None) -> str:
     placed = find_placing(target, record, lambda name: read(dsn, named=name))
     if placed is None:
         return f"{name}, {target.kind}, no record says who placed it"
-    module, kind = placed.submission.attribution.module, placed.submission.order.kind
+    module, kind = placed.intent.attribution.module, placed.intent.order.kind
     return f"{name}, {kind}, placed by {module}, record {placed.run_id}:{placed.seq}"
 
 
 def ids(record: Record) -> str:
     """What the exchange calls it."""
-    known = record.resolution or record.conclusion
+    known = record.resolution or record.outcome
     if known is None:
         return ": no answer was recorded; it may rest at the exchange"
     found = (("order id", known.order_id), ("algo id", known.algo_id))

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from exit_shim.accounts import exchange_of
-from exit_shim.records import Record, Target
+from exit_shim.clients.accounts import exchange_of
+from exit_shim.domain.events import Record, Target
 
 NEVER_THERE: Final = frozenset({"rejected", "denied", "not_sent", "not_there"})
 """Outcomes and resolutions of orders that the exchange never had."""
@@ -28,15 +28,15 @@ class Named(Protocol):
 
 def find_placing(target: Target, cancel: Record, read: Callable[[str], Iterable[Record]]) -> Record | None:
     """Return the last record before a cancel or change of the placing of an order that it is about."""
-    about, name = cancel.submission, target.algo_id or target.order_id or target.client_order_id
+    about, name = cancel.intent, target.algo_id or target.order_id or target.client_order_id
     if name is None:
         return None
     found = [
         record
         for record in read(str(name))
         if is_placing(record, target, about.order.symbol)
-        and record.submission.ts <= about.ts
-        and are_at_one_exchange(record.submission.account, about.account)
+        and record.intent.ts <= about.ts
+        and are_at_one_exchange(record.intent.account, about.account)
     ]
     return found[-1] if found else None
 
@@ -48,12 +48,12 @@ def are_at_one_exchange(account: str | None, other: str | None) -> bool:
 
 def is_placing(record: Record, order: Named, symbol: str | None) -> bool:
     """Return whether a record is of an order's placing: numbers are a symbol's own, and each store's."""
-    submission, known = record.submission, record.resolution or record.conclusion
-    if submission.intent != "place" or (known is not None and known.outcome in NEVER_THERE):
+    intent, known = record.intent, record.resolution or record.outcome
+    if intent.operation != "place" or (known is not None and known.result in NEVER_THERE):
         return False
-    if symbol is not None and submission.order.symbol not in (None, symbol):
+    if symbol is not None and intent.order.symbol not in (None, symbol):
         return False
-    name = submission.order.client_order_id
+    name = intent.order.client_order_id
     # Without an outcome, as after a kill, the bot's own name is all that there is.
     ids = (
         (None, None, name)

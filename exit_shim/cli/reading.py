@@ -13,9 +13,9 @@ import click
 from exit_shim.cli.output import json_text, say
 from exit_shim.cli.sources import from_, source_of
 from exit_shim.cli.tables import NANOSECONDS, RECORD_COLUMNS, Report, record_row, show
+from exit_shim.domain.events import Record
+from exit_shim.guard.policy import meant
 from exit_shim.journal import JournalError
-from exit_shim.policy import meant
-from exit_shim.records import Record
 
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -184,8 +184,8 @@ def follow(*, as_json: bool) -> None:
         horizon = time.time_ns() - 2 * PATIENCE_NS
         shown = {key: ts for key, ts in shown.items() if ts >= horizon}
         for record in read(since_ns=max(start, horizon)):
-            key, ts = (record.run_id, record.seq), record.submission.ts
-            settled = record.conclusion is not None or ts < time.time_ns() - PATIENCE_NS
+            key, ts = (record.run_id, record.seq), record.intent.ts
+            settled = record.outcome is not None or ts < time.time_ns() - PATIENCE_NS
             if settled and key not in shown:
                 shown[key] = ts
                 say(json_line(record) if as_json else "  ".join(map(str, record_row(record))))

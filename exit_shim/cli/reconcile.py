@@ -12,21 +12,21 @@ from urllib.parse import urlsplit
 
 import click
 
-from exit_shim.accounts import AT, exchange_of, label_of
 from exit_shim.cli.output import say
 from exit_shim.cli.reading import json_line, read
 from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show
+from exit_shim.clients.accounts import AT, exchange_of, label_of
 from exit_shim.configuration import journal_path
-from exit_shim.dispatch import Dispatch
-from exit_shim.doubts import left_in_doubt, resolver_of
+from exit_shim.domain.events import Record
 from exit_shim.journal import Journal
-from exit_shim.records import Record
-from exit_shim.resolving import PACE, Asker, Budget, Sibling
-from exit_shim.resolving.cases import inquiry, why_not
+from exit_shim.resolving import PACE, Budget, ClientClone, ExchangeReader
+from exit_shim.resolving.doubt import inquiry, why_not
+from exit_shim.resolving.from_journal import left_in_doubt, resolver_of
 from exit_shim.resolving.questions import Question
-from exit_shim.scrubbing import describe, secrets_of
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
-from exit_shim.troubles import Troubles
+from exit_shim.runtime.background import Dispatch
+from exit_shim.runtime.internal_errors import InternalErrors
+from exit_shim.runtime.scrubbing import describe, secrets_of
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 KEY, SECRET = "BINANCE_API_KEY", "BINANCE_API_SECRET"
 
@@ -113,14 +113,14 @@ def reconcile(
     left = list(left_in_doubt(Path(journal_path())))
     with client_of(key, secret, local, testnet=testnet, demo=demo) as client:
         label = label_there(client, account)
-        ours = [record for record in left if record.submission.account == label]
+        ours = [record for record in left if record.intent.account == label]
         say_of_the_others(all_of_them, left, label)
         if not ours:
             refuse(all_of_them, f"none of what can be asked about is of account {label}", as_json=as_json)
         complaint = cannot_ask(client, ours)
         if complaint is not None:
-            refuse(ours, f"{Sibling(client).host} cannot be asked: {complaint}", as_json=as_json)
-        say(f"asking {Sibling(client).host} about {len(ours)} orders in doubt", err=True)
+            refuse(ours, f"{ClientClone(client).host} cannot be asked: {complaint}", as_json=as_json)
+        say(f"asking {ClientClone(client).host} about {len(ours)} orders in doubt", err=True)
         sys.exit(STILL_IN_DOUBT if resolve(client, label, ours, patience, as_json=as_json) else 0)
 
 
@@ -137,8 +137,8 @@ def say_of_the_others(records: list[Record], left: list[Record], label: str) -> 
     living = len(records) - len(left)
     if living:
         say(f"{living} in doubt are of processes that still run, which look after them", err=True)
-    for other in sorted({str(one.submission.account) for one in left} - {label}):
-        number = sum(str(one.submission.account) == other for one in left)
+    for other in sorted({str(one.intent.account) for one in left} - {label}):
+        number = sum(str(one.intent.account) == other for one in left)
         say(f"{number} in doubt are of account {other}", err=True)
 
 
@@ -187,10 +187,13 @@ def cannot_ask(client: Any, records: list[Record]) -> str | None:
     except Exception as error:  # noqa: BLE001 - whatever it is, there is no asking
         return describe_failure(error, client)
     asked = next((record for record in records if why_not(record) is None), None)
-    if asked is None or asked.submission.intent == "test":
+    if asked is None or asked.intent.operation == "test":
         return None
-    asker, store = Asker(Sibling(client), Budget(PACE.weight_a_minute)), inquiry(asked).market.orders
-    reply = asker.ask(Question(store, store.waiting, {"symbol": asked.submission.order.symbol}))
+    asker, store = (
+        ExchangeReader(ClientClone(client), Budget(PACE.weight_a_minute)),
+        inquiry(asked).market.orders,
+    )
+    reply = asker.ask(Question(store, store.waiting, {"symbol": asked.intent.order.symbol}))
     asker.close()
     return reply.failure
 
@@ -214,7 +217,7 @@ def resolve(client: Any, label: str, records: list[Record], patience: float, *, 
 
     with contextlib.closing(Journal(journal_path())) as journal:
         journal.open()
-        resolver = resolver_of(journal, Troubles(Dispatch(lambda _dropped: None)), PACE, tell, give_up)
+        resolver = resolver_of(journal, InternalErrors(Dispatch(lambda _dropped: None)), PACE, tell, give_up)
         resolver.meet(client, label)
         until = time.monotonic() + patience
         while resolver.busy() and time.monotonic() < until:
@@ -227,9 +230,9 @@ def resolve(client: Any, label: str, records: list[Record], patience: float, *, 
 
 def name(record: Record) -> str:
     """Which order, for people."""
-    order = record.submission.order
+    order = record.intent.order
     called = order.client_order_id or "without a client order id"
-    return f"{record.submission.intent} {order.kind} {order.symbol} {called} ({record.run_id}:{record.seq})"
+    return f"{record.intent.operation} {order.kind} {order.symbol} {called} ({record.run_id}:{record.seq})"
 
 
 def told(record: Record) -> list[str]:
@@ -238,5 +241,5 @@ def told(record: Record) -> list[str]:
     assert found is not None  # noqa: S101 - it is told because it was found
     ids = {"status": found.status, "order id": found.order_id, "algo id": found.algo_id}
     words = [f"{what} {value}" for what, value in ids.items() if value is not None]
-    first = f"{name(record)}: {', '.join([found.outcome, *words])}"
+    first = f"{name(record)}: {', '.join([found.result, *words])}"
     return [first, *(f"    {question}" for question in found.evidence)]

@@ -18,13 +18,13 @@ from exit_shim.cli.output import OutputError, check_stdout, json_text, output_er
 from exit_shim.cli.reading import json_line
 from exit_shim.cli.tables import Report
 from exit_shim.configuration import JOURNAL_VARIABLE, is_disabled
+from exit_shim.domain.modes import MODE_VARIABLE
+from exit_shim.guard.policy import FILE_NAME, POLICY_VARIABLE, meant
 from exit_shim.journal import JournalError, counted, read_records, state_folder
-from exit_shim.modes import MODE_VARIABLE
-from exit_shim.policy import FILE_NAME, POLICY_VARIABLE, meant
 from exit_shim.shim import ExitShim, default_shim
 from exit_shim.testing import LocalExchange, WalkingMarket
 from exit_shim.testing.confine import confine
-from exit_shim.testing.pointing import pointed_at
+from exit_shim.testing.redirect import pointed_at
 
 INTERRUPTED = 130
 """The exit status of a process that Ctrl-C ended."""
@@ -96,7 +96,7 @@ def find_policy_beside(folder: Path) -> None:
 def begun_shim(mode: str | None) -> ExitShim:
     """Return the process's shim; a mode that its policy does not have ends the command."""
     shim = default_shim()
-    modes = shim.guard.standings.modes
+    modes = shim.guard.compiled_policy.modes
     if mode is not None and mode not in modes:
         raise click.UsageError(f"{mode!r} is no mode{meant(mode, modes)}; there are {', '.join(modes)}")
     return shim

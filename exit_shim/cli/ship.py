@@ -11,7 +11,7 @@ import click
 from exit_shim.cli.output import say
 from exit_shim.configuration import SHIP_VARIABLE, journal_path
 from exit_shim.journal import JournalError
-from exit_shim.postgres import Address, Outbox, Shipper, follow, migrate
+from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, follow, migrate
 
 STATUS_S: Final = 60.0
 """How often a shipper that follows says how it fares, while there is something to say."""
@@ -31,7 +31,7 @@ def ship(*, dsn: str, once: bool, migrating: bool, forget: bool) -> None:
     EXIT_SHIM_SHIP_TO stands for --to.
     """
     try:
-        address = Address(dsn)
+        address = Dsn(dsn)
         shipper = Shipper(Outbox(Path(journal_path()), address.name), address)
         if migrating:
             for line in migrate(address) or ["nothing to do"]:

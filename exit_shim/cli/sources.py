@@ -23,6 +23,6 @@ def source_of(dsn: str | None) -> tuple[ModuleType, str]:
     """What reads the record, and what it is told: the two have functions of the same names."""
     if not dsn:
         return journal, journal_path()
-    from exit_shim.postgres import reading  # noqa: PLC0415 - an extra, which only those pay for who use it
+    from exit_shim.sinks.postgres import queries  # noqa: PLC0415 - an extra, which only those pay for who use it
 
-    return reading, dsn
+    return queries, dsn

@@ -8,20 +8,20 @@ import click
 from exit_shim.cli.doctor import known_modes
 from exit_shim.cli.output import say
 from exit_shim.configuration import journal_path
-from exit_shim.guard.watching import off_file, turn, who
-from exit_shim.journal import Journal, JournalError
-from exit_shim.journal.following import Follower
-from exit_shim.policy import (
+from exit_shim.domain.events import DECODERS, Switch
+from exit_shim.feeds.other_processes import off_file, turn, who
+from exit_shim.guard.policy import (
     FILE_NAME,
     POLICY_VARIABLE,
+    CompiledPolicy,
     PolicyError,
-    Standings,
     find_policy,
     meant,
     read_policy,
 )
-from exit_shim.records import DECODERS, Switch
-from exit_shim.rules import own_codes
+from exit_shim.guard.rules import custom_codes
+from exit_shim.journal import Journal, JournalError
+from exit_shim.journal.follow import Follower
 
 by_whom = click.option("--by", metavar="WHO", help="Who does it, for the record; by default this user.")
 
@@ -73,10 +73,10 @@ def nothing_enforced() -> list[str]:
         way_out = 'ask in the bot\'s folder, or write one that says level = "enforce"'
         return [f"no policy found here enforces anything: {why}; {way_out}"]
     try:
-        policy = read_policy(path, own_codes())
+        policy = read_policy(path, custom_codes())
     except PolicyError as error:
         return [f"no policy found here enforces anything: {error}"]
-    if Standings(policy, str(path)).enforces():
+    if CompiledPolicy(policy, str(path)).enforces():
         return []
     return [f'no policy found here enforces anything: {path} only warns; set level = "enforce" in it']
 

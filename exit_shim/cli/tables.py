@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from exit_shim.cli.executors import probable_executors
 from exit_shim.cli.output import printable, say
-from exit_shim.journal import Count, Site, Stack, state_of
-from exit_shim.records import Record
+from exit_shim.cli.passthrough import probable_passthrough
+from exit_shim.domain.events import Record
+from exit_shim.journal import Count, OrderSite, Stack, state_of
 
 NANOSECONDS = 1_000_000_000
 
@@ -30,9 +30,9 @@ class Report:
     """
 
     def __init__(self, counts: Iterable[Count], stacks: Iterable[Stack], lost: int = 0) -> None:
-        self.rows: Counter[Site] = Counter()
-        self.conflicts: Counter[Site] = Counter()
-        self.outcomes: dict[Site, Counter[str]] = {}
+        self.rows: Counter[OrderSite] = Counter()
+        self.conflicts: Counter[OrderSite] = Counter()
+        self.outcomes: dict[OrderSite, Counter[str]] = {}
         self.modes: Counter[str] = Counter()
         for found in counts:
             row = found.site
@@ -40,16 +40,16 @@ class Report:
             self.modes[found.mode] += found.orders * is_exit(row)
             self.conflicts[row] += found.conflicts
             self.outcomes.setdefault(row, Counter())[found.state] += found.orders
-        self.executors = probable_executors(stacks)
+        self.passthrough = probable_passthrough(stacks)
         self.lost = lost
 
     def exits(self) -> int:
         """Return how many exit orders were asked for."""
         return sum(number for row, number in self.rows.items() if is_exit(row))
 
-    def total(self, intent: str) -> int:
+    def total(self, operation: str) -> int:
         """Return how many cancels, changes, tests or orders of any kind were asked for."""
-        return sum(number for row, number in self.rows.items() if row.intent == intent)
+        return sum(number for row, number in self.rows.items() if row.operation == operation)
 
     def conditional(self) -> int:
         """Return how many orders wait for a trigger, and show by nothing that they can only reduce."""
@@ -71,8 +71,8 @@ class Report:
             ),
             "orders_by_mode": dict(self.modes),
             "events_lost": self.lost,
-            "probable_executors": [
-                {**found._asdict(), "configuration": found.configuration} for found in self.executors
+            "probable_passthrough": [
+                {**found._asdict(), "configuration": found.configuration} for found in self.passthrough
             ],
             "sites": [
                 {
@@ -99,7 +99,7 @@ class Report:
             [
                 (
                     row.module,
-                    row.intent,
+                    row.operation,
                     row.kind,
                     number,
                     self.conflicts[row] or "",
@@ -123,7 +123,7 @@ class Report:
         say(", ".join(numbers))
         if self.lost:
             say(f"{self.lost} events were lost: the journal could not be written; see exit-shim doctor")
-        for found in self.executors:
+        for found in self.passthrough:
             say(
                 f"{found.module} is probably an executor: it always acts for others "
                 f"({', '.join(found.callers)}). To name them instead: "
@@ -131,14 +131,14 @@ class Report:
             )
 
 
-def is_exit(site: Site) -> bool:
+def is_exit(site: OrderSite) -> bool:
     """Whether what a place asks for counts as an exit order: a conditional order may be an entry."""
-    return site.intent == "place" and site.kind != "conditional"
+    return site.operation == "place" and site.kind != "conditional"
 
 
 def outcome_of(record: Record) -> str:
     """What is known of an order: "in doubt" until an answer, or a later look at the exchange, proves more."""
-    return state_of(record.conclusion, record.resolution)
+    return state_of(record.outcome, record.resolution)
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -176,15 +176,15 @@ RECORD_COLUMNS = (
 
 def record_row(record: Record) -> tuple[object, ...]:
     """One record as a line for people; times are UTC."""
-    order, who, known = record.submission.order, record.submission.attribution, record.conclusion
-    when = datetime.fromtimestamp(record.submission.ts / NANOSECONDS, timezone.utc)
+    order, who, known = record.intent.order, record.intent.attribution, record.outcome
+    when = datetime.fromtimestamp(record.intent.ts / NANOSECONDS, timezone.utc)
     outcome = outcome_of(record)
     if known is not None and known.error_code is not None:
         outcome = f"{outcome} {known.error_code}"
     return (
         f"{when:%Y-%m-%d %H:%M:%S.%f}"[:-3],
         who.module,
-        record.submission.intent,
+        record.intent.operation,
         order.kind,
         order.symbol or "?",
         order.side or "?",

@@ -13,10 +13,10 @@ from exit_shim.cli.reading import as_json, since
 from exit_shim.cli.sources import source_of
 from exit_shim.cli.tables import show
 from exit_shim.configuration import journal_path
-from exit_shim.guard.replaying import Replay, Touched, replay, replay_records
+from exit_shim.guard.policy import CompiledPolicy, PolicyError, meant, parse_policy
+from exit_shim.guard.rules import custom_codes, custom_rules
+from exit_shim.guard.whatif import Replay, Touched, replay, replay_records
 from exit_shim.journal import JournalError, count_orders, read_bodies, with_home
-from exit_shim.policy import PolicyError, Standings, meant, parse_policy
-from exit_shim.rules import own_codes, own_rules
 
 
 @click.command()
@@ -34,12 +34,12 @@ def whatif(*, policy: str, journal: str | None, mode: str | None, since: int | N
     """
     text = read_text(policy)
     try:
-        standings = Standings(parse_policy(text, policy, own_codes()), policy)
+        compiled_policy = CompiledPolicy(parse_policy(text, policy, custom_codes()), policy)
     except PolicyError as error:
         raise click.ClickException(str(error)) from error
-    if mode is not None and mode not in standings.modes:
-        raise click.UsageError(f"{mode!r} is no mode of {policy}{meant(mode, standings.modes)}")
-    into = Replay(standings, own_rules(lambda *_: None), mode)
+    if mode is not None and mode not in compiled_policy.modes:
+        raise click.UsageError(f"{mode!r} is no mode of {policy}{meant(mode, compiled_policy.modes)}")
+    into = Replay(compiled_policy, custom_rules(lambda *_: None), mode)
     try:
         run(into, journal or journal_path(), since or 0)
     except JournalError as error:

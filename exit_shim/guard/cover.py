@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Context, Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
-from exit_shim.book import PROTECTIVE_TYPES
-from exit_shim.orders import ExitOrder
-from exit_shim.stock import TRAILING, Held, Resting, Stock
+from exit_shim.domain.orders import ExitOrder
+from exit_shim.guard.book import PROTECTIVE_TYPES
+from exit_shim.guard.exchange_snapshot import TRAILING, OpenOrder, OpenPosition, Snapshot
 
 STOP_LIMIT: Final = "STOP"
 ON_MARK: Final = "MARK_PRICE"
@@ -57,7 +57,7 @@ GAPS: Final[Mapping[str, str]] = {
 }
 """Why a denied order went out all the same: each word of `because`, in a sentence."""
 
-Counts = Callable[[Resting], bool]
+Counts = Callable[[OpenOrder], bool]
 
 
 class Gap(NamedTuple):
@@ -70,30 +70,30 @@ class Gap(NamedTuple):
         return f"because={self.because} {self.facts}".rstrip()
 
 
-def find_gap(stock: Stock, symbol: str | None, counts: Counts, within: float) -> Gap | None:
+def find_gap(snapshot: Snapshot, symbol: str | None, counts: Counts, within: float) -> Gap | None:
     """Return why the open positions of a symbol are not surely covered; None where they all are.
 
     Both positions of a symbol in hedge mode must be: a caller that stops at the first denial may have meant
     to guard the other one next. A flat symbol is not covered.
 
     Args:
-        stock: What rests and is open.
+        snapshot: What rests and is open.
         symbol: Which.
         counts: Whether a stop is of somebody whose stops count.
         within: How far from the price a trigger may be, as a share of the price.
     """
-    positions = [held for held in stock.positions if held.symbol == symbol and held.amount]
+    positions = [held for held in snapshot.positions if held.symbol == symbol and held.amount]
     if not positions:
         return Gap("no_position")
-    gaps = (find_gap_of(held, stock, counts, within) for held in positions)
+    gaps = (find_gap_of(held, snapshot, counts, within) for held in positions)
     return next((gap for gap in gaps if gap is not None), None)
 
 
-def find_gap_of(held: Held, stock: Stock, counts: Counts, within: float) -> Gap | None:
+def find_gap_of(held: OpenPosition, snapshot: Snapshot, counts: Counts, within: float) -> Gap | None:
     """Return why one position is not surely covered; None where it is."""
-    exits = [order for order in stock.resting if held.is_guarded_by(order)]
+    exits = [order for order in snapshot.resting if held.is_guarded_by(order)]
     stops = [order for order in exits if order.type in PROTECTIVE_TYPES and counts(order)]
-    flaws = [flaw_of(stop, held, stock.last, within) for stop in stops]
+    flaws = [flaw_of(stop, held, snapshot.last, within) for stop in stops]
     sure = [stop for stop, flaw in zip(stops, flaws, strict=True) if flaw is None]
     side = f"position_side={held.position_side}"
     if any(stop.close_position for stop in sure):
@@ -108,16 +108,16 @@ def find_gap_of(held: Held, stock: Stock, counts: Counts, within: float) -> Gap 
     return find_shortfall(held, sure, others)
 
 
-def covering(stock: Stock, symbol: str | None, counts: Counts, within: float) -> Iterator[Resting]:
+def covering(snapshot: Snapshot, symbol: str | None, counts: Counts, within: float) -> Iterator[OpenOrder]:
     """Yield the stops that surely close some of a symbol's positions."""
-    for held in stock.positions:
-        for order in stock.resting:
+    for held in snapshot.positions:
+        for order in snapshot.resting:
             is_stop = order.type in PROTECTIVE_TYPES and held.symbol == symbol and held.is_guarded_by(order)
-            if is_stop and counts(order) and flaw_of(order, held, stock.last, within) is None:
+            if is_stop and counts(order) and flaw_of(order, held, snapshot.last, within) is None:
                 yield order
 
 
-def flaw_of(stop: Resting, held: Held, last: Decimal | None, within: float) -> str | None:
+def flaw_of(stop: OpenOrder, held: OpenPosition, last: Decimal | None, within: float) -> str | None:
     """Return what keeps a stop from surely closing its part of a position; None for nothing.
 
     A stop on the contract price is measured by the last price, one on the mark price by the mark; where the
@@ -136,7 +136,7 @@ def flaw_of(stop: Resting, held: Held, last: Decimal | None, within: float) -> s
     return flaw_of_trigger(trigger, held, price, within) if trigger else "no_trigger"
 
 
-def trigger_of(stop: Resting, held: Held, price: Decimal) -> Decimal | None:
+def trigger_of(stop: OpenOrder, held: OpenPosition, price: Decimal) -> Decimal | None:
     """Return the price at which a stop fires; of a trailing one the farthest at which it can."""
     if stop.type != TRAILING:
         return stop.trigger
@@ -144,7 +144,7 @@ def trigger_of(stop: Resting, held: Held, price: Decimal) -> Decimal | None:
     return price * (1 - rate if held.amount > 0 else 1 + rate)
 
 
-def flaw_of_trigger(trigger: Decimal, held: Held, price: Decimal, within: float) -> str | None:
+def flaw_of_trigger(trigger: Decimal, held: OpenPosition, price: Decimal, within: float) -> str | None:
     """Return what is wrong with where a stop triggers; None for nothing."""
     falls, liquidation = held.amount > 0, held.liquidation
     if (trigger >= price) if falls else (trigger <= price):
@@ -158,7 +158,7 @@ def flaw_of_trigger(trigger: Decimal, held: Held, price: Decimal, within: float)
     return None
 
 
-def find_shortfall(held: Held, stops: list[Resting], others: list[Resting]) -> Gap | None:
+def find_shortfall(held: OpenPosition, stops: list[OpenOrder], others: list[OpenOrder]) -> Gap | None:
     """Return why stops on a quantity do not close all of a position; None where they do.
 
     One-way: reduceOnly cuts what is more than the position, so they add up. Hedge mode refuses a stop on
@@ -214,33 +214,33 @@ def sums(quantities: Iterable[Decimal]) -> frozenset[Decimal]:
     return found
 
 
-def strips(stock: Stock, symbol: str | None, taken: Counts, within: float) -> bool:
+def strips(snapshot: Snapshot, symbol: str | None, taken: Counts, within: float) -> bool:
     """Return whether a cancel bares a position: stops of anybody cover its symbol before, and not afterwards.
 
     Where the symbol's other position is bare already, the cancel may make room for its stop.
     """
-    after = stock._replace(resting=tuple(order for order in stock.resting if not taken(order)))
-    if find_gap(stock, symbol, anybodys, within) is not None:
+    after = snapshot._replace(resting=tuple(order for order in snapshot.resting if not taken(order)))
+    if find_gap(snapshot, symbol, anybodys, within) is not None:
         return False
     return find_gap(after, symbol, anybodys, within) is not None
 
 
-def anybodys(_: Resting) -> bool:
+def anybodys(_: OpenOrder) -> bool:
     """Count every stop."""
     return True
 
 
-def is_priced_through(order: ExitOrder, price: Decimal | None, stock: Stock) -> bool:
+def is_priced_through(order: ExitOrder, price: Decimal | None, snapshot: Snapshot) -> bool:
     """Return whether a LIMIT exit, or a change of one, would fill at once at the mark or the last price.
 
     Args:
         order: The exit; a change names no type, and only LIMIT orders can be changed.
         price: What it asks for.
-        stock: What rests and is open on its symbol.
+        snapshot: What rests and is open on its symbol.
     """
     if order.type not in {"LIMIT", None} or price is None:
         return False
-    prices = [held.mark for held in stock.positions if held.symbol == order.symbol] + [stock.last]
+    prices = [held.mark for held in snapshot.positions if held.symbol == order.symbol] + [snapshot.last]
     return any(
         known is not None and (price <= known if order.side == "SELL" else price >= known) for known in prices
     )

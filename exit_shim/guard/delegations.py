@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from exit_shim.book import Book
-from exit_shim.locks import Locked
-from exit_shim.policy import Delegation
-from exit_shim.policy.codes import DELEGATION_GAP
-from exit_shim.rules import is_guarded_by
+from exit_shim.domain.reason_codes import DELEGATION_GAP
+from exit_shim.guard.book import Book
+from exit_shim.guard.policy import Delegation
+from exit_shim.guard.rules import is_guarded_by
+from exit_shim.runtime.reentrancy import ReentrantState
 
 
 class Given(NamedTuple):
@@ -19,7 +19,7 @@ class Given(NamedTuple):
     due: float
 
 
-class Delegations(Locked):
+class Delegations(ReentrantState):
     """Who was given which symbol; thread-safe."""
 
     def __init__(self, delegations: Iterable[Delegation] = ()) -> None:

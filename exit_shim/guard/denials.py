@@ -5,42 +5,42 @@ from typing import Final
 
 import msgspec
 
-from exit_shim.locks import Locked
-from exit_shim.orders import ExitOrder
-from exit_shim.records import Submission, Target
+from exit_shim.domain.events import Intent, Target
+from exit_shim.domain.orders import ExitOrder
+from exit_shim.runtime.reentrancy import ReentrantState
 
 MAX_DENIALS: Final = 1_000
 
 Denial = tuple[str | None, str, str | None, str, ExitOrder, tuple[Target, ...]]
 
 
-class Denials(Locked):
+class Denials(ReentrantState):
     """Orders that were denied; thread-safe, bounded."""
 
     def __init__(self) -> None:
         super().__init__()
         self._denials: OrderedDict[Denial, None] = OrderedDict()
 
-    def add(self, submission: Submission) -> None:
+    def add(self, intent: Intent) -> None:
         """Take note of a denied order."""
         with self._lock:
-            self._denials[denial_of(submission)] = None
+            self._denials[denial_of(intent)] = None
             while len(self._denials) > MAX_DENIALS:
                 self._denials.popitem(last=False)
 
-    def has(self, submission: Submission) -> bool:
+    def has(self, intent: Intent) -> bool:
         """Return whether the same order of the same module was denied before."""
-        return denial_of(submission) in self._denials
+        return denial_of(intent) in self._denials
 
 
-def denial_of(submission: Submission) -> Denial:
+def denial_of(intent: Intent) -> Denial:
     """Return what makes two orders the same: all but the name, which clients invent anew."""
-    who, order = submission.attribution, submission.order
+    who, order = intent.attribution, intent.order
     return (
-        submission.account,
+        intent.account,
         who.module,
         who.dotted_module,
-        submission.intent,
+        intent.operation,
         msgspec.structs.replace(order, client_order_id=None),
-        submission.targets,
+        intent.targets,
     )

@@ -5,10 +5,19 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from exit_shim.accounts import is_genuine, label_of
-from exit_shim.locks import Locked
-from exit_shim.resolving import Sibling, UsedWeight, can_have_sibling
-from exit_shim.stock import LAST_PRICE, LISTS, READS, Question, Stock, UnreadableError, question, stock_of
+from exit_shim.clients.accounts import is_genuine, label_of
+from exit_shim.guard.exchange_snapshot import (
+    LAST_PRICE,
+    LISTS,
+    READS,
+    Question,
+    Snapshot,
+    UnreadableError,
+    question,
+    snapshot_from,
+)
+from exit_shim.resolving import ClientClone, UsedWeight, can_be_cloned
+from exit_shim.runtime.reentrancy import ReentrantState
 
 THREAD: Final = "exit-shim-look"
 
@@ -59,7 +68,7 @@ class Answers:
     def __init__(
         self,
         names: tuple[str, ...],
-        seen: Callable[[Stock | Unseen], None],
+        seen: Callable[[Snapshot | Unseen], None],
         ended: Callable[[], None],
     ) -> None:
         self._lock = threading.RLock()
@@ -102,15 +111,15 @@ class Answers:
         self._seen(COULD_NOT_BE_ASKED if self._has_failed else read_answers(self._answers))
 
 
-def read_answers(answers: Mapping[str, Any]) -> Stock | Unseen:
+def read_answers(answers: Mapping[str, Any]) -> Snapshot | Unseen:
     """Make a stock of the answers; a mock's or another product's make none."""
     try:
-        return stock_of(answers)
+        return snapshot_from(answers)
     except Exception:  # noqa: BLE001 - a row can hold anything
         return COULD_NOT_BE_ASKED
 
 
-class Clones(Locked):
+class Clones(ReentrantState):
     """Clients of our own that ask in the place of the bot's, which keeps its `response` and its connections.
 
     Each is used by one read at a time: a client keeps an answer on itself before it reads it.
@@ -127,7 +136,7 @@ class Clones(Locked):
             idle = self._idle.get(label_of(client))
             clone = idle.pop() if idle else None
         if clone is None:
-            clone = Sibling(client).client()
+            clone = ClientClone(client).client()
         clone.timestamp_offset = getattr(client, "timestamp_offset", 0)
         clone.response = None
         return clone
@@ -166,7 +175,7 @@ class Asking(NamedTuple):
         would take one thread's answer for another's.
         """
         names = reads_of(self.symbol)
-        if can_have_sibling(self.client):
+        if can_be_cloned(self.client):
             for name in names:
                 start_thread(self._read_with_clone, answers, (name,))
         else:
@@ -174,7 +183,7 @@ class Asking(NamedTuple):
 
     def begin_async(self, answers: Answers) -> None:
         """Ask with an async client; one that cannot be cloned in tasks, which nobody's time limit ends."""
-        if can_have_sibling(self.client):
+        if can_be_cloned(self.client):
             self.begin(answers)
             return
         loop = asyncio.get_running_loop()

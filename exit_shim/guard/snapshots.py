@@ -7,7 +7,9 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
 from typing import Any, Final, TypeAlias
 
-from exit_shim.accounts import exchange_of, is_genuine
+from exit_shim.clients.accounts import exchange_of, is_genuine
+from exit_shim.domain.orders import upper
+from exit_shim.guard.exchange_snapshot import Snapshot
 from exit_shim.guard.snapshot_reads import (
     COULD_NOT_BE_ASKED,
     TIMED_OUT,
@@ -19,11 +21,9 @@ from exit_shim.guard.snapshot_reads import (
     reads_of,
     weight_of,
 )
-from exit_shim.locks import Locked
-from exit_shim.orders import upper
-from exit_shim.resolving import Budget, UsedWeights, can_have_sibling
+from exit_shim.resolving import Budget, UsedWeights, can_be_cloned
 from exit_shim.resolving.weight import WEIGHT_LIMIT
-from exit_shim.stock import Stock
+from exit_shim.runtime.reentrancy import ReentrantState
 
 __all__ = ["Snapshots", "Unseen"]
 
@@ -59,13 +59,13 @@ class Look:
         self.began = began
         self.until = until
         self.asked = time.time_ns()
-        self.answer: Future[Stock | Unseen] = Future()
+        self.answer: Future[Snapshot | Unseen] = Future()
         # Whoever gives up waiting must not be able to cancel it for the others.
         self.answer.set_running_or_notify_cancel()
         self.answers: Answers | None = None
 
 
-class Snapshots(Locked):
+class Snapshots(ReentrantState):
     """Share looks at the exchange; thread-safe, and fresh in a child after `fork`.
 
     A client without an account's label shares nothing: it may be anybody's.
@@ -102,7 +102,7 @@ class Snapshots(Locked):
         """Have seen nothing, and have no look under way: its threads are the parent's."""
         super().renew()
         self._under_way: dict[Key, Look] = {}
-        self._seen: dict[Key, tuple[Look, Stock]] = {}
+        self._seen: dict[Key, tuple[Look, Snapshot]] = {}
         self._expired: dict[Key, int] = {}
         self._all_expired: dict[str | None, int] = {}
         self._heard_since: dict[str | None, int] = {}
@@ -110,7 +110,7 @@ class Snapshots(Locked):
 
     def get(
         self, client: Any, account: str | None, symbol: str | None, *, fresh: bool = False
-    ) -> Stock | Unseen:
+    ) -> Snapshot | Unseen:
         """Return what rests and is open on a symbol.
 
         Args:
@@ -122,32 +122,32 @@ class Snapshots(Locked):
         asking = self._ask(client, account, symbol, fresh, Asking.begin)
         while True:
             step = self._next(asking)
-            if isinstance(step, Stock | Unseen):
+            if isinstance(step, Snapshot | Unseen):
                 return step
             look, until = step
             wait((look.answer,), timeout=max(until - self._clock(), 0))  # what is raised here is the caller's
 
     async def get_async(
         self, client: Any, account: str | None, symbol: str | None, *, fresh: bool = False
-    ) -> Stock | Unseen:
+    ) -> Snapshot | Unseen:
         """Return the same with an async client; the event loop goes on meanwhile."""
         asking = self._ask(client, account, symbol, fresh, Asking.begin_async)
         while True:
             step = self._next(asking)
-            if isinstance(step, Stock | Unseen):
+            if isinstance(step, Snapshot | Unseen):
                 return step
             look, until = step
             awaited = asyncio.wrap_future(look.answer)
             await asyncio.wait({awaited}, timeout=max(until - self._clock(), 0))
 
     def _next(
-        self, asking: Generator[tuple["Look", float], None, Stock | Unseen]
-    ) -> tuple["Look", float] | Stock | Unseen:
+        self, asking: Generator[tuple["Look", float], None, Snapshot | Unseen]
+    ) -> tuple["Look", float] | Snapshot | Unseen:
         """Return what to wait for next, or what was seen; a failure of our own is a reason not to see."""
         try:
             return next(asking)
         except StopIteration as done:
-            found: Stock | Unseen = done.value
+            found: Snapshot | Unseen = done.value
             return found
         except Exception as error:  # noqa: BLE001
             self._on_trouble("look at the exchange", error)
@@ -183,7 +183,7 @@ class Snapshots(Locked):
 
     def _ask(
         self, client: Any, account: str | None, symbol: str | None, fresh: bool, begin: Begin
-    ) -> Generator[tuple[Look, float], None, Stock | Unseen]:
+    ) -> Generator[tuple[Look, float], None, Snapshot | Unseen]:
         """Yield looks to wait for, each with the time until which, and return what one of them saw."""
         key = account, None if symbol is None else upper(symbol)
         with self._lock:
@@ -191,7 +191,7 @@ class Snapshots(Locked):
         until = self._clock() + self._within_s
         while True:
             found = self._find_or_begin(key, asked if fresh else 0, client, begin)
-            if isinstance(found, (Stock, Unseen)):
+            if isinstance(found, (Snapshot, Unseen)):
                 return found
             look, suits = found
             yield look, min(until, look.until)
@@ -200,7 +200,7 @@ class Snapshots(Locked):
             if self._clock() >= until:
                 return TIMED_OUT
 
-    def _answer_of(self, look: Look) -> Stock | Unseen:
+    def _answer_of(self, look: Look) -> Snapshot | Unseen:
         """Return what a look that was waited for has seen by now."""
         if look.answers is not None and not look.answer.done():
             look.answers.settle()
@@ -208,7 +208,7 @@ class Snapshots(Locked):
 
     def _find_or_begin(
         self, key: Key, after: int, client: Any, begin: Begin
-    ) -> Stock | Unseen | tuple[Look, bool]:
+    ) -> Snapshot | Unseen | tuple[Look, bool]:
         """Return what was seen, or why nothing can be; or a look to wait for, and whether it suits."""
         # Before the lock: the book has its own, and its holder may be waiting for this one.
         is_heard = key[0] in self._heard_since and self._why_unsure(*key) is None
@@ -226,7 +226,7 @@ class Snapshots(Locked):
             if isinstance(asking, Unseen):
                 return asking
             # The tasks of an event loop end with it, and may never say so.
-            in_threads = begin is not Asking.begin_async or can_have_sibling(client)
+            in_threads = begin is not Asking.begin_async or can_be_cloned(client)
             look = Look(next(self._counter), now, now + self._within_s, in_threads=in_threads)
             look.answers = Answers(
                 reads_of(key[1]),
@@ -276,14 +276,14 @@ class Snapshots(Locked):
         # An answer that comes too late for who asked may be in time for others.
         return Asking(client, key[1], max(self._within_s, USELESS_AFTER_S), used, self._clones)
 
-    def _take(self, key: Key, look: Look, found: Stock | Unseen) -> None:
+    def _take(self, key: Key, look: Look, found: Snapshot | Unseen) -> None:
         """Take in what a look saw, however late it comes."""
         with self._lock:
             self._drop(key, look)
             latest = self._seen.get(key)
-            if isinstance(found, Stock):
+            if isinstance(found, Snapshot):
                 found = found._replace(asked=look.asked)
-            if isinstance(found, Stock) and (latest is None or latest[0].number < look.number):
+            if isinstance(found, Snapshot) and (latest is None or latest[0].number < look.number):
                 if len(self._seen) >= MOST_KEPT:
                     self._seen.clear()
                 if key[0] is not None:

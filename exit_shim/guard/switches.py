@@ -1,6 +1,6 @@
 """What can be changed while the bot runs. Read on the order path as two attributes; set elsewhere."""
 
-from exit_shim.records import Switch
+from exit_shim.domain.events import Switch
 
 
 class Switches:

@@ -5,13 +5,12 @@ An event is a line in its run's spool first (`spool`), and a row of the SQLite d
 `sync="power"` the loss of power too. One database serves all processes of a host.
 """
 
-from exit_shim.journal.appending import Health, Journal
-from exit_shim.journal.examining import Condition, examine
-from exit_shim.journal.folding import IN_DOUBT, Site, state_of
-from exit_shim.journal.memory import MAX_WAITING
-from exit_shim.journal.places import default_path, state_folder, with_home
-from exit_shim.journal.pruning import Pruned, prune
-from exit_shim.journal.reading import (
+from exit_shim.journal.default_path import default_path, state_folder, with_home
+from exit_shim.journal.health import Condition, examine
+from exit_shim.journal.index_tables import IN_DOUBT, OrderSite, state_of
+from exit_shim.journal.log_writer import Health, Journal
+from exit_shim.journal.overflow import MAX_WAITING
+from exit_shim.journal.queries import (
     Count,
     Event,
     Run,
@@ -28,9 +27,10 @@ from exit_shim.journal.reading import (
     read_unread_doors,
     read_values,
 )
+from exit_shim.journal.retention import Pruned, prune
 from exit_shim.journal.schema import SCHEMA_VERSION, JournalError
 from exit_shim.journal.spool import Sync, living_runs
-from exit_shim.journal.verifying import Flaw, Numbers, verify_run
+from exit_shim.journal.verify import Flaw, Numbers, verify_run
 
 __all__ = [
     "IN_DOUBT",
@@ -44,9 +44,9 @@ __all__ = [
     "Journal",
     "JournalError",
     "Numbers",
+    "OrderSite",
     "Pruned",
     "Run",
-    "Site",
     "Stack",
     "Sync",
     "count_lost",

@@ -6,8 +6,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from exit_shim.records import DECODERS
-from exit_shim.scrubbing import text_of
+from exit_shim.domain.events import DECODERS
+from exit_shim.runtime.scrubbing import text_of
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -35,12 +35,12 @@ S = TypeVar("S", bound=msgspec.Struct)
 _PLACEHOLDERS: Final[dict[str, Any]] = {
     "ts": 0,
     "door": "unknown",
-    "intent": "place",
+    "operation": "place",
     "kind": "other_exit",
     "module": "unknown",
     "evidence": "unknown",
     "mode": "unknown",
-    "outcome": "unknown",
+    "result": "unknown",
     "reasons": (),
     "why": "unknown",
     "events": 0,

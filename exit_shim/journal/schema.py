@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from exit_shim.journal.chain import seed
-from exit_shim.journal.lines import Line
+from exit_shim.journal.hash_chain import seed
+from exit_shim.journal.line_format import Line
 
 SCHEMA_VERSION: Final = 3
 APPLICATION_ID: Final = 0x45584954
@@ -15,10 +15,10 @@ APPLICATION_ID: Final = 0x45584954
 POS_BITS: Final = 40
 POS_MASK: Final = (1 << POS_BITS) - 1
 
-RARE: Final = "event IN ('lost', 'error', 'mode')"
+RARE: Final = "event IN ('lost', 'internal_error', 'switch')"
 """What questions for such events must say for their index to answer them."""
 
-FINDINGS_INDEX: Final = "CREATE INDEX findings ON events (about) WHERE event = 'findings'"
+FINDINGS_INDEX: Final = "CREATE INDEX findings ON events (about) WHERE event = 'order_findings'"
 """By RUN_ID:SEQ of the order that they are about."""
 
 TABLES: Final = f"""

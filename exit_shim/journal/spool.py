@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from exit_shim.journal import holding
-from exit_shim.journal.lines import whole
+from exit_shim.journal import file_lock
+from exit_shim.journal.line_format import whole
 
 Sync = Literal["process", "power"]
 """What an intent survives once the order leaves: the death of the process, or the loss of power too."""
@@ -139,7 +139,7 @@ class Spool:
             made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600
         )
         try:
-            holding.hold(fd)
+            file_lock.hold(fd)
             made.rename(path)  # nobody takes it for a dead run's before it is locked
             if self.sync == "power":
                 for folder in (self._folder, *(one.parent for one in new)):
@@ -275,7 +275,7 @@ def held_again(path: Path, number: int) -> Segment | None:
     with contextlib.ExitStack() as undo, contextlib.suppress(OSError):
         segment = Segment(path, os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0)), number)
         undo.callback(segment.close)
-        if holding.try_to_hold(segment.fd) and segment.is_in_place():
+        if file_lock.try_to_hold(segment.fd) and segment.is_in_place():
             undo.pop_all()
             return segment
     return None

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from exit_shim.clients.client_clone import ClientClone
 from exit_shim.resolving.questions import NO_SUCH_ORDER, Question, Reply
-from exit_shim.resolving.siblings import Sibling
 from exit_shim.resolving.weight import (
     LIMITED,
     MINUTE_S,
@@ -17,7 +17,7 @@ from exit_shim.resolving.weight import (
     retry_after,
     seconds_in,
 )
-from exit_shim.scrubbing import describe, secrets_of
+from exit_shim.runtime.scrubbing import describe, secrets_of
 
 HALF_OF_THE_LIMIT: Final = WEIGHT_LIMIT // 2
 """Of what an address may use in a minute; beyond it the rest is the bot's."""
@@ -70,7 +70,7 @@ class Budget:
         return max(wait, 0.0)
 
 
-class Asker:
+class ExchangeReader:
     """Asks in one account's place.
 
     Args:
@@ -79,8 +79,8 @@ class Asker:
         used: What its address has used, looks at the exchange included.
     """
 
-    def __init__(self, sibling: Sibling, budget: Budget, used: UsedWeight | None = None) -> None:
-        self.sibling = sibling
+    def __init__(self, clone: ClientClone, budget: Budget, used: UsedWeight | None = None) -> None:
+        self.clone = clone
         self._budget = budget
         self._used = used or UsedWeight()
         self._client: Any = None
@@ -100,7 +100,7 @@ class Asker:
         """Make one GET. What fails is a reply too; only `Exception` is caught."""
         self._budget.spend(question.weight)
         self._used.spend(question.weight)
-        client = self._client = self._client or self.sibling.client()
+        client = self._client = self._client or self.clone.client()
         request = getattr(client, question.store.request, None)
         if request is None:
             return Reply(failure=f"this python-binance has no {question.store.request}")

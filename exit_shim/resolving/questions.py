@@ -13,7 +13,7 @@ PAGE: Final = 100
 """Rows that a look into history asks for: no endpoint of the three markets allows fewer."""
 
 
-class Store(NamedTuple):
+class QueryStore(NamedTuple):
     """A place where an exchange keeps orders: how one is asked for, those that wait, and those that were.
 
     `request` is python-binance's own method for the host; `number` and `name` are the parameters that take
@@ -30,21 +30,21 @@ class Store(NamedTuple):
     name: str = "origClientOrderId"
 
 
-class Market(NamedTuple):
+class QueryMarket(NamedTuple):
     """The stores of a market. `shows_absence`: what it says of an order that never was is known."""
 
-    orders: Store
-    conditional: Store | None = None
+    orders: QueryStore
+    conditional: QueryStore | None = None
     shows_absence: bool = False
 
 
 _UM, _CM, _PORTFOLIO = "_request_futures_api", "_request_futures_coin_api", "_request_papi_api"
 
 
-def _portfolio(market: str, history_weight: int) -> Market:
+def _portfolio(market: str, history_weight: int) -> QueryMarket:
     orders, waiting = f"{market}/", f"{market}/conditional/"
-    return Market(
-        Store(
+    return QueryMarket(
+        QueryStore(
             _PORTFOLIO,
             "/papi/v1/",
             (f"{orders}order",),
@@ -52,7 +52,7 @@ def _portfolio(market: str, history_weight: int) -> Market:
             f"{orders}allOrders",
             history_weight,
         ),
-        Store(
+        QueryStore(
             _PORTFOLIO,
             "/papi/v1/",
             (f"{waiting}openOrder", f"{waiting}orderHistory"),
@@ -65,19 +65,21 @@ def _portfolio(market: str, history_weight: int) -> Market:
     )
 
 
-USDT_MARGINED: Final = Market(
-    Store(_UM, "/fapi/v1/", ("order",), "openOrders", "allOrders", 5),
-    Store(_UM, "/fapi/v1/", ("algoOrder",), "openAlgoOrders", "allAlgoOrders", 5, "algoId", "clientAlgoId"),
+USDT_MARGINED: Final = QueryMarket(
+    QueryStore(_UM, "/fapi/v1/", ("order",), "openOrders", "allOrders", 5),
+    QueryStore(
+        _UM, "/fapi/v1/", ("algoOrder",), "openAlgoOrders", "allAlgoOrders", 5, "algoId", "clientAlgoId"
+    ),
     shows_absence=True,
 )
-COIN_MARGINED: Final = Market(
-    Store(_CM, "/dapi/v1/", ("order",), "openOrders", "allOrders", 20), shows_absence=True
+COIN_MARGINED: Final = QueryMarket(
+    QueryStore(_CM, "/dapi/v1/", ("order",), "openOrders", "allOrders", 20), shows_absence=True
 )
 PORTFOLIO_UM: Final = _portfolio("um", 5)
 PORTFOLIO_CM: Final = _portfolio("cm", 20)
 
 
-def market_of(door: str) -> Market | None:
+def market_of(door: str) -> QueryMarket | None:
     """The market that a door of python-binance leads to; None for an adapter's, and where it leads to two."""
     if door.startswith("papi_"):
         return PORTFOLIO_CM if "_cm_" in door else PORTFOLIO_UM
@@ -91,7 +93,7 @@ def market_of(door: str) -> Market | None:
 class Question(NamedTuple):
     """One GET; its text is what stands in the evidence."""
 
-    store: Store
+    store: QueryStore
     path: str
     params: Mapping[str, Any]
     weight: int = 1

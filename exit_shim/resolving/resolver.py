@@ -13,14 +13,14 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from exit_shim.accounts import exchange_of, label_of
-from exit_shim.locks import Locked
-from exit_shim.records import Record, Resolution
-from exit_shim.resolving.asking import Asker, Budget
-from exit_shim.resolving.cases import NANOSECONDS, PACE, Case, Pace
-from exit_shim.resolving.siblings import Sibling, can_have_sibling
+from exit_shim.clients.accounts import exchange_of, label_of
+from exit_shim.clients.client_clone import ClientClone, can_be_cloned
+from exit_shim.domain.events import Record, Resolution
+from exit_shim.resolving.asking import Budget, ExchangeReader
+from exit_shim.resolving.doubt import NANOSECONDS, PACE, Doubt, RetryPolicy
 from exit_shim.resolving.weight import UsedWeights
-from exit_shim.troubles import Troubles
+from exit_shim.runtime.internal_errors import InternalErrors
+from exit_shim.runtime.reentrancy import ReentrantState
 
 THREAD: Final = "exit-shim-resolver"
 TAKE_UP: Final = "look for orders that earlier runs left in doubt"
@@ -32,7 +32,7 @@ MOST_CASES: Final = 1_000
 """Orders in doubt that one process keeps in mind; what is beyond waits in the journal for the next run."""
 
 Key: TypeAlias = tuple[str, int]
-News: TypeAlias = "queue.SimpleQueue[tuple[Case | None, str, str | None] | None]"
+News: TypeAlias = "queue.SimpleQueue[tuple[Doubt | None, str, str | None] | None]"
 """A case, None for a client that appeared; the key that it is asked with; and the account. None: stop."""
 
 
@@ -40,7 +40,7 @@ class StoppedError(Exception):
     """The resolver was told to stop."""
 
 
-class Resolver(Locked):
+class Resolver(ReentrantState):
     """Finds out what became of orders in doubt, and has it written down.
 
     Its thread is started when there may be something to ask, and ends when there is nothing more. It asks
@@ -66,8 +66,8 @@ class Resolver(Locked):
         write: Callable[[Resolution, str, int], object],
         tell: Callable[[Record], object],
         give_up: Callable[[Record, str], object],
-        troubles: Troubles,
-        pace: Pace = PACE,
+        internal_errors: InternalErrors,
+        pace: RetryPolicy = PACE,
         used: UsedWeights | None = None,
     ) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Resolver(Locked):
         self._write = write
         self._tell = tell
         self._give_up = give_up
-        self._troubles = troubles
+        self._internal_errors = internal_errors
         self.pace = pace
         self._used = UsedWeights() if used is None else used
         self.begin()
@@ -87,9 +87,9 @@ class Resolver(Locked):
         # The one means of threading that a signal handler may use amid its own use.
         self._news: News = queue.SimpleQueue()
         self._budget = Budget(self.pace.weight_a_minute)
-        self._askers: dict[str, Asker] = {}
+        self._askers: dict[str, ExchangeReader] = {}
         self._met: set[str] = set()
-        self._cases: dict[Key, tuple[Case, Asker]] = {}
+        self._cases: dict[Key, tuple[Doubt, ExchangeReader]] = {}
         self._due: dict[Key, float] = {}
         self._thread: threading.Thread | None = None
         self._last: threading.Thread | None = None
@@ -102,18 +102,18 @@ class Resolver(Locked):
         key = label_of(client)
         if account is None or key is None or key in self._met:
             return
-        if can_have_sibling(client):
+        if can_be_cloned(client):
             self._take(client, key, None, account)
 
     def heard(self, client: Any, record: Record) -> None:
         """An order of this process was concluded through `client`."""
-        known = record.conclusion
-        if known is None or known.outcome != "unknown" or not record.seq:
+        known = record.outcome
+        if known is None or known.result != "unknown" or not record.seq:
             return
         key = label_of(client)
-        if key is not None and can_have_sibling(client):
-            case = Case(record, self.pace, time.monotonic())
-            self._take(client, key, case, record.submission.account)
+        if key is not None and can_be_cloned(client):
+            case = Doubt(record, self.pace, time.monotonic())
+            self._take(client, key, case, record.intent.account)
 
     def stop(self) -> None:
         """Ask no more, until something new is heard; a request that is under way is not waited for."""
@@ -132,14 +132,14 @@ class Resolver(Locked):
         return [(case.record, case.reason or "not asked yet") for case, _ in list(self._cases.values())]
 
     def _left_by(self, account: str) -> list[Record]:
-        found = (record for record in self._left_behind() if record.submission.account == account)
+        found = (record for record in self._left_behind() if record.intent.account == account)
         return list(itertools.islice(found, MOST_CASES))
 
-    def _take(self, client: Any, key: str, case: Case | None, account: str | None) -> None:
+    def _take(self, client: Any, key: str, case: Doubt | None, account: str | None) -> None:
         asker = self._askers.get(key)
         if asker is None:
             used = self._used.at(exchange_of(key))
-            asker = self._askers[key] = Asker(Sibling(client), self._budget, used)
+            asker = self._askers[key] = ExchangeReader(ClientClone(client), self._budget, used)
         asker.watch(client)
         with self._lock:
             self._news.put((case, key, account))
@@ -195,10 +195,10 @@ class Resolver(Locked):
             if key not in self._met and account is not None:
                 self._met.add(key)
                 nothing: list[Record] = []
-                for record in self._troubles.otherwise(nothing, TAKE_UP, self._left_by, account):
-                    self._note(Case(record, self.pace), key)
+                for record in self._internal_errors.otherwise(nothing, TAKE_UP, self._left_by, account):
+                    self._note(Doubt(record, self.pace), key)
 
-    def _note(self, case: Case, key: str) -> None:
+    def _note(self, case: Doubt, key: str) -> None:
         name = case.record.run_id, case.record.seq
         if case.hopeless:
             self._say_why(case)
@@ -218,7 +218,7 @@ class Resolver(Locked):
             except StoppedError:
                 raise
             except Exception as error:  # noqa: BLE001 - one order's trouble is not another's
-                self._troubles.note("look up an order in doubt", error)
+                self._internal_errors.note("look up an order in doubt", error)
                 case.put_off("it could not be looked up")
             if resolution is None and case.hopeless:
                 self._say_why(case)
@@ -227,18 +227,18 @@ class Resolver(Locked):
             else:
                 self._due[name] = time.monotonic() + case.pause
 
-    def _say_why(self, case: Case) -> None:
-        self._troubles.otherwise(
+    def _say_why(self, case: Doubt) -> None:
+        self._internal_errors.otherwise(
             None, "say what stays in doubt", self._give_up, case.record, case.reason or ""
         )
 
-    def _pursue(self, case: Case, asker: Asker, news: News) -> Resolution | None:
+    def _pursue(self, case: Doubt, asker: ExchangeReader, news: News) -> Resolution | None:
         found = pursue(case, asker, self._namesakes, lambda seconds: self._wait(news, seconds))
         if self._news is not news:  # stopped meanwhile: what it would write to may be closed
             raise StoppedError
         return found
 
-    def _settle(self, case: Case, resolution: Resolution) -> None:
+    def _settle(self, case: Doubt, resolution: Resolution) -> None:
         """Write down what was found, and tell."""
         record = case.record
         self._write(resolution, record.run_id, record.seq)
@@ -246,8 +246,8 @@ class Resolver(Locked):
 
 
 def pursue(
-    case: Case,
-    asker: Asker,
+    case: Doubt,
+    asker: ExchangeReader,
     namesakes: Callable[[str], Iterable[Record] | None],
     wait: Callable[[float], object] = time.sleep,
 ) -> Resolution | None:
@@ -257,11 +257,11 @@ def pursue(
         case.put_off("whose other orders have its client order id cannot be read in the journal now")
         return None
     others, now = [record for record in named if case.is_other(record)], time.time_ns()
-    if any(other.conclusion is None and now - other.submission.ts < UNDER_WAY_NS for other in others):
+    if any(other.outcome is None and now - other.intent.ts < UNDER_WAY_NS for other in others):
         case.put_off("another order of the same client order id is under way")
         return None
     age_s = case.age_s(now, time.monotonic())
-    looking = case.inquire(now, age_s, taken(others), asker.sibling.offset_ms)
+    looking = case.inquire(now, age_s, taken(others), asker.clone.offset_ms)
     reply = None
     try:
         while True:
@@ -279,8 +279,8 @@ def taken(others: Iterable[Record]) -> frozenset[int]:
     return frozenset(
         number
         for other in others
-        for known in (other.conclusion, other.resolution)
-        if known is not None and known.outcome == "accepted"
+        for known in (other.outcome, other.resolution)
+        if known is not None and known.result == "accepted"
         for number in (known.order_id, known.algo_id)
         if number is not None
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from exit_shim.locks import Locked
+from exit_shim.runtime.reentrancy import ReentrantState
 
 MINUTE_S: Final = 60.0
 """The window in which the exchange counts request weight."""
@@ -30,7 +30,7 @@ MINUTES_KEPT: Final = 5
 """How many minutes back the weight that others use is remembered."""
 
 
-class UsedWeight(Locked):
+class UsedWeight(ReentrantState):
     """Count the request weight of one address, ours and that of others; thread-safe.
 
     Args:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from exit_shim.records import Record
+from exit_shim.domain.events import Record
 
 __all__ = ["Sink"]
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from exit_shim.doors import Intent
-from exit_shim.logs import GATEWAY, GUARD, logger, stamped, time_of_line
-from exit_shim.policy import REASONS, code_of, is_loud
-from exit_shim.policy.codes import PROTECTIVE_OVERRIDE
-from exit_shim.records import Outcome, Record, Submission
+from exit_shim.domain.events import Intent, Record, Result
+from exit_shim.domain.orders import Operation
+from exit_shim.domain.reason_codes import PROTECTIVE_OVERRIDE, REASONS
+from exit_shim.domain.verdicts import code_of, is_loud
+from exit_shim.runtime.logs import GATEWAY, GUARD, logger, stamped, time_of_line
 
-NAMES: Final[Mapping[Intent, str]] = {
+NAMES: Final[Mapping[Operation, str]] = {
     "place": "exit order",
     "modify": "change",
     "cancel": "cancel",
@@ -17,21 +17,21 @@ NAMES: Final[Mapping[Intent, str]] = {
 }
 """What the lines call what was asked for."""
 
-NEVER_LEFT: Final[Mapping[Outcome, str]] = {
+NEVER_LEFT: Final[Mapping[Result, str]] = {
     "denied": "the guard held it back; nothing was sent",
-    "suppressed": "the guard answered it; nothing was sent",
+    "simulated": "the guard answered it; nothing was sent",
     "not_sent": "it never left this process",
 }
 """What is said of an order that the exchange has certainly not seen."""
 
-DOUBTS: Final[Mapping[Intent, str]] = {
+DOUBTS: Final[Mapping[Operation, str]] = {
     "place": "the exchange may have it; look it up by its client order id before placing another",
     "modify": "it may have taken effect; look the order up before changing it again",
     "cancel": "it may have taken effect; look at what rests before you go on",
     "test": "nothing rests at the exchange",
 }
 
-WORDS: Final[Mapping[Outcome, str]] = {"unknown": "IN DOUBT", "not_sent": "NOT SENT"}
+WORDS: Final[Mapping[Result, str]] = {"unknown": "IN DOUBT", "not_sent": "NOT SENT"}
 
 
 class LogSink:
@@ -42,40 +42,40 @@ class LogSink:
 
     def emit(self, record: Record) -> None:
         """Log one concluded order: info where all is well, warning or error where somebody should look."""
-        log, submission, conclusion = logger(), record.submission, record.conclusion
-        names = names_of(submission)
-        has_left = conclusion is None or conclusion.outcome not in NEVER_LEFT
+        log, intent, outcome = logger(), record.intent, record.outcome
+        names = names_of(intent)
+        has_left = outcome is None or outcome.result not in NEVER_LEFT
         with stamped(record.sent_at):
-            warn(log, record, submission.verdict.reasons)
+            warn(log, record, intent.verdict.reasons)
             if has_left:
-                text = f"{GATEWAY} submitted {what(submission)}"
-                log.info(text, **names, **details(submission), time=time_of_line())
-        if conclusion is not None:
-            conclude(log, record, names if has_left else {**names, **details(submission)})
+                text = f"{GATEWAY} submitted {what(intent)}"
+                log.info(text, **names, **details(intent), time=time_of_line())
+        if outcome is not None:
+            conclude(log, record, names if has_left else {**names, **details(intent)})
         if record.findings is not None:
             warn(log, record, record.findings.reasons)
 
 
 def tell_resolution(record: Record) -> None:
     """Log what became of an order in doubt: loudest where it is there and the bot was told that it failed."""
-    found, submission = record.resolution, record.submission
+    found, intent = record.resolution, record.intent
     if found is None:
         return
     fields = {
-        **names_of(submission),
+        **names_of(intent),
         "record": f"{record.run_id}:{record.seq}",
-        "outcome": found.outcome,
+        "outcome": found.result,
         "status": found.status,
         "order_id": found.order_id,
         "algo_id": found.algo_id,
-        "client_order_id": found.client_order_id or submission.order.client_order_id,
+        "client_order_id": found.client_order_id or intent.order.client_order_id,
         "after_s": found.after_s,
         "evidence": "; ".join(found.evidence),
     }
-    log, text = logger(), f"{GATEWAY} {what(submission)} no longer in doubt"
-    if submission.intent == "place" and found.outcome == "accepted":
+    log, text = logger(), f"{GATEWAY} {what(intent)} no longer in doubt"
+    if intent.operation == "place" and found.result == "accepted":
         log.error(text, **fields, meaning="it IS at the exchange, and the bot was told that it failed")
-    elif submission.intent == "cancel" and found.outcome == "not_there":
+    elif intent.operation == "cancel" and found.result == "not_there":
         log.warning(text, **fields, meaning="it took nothing away")
     else:
         log.info(text, **fields)
@@ -83,38 +83,38 @@ def tell_resolution(record: Record) -> None:
 
 def tell_given_up(record: Record, reason: str) -> None:
     """Log why an order stays in doubt."""
-    submission = record.submission
+    intent = record.intent
     logger().warning(
-        f"{GATEWAY} {what(submission)} stays IN DOUBT",
+        f"{GATEWAY} {what(intent)} stays IN DOUBT",
         because=reason,
-        **names_of(submission),
+        **names_of(intent),
         record=f"{record.run_id}:{record.seq}",
-        client_order_id=submission.order.client_order_id,
+        client_order_id=intent.order.client_order_id,
     )
 
 
-def what(submission: Submission) -> str:
+def what(intent: Intent) -> str:
     """Return what the lines call it: nothing shows that a conditional order is an exit."""
-    is_conditional = submission.intent == "place" and submission.order.kind == "conditional"
-    return "conditional order" if is_conditional else NAMES[submission.intent]
+    is_conditional = intent.operation == "place" and intent.order.kind == "conditional"
+    return "conditional order" if is_conditional else NAMES[intent.operation]
 
 
-def names_of(submission: Submission) -> dict[str, Any]:
+def names_of(intent: Intent) -> dict[str, Any]:
     """Return the fields that every line about an order begins with."""
-    order = submission.order
+    order = intent.order
     return {
         "kind": order.kind,
         "symbol": order.symbol,
-        "module": submission.attribution.module,
+        "module": intent.attribution.module,
         "type": order.type,
     }
 
 
 def warn(log: Any, record: Record, reasons: Iterable[str]) -> None:
     """Log what the guard found of an order, and what it decided."""
-    submission = record.submission
+    intent = record.intent
     for reason in filter(is_loud, reasons):
-        fields = {**guard_fields(reason), **names_of(submission), "intent": submission.intent}
+        fields = {**guard_fields(reason), **names_of(intent), "operation": intent.operation}
         say = log.error if code_of(reason) == PROTECTIVE_OVERRIDE else log.warning
         say(guard_text(reason), **fields, verdict=record.action, time=time_of_line())
 
@@ -130,9 +130,9 @@ def guard_fields(reason: str) -> dict[str, Any]:
     return {"code": code, "meaning": REASONS.get(code), "reason": reason}
 
 
-def details(submission: Submission) -> dict[str, Any]:
+def details(intent: Intent) -> dict[str, Any]:
     """Return what is told once of each order, beyond the names."""
-    order, who = submission.order, submission.attribution
+    order, who = intent.order, intent.attribution
     return {
         "side": order.side,
         "position_side": order.position_side,
@@ -144,34 +144,32 @@ def details(submission: Submission) -> dict[str, Any]:
         "via": ",".join(who.via) or None,
         "evidence": who.evidence,
         "explanation": who.explanation,
-        "mode": submission.mode,
-        "door": submission.door,
-        "targets": ", ".join(
-            f"{target.kind} of {target.module or 'unknown'}" for target in submission.targets
-        )
+        "mode": intent.mode,
+        "door": intent.door,
+        "targets": ", ".join(f"{target.kind} of {target.module or 'unknown'}" for target in intent.targets)
         or None,
     }
 
 
 def conclude(log: Any, record: Record, names: dict[str, Any]) -> None:
     """Log what became of an order, loudest where it may rest at the exchange unseen."""
-    submission, conclusion = record.submission, record.conclusion
-    if conclusion is None:
+    intent, outcome = record.intent, record.outcome
+    if outcome is None:
         return
-    outcome = conclusion.outcome
+    result = outcome.result
     fields = {
         **names,
-        "order_id": conclusion.order_id,
-        "algo_id": conclusion.algo_id,
-        "error_code": conclusion.error_code,
-        "error": conclusion.error_message,
-        "meaning": DOUBTS[submission.intent] if outcome == "unknown" else NEVER_LEFT.get(outcome),
-        "client_order_id": conclusion.client_order_id or submission.order.client_order_id,
-        "total_us": conclusion.total_us,
+        "order_id": outcome.order_id,
+        "algo_id": outcome.algo_id,
+        "error_code": outcome.error_code,
+        "error": outcome.error_message,
+        "meaning": DOUBTS[intent.operation] if result == "unknown" else NEVER_LEFT.get(result),
+        "client_order_id": outcome.client_order_id or intent.order.client_order_id,
+        "total_us": outcome.total_us,
         "time": time_of_line(),
     }
-    say = log.info if outcome == "accepted" else log.error if outcome == "unknown" else log.warning
-    say(f"{GATEWAY} {what(submission)} {WORDS.get(outcome, outcome)}", **present(fields))
+    say = log.info if result == "accepted" else log.error if result == "unknown" else log.warning
+    say(f"{GATEWAY} {what(intent)} {WORDS.get(result, result)}", **present(fields))
 
 
 def present(fields: dict[str, Any]) -> dict[str, Any]:

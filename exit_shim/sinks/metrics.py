@@ -3,12 +3,12 @@
 from collections import Counter
 from typing import Any
 
-from exit_shim.locks import Folding
-from exit_shim.policy import OWNERSHIP_CONFLICT
-from exit_shim.records import Record
+from exit_shim.domain.events import Record
+from exit_shim.domain.reason_codes import OWNERSHIP_CONFLICT
+from exit_shim.runtime.reentrancy import DeferredAggregate
 
 
-class ExitOrderMetrics(Folding[Record]):
+class ExitOrderMetrics(DeferredAggregate[Record]):
     """Thread-safe counts since the start of the process or the last `reset`."""
 
     def __init__(self) -> None:
@@ -30,14 +30,14 @@ class ExitOrderMetrics(Folding[Record]):
         self.take(record)
 
     def _fold(self, record: Record) -> None:
-        submission = record.submission
-        if submission.intent != "place" or submission.order.kind == "conditional":
-            self._other["conditional" if submission.intent == "place" else submission.intent] += 1
+        intent = record.intent
+        if intent.operation != "place" or intent.order.kind == "conditional":
+            self._other["conditional" if intent.operation == "place" else intent.operation] += 1
             return
-        self._by_module[submission.attribution.module] += 1
-        self._by_kind[submission.order.kind] += 1
-        self._by_outcome[record.conclusion.outcome if record.conclusion else "unknown"] += 1
-        self._conflicts += any(reason.startswith(OWNERSHIP_CONFLICT) for reason in submission.verdict.reasons)
+        self._by_module[intent.attribution.module] += 1
+        self._by_kind[intent.order.kind] += 1
+        self._by_outcome[record.outcome.result if record.outcome else "unknown"] += 1
+        self._conflicts += any(reason.startswith(OWNERSHIP_CONFLICT) for reason in intent.verdict.reasons)
 
     def get_summary(self) -> dict[str, Any]:
         """The counts; JSON-ready.

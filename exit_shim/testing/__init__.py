@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .exchange import (
+    from exit_shim.exchange import faults
+    from exit_shim.exchange.engine import (
         DEFAULT_SYMBOLS,
         Exchange,
         ExchangeError,
@@ -13,17 +14,18 @@ if TYPE_CHECKING:
         Symbol,
         WalkingMarket,
     )
-    from .fake import FakeAsyncClient, FakeClient
-    from .records import RequestRecord
-    from .server import LocalExchange
+    from exit_shim.exchange.request_record import RequestRecord
+    from exit_shim.exchange.server import LocalExchange
+    from exit_shim.testing.fake import FakeAsyncClient, FakeClient
 else:
     # On first use: the pytest plugin lives in this package, and must not bring a web server with it.
-    from exit_shim._lazy import on_first_use
+    from exit_shim.runtime.lazy_names import on_first_use
 
     __getattr__ = on_first_use(
         __name__,
         {
-            "exchange": (
+            "exit_shim.exchange": ("faults",),
+            "exit_shim.exchange.engine": (
                 "DEFAULT_SYMBOLS",
                 "Exchange",
                 "ExchangeError",
@@ -33,9 +35,9 @@ else:
                 "Symbol",
                 "WalkingMarket",
             ),
-            "fake": ("FakeAsyncClient", "FakeClient"),
-            "records": ("RequestRecord",),
-            "server": ("LocalExchange",),
+            "exit_shim.testing.fake": ("FakeAsyncClient", "FakeClient"),
+            "exit_shim.exchange.request_record": ("RequestRecord",),
+            "exit_shim.exchange.server": ("LocalExchange",),
         },
     )
 
@@ -52,4 +54,5 @@ __all__ = [
     "StaticMarket",
     "Symbol",
     "WalkingMarket",
+    "faults",
 ]

@@ -13,13 +13,13 @@ from typing import Any
 
 from binance import AsyncClient, Client
 
-from .exchange.engine import Exchange
-from .exchange.market import Number
-from .inprocess import InProcessAsyncSession, InProcessSession
-from .inprocess_api import InProcessApi, NoApi, Sleep
-from .loopless import no_loop_made
-from .pointing import LOCAL_KEY, LOCAL_SECRET
-from .server import LocalExchange
+from exit_shim.exchange.engine.engine import Exchange
+from exit_shim.exchange.engine.market import Number
+from exit_shim.exchange.inprocess import InProcessAsyncSession, InProcessSession
+from exit_shim.exchange.inprocess_api import InProcessApi, NoApi, Sleep
+from exit_shim.exchange.server import LocalExchange
+from exit_shim.testing.no_event_loop import no_loop_made
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 _CAN_SKIP_PING = "ping" in inspect.signature(Client.__init__).parameters
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exit_shim.dispatch import be_inline
+from exit_shim.runtime.background import be_inline
 
 if TYPE_CHECKING:
     import pytest

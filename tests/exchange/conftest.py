@@ -9,11 +9,11 @@ import pytest_asyncio
 from binance import AsyncClient, BinanceSocketManager, Client, ThreadedWebsocketManager
 from binance.exceptions import BinanceAPIException
 
+from exit_shim.exchange.engine.params import Params
+from exit_shim.exchange.http.call import Call
+from exit_shim.exchange.http.routes import ROUTES
 from exit_shim.testing import Exchange, ExchangeError, LocalExchange
-from exit_shim.testing.exchange.params import Params
-from exit_shim.testing.http.call import Call
-from exit_shim.testing.http.routes import ROUTES
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 START = 1_790_000_000_000
 

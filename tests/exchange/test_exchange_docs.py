@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from exit_shim.exchange.engine import errors
 from exit_shim.testing import faults
-from exit_shim.testing.exchange import errors
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "exchange.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from exit_shim.testing.exchange import errors
+from exit_shim.exchange.engine import errors
 
 STOP = {"triggerPrice": "59000", "quantity": "0.010"}
 GATE_AND_PARAMETERS = {

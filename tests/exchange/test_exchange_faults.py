@@ -10,9 +10,9 @@ import pytest
 import requests
 from binance.exceptions import BinanceAPIException
 
+from exit_shim.exchange.faults import FaultPlan
+from exit_shim.exchange.http.request import RawRequest
 from exit_shim.testing import LocalExchange, faults
-from exit_shim.testing.faults import FaultPlan
-from exit_shim.testing.http.request import RawRequest
 
 ORDER = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
 UNKNOWN = "Unknown error, please check your request or try again later."

@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exit_shim.exchange.engine.views import account
+from exit_shim.exchange.http.gate import Gate
+from exit_shim.exchange.http.request import RawRequest
+from exit_shim.exchange.http.routes import ROUTES
 from exit_shim.testing import Exchange
-from exit_shim.testing.exchange.views import account
-from exit_shim.testing.http.gate import Gate
-from exit_shim.testing.http.request import RawRequest
-from exit_shim.testing.http.routes import ROUTES
 
 
 def words(text):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import exit_shim.testing.exchange
+import exit_shim.exchange.engine
 
-ENGINE = Path(exit_shim.testing.exchange.__file__).parent
+ENGINE = Path(exit_shim.exchange.engine.__file__).parent
 STANDARD = {
     "__future__",
     "collections",
@@ -35,5 +35,5 @@ def imported(path):
 @pytest.mark.parametrize("path", sorted(ENGINE.rglob("*.py")), ids=lambda path: path.stem)
 def test_the_engine_imports_no_io(path):
     """No sockets, threads or web server in the engine, and nothing of exit_shim but the engine itself."""
-    foreign = [name for name in imported(path) if not name.startswith("exit_shim.testing.exchange")]
+    foreign = [name for name in imported(path) if not name.startswith("exit_shim.exchange.engine")]
     assert {name.partition(".")[0] for name in foreign} <= ALLOWED

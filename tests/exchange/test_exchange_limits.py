@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from exit_shim.exchange.http.auth import ApiKey
+from exit_shim.exchange.http.request import RawRequest
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.http.auth import ApiKey
-from exit_shim.testing.http.request import RawRequest
 
 START = 1_790_000_040_000
 ORDER = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "IOC", "quantity": "0.010"}

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from exit_shim.exchange.ws import hub
 from exit_shim.testing import WalkingMarket
-from exit_shim.testing.ws import hub
 
 START = 1_790_000_000_000
 

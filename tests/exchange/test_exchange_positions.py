@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exit_shim.testing.exchange.numbers import fixed, money, plain, short
-from exit_shim.testing.exchange.positions import Position
+from exit_shim.exchange.engine.numbers import fixed, money, plain, short
+from exit_shim.exchange.engine.positions import Position
 
 PRICES = st.decimals(min_value="0.0001", max_value="90000", places=4)
 QUANTITIES = st.decimals(min_value="0.001", max_value="100", places=3)

@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import pytest
 
+from exit_shim.exchange.engine.rules import rules_of
+from exit_shim.exchange.http.request import RawRequest
 from exit_shim.testing import Exchange, LocalExchange
-from exit_shim.testing.exchange.rules import rules_of
-from exit_shim.testing.http.request import RawRequest
 
 STOP = {"type": "STOP_MARKET", "stopPrice": "59000"}
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exit_shim.exchange.engine.algo import NewAlgo
+from exit_shim.exchange.engine.orders import NewOrder
+from exit_shim.exchange.engine.views import account
 from exit_shim.testing import Exchange, LocalExchange, WalkingMarket
-from exit_shim.testing.exchange.algo import NewAlgo
-from exit_shim.testing.exchange.orders import NewOrder
-from exit_shim.testing.exchange.views import account
 
 START = 1_790_000_000_000
 DAY = 24 * 60 * 60 * 1000

@@ -12,13 +12,13 @@ import pytest
 from binance import BinanceSocketManager
 from binance.exceptions import BinanceAPIException
 
+from exit_shim.exchange.engine.algo import AlgoRef, NewAlgo
+from exit_shim.exchange.engine.listen_keys import LIFETIME
+from exit_shim.exchange.engine.orders import NewOrder
+from exit_shim.exchange.engine.rules import rules_of
+from exit_shim.exchange.faults import duplicated_event, lost_event, silent_stream
+from exit_shim.exchange.ws import hub, outbox
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.exchange.algo import AlgoRef, NewAlgo
-from exit_shim.testing.exchange.listen_keys import LIFETIME
-from exit_shim.testing.exchange.orders import NewOrder
-from exit_shim.testing.exchange.rules import rules_of
-from exit_shim.testing.faults import duplicated_event, lost_event, silent_stream
-from exit_shim.testing.ws import hub, outbox
 
 START = 1_790_000_000_000
 

@@ -15,14 +15,14 @@ from binance.exceptions import BinanceAPIException
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from exit_shim.exchange.faults import reset_after_execution, timed_out
+from exit_shim.exchange.http.auth import ApiKey
+from exit_shim.exchange.ws.addresses import read_address
+from exit_shim.exchange.ws.api import METHODS, ApiError, answer_of, read_request
+from exit_shim.exchange.ws.commands import obey
+from exit_shim.exchange.ws.connection import Connection
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.faults import reset_after_execution, timed_out
-from exit_shim.testing.http.auth import ApiKey
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
-from exit_shim.testing.ws.addresses import read_address
-from exit_shim.testing.ws.api import METHODS, ApiError, answer_of, read_request
-from exit_shim.testing.ws.commands import obey
-from exit_shim.testing.ws.connection import Connection
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 START = 1_790_000_000_000
 

@@ -7,8 +7,8 @@ from abilities import RULES
 from binance import Client
 
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.leaving import leave
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.close_client import leave
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
 pytest.register_assert_rewrite("harm")
 
@@ -38,7 +38,7 @@ def path(tmp_path):
 @pytest.fixture
 def quiet(monkeypatch):
     """Internal errors are counted and logged, as in production, not raised."""
-    monkeypatch.setattr("exit_shim.troubles.RERAISE", False)
+    monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
 
 
 @pytest.fixture(scope="session")

@@ -50,8 +50,8 @@ def place(client, times=1, **changed):
         client.futures_create_order(**{{**EXIT, **changed}})
 
 def wait_for_the_spool():  # on a busy machine events would wait in memory instead, and die with the bot
-    import exit_shim.journal.appending
-    exit_shim.journal.appending.LOCK_S = 60
+    import exit_shim.journal.log_writer
+    exit_shim.journal.log_writer.LOCK_S = 60
 
 def say(word="ready"):
     os.write(1, word.encode() + b"\\n")
@@ -190,12 +190,12 @@ def reckon(exchange, path, *, lost=0, max_us=MAX_US):
     arrived has no answer. All chains hold, and no order was held up beyond the bounds.
     """
     seen, records = arrived(exchange), list(read_records(path))
-    written = {record.submission.order.client_order_id: record for record in records}
+    written = {record.intent.order.client_order_id: record for record in records}
     assert len(written) == len(records), "an order is there twice"
     missing = seen.keys() - written.keys()
     assert len(missing) <= lost, missing
     for name, record in written.items():
-        outcome = "unknown" if record.conclusion is None else record.conclusion.outcome
+        outcome = "unknown" if record.outcome is None else record.outcome.result
         if name not in seen:
             assert outcome in ("unknown", "not_sent"), record
         elif outcome != "unknown":
@@ -207,7 +207,7 @@ def reckon(exchange, path, *, lost=0, max_us=MAX_US):
 
 def assert_hurried(records, max_us=MAX_US):
     """What the shim added before each send is within the bounds."""
-    added = [record.conclusion.presend_us for record in records if record.conclusion is not None]
+    added = [record.outcome.presend_us for record in records if record.outcome is not None]
     assert max(added, default=0) < max_us
     if len(added) >= FEW:
         assert statistics.median(added) < MEDIAN_US * max_us / MAX_US

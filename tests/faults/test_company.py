@@ -31,7 +31,7 @@ def test_fifty_threads_and_four_processes(exchange, path):
         harm.ended(bot)
     records = harm.reckon(exchange, path, max_us=harm.CROWD_US)
     assert len(records) == len({(record.run_id, record.seq) for record in records}) == 600
-    assert {record.conclusion.outcome for record in records} == {"accepted"}
+    assert {record.outcome.result for record in records} == {"accepted"}
 
 
 def test_a_clock_that_jumps(exchange, path, preload, tmp_path):
@@ -58,9 +58,7 @@ def test_a_clock_that_jumps(exchange, path, preload, tmp_path):
         env={"LD_PRELOAD": str(preload), "HARM_CLOCK": str(clock)},
     )
     records = sorted(harm.reckon(exchange, path), key=lambda record: record.seq)
-    assert [round((record.submission.ts / 1e9 - time.time()) / 31_536_000) for record in records] == list(
-        years
-    )
+    assert [round((record.intent.ts / 1e9 - time.time()) / 31_536_000) for record in records] == list(years)
     assert count_lost(path) == 0
     for words in (("summary",), ("summary", "--since", "1h"), ("records",), ("verify",)):
         assert "rror" not in harm.command(path, *words)
@@ -116,7 +114,7 @@ def test_a_full_event_queue(exchange, path):
     """Beyond its bound the queue to a hanging sink drops and counts; the journal has every order."""
     with harm.bot(
         """
-        exit_shim.dispatch.MAX_WAITING = 20
+        exit_shim.runtime.background.MAX_WAITING = 20
         shim = exit_shim.ExitShim(journal=JOURNAL, sinks=[Sink()])
         logging.getLogger().handlers.clear()
         client = new_client(shim)
@@ -127,7 +125,7 @@ def test_a_full_event_queue(exchange, path):
         """,
         exchange,
         path,
-        before=HANGING + "import exit_shim.dispatch",
+        before=HANGING + "import exit_shim.runtime.background",
     ) as bot:
         said, _ = bot.communicate(timeout=60)
     assert 35 <= int(said) <= 40

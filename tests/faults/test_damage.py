@@ -9,6 +9,7 @@ import harm
 import pytest
 
 import exit_shim
+from exit_shim.domain.events import Outcome
 from exit_shim.journal import (
     Journal,
     JournalError,
@@ -22,9 +23,8 @@ from exit_shim.journal import (
     read_stacks,
     verify_run,
 )
-from exit_shim.journal.lines import parse
+from exit_shim.journal.line_format import parse
 from exit_shim.journal.spool import spools
-from exit_shim.records import Conclusion
 
 FLIPS = 25
 
@@ -95,12 +95,12 @@ def test_a_damaged_database(exchange, path, orders, tmp_path, client, how):
         told = []
         journal = Journal(spoilt, told.append)
         (record, *_) = read_records(path)
-        journal.conclude(journal.intend(record.submission), Conclusion("accepted"))
+        journal.conclude(journal.intend(record.intent), Outcome("accepted"))
         moved.append(journal.flush())
         assert moved[-1] or told or journal.health().last_error
         journal.close()
         beside = [line.event for spool in spools(spoilt) for line in parse(spool.read_bytes())]
-        assert beside[:3] == ([] if moved[-1] else ["start", "intent", "outcome"])
+        assert beside[:3] == ([] if moved[-1] else ["run_started", "intent", "outcome"])
     assert min(answers) < 9 or how == "flipped bits"
     assert not all(moved)
     harm.reckon(exchange, path)

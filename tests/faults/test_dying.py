@@ -58,7 +58,7 @@ def test_kill_9_at_random_instants(exchange, path, request, kind):
     harm.run(KILLED, exchange, path, kind, rounds, patience=3_600)
     records = harm.reckon(exchange, path)
     runs = {record.run_id for record in records}
-    doubtful = [record for record in records if record.conclusion is None]
+    doubtful = [record for record in records if record.outcome is None]
     assert len(runs) > rounds / 3
     assert len(records) > rounds
     print(  # noqa: T201 - the long form's figures, with -s
@@ -209,7 +209,7 @@ def test_a_fork_bomb_of_short_lived_children(exchange, path):
     records = harm.reckon(exchange, path, max_us=harm.CROWD_US)
     assert len(records) == len({record.run_id for record in records}) == 40
     assert spools(path) == []
-    assert all(record.conclusion for record in records)
+    assert all(record.outcome for record in records)
 
 
 @pytest.mark.parametrize("pieces", [4_000_000, 5_000], ids=["one file", "many files"])
@@ -256,7 +256,7 @@ def test_two_processes_take_up_the_same_dead_runs(exchange, path, pieces):
             taker.communicate(timeout=60)
     records = harm.reckon(exchange, path)
     assert len(records) == 60
-    assert all(record.conclusion for record in records)
+    assert all(record.outcome for record in records)
     assert spools(path) == []
     assert count_lost(path) == 0
 
@@ -284,7 +284,7 @@ def test_a_taker_is_not_overtaken(exchange, path):
         assert second.exists()
     list(read_records(path))
     assert spools(path) == []
-    assert all(record.conclusion for record in harm.reckon(exchange, path))
+    assert all(record.outcome for record in harm.reckon(exchange, path))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import pytest
 
 import exit_shim
 from exit_shim.journal import MAX_WAITING, SCHEMA_VERSION, count_lost, read_events, read_records
-from exit_shim.journal.memory import AT_ONCE
+from exit_shim.journal.overflow import AT_ONCE
 from exit_shim.journal.spool import folder_of, spools
 
 AFFLICTED = """
@@ -67,7 +67,7 @@ def recovered(bot, exchange, path, **reckoning):
     after = bot.goes_on()
     assert (after["waiting"], after["dropped"]) == (0, 0), after
     records = harm.reckon(exchange, path, **reckoning)
-    assert all(record.conclusion for record in records)
+    assert all(record.outcome for record in records)
     return records
 
 
@@ -123,7 +123,7 @@ def test_a_close_amid_a_lock_and_a_reader(exchange, path, wrapped, shim):
     place(wrapped)
     assert shim.journal.flush()
     assert shim.summary()["journal"]["waiting"] == 0
-    assert all(record.conclusion for record in harm.reckon(exchange, path))
+    assert all(record.outcome for record in harm.reckon(exchange, path))
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved", "deleted without its WAL", "moved without its WAL"])
@@ -140,7 +140,7 @@ def test_a_database_that_is_taken_away(exchange, path, wrapped, shim, caplog, ho
     assert f"the journal {path} was removed or replaced while in use" in said
     assert shim.summary()["journal"]["waiting"] == 0
     assert shim.summary()["internal_errors"] == 1
-    last = [record.submission.order.client_order_id for record in harm.reckon(exchange, path, lost=3)][-1]
+    last = [record.intent.order.client_order_id for record in harm.reckon(exchange, path, lost=3)][-1]
     assert last == list(harm.arrived(exchange))[-1]
 
 
@@ -201,9 +201,9 @@ def test_a_full_memory_waits_for_nobody(path, quiet, exchange):
         exchange,
         path,
         before="""
-        from exit_shim.attribution import Attribution
-        from exit_shim.orders import ExitOrder
-        from exit_shim.records import Submission
+        from exit_shim.attribution.attribute import Attribution
+        from exit_shim.domain.orders import ExitOrder
+        from exit_shim.domain.events import Submission
         SUBMISSION = Submission(ts=1, door="d", intent="place", order=ExitOrder(kind="sl"),
                                 attribution=Attribution(module="m", evidence="stack"), mode="LEGACY")
         logging.disable()
@@ -215,7 +215,7 @@ def test_a_full_memory_waits_for_nobody(path, quiet, exchange):
     assert count_lost(path) == dropped > 0
     seen = harm.arrived(exchange)
     assert len(seen) == 20
-    assert seen.keys() <= {record.submission.order.client_order_id for record in read_records(path)}
+    assert seen.keys() <= {record.intent.order.client_order_id for record in read_records(path)}
 
 
 def test_a_folder_that_may_not_be_written(exchange, path):
@@ -344,7 +344,7 @@ def test_a_newer_schema(exchange, path):
     assert "newer exit_shim" in harm.command(path, "summary")
     with contextlib.closing(sqlite3.connect(path)) as own:
         own.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    assert all(record.conclusion for record in harm.reckon(exchange, path))
+    assert all(record.outcome for record in harm.reckon(exchange, path))
 
 
 def test_a_file_system_without_locks(exchange, path, preload):

@@ -10,7 +10,7 @@ import pytest
 from made import PASSWORDS, Database
 from servers import Server, pg_ctl
 
-from exit_shim.postgres import Address, migrate
+from exit_shim.sinks.postgres import Dsn, migrate
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def central(server, request):
     name = f"test_{abs(hash(request.node.nodeid))}"
     server.admin(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
     database = Database(server, name)
-    migrate(Address(database.admin))
+    migrate(Dsn(database.admin))
     for role, password in PASSWORDS.items():
         with contextlib.suppress(psycopg.errors.DuplicateObject):
             server.admin(f"CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE exit_shim_{role}")

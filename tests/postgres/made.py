@@ -10,13 +10,12 @@ import time
 
 import psycopg
 
-from exit_shim.attribution import Attribution
-from exit_shim.frames import Step
+from exit_shim.domain.attributions import Attribution, Step
+from exit_shim.domain.events import Intent, OrderFindings, Outcome, Resolution, Target
+from exit_shim.domain.orders import ExitOrder
+from exit_shim.domain.verdicts import Verdict
 from exit_shim.journal import Journal, read_events
-from exit_shim.orders import ExitOrder
-from exit_shim.policy import Verdict
-from exit_shim.postgres import Address, Outbox, Shipper, following
-from exit_shim.records import Conclusion, Findings, Resolution, Submission, Target
+from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, follow
 
 KILLS = int(os.environ.get("EXIT_SHIM_KILLS", "10"))
 """How often the shipper is killed; the long form is 300."""
@@ -52,12 +51,12 @@ class Database:
         )
 
 
-def submission(number=1, **changed):
+def intent(number=1, **changed):
     """An order about to leave."""
     fields = {
         "ts": time.time_ns(),
         "door": "futures_create_order",
-        "intent": "place",
+        "operation": "place",
         "order": ExitOrder(
             kind="sl",
             symbol="BTCUSDT" if number % 3 else "ETHUSDT",
@@ -79,24 +78,24 @@ def submission(number=1, **changed):
         "account": "key-0a1b2c3d",
         "verdict": Verdict("warn", ("OWNERSHIP_CONFLICT module=m",)) if number % 4 == 0 else Verdict("allow"),
     }
-    return Submission(**{**fields, **changed})
+    return Intent(**{**fields, **changed})
 
 
 def order(journal, number):
     """An order and what came of it: accepted, refused, unknown, or nothing as yet; or a cancel."""
     if number % 5 == 4:
         target = Target(kind="sl", module="position_monitor", algo_id=1000 + number - 1)
-        seq = journal.intend(submission(number, intent="cancel", targets=(target,)))
+        seq = journal.intend(intent(number, operation="cancel", targets=(target,)))
     else:
-        seq = journal.intend(submission(number))
+        seq = journal.intend(intent(number))
     if number % 7 == 0:
         return seq
     if number % 7 == 1:
-        journal.conclude(seq, Conclusion("unknown", error_message="timed out “ä” \u2028"))
+        journal.conclude(seq, Outcome("unknown", error_message="timed out “ä” \u2028"))
     elif number % 7 == 2:
-        journal.conclude(seq, Conclusion("rejected", error_code=-2021, error_message="would trigger"))
+        journal.conclude(seq, Outcome("rejected", error_code=-2021, error_message="would trigger"))
     else:
-        journal.conclude(seq, Conclusion("accepted", algo_id=1000 + number, total_us=number / 3))
+        journal.conclude(seq, Outcome("accepted", algo_id=1000 + number, total_us=number / 3))
     return seq
 
 
@@ -106,8 +105,8 @@ def fill(path, orders, first=0):
         for number in range(first, first + orders):
             seq = order(journal, number)
             if number % 6 == 5:
-                found = Findings(("DUPLICATE_EXIT other=“ä”",), ("sl whole position of m",))
-                journal.note("findings", found, about=(journal.run_id, seq))
+                found = OrderFindings(("DUPLICATE_EXIT other=“ä”",), ("sl whole position of m",))
+                journal.note("order_findings", found, about=(journal.run_id, seq))
             if number % 14 == 1:
                 journal.note(
                     "resolution",
@@ -120,7 +119,7 @@ def fill(path, orders, first=0):
 
 @contextlib.contextmanager
 def shipper(path, dsn, **options):
-    address = Address(dsn)
+    address = Dsn(dsn)
     with contextlib.closing(Shipper(Outbox(path, address.name), address, **options)) as own:
         yield own
 
@@ -163,7 +162,7 @@ def followed(path, dsn, listener=None):
     """A shipper that follows, in a thread; its listener."""
     listener, stopped = listener or Told(), threading.Event()
     with shipper(path, dsn, batch=50) as own:
-        thread = threading.Thread(target=following.follow, args=(own, stopped, listener))
+        thread = threading.Thread(target=follow.follow, args=(own, stopped, listener))
         thread.start()
         try:
             yield listener

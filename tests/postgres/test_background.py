@@ -15,7 +15,7 @@ from made import KILLS, fill, killed, local, python, until
 
 import exit_shim
 from exit_shim.journal import read_records, read_runs
-from exit_shim.postgres import Address, Outbox, following
+from exit_shim.sinks.postgres import Dsn, Outbox, follow
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "reduceOnly": True}
 
@@ -61,7 +61,7 @@ def test_a_bots_orders_are_shipped_as_they_come(central, path):
         until(lambda: shim.summary()["shipping"]["shipped"] == 7)
         health = shim.summary()["shipping"]
         assert health == {
-            "destination": Address(central.writer).name,
+            "destination": Dsn(central.writer).name,
             "is_ours": True,
             "shipped": 7,
             "last_error": None,
@@ -97,7 +97,7 @@ def test_the_environment_says_where_to(central, path, monkeypatch):
 def test_nothing_is_started_for_a_shim_that_ships_nowhere(path):
     """Without a destination neither the thread nor psycopg is there."""
     script = BOT.replace("ship_to=sys.argv[2], ", "") + "client.futures_create_order(**STOP)\n"
-    script += "print('psycopg' in sys.modules, 'exit_shim.postgres' in sys.modules)"
+    script += "print('psycopg' in sys.modules, 'exit_shim.sinks.postgres' in sys.modules)"
     with python(script, path, stdout=subprocess.PIPE) as own:
         assert own.communicate(timeout=60)[0] == "False False\n"
 
@@ -107,7 +107,7 @@ def test_nothing_is_started_for_a_shim_that_ships_nowhere(path):
 )
 def test_a_database_that_fails_costs_no_order_a_moment(server, path, monkeypatch, how):
     """Whatever is wrong with the database, orders take what they take without it, and wait in the journal."""
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
     with contextlib.ExitStack() as around:
         silent = around.enter_context(socket.create_server(("127.0.0.1", 0)))
         dsn = {
@@ -153,7 +153,7 @@ def test_of_a_hosts_processes_one_ships(central, path):
         until(lambda: central.count() == 9)
         sessions = "SELECT client_port FROM pg_stat_activity WHERE usename = 'writer'"
         assert len(central.rows(sessions)) == 1
-        assert not Outbox(path, Address(central.writer).name).take_turn()
+        assert not Outbox(path, Dsn(central.writer).name).take_turn()
         for own in bots[:2]:
             own.kill()
             own.wait()
@@ -252,11 +252,11 @@ def test_an_interpreter_ends_at_once_amid_an_outage(path):
 
 def test_an_error_of_the_thread_is_told_and_ends_nothing(central, path, monkeypatch):
     """What nobody foresaw is counted and logged, and the bot goes on."""
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
-    monkeypatch.setattr(following, "jittered", lambda pause: 1 / 0)
+    monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
+    monkeypatch.setattr(follow, "jittered", lambda pause: 1 / 0)
     with bot(path, "postgresql://u@127.0.0.1:1/d") as (shim, client):
         client.futures_create_order(**STOP)
-        until(lambda: shim.troubles.count)
+        until(lambda: shim.internal_errors.count)
     assert len(list(read_records(path))) == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 from made import fill, local, ship
 
 from exit_shim.journal import read_events
-from exit_shim.postgres import Address, PostgresError, migrate, reading, schema
+from exit_shim.sinks.postgres import Dsn, PostgresError, migrate, queries, schema
 
 NOW = datetime.now(timezone.utc)
 ROW = "(at, run_id, seq, pos, ts, event, body, link) VALUES (now(), '', 1, 1, 1, '', '', '')"
@@ -42,12 +42,12 @@ def bare(server):
 
 def test_a_migration_is_safe_to_repeat(central):
     """The second one finds nothing to do."""
-    assert migrate(Address(central.admin)) == []
+    assert migrate(Dsn(central.admin)) == []
 
 
 def test_the_databases_owner_migrates(central, bare):
     """No superuser is needed; where the roles cannot be made, or are there already, the rest is."""
-    done = migrate(Address(bare))
+    done = migrate(Dsn(bare))
     assert done[: schema.VERSION] == [f"schema version {one + 1}" for one in range(schema.VERSION)]
     assert f"partition {month(NOW)}" in done
 
@@ -55,13 +55,13 @@ def test_the_databases_owner_migrates(central, bare):
 def test_roles_that_may_not_be_made_are_asked_for(central, bare, monkeypatch):
     """Without the right to make roles the migration goes through, and says which to have made."""
     monkeypatch.setitem(schema.GRANTS, "nobody_has_made_this", "SELECT 1")
-    assert any("have CREATE ROLE nobody_has_made_this NOLOGIN run" in line for line in migrate(Address(bare)))
+    assert any("have CREATE ROLE nobody_has_made_this NOLOGIN run" in line for line in migrate(Dsn(bare)))
 
 
 def test_two_migrations_at_once(server, bare):
     """One does it, the other finds it done."""
     done = []
-    threads = [threading.Thread(target=lambda: done.append(migrate(Address(bare)))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: done.append(migrate(Dsn(bare)))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -75,8 +75,8 @@ def test_a_newer_schema_is_refused(central, path):
     central.run("INSERT INTO exit_shim.versions (version) VALUES (99)")
     for act in (
         lambda: ship(path, central.writer),
-        lambda: reading.read_runs(central.reader),
-        lambda: migrate(Address(central.admin)),
+        lambda: queries.read_runs(central.reader),
+        lambda: migrate(Dsn(central.admin)),
     ):
         with pytest.raises(PostgresError, match=r"newer exit_shim \(version 99.*upgrade exit_shim"):
             act()
@@ -86,7 +86,7 @@ def test_a_newer_schema_is_refused(central, path):
 def test_a_missing_schema_is_named(bare, path):
     """Before the migration shipping and reading say which command makes the schema."""
     fill(path, 3)
-    for act in (lambda: ship(path, bare), lambda: reading.read_runs(bare)):
+    for act in (lambda: ship(path, bare), lambda: queries.read_runs(bare)):
         with pytest.raises(PostgresError, match=r"has no schema of exit_shim.*ship --migrate"):
             act()
 
@@ -96,7 +96,7 @@ def test_a_database_that_cannot_hold_all_characters_is_refused(server):
     server.admin("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     try:
         with pytest.raises(PostgresError, match=r"LATIN1.*ENCODING 'UTF8'"):
-            migrate(Address(server.dsn("admin", "latin")))
+            migrate(Dsn(server.dsn("admin", "latin")))
     finally:
         server.admin("DROP DATABASE latin")
 
@@ -110,12 +110,12 @@ def test_somebody_without_a_role_is_told_which(server, central, path):
     with pytest.raises(PostgresError, match="GRANT exit_shim_writer"):
         ship(path, stranger)
     with pytest.raises(PostgresError, match="GRANT exit_shim_reader"):
-        list(reading.read_records(central.writer))
+        list(queries.read_records(central.writer))
     with pytest.raises(PostgresError, match="permission denied for table"):
         ship(path, central.reader)
     for user in (stranger, central.reader):
         with pytest.raises(PostgresError, match="this user may not"):
-            migrate(Address(user))
+            migrate(Dsn(user))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_an_event_without_a_partition_is_kept_and_moved_later(central, path):
     ship(path, central.writer)
     kept = central.stored()
     assert {name for name, number in partitions(central).items() if number} == {"events_other"}
-    assert migrate(Address(central.admin)) == [f"partition {month(NOW)}"]
+    assert migrate(Dsn(central.admin)) == [f"partition {month(NOW)}"]
     assert {name for name, number in partitions(central).items() if number} == {month(NOW)}
     assert central.stored() == kept == local(path)
     assert ship(path, central.writer) == 0
@@ -223,7 +223,7 @@ def test_moments_that_no_calendar_has_are_kept(central, path, monkeypatch):
     assert {0, 2**63 - 1} < {event.ts for event in read_events(path)}
     ship(path, central.writer)
     assert central.stored() == local(path)
-    migrate(Address(central.admin))
+    migrate(Dsn(central.admin))
     assert central.stored() == local(path)
 
 
@@ -235,6 +235,6 @@ def test_a_migration_while_others_ship(central, path):
     shipping = threading.Thread(target=ship, args=(path, central.writer), kwargs={"batch": 2})
     shipping.start()
     while shipping.is_alive():
-        migrate(Address(central.admin))
+        migrate(Dsn(central.admin))
     shipping.join()
     assert central.stored() == local(path)

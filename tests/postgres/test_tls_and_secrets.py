@@ -10,7 +10,7 @@ import pytest
 from made import PASSWORDS, fill, followed, ship, until
 
 import exit_shim
-from exit_shim.postgres import Address, PostgresError, UnreachableError, reading
+from exit_shim.sinks.postgres import Dsn, PostgresError, UnreachableError, queries
 
 WRONG = "pLaNtEd-Wrong-Pa55"
 PIECES = [piece for secret in (*PASSWORDS.values(), WRONG) for piece in (secret, secret[:12], secret[-12:])]
@@ -90,11 +90,11 @@ def test_a_bots_own_arguments_are_left_alone(tmp_path):
 
 def test_a_bots_log_and_summary_have_no_password(central, tmp_path, caplog, monkeypatch):
     """Shipping from the bot's process with a wrong password: the log says what is wrong, and no more."""
-    monkeypatch.setattr(exit_shim.troubles, "RERAISE", False)
+    monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
     for dsn in (central.writer.replace(PASSWORDS["writer"], WRONG), f"postgresql://u:%zz{WRONG}@h/d"):
         shim = exit_shim.ExitShim(journal=tmp_path / "journal.db", ship_to=dsn, sinks=[])
         exit_shim.wrap(object(), shim=shim)
-        until(lambda shim=shim: shim.troubles.count)
+        until(lambda shim=shim: shim.internal_errors.count)
         caplog.set_level("INFO", "exit_shim")
         shim.log_summary()
         shim.close()
@@ -107,7 +107,7 @@ def test_a_bots_log_and_summary_have_no_password(central, tmp_path, caplog, monk
 def test_an_address_is_named_without_user_and_secrets():
     """The name is the same for all who ship to a database, whatever they log in with."""
     names = {
-        Address(dsn).name
+        Dsn(dsn).name
         for dsn in (
             "postgresql://one:secret@db.invalid/exits?sslmode=require",
             "postgres://two@db.invalid:5432/exits",
@@ -115,10 +115,10 @@ def test_an_address_is_named_without_user_and_secrets():
         )
     }
     assert names == {"postgresql://db.invalid:5432/exits"}
-    assert repr(Address("postgresql://u:secret@h/d")) == "Address('postgresql://h:5432/d')"
+    assert repr(Dsn("postgresql://u:secret@h/d")) == "Address('postgresql://h:5432/d')"
     for dsn in ("exits", "postgresql:/h", "host=h", "mysql://u:secret@h/d", "postgresql://h/d?secret=secret"):
         with pytest.raises(PostgresError) as caught:
-            Address(dsn)
+            Dsn(dsn)
         assert "secret" not in str(caught.value)
 
 
@@ -127,7 +127,7 @@ def test_a_server_without_tls_is_refused_where_tls_is_asked_for(central, path):
     fill(path, 3)
     for act in (
         lambda: ship(path, central.writer + "?sslmode=require"),
-        lambda: reading.read_runs(central.reader + "?sslmode=require"),
+        lambda: queries.read_runs(central.reader + "?sslmode=require"),
     ):
         with pytest.raises(UnreachableError, match="does not support SSL, but SSL was required"):
             act()

@@ -8,8 +8,8 @@ from typing import Any
 
 from binance import AsyncClient, Client
 
-from exit_shim.testing.loopless import NoLoop, no_loop_made
-from exit_shim.testing.pointing import LOCAL_KEY, LOCAL_SECRET
+from exit_shim.testing.no_event_loop import NoLoop, no_loop_made
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 #: Seconds that a loop in another thread has to close what it opened.
 PATIENCE = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
-from exit_shim.records import Record
+from exit_shim.domain.events import Record
 
 #: How a row is shown: who, what, what came of it.
 _COLUMNS = ("kind", "symbol", "side", "type", "amount", "module", "place", "outcome")
@@ -37,25 +37,25 @@ class ExitRecords(Sequence[Record]):
         __tracebackhide__ = True
         return self._some(
             f"placed by {module!r}",
-            lambda record: record.submission.intent == "place" and _is_by(record, module),
+            lambda record: record.intent.operation == "place" and _is_by(record, module),
         )
 
     def of_kind(self, kind: str) -> ExitRecords:
         """Those of a kind: sl, tp, partial_tp, trailing, breakeven, close, other_exit; at least one."""
         __tracebackhide__ = True
-        return self._some(f"of kind {kind!r}", lambda record: record.submission.order.kind == kind)
+        return self._some(f"of kind {kind!r}", lambda record: record.intent.order.kind == kind)
 
     def on(self, symbol: str) -> ExitRecords:
         """Those on a symbol; at least one."""
         __tracebackhide__ = True
-        return self._some(f"on {symbol!r}", lambda record: record.submission.order.symbol == symbol)
+        return self._some(f"on {symbol!r}", lambda record: record.intent.order.symbol == symbol)
 
     def with_outcome(self, outcome: str) -> ExitRecords:
         """Those that ended as accepted, rejected, denied, suppressed, unknown or not_sent; at least one."""
         __tracebackhide__ = True
         return self._some(
             f"with outcome {outcome!r}",
-            lambda record: record.conclusion is not None and record.conclusion.outcome == outcome,
+            lambda record: record.outcome is not None and record.outcome.result == outcome,
         )
 
     def nobody_but(self, *modules: str) -> ExitRecords:
@@ -68,7 +68,7 @@ class ExitRecords(Sequence[Record]):
         others = [
             record
             for record in self
-            if record.submission.order.kind not in NO_EXITS
+            if record.intent.order.kind not in NO_EXITS
             and not any(_is_by(record, module) for module in modules)
         ]
         if others:
@@ -120,7 +120,7 @@ class ExitRecords(Sequence[Record]):
 
 
 def _is_by(record: Record, module: str) -> bool:
-    who = record.submission.attribution
+    who = record.intent.attribution
     return module in {who.module, who.dotted_module}
 
 
@@ -145,10 +145,10 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     amount = "all" if row["close_position"] else str(row["quantity"] or "")
     if taken := sorted({target["module"] for target in row["targets"] if target.get("module")}):
         amount = f"of {', '.join(taken)} {amount}".rstrip()
-    intent = "" if row["intent"] == "place" else f"{row['intent']} "
+    operation = "" if row["operation"] == "place" else f"{row['operation']} "
     code = row["error_code"]
     return (
-        f"{intent}{row['kind']}",
+        f"{operation}{row['kind']}",
         str(row["symbol"] or ""),
         str(row["side"] or ""),
         str(row["type"] or ""),

@@ -46,7 +46,7 @@ def local_exchange(_exit_shim_exchange: LocalExchange) -> Iterator[LocalExchange
     `set_mark(symbol, price)` moves the market, `positions()` and `orders()` say what there is, `faults` makes
     things go wrong.
     """
-    from exit_shim.testing.pointing import pointed_at  # noqa: PLC0415
+    from exit_shim.testing.redirect import pointed_at  # noqa: PLC0415
 
     with _exit_shim_exchange as running, pointed_at(running.url, running.register):
         yield running

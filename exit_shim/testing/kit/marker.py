@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from exit_shim.modes import MODES
-from exit_shim.testing.exchange.market import Number, StaticMarket
-from exit_shim.testing.exchange.symbols import DEFAULT_SYMBOLS, Symbol
-from exit_shim.testing.server import LocalExchange
+from exit_shim.domain.modes import MODES
+from exit_shim.exchange.engine.market import Number, StaticMarket
+from exit_shim.exchange.engine.symbols import DEFAULT_SYMBOLS, Symbol
+from exit_shim.exchange.server import LocalExchange
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,107 @@
+"""The explicit interface, in the names that hand-made exit gateways had, on the process-wide shim."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from exit_shim.domain.modes import EXIT_BRAIN_V3, LEGACY
+from exit_shim.shim import default_shim
+from exit_shim.sinks.metrics import ExitOrderMetrics
+
+
+async def submit_exit_order(
+    module_name: str,
+    symbol: str,
+    order_params: Mapping[str, Any],
+    order_kind: str,
+    client: Any,
+    explanation: str | None = None,
+) -> Any:
+    """Place one exit order in the name of `module_name`, as `client.futures_create_order(**order_params)`.
+
+    Args:
+        module_name: Who asks; recorded as is, with evidence "context".
+        symbol: The position's symbol. What is sent is `order_params`; a difference is logged.
+        order_params: The order under Binance's field names, sent as it is.
+        order_kind: sl, tp, partial_tp, trailing, breakeven, close or other_exit.
+        client: A python-binance client, sync (called on a worker thread) or async, wrapped or not.
+        explanation: Why, for the person who reads the record.
+
+    Returns:
+        What the client returned; what it raises is raised.
+    """
+    return await default_shim().submit(module_name, symbol, order_params, order_kind, client, explanation)
+
+
+def delegate(symbol: str, *, to: str, within: float = 30.0) -> None:
+    """Give the exits of a symbol to an owner, on the process-wide shim.
+
+    Where no protective order of the owner is live `within` seconds from now, that is DELEGATION_GAP; where a
+    legacy module acts on the symbol while the owner has none, LEGACY_FALLBACK.
+
+    Raises:
+        ValueError: `to` names nobody, or `within` is not above zero.
+    """
+    default_shim().delegate(symbol, to=to, within=within)
+
+
+def watch(client: Any, *, every: float = 30.0, stream: bool | str = False) -> None:
+    """Hold the book of live exits against the exchange, on the process-wide shim, from threads of its own.
+
+    Every so many seconds positions and both order stores are looked at: exits that fired or were cancelled
+    elsewhere leave the book, those that were placed elsewhere come in as of no known module, position sizes
+    are known (OVERSIZED), and exits that outlive their position are told of (ORPHAN). With `stream`, the
+    account's user data stream tells all of that but the last as it happens; the looks go on, and there is one
+    after each connection.
+
+    Args:
+        client: A client of the account, wrapped or not: a sync one, or python-binance's AsyncClient. A look
+            costs a request weight of 85.
+        every: Seconds between two looks.
+        stream: Whether to listen, by a connection of the shim's own that shares the account's listen key
+            and never closes it; for python-binance 1.0.36 and later. A str: where the stream is, such as
+            "wss://fstream.binance.com/", for a client whose own address was changed. A stream that cannot
+            be had is told of once and tried again. See `heard` for a bot that has one already.
+
+    Raises:
+        ValueError: `every` is under a second, or the client is an async one that does not really send.
+    """
+    default_shim().watch(client, every=every, stream=stream)
+
+
+def feed_user_event(event: Mapping[str, Any], client: Any) -> None:
+    """Let the book of live exits learn from an event of the bot's own user data stream; never raises.
+
+    What is no event of an order or of positions is passed over, so that every message can be handed on.
+    After python-binance's own error messages and `listenKeyExpired` the book counts as unsure until the
+    exchange was looked at, where `watch` does so.
+
+    Args:
+        event: As it came: a message of python-binance's `futures_user_socket`, or the JSON of the stream.
+        client: A client of the account, or the account's label.
+    """
+    default_shim().feed_user_event(event, client)
+
+
+def get_exit_order_metrics() -> ExitOrderMetrics:
+    """The counts of the process-wide shim; `get_summary()` has them as a dict."""
+    return default_shim().metrics
+
+
+def log_exit_metrics_summary() -> None:
+    """Log the counts in one line under [EXIT_METRICS]."""
+    default_shim().log_summary()
+
+
+def get_exit_mode() -> str:
+    """EXIT_MODE of this moment: "LEGACY" or "EXIT_BRAIN_V3"; anything else is warned of and is LEGACY."""
+    return default_shim().mode()
+
+
+def is_exit_brain_mode() -> bool:
+    """Whether an owner, not the legacy modules, is meant to hold the exits."""
+    return get_exit_mode() == EXIT_BRAIN_V3
+
+
+def is_legacy_exit_mode() -> bool:
+    """Whether the legacy modules manage exits on their own."""
+    return get_exit_mode() == LEGACY

@@ -1,0 +1,1 @@
+"""The client libraries: doors, proxy, class patching, accounts and what their answers mean."""

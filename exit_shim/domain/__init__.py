@@ -1,0 +1,1 @@
+"""Orders, events, verdicts, attributions and modes: pure values that every room may import."""

@@ -1,0 +1,264 @@
+"""The events of an order's life: what is written down before it leaves, and what came of it."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from exit_shim.domain.attributions import Attribution, Step
+from exit_shim.domain.orders import ExitOrder, Kind, Operation, Store
+from exit_shim.domain.verdicts import ALLOWED, Action, Verdict, is_loud
+
+Result = Literal["accepted", "rejected", "denied", "simulated", "unknown", "not_sent"]
+"""`denied` is our word, `rejected` the exchange's; `unknown` means that the order may rest there."""
+
+
+class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An order that a cancel or change is about: its ids, what it was for, and which module placed it.
+
+    `kind` is "unknown" and `module` None where this process did not see it placed.
+    """
+
+    kind: Kind
+    module: str | None = None
+    dotted_module: str | None = None
+    order_id: int | None = None
+    algo_id: int | None = None
+    client_order_id: str | None = None
+
+
+class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An order, or a cancel or change of some, about to leave: what, by whom, judged how.
+
+    `ts` is nanoseconds since the epoch; `targets` are the orders that a cancel or change is about; of a
+    cancel-all, `store` is what it reaches.
+    """
+
+    ts: int
+    door: str
+    operation: Operation
+    order: ExitOrder
+    attribution: Attribution
+    mode: str
+    verdict: Verdict = ALLOWED
+    account: str | None = None
+    batch_index: int | None = None
+    targets: tuple[Target, ...] = ()
+    store: Store | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the exchange's answer, or its silence, proves.
+
+    `presend_us` is what the shim added before the send; `total_us` the whole call as the bot saw it,
+    the exchange included. Both in microseconds. `chain` goes on where that of the attribution ends, at who
+    asked: to look there takes time that an order does not have before it is sent.
+    """
+
+    result: Result
+    order_id: int | None = None
+    algo_id: int | None = None
+    client_order_id: str | None = None
+    error_code: int | None = None
+    error_message: str | None = None
+    presend_us: float = 0.0
+    total_us: float = 0.0
+    chain: tuple[Step, ...] = ()
+
+
+class Resolution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a later look at the exchange proved of an order that was in doubt.
+
+    `outcome`: "accepted", it was there; "rejected", it was refused; "not_there", it never was, as far as
+    `evidence` shows: each question with its answer. Of a cancel or change: "accepted", it took effect;
+    "not_there", the orders that it is about are as they were, or ended in another way. `status` is the
+    exchange's own word. `asked` counts the requests spent, `after_s` is seconds since the intent.
+    """
+
+    result: Literal["accepted", "rejected", "not_there"]
+    status: str | None = None
+    order_id: int | None = None
+    algo_id: int | None = None
+    client_order_id: str | None = None
+    evidence: tuple[str, ...] = ()
+    asked: int = 0
+    after_s: float = 0.0
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """Events that are not in the journal, and why not."""
+
+    why: str
+    events: int
+
+
+class Switch(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A switch that somebody turned while bots run: an event `switch`.
+
+    `mode` is the new mode, "" for back to what environment and code say; `enforce` whether the policy may
+    hold orders back. What is None stays as it was.
+    """
+
+    by: str
+    mode: str | None = None
+    enforce: Literal["on", "off"] | None = None
+
+
+class GuardFinding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A finding of the guard that is about no single order, such as a stop that did not come."""
+
+    reason: str
+    symbol: str | None = None
+    account: str | None = None
+
+
+class OrderFindings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Findings about one order of the rules that only warn; written soon after its outcome.
+
+    `book` is the live exits around it at that moment, in words.
+    """
+
+    reasons: tuple[str, ...]
+    book: tuple[str, ...] = ()
+
+
+UNREAD: Final = "read a call of the door "
+"""The step, before the door's name, of the first call of a declared door that was not read as an order."""
+
+
+class InternalError(msgspec.Struct, frozen=True):
+    """A failure of the shim's own: in which step, and what it said."""
+
+    step: str
+    error: str
+
+
+class RunEnded(msgspec.Struct, frozen=True):
+    """The end of a process that came to one in good order; how many events it had written before."""
+
+    events: int
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One order as the journal knows it.
+
+    Without a conclusion, or with an unknown one, it is in doubt until a resolution tells. `sent_at` is when
+    the client's method was called, in seconds since the epoch; None where the guard held the order back, and
+    of a record that was read from a journal.
+    """
+
+    run_id: str
+    seq: int
+    intent: Intent
+    outcome: Outcome | None = None
+    resolution: Resolution | None = None
+    findings: OrderFindings | None = None
+    sent_at: float | None = None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """All that the guard found, before the send and after it."""
+        return self.intent.verdict.reasons + (self.findings.reasons if self.findings else ())
+
+    @property
+    def book(self) -> tuple[str, ...]:
+        """The live exits that the guard saw around it, in words; none where it found nothing."""
+        return self.intent.verdict.book or (self.findings.book if self.findings else ())
+
+    @property
+    def action(self) -> Action:
+        """What the guard did: `warn` too where only a rule that is asked after the send did."""
+        action = self.intent.verdict.action
+        return "warn" if action == "allow" and any(map(is_loud, self.reasons)) else action
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the guard held it back, so that nothing was sent."""
+        return self.outcome is not None and self.outcome.result in {"denied", "simulated"}
+
+    @property
+    def chain(self) -> tuple[Step, ...]:
+        """All frames that are known, nearest to the client first, who asked and what led there among them."""
+        inner = self.intent.attribution.chain
+        return inner if self.outcome is None else inner + self.outcome.chain
+
+    def flat(self) -> dict[str, Any]:
+        """One level of JSON-ready keys, the same for every record: the line that `records --json` prints.
+
+        `outcome` is null while nothing is known of the order: in doubt. Amounts are strings.
+        """
+        intent, outcome = self.intent, self.outcome or _NOT_CONCLUDED
+        order, who = intent.order, intent.attribution
+        known = self.resolution or outcome
+        fields = {
+            "ts": intent.ts,
+            "run_id": self.run_id,
+            "seq": self.seq,
+            "account": intent.account,
+            "door": intent.door,
+            "operation": intent.operation,
+            "symbol": order.symbol,
+            "side": order.side,
+            "position_side": order.position_side,
+            "type": order.type,
+            "kind": order.kind,
+            "quantity": order.quantity,
+            "price": order.price,
+            "trigger_price": order.trigger_price,
+            "activation_price": order.activation_price,
+            "callback_rate": order.callback_rate,
+            "close_position": order.close_position,
+            "reduce_only": order.reduce_only,
+            "time_in_force": order.time_in_force,
+            "working_type": order.working_type,
+            "client_order_id": known.client_order_id or order.client_order_id,
+            "batch_index": intent.batch_index,
+            "targets": intent.targets,
+            "module": who.module,
+            "dotted_module": who.dotted_module,
+            "function": who.function,
+            "file": who.file,
+            "line": who.line,
+            "via": who.via,
+            "chain": [
+                {"module": step.module, "part": step.part, "function": step.function, "line": step.line}
+                for step in self.chain
+            ],
+            "evidence": who.evidence,
+            "explanation": who.explanation,
+            "mode": intent.mode,
+            "verdict": self.action,
+            "reasons": self.reasons,
+            "policy": intent.verdict.policy,
+            "book": self.book,
+            "outcome": outcome.result if self.outcome else None,
+            "resolution": None if self.resolution is None else self.resolution.result,
+            "order_id": known.order_id,
+            "algo_id": known.algo_id,
+            "error_code": outcome.error_code,
+            "error_message": outcome.error_message,
+            "presend_us": outcome.presend_us if self.outcome and not self.is_held else None,
+            "total_us": outcome.total_us if self.outcome else None,
+        }
+        plain: dict[str, Any] = msgspec.to_builtins(fields)
+        return plain
+
+
+_NOT_CONCLUDED = Outcome(result="unknown")
+
+DECODERS: Final[Mapping[type[msgspec.Struct], msgspec.json.Decoder[Any]]] = {
+    event: msgspec.json.Decoder(event)
+    for event in (
+        Intent,
+        Outcome,
+        OrderFindings,
+        Resolution,
+        Switch,
+        GuardFinding,
+        InternalError,
+        Lost,
+        RunEnded,
+    )
+}
+"""What reads each event's body. Made at once, and here: where two threads are the first to have msgspec
+(0.22.0) read into a class, it crashes the process, and the bot with it."""

@@ -1,0 +1,189 @@
+"""What an exit order is, read from the fields that a python-binance call carries. Pure."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, get_args
+
+import msgspec
+
+Kind = Literal[
+    "sl", "tp", "partial_tp", "trailing", "breakeven", "close", "other_exit", "conditional", "unknown"
+]
+"""What an order is for.
+
+`conditional`: it waits for a trigger, and nothing shows that it can only reduce. `unknown`: the target of a
+cancel or change that this process did not see placed.
+"""
+
+KINDS: Final = frozenset(get_args(Kind))
+
+CONDITIONAL_KINDS: Final[Mapping[str, Kind]] = {
+    "STOP": "sl",
+    "STOP_MARKET": "sl",
+    "TAKE_PROFIT": "tp",
+    "TAKE_PROFIT_MARKET": "tp",
+    "TRAILING_STOP_MARKET": "trailing",
+}
+"""The types that wait for a trigger (Binance's algo service since 2025-12-09), and the exit each one is."""
+
+Operation = Literal["place", "modify", "cancel", "test", "query"]
+"""`query` changes nothing and is recorded nowhere: it is a door for the orders that only the guard knows."""
+
+Store = Literal["orders", "conditional"]
+"""Binance keeps ordinary and conditional orders apart; a cancel-all reaches one of the two."""
+
+
+COUNTDOWN: Final = "COUNTDOWN"
+"""The type that is recorded of a cancel-all which is to come once nobody puts it off any more."""
+
+MAX_TEXT: Final = 64
+"""Characters kept of a field. Binance's longest honest value is a client order id of 36."""
+
+
+class ExitOrder(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The fields of one order that are recorded: an allow-list, in one spelling.
+
+    Both spellings of Binance are read (`stopPrice` and `triggerPrice`, `activationPrice` and
+    `activatePrice`), and portfolio margin's `strategyType` and `newClientStrategyId`. Prices are in the
+    quote asset, quantities in the base asset, `callback_rate` in percent. Each is the text that goes out
+    for what the bot gave (`str(value)`, as python-binance sends it, cut to 64 characters): `Decimal` reads
+    it where it is a number, and where it is none, that is what the exchange was sent.
+    """
+
+    kind: Kind
+    symbol: str | None = None
+    side: str | None = None
+    position_side: str | None = None
+    type: str | None = None
+    quantity: str | None = None
+    price: str | None = None
+    trigger_price: str | None = None
+    activation_price: str | None = None
+    callback_rate: str | None = None
+    close_position: bool = False
+    reduce_only: bool = False
+    time_in_force: str | None = None
+    working_type: str | None = None
+    client_order_id: str | None = None
+
+
+class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which order a cancel or change is about, by whichever id it gave; `store` is whose name is meant."""
+
+    order_id: int | None = None
+    algo_id: int | None = None
+    client_order_id: str | None = None
+    store: Store | None = None
+
+
+def text(value: object) -> str:
+    """The text that goes out for a value: python-binance sends `str(value)`; a str subclass sends itself."""
+    if type(value) is str:
+        return value[:MAX_TEXT]
+    try:
+        return (str.__str__(value) if isinstance(value, str) else str(value))[:MAX_TEXT]
+    except Exception:  # noqa: BLE001 - whatever a stranger's __str__ raises, the client will meet it, not we
+        return f"<{type(value).__name__}>"
+
+
+def upper(value: object) -> str:
+    """The text of an enum field, in the case in which Binance writes it."""
+    return value[:MAX_TEXT].upper() if type(value) is str else text(value).upper()
+
+
+def flag(value: object) -> bool:
+    """True for `True`, "true", "TRUE": a bool goes out as `True`, and Binance takes either case."""
+    return value is True or (value is not None and value is not False and text(value).lower() == "true")
+
+
+FIELDS: Final[Mapping[str, tuple[str, Callable[[object], object]]]] = {
+    "symbol": ("symbol", upper),
+    "side": ("side", upper),
+    "positionSide": ("position_side", upper),
+    "type": ("type", upper),
+    "strategyType": ("type", upper),
+    "quantity": ("quantity", text),
+    "price": ("price", text),
+    "stopPrice": ("trigger_price", text),
+    "triggerPrice": ("trigger_price", text),
+    "activationPrice": ("activation_price", text),
+    "activatePrice": ("activation_price", text),
+    "callbackRate": ("callback_rate", text),
+    "closePosition": ("close_position", flag),
+    "reduceOnly": ("reduce_only", flag),
+    "timeInForce": ("time_in_force", upper),
+    "workingType": ("working_type", upper),
+    "newClientOrderId": ("client_order_id", text),
+    "clientAlgoId": ("client_order_id", text),
+    "newClientStrategyId": ("client_order_id", text),
+}
+"""The allow-list: the call's field, the name it is recorded under, how it is read."""
+
+
+def may_be_exit(params: Mapping[str, Any], implied: Mapping[str, str]) -> bool:
+    """Whether the fields are worth a closer look; false only for what is certainly an entry.
+
+    This is all that an entry order pays, so it looks at four fields and allocates nothing.
+    """
+    get = params.get
+    if get("closePosition") or get("reduceOnly"):
+        return True
+    order_type = get("type") or get("strategyType")
+    if (order_type.upper() if type(order_type) is str else upper(order_type)) in CONDITIONAL_KINDS:
+        return True
+    position_side = get("positionSide")
+    if not position_side:
+        return False
+    return closes_hedge_side(implied.get("side") or upper(get("side")), upper(position_side))
+
+
+def closes_hedge_side(side: str | None, position_side: str | None) -> bool:
+    """In hedge mode SELL+LONG and BUY+SHORT can only reduce."""
+    return (side == "SELL" and position_side == "LONG") or (side == "BUY" and position_side == "SHORT")
+
+
+def opens_hedge_side(side: str | None, position_side: str | None) -> bool:
+    """In hedge mode BUY+LONG and SELL+SHORT can only add."""
+    return (side == "BUY" and position_side == "LONG") or (side == "SELL" and position_side == "SHORT")
+
+
+def closes_now(order_type: str | None, time_in_force: str | None) -> bool:
+    """Return whether an exit is filled or gone as soon as it arrives: MARKET, or LIMIT with IOC or FOK."""
+    return order_type == "MARKET" or (order_type == "LIMIT" and time_in_force in {"IOC", "FOK"})
+
+
+def kind_of(fields: Mapping[str, Any]) -> Kind | None:
+    """The kind that recorded fields prove, or None for an entry order.
+
+    An exit is told by its fields, not by its type or endpoint: `closePosition` or `reduceOnly`, or the
+    closing side in hedge mode. A take profit on a stated quantity is `tp`: whether it is a part or the
+    whole of the position does not stand in the order, so `partial_tp` and `breakeven` are never guessed.
+    """
+    order_type, side, position_side = fields.get("type"), fields.get("side"), fields.get("position_side")
+    reduces = (
+        fields.get("close_position") or fields.get("reduce_only") or closes_hedge_side(side, position_side)
+    )
+    kind = CONDITIONAL_KINDS.get(order_type) if order_type else None
+    if reduces:
+        return kind or ("close" if closes_now(order_type, fields.get("time_in_force")) else "other_exit")
+    if kind and not opens_hedge_side(side, position_side):
+        return "conditional"
+    return None
+
+
+def read_order(params: Mapping[str, Any], kind: Kind | None = None) -> ExitOrder | None:
+    """The exit order that `params` describe, or None for an entry; never raises for malformed fields.
+
+    Args:
+        params: The fields of one order under Binance's names, of any types.
+        kind: What the caller declared the order to be: evidence that outranks the fields.
+    """
+    fields: dict[str, Any] = {}
+    rules = FIELDS
+    for name, value in params.items():
+        if name in rules and value is not None:  # python-binance drops None before it sends
+            field, read = rules[name]
+            fields[field] = read(value)
+    if fields.get("type") in CONDITIONAL_KINDS and params.get("clientAlgoId") is not None:
+        fields["client_order_id"] = text(params["clientAlgoId"])  # its newClientOrderId never leaves
+    known = kind or kind_of(fields)
+    return None if known is None else ExitOrder(kind=known, **fields)

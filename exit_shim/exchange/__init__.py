@@ -1,0 +1,1 @@
+"""The local exchange: engine, HTTP and WebSocket faces, and faults."""

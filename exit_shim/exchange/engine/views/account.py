@@ -1,0 +1,288 @@
+"""Positions, balances and the account, in the versions that clients still call."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from exit_shim.exchange.engine.account import TAKER_RATE
+from exit_shim.exchange.engine.margin import (
+    Exposure,
+    Margins,
+    active_positions,
+    available,
+    cross_unrealised,
+    cross_wallet,
+    exposure,
+    is_isolated,
+    margins,
+    unrealised,
+    unrealised_of,
+)
+from exit_shim.exchange.engine.numbers import ZERO, fixed, short
+from exit_shim.exchange.engine.positions import Position
+from exit_shim.exchange.engine.state import State
+
+Json = dict[str, object]
+
+
+def every_position(state: State, symbol: str | None) -> list[Position]:
+    """Return a row for each symbol (two in hedge mode), traded or not, as the v2 endpoints list them."""
+    names = [symbol] if symbol else sorted(state.symbols)
+    sides = ("LONG", "SHORT") if state.account.hedge_mode else ("BOTH",)
+    return [state.position(name, side) for name in names for side in sides]
+
+
+def position_risk_v3(state: State, symbol: str | None) -> list[Json]:
+    """GET /fapi/v3/positionRisk: only symbols with a position or open orders; no leverage in it."""
+    rows = active_positions(state)
+    return [position_risk_row(state, row) for row in rows if symbol is None or row.symbol == symbol]
+
+
+def position_risk_v2(state: State, symbol: str | None) -> list[Json]:
+    """GET /fapi/v2/positionRisk: every symbol, with leverage and margin type."""
+    return [_risk_v2(state, row) for row in every_position(state, symbol)]
+
+
+def balance(state: State) -> list[Json]:
+    """GET /fapi/v2/balance and /fapi/v3/balance: one row, USDT."""
+    free = _money(available(state))
+    return [
+        {
+            "accountAlias": "SgsR",
+            "asset": "USDT",
+            "balance": _money(state.account.wallet),
+            "crossWalletBalance": _money(cross_wallet(state)),
+            "crossUnPnl": _money(cross_unrealised(state)),
+            "availableBalance": free,
+            "maxWithdrawAmount": free,
+            "marginAvailable": True,
+            "updateTime": state.account.update_time,
+        }
+    ]
+
+
+def account_v2(state: State) -> Json:
+    """GET /fapi/v2/account: totals, assets and a row for every symbol."""
+    return {
+        "feeTier": 0,
+        "feeBurn": False,
+        "canTrade": True,
+        "canDeposit": True,
+        "canWithdraw": True,
+        "tradeGroupId": -1,
+        "updateTime": 0,
+        "multiAssetsMargin": state.account.multi_assets,
+        **_totals(state),
+        "assets": [_asset(state)],
+        "positions": [_position_v2(state, row) for row in every_position(state, None)],
+    }
+
+
+def account_v3(state: State) -> Json:
+    """GET /fapi/v3/account: totals, assets and the symbols with a position or open orders."""
+    return {
+        **_totals(state),
+        "assets": [_asset(state)],
+        "positions": [_position_v3(state, row) for row in active_positions(state)],
+    }
+
+
+def symbol_config(state: State, symbol: str | None) -> list[Json]:
+    """GET /fapi/v1/symbolConfig: where leverage and margin type live now."""
+    return [_config(state, name) for name in ([symbol] if symbol else sorted(state.symbols))]
+
+
+def break_even(position: Position) -> Decimal:
+    """Return the price at which closing would also earn back the opening commission."""
+    return position.entry * (1 + (TAKER_RATE if position.amount > 0 else -TAKER_RATE))
+
+
+def liquidation(state: State, position: Position) -> Decimal:
+    """Return the mark price at which this position alone would use its wallet up, zero for never."""
+    rate = state.symbols[position.symbol].maintenance_rate
+    side = 1 if position.amount > 0 else -1
+    if not position.amount:
+        return ZERO
+    wallet = position.isolated if is_isolated(state, position.symbol) else cross_wallet(state)
+    price = (wallet - position.cost) / (abs(position.amount) * (rate - side))
+    return max(price, ZERO)
+
+
+def _money(value: Decimal) -> str:
+    return fixed(value, 8)
+
+
+def _maintenance(state: State, position: Position) -> Decimal:
+    notional = abs(position.amount) * state.quotes[position.symbol].mark
+    return notional * state.symbols[position.symbol].maintenance_rate
+
+
+def _totals(state: State) -> Json:
+    rows = active_positions(state)
+    bound = [margins(state, row) for row in rows]
+    profit = unrealised(state)
+    free = _money(available(state))
+    return {
+        "totalInitialMargin": _money(sum((row.initial for row in bound), ZERO)),
+        "totalMaintMargin": _money(sum((_maintenance(state, row) for row in rows), ZERO)),
+        "totalWalletBalance": _money(state.account.wallet),
+        "totalUnrealizedProfit": _money(profit),
+        "totalMarginBalance": _money(state.account.wallet + profit),
+        "totalPositionInitialMargin": _money(sum((row.position for row in bound), ZERO)),
+        "totalOpenOrderInitialMargin": _money(sum((row.orders for row in bound), ZERO)),
+        "totalCrossWalletBalance": _money(cross_wallet(state)),
+        "totalCrossUnPnl": _money(cross_unrealised(state)),
+        "availableBalance": free,
+        "maxWithdrawAmount": free,
+    }
+
+
+def _asset(state: State) -> Json:
+    totals = _totals(state)
+    return {
+        "asset": "USDT",
+        "walletBalance": totals["totalWalletBalance"],
+        "unrealizedProfit": totals["totalUnrealizedProfit"],
+        "marginBalance": totals["totalMarginBalance"],
+        "maintMargin": totals["totalMaintMargin"],
+        "initialMargin": totals["totalInitialMargin"],
+        "positionInitialMargin": totals["totalPositionInitialMargin"],
+        "openOrderInitialMargin": totals["totalOpenOrderInitialMargin"],
+        "maxWithdrawAmount": totals["maxWithdrawAmount"],
+        "crossWalletBalance": totals["totalCrossWalletBalance"],
+        "crossUnPnl": totals["totalCrossUnPnl"],
+        "availableBalance": totals["availableBalance"],
+        "marginAvailable": True,
+        "updateTime": state.account.update_time,
+    }
+
+
+def _amount(state: State, position: Position) -> str:
+    return fixed(position.amount, state.symbols[position.symbol].quantity_precision)
+
+
+def _price(value: Decimal) -> str:
+    return short(value.quantize(Decimal("1e-12"))) if value else "0.0"
+
+
+def _isolated(state: State, position: Position) -> tuple[str, str]:
+    if not is_isolated(state, position.symbol) or not position.amount:
+        return "0.00000000", "0.00000000"
+    return _money(position.isolated + unrealised_of(state, position)), _money(position.isolated)
+
+
+def _margin_fields(state: State, position: Position, bound: Margins) -> Json:
+    return {
+        "initialMargin": _money(bound.initial),
+        "maintMargin": _money(_maintenance(state, position)),
+        "positionInitialMargin": _money(bound.position),
+        "openOrderInitialMargin": _money(bound.orders),
+    }
+
+
+def _order_notionals(found: Exposure) -> Json:
+    return {"bidNotional": short(found.bids), "askNotional": short(found.asks)}
+
+
+def position_risk_row(state: State, position: Position) -> Json:
+    """Element of GET /fapi/v3/positionRisk."""
+    bound, found = margins(state, position), exposure(state, position)
+    isolated_margin, isolated_wallet = _isolated(state, position)
+    return {
+        "symbol": position.symbol,
+        "positionSide": position.side,
+        "positionAmt": _amount(state, position),
+        "entryPrice": _price(position.entry),
+        "breakEvenPrice": _price(break_even(position)),
+        "markPrice": _money(state.quotes[position.symbol].mark),
+        "unRealizedProfit": _money(unrealised_of(state, position)),
+        "liquidationPrice": _money(liquidation(state, position)) if position.amount else "0",
+        "isolatedMargin": isolated_margin,
+        "notional": _money(found.position),
+        "marginAsset": "USDT",
+        "isolatedWallet": isolated_wallet,
+        **_margin_fields(state, position, bound),
+        "adl": 1 if position.amount else 0,
+        **_order_notionals(found),
+        "updateTime": position.update_time,
+    }
+
+
+def _risk_v2(state: State, position: Position) -> Json:
+    isolated_margin, isolated_wallet = _isolated(state, position)
+    settings = state.account.of(position.symbol)
+    mark = state.quotes[position.symbol].mark
+    return {
+        "symbol": position.symbol,
+        "positionAmt": _amount(state, position),
+        "entryPrice": _price(position.entry),
+        "breakEvenPrice": _price(break_even(position)),
+        "markPrice": _money(mark),
+        "unRealizedProfit": _money(unrealised_of(state, position)),
+        "liquidationPrice": _money(liquidation(state, position)) if position.amount else "0",
+        "leverage": str(settings.leverage),
+        "maxNotionalValue": _max_notional(state, position.symbol),
+        "marginType": "cross" if settings.margin_type == "CROSSED" else "isolated",
+        "isolatedMargin": isolated_margin,
+        "isAutoAddMargin": "false",
+        "positionSide": position.side,
+        "notional": _money(position.amount * mark),
+        "isolatedWallet": isolated_wallet,
+        "updateTime": position.update_time,
+    }
+
+
+def _position_v2(state: State, position: Position) -> Json:
+    bound, found = margins(state, position), exposure(state, position)
+    settings = state.account.of(position.symbol)
+    return {
+        "symbol": position.symbol,
+        "initialMargin": _money(bound.initial),
+        "maintMargin": _money(_maintenance(state, position)),
+        "unrealizedProfit": _money(unrealised_of(state, position)),
+        "positionInitialMargin": _money(bound.position),
+        "openOrderInitialMargin": _money(bound.orders),
+        "leverage": str(settings.leverage),
+        "isolated": settings.margin_type == "ISOLATED",
+        "entryPrice": _price(position.entry),
+        "breakEvenPrice": _price(break_even(position)),
+        "maxNotional": _max_notional(state, position.symbol),
+        "positionSide": position.side,
+        "positionAmt": _amount(state, position),
+        "notional": _money(found.position),
+        "isolatedWallet": _isolated(state, position)[1],
+        "updateTime": position.update_time,
+        **_order_notionals(found),
+    }
+
+
+def _position_v3(state: State, position: Position) -> Json:
+    bound = margins(state, position)
+    isolated_margin, isolated_wallet = _isolated(state, position)
+    return {
+        "symbol": position.symbol,
+        "positionSide": position.side,
+        "positionAmt": _amount(state, position),
+        "unrealizedProfit": _money(unrealised_of(state, position)),
+        "isolatedMargin": isolated_margin,
+        "notional": _money(exposure(state, position).position),
+        "isolatedWallet": isolated_wallet,
+        "initialMargin": _money(bound.initial),
+        "maintMargin": _money(_maintenance(state, position)),
+        "updateTime": position.update_time,
+    }
+
+
+def _max_notional(state: State, symbol: str) -> str:
+    return f"{state.symbols[symbol].max_notional(state.account.of(symbol).leverage):f}"
+
+
+def _config(state: State, symbol: str) -> Json:
+    settings = state.account.of(symbol)
+    return {
+        "symbol": symbol,
+        "marginType": settings.margin_type,
+        "isAutoAddMargin": False,
+        "leverage": settings.leverage,
+        "maxNotionalValue": _max_notional(state, symbol),
+    }

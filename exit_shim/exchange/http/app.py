@@ -1,0 +1,150 @@
+"""The service behind aiohttp: every path goes to it, and faults happen to the connection here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from exit_shim.exchange.engine.errors import ILLEGAL_REQUEST, UNKNOWN
+from exit_shim.exchange.ws.sockets import Sockets
+
+from .gate import Answer
+from .request import RawRequest, printable
+from .service import Service
+
+log = logging.getLogger(__name__)
+#: The largest body that is read, in bytes.
+LARGEST_BODY = 4 * 1024 * 1024
+#: Statuses from here on are for failures of the server itself.
+OWN_FAULT = 500
+
+
+def make_app(service: Service, refuse: Callable[[float], None]) -> web.Application:
+    """Return a web application that hands every request to `service`, whatever its path and method.
+
+    Args:
+        service: who answers.
+        refuse: makes the server refuse connections for so many seconds.
+    """
+    sockets = Sockets(service, drop=reset, refuse=refuse)
+
+    @web.middleware
+    async def handle(request: web.Request, handler: object) -> web.StreamResponse:  # noqa: ARG001 - below
+        if sockets.takes(request):
+            return await sockets.serve(request)
+        try:
+            arrival = service.receive(await read(request))
+        except (web.RequestPayloadError, ConnectionError):
+            return _refused(400)
+        fault = arrival.fault
+        if fault.delay:
+            await asyncio.sleep(fault.delay)
+        answer = service.act(arrival)
+        if fault.answer_delay:
+            await asyncio.sleep(fault.answer_delay)
+        if fault.refuse_for:
+            refuse(fault.refuse_for)
+        if answer is None:
+            reset(request.transport)
+            return web.Response(status=500)
+        if fault.trickle:
+            return await _trickled(request, answer, fault.trickle)
+        return web.Response(
+            status=answer.status,
+            body=answer.body,
+            headers=answer.headers,
+            content_type=answer.content_type,
+        )
+
+    # Not as a route: what no route can match (CONNECT, *) would be answered by the web server.
+    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[handle])
+    app.on_shutdown.append(sockets.close)
+    return app
+
+
+_BY_CLIENTS = (web.RequestPayloadError, ConnectionError)
+
+
+class PoliteHandler(RequestHandler):
+    """Answers what is no HTTP in the exchange's own form, and keeps it out of the log."""
+
+    __slots__ = ()
+
+    def log_exception(self, *args: Any, **details: Any) -> None:
+        """Log failures of the server, not what a client has sent or how it hung up."""
+        error = details.get("exc_info") or sys.exc_info()[1]
+        if not isinstance(error, _BY_CLIENTS):
+            super().log_exception(*args, **details)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it is about the web server, not the exchange
+    ) -> web.StreamResponse:
+        """Return an error and close the connection."""
+        if status >= OWN_FAULT and not isinstance(exc, _BY_CLIENTS):
+            log.error("the local exchange failed on a connection of %s", request.remote, exc_info=exc)
+        return _refused(status)
+
+
+def _refused(status: int) -> web.Response:
+    error = (ILLEGAL_REQUEST if status < OWN_FAULT else UNKNOWN).error()
+    body = msgspec.json.encode(error.payload())
+    answer = web.Response(status=status, body=body, content_type="application/json")
+    answer.force_close()
+    return answer
+
+
+def reset(transport: asyncio.Transport | None) -> None:
+    """Drop a connection so that its other end sees a reset, and not an orderly end."""
+    if transport is None:
+        return
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+async def read(request: web.Request) -> RawRequest:
+    """Take over what arrived, with query and body as they were sent.
+
+    Raises:
+        RequestPayloadError: when the body is not what its headers say.
+    """
+    try:
+        body = (await request.read()).decode(errors="replace")
+    except web.HTTPRequestEntityTooLarge:
+        body = ""
+    # Not `rel_url`: it re-quotes, and a signature covers the very characters sent.
+    query = request.raw_path.partition("?")[2]
+    return RawRequest(
+        method=printable(request.method),
+        path=printable(request.path),
+        query=printable(query),
+        body=body,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        address=request.remote or "",
+    )
+
+
+async def _trickled(request: web.Request, answer: Answer, pause: float) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    response.content_type = answer.content_type
+    response.content_length = len(answer.body)
+    await response.prepare(request)
+    for byte in answer.body:
+        await response.write(bytes([byte]))
+        await asyncio.sleep(pause)
+    await response.write_eof()
+    return response

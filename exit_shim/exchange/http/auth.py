@@ -1,0 +1,110 @@
+"""API key, permissions, timestamp and signature of a request."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from exit_shim.exchange.engine.errors import (
+    BAD_API_KEY_FORMAT,
+    INVALID_PARAMETER,
+    INVALID_SIGNATURE,
+    INVALID_TIMESTAMP,
+    REJECTED_ADDRESS,
+    REJECTED_API_KEY,
+    TIMESTAMP_AHEAD,
+)
+from exit_shim.exchange.engine.params import Params
+
+from .request import RawRequest
+
+DEFAULT_WINDOW = 5000
+LONGEST_WINDOW = 60_000
+#: How far a client's clock may run ahead, in milliseconds.
+AHEAD = 1000
+_KEY = re.compile(r"[!-~]{1,128}")
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key's secret and what it may do.
+
+    Attributes:
+        secret: what it signs with.
+        can_read: whether it may ask about the account.
+        can_trade: whether it may do anything else ("Enable Futures").
+        addresses: the addresses it may be used from, None for any.
+    """
+
+    secret: str
+    can_read: bool = True
+    can_trade: bool = True
+    addresses: frozenset[str] | None = None
+
+
+#: API keys by name; a bare secret stands for a key that may do everything.
+Credentials = dict[str, "str | ApiKey"]
+
+
+def check_key(request: RawRequest, credentials: Mapping[str, str | ApiKey]) -> str:
+    """Return the API key of a request.
+
+    Raises:
+        ExchangeError: -2014 without one, -2015 for one that nobody registered, that lacks the
+            permission, or that comes from elsewhere; all HTTP 401.
+    """
+    name = request.headers.get("x-mbx-apikey", "")
+    if not _KEY.fullmatch(name):
+        raise BAD_API_KEY_FORMAT.error()
+    if name not in credentials:
+        raise REJECTED_API_KEY.error()
+    key = key_of(credentials[name])
+    if key.addresses is not None and request.address not in key.addresses:
+        raise REJECTED_ADDRESS.error(request.address)
+    reads = request.method == "GET" or request.path.endswith("/listenKey")
+    if not (key.can_read if reads else key.can_trade):
+        raise REJECTED_API_KEY.error()
+    return name
+
+
+def key_of(credential: str | ApiKey) -> ApiKey:
+    """Return a credential as a key."""
+    return credential if isinstance(credential, ApiKey) else ApiKey(secret=credential)
+
+
+def check_time(request: RawRequest, now: int) -> int:
+    """Refuse a request that is from the future or too old; returns the time at which it is too old.
+
+    Raises:
+        ExchangeError: -1102 without a timestamp, -1021 outside `now - recvWindow` to `now + 1000`.
+    """
+    params = Params(request.params)
+    timestamp = params.required_integer("timestamp")
+    sent = params.integer("recvWindow")
+    if sent is not None and sent > LONGEST_WINDOW:
+        raise INVALID_PARAMETER.error("recvwindow")
+    window = DEFAULT_WINDOW if sent is None else sent
+    if timestamp >= now + AHEAD:
+        raise TIMESTAMP_AHEAD.error()
+    if now - timestamp > window:
+        raise INVALID_TIMESTAMP.error()
+    return timestamp + window
+
+
+def check_signature(request: RawRequest, secret: str) -> None:
+    """Refuse a request whose HMAC-SHA256 is that of no string it could have signed.
+
+    Raises:
+        ExchangeError: -1102 without a signature, -1022 with a wrong one.
+    """
+    sent = Params(request.params).required("signature").lower().encode()
+    if not any(hmac.compare_digest(_sign(secret, base), sent) for base in request.signature_bases):
+        raise INVALID_SIGNATURE.error()
+
+
+def _sign(secret: str, base: str) -> bytes:
+    text = base.encode(errors="replace")
+    return hmac.new(secret.encode(), text, hashlib.sha256).hexdigest().encode()

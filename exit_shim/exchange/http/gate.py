@@ -1,0 +1,113 @@
+"""The way of a request: limits, route, key, time, signature, handler, answer. Knows no web server."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import msgspec
+
+from exit_shim.exchange.engine.engine import Exchange
+from exit_shim.exchange.engine.errors import INVALID_PATH, OUTSIDE_ENGINE_WINDOW, UNKNOWN, ExchangeError
+from exit_shim.exchange.engine.params import Params
+
+from .auth import Credentials, check_key, check_signature, check_time, key_of
+from .call import Call, Json
+from .limits import Limits
+from .request import RawRequest
+from .routes import Route, Security, route_of
+
+__all__ = ["Answer", "Credentials", "Gate"]
+
+log = logging.getLogger(__name__)
+_LIMITED = frozenset({418, 429})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; `code` is that of the error it carries, if any."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    code: int | None = None
+    content_type: str = "application/json"
+
+
+class Gate:
+    """Answers requests against one engine.
+
+    Args:
+        engine: the exchange behind it.
+        credentials: API keys and their secrets; may grow while the gate is in use.
+        rate_limits: whether limits are enforced; they are counted and reported anyway.
+    """
+
+    def __init__(self, engine: Exchange, credentials: Credentials, *, rate_limits: bool = True) -> None:
+        self.engine = engine
+        self.credentials = credentials
+        self.limits = Limits(enforced=rate_limits)
+        #: Errors that are the exchange's own fault; a test that finds one here has found a bug.
+        self.internal_errors: list[Exception] = []
+
+    def answer(self, request: RawRequest, received: int | None = None, skew: int = 0) -> Answer:
+        """Answer any request; whatever is wrong with it comes back as an error of the exchange's form.
+
+        Args:
+            request: what arrived.
+            received: when it arrived, if that was not now; its timestamp is held against that time.
+            skew: how many milliseconds the clock is off that its timestamp is held against.
+        """
+        now = self.engine.now()
+        used, headers = self.limits.weight(_weight(request, self.engine), now)
+        try:
+            self.limits.require_weight(used, now, request.address)
+            result = self._run(request, now if received is None else received, skew, headers)
+        except ExchangeError as refused:
+            if refused.http_status in _LIMITED:
+                headers |= self.limits.retry_after(now)
+            return _refuse(refused, headers)
+        except Exception as fault:  # a bug here must not take the server down
+            log.exception("the local exchange failed on %s %s", request.method, request.path)
+            self.internal_errors.append(fault)
+            return _refuse(UNKNOWN.error(), headers)
+        return Answer(200, msgspec.json.encode(result), headers)
+
+    def _run(self, request: RawRequest, received: int, skew: int, headers: dict[str, str]) -> Json:
+        self.engine.run_due()
+        route = _route(request, self.engine)
+        api_key = self._admit(route, request, received, skew)
+        counts = {}
+        if route.counts_as_order:
+            counts = self.limits.orders(route.ten_seconds, self.engine.now())
+        result = route.handler(Call(self.engine, Params(request.params), api_key, skew))
+        headers |= counts
+        return result
+
+    def _admit(self, route: Route, request: RawRequest, received: int, skew: int) -> str:
+        if route.security is Security.NONE:
+            return ""
+        name = check_key(request, self.credentials)
+        if route.security is Security.SIGNED:
+            too_late = check_time(request, received + skew)
+            check_signature(request, key_of(self.credentials[name]).secret)
+            if route.reaches_matching and self.engine.now() + skew > too_late:
+                raise OUTSIDE_ENGINE_WINDOW.error()
+        return name
+
+
+def _route(request: RawRequest, engine: Exchange) -> Route:
+    route = route_of(request.method, request.path, engine)
+    if route is None:
+        raise INVALID_PATH.error(request.path, request.method)
+    return route
+
+
+def _weight(request: RawRequest, engine: Exchange) -> int:
+    route = route_of(request.method, request.path, engine)
+    return route.weigh(Params(request.params)) if route else 1
+
+
+def _refuse(refused: ExchangeError, headers: dict[str, str]) -> Answer:
+    body = msgspec.json.encode(refused.payload())
+    return Answer(refused.http_status, body, headers, refused.code)

@@ -1,0 +1,111 @@
+"""One exchange as every face serves it: gate, fault plan and request log behind one lock."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from exit_shim.exchange.engine.engine import Exchange
+from exit_shim.exchange.faults.kinds import Fault
+from exit_shim.exchange.faults.plan import FaultPlan
+from exit_shim.exchange.request_record import RequestRecord
+
+from .faulty import replaced
+from .gate import Answer, Credentials, Gate
+from .request import RawRequest
+
+#: Requests that are remembered unless told otherwise.
+REMEMBERED_REQUESTS = 100_000
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request that has arrived: when, by the exchange's clock, and what will happen to it."""
+
+    request: RawRequest
+    received: int
+    fault: Fault
+
+
+class Service:
+    """Serves requests one at a time and remembers what became of each.
+
+    Args:
+        engine: the exchange.
+        credentials: API keys; may grow while in use.
+        faults: what goes wrong.
+        rate_limits: whether limits are enforced; they are counted and reported anyway.
+        remembered: how many requests the log keeps, the newest.
+    """
+
+    def __init__(
+        self,
+        engine: Exchange,
+        credentials: Credentials,
+        faults: FaultPlan,
+        *,
+        rate_limits: bool = True,
+        remembered: int = REMEMBERED_REQUESTS,
+    ) -> None:
+        self.engine = engine
+        self.faults = faults
+        self.gate = Gate(engine, credentials, rate_limits=rate_limits)
+        self.lock = threading.RLock()
+        self.records: deque[RequestRecord] = deque(maxlen=remembered)
+
+    def receive(self, request: RawRequest) -> Arrival:
+        """Take a request in and draw its fault."""
+        with self.lock:
+            now = self.engine.now()
+            return Arrival(request, now, self.faults.meet(request.method, request.path, request.params, now))
+
+    def act(self, arrival: Arrival) -> Answer | None:
+        """Do what a request asks, as far as its fault lets it; None when no answer leaves.
+
+        The waits of the fault are the caller's to keep.
+        """
+        fault = arrival.fault
+        with self.lock:
+            # The gate counts what it is asked; what a fault keeps from it was never asked.
+            truth = (
+                self.gate.answer(arrival.request, arrival.received, fault.skew) if fault.executed else None
+            )
+            seen = replaced(fault, arrival, truth, self.engine.now())
+            self.records.append(_record(arrival, truth, seen))
+            return seen
+
+    def answer(self, request: RawRequest) -> Answer:
+        """Answer without a socket, waits included.
+
+        Raises:
+            ConnectionResetError: when a fault lets no answer leave.
+        """
+        arrival = self.receive(request)
+        _wait(arrival.fault.delay)
+        answer = self.act(arrival)
+        _wait(arrival.fault.answer_delay)
+        if answer is None:
+            raise ConnectionResetError(f"{arrival.fault.name}: the local exchange reset the connection")
+        return answer
+
+
+def _wait(seconds: float) -> None:
+    if seconds:
+        time.sleep(seconds)
+
+
+def _record(arrival: Arrival, truth: Answer | None, seen: Answer | None) -> RequestRecord:
+    request = arrival.request
+    return RequestRecord(
+        method=request.method,
+        path=request.path,
+        params=MappingProxyType(request.params),
+        received_ms=arrival.received,
+        http_status=seen.status if seen else 0,
+        error_code=seen.code if seen else None,
+        executed=truth is not None and truth.status == 200,  # noqa: PLR2004 - OK
+        fault=arrival.fault.name or None,
+    )

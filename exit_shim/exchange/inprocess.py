@@ -1,0 +1,265 @@
+"""A requests session and an aiohttp-like session whose other end is a local exchange, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import json
+import math
+import time
+from collections.abc import Generator, Iterable, Mapping
+from types import SimpleNamespace, TracebackType
+from typing import Any
+from urllib.parse import unquote, urlencode, urlsplit
+
+import aiohttp
+import requests
+from multidict import CIMultiDict
+from requests.adapters import BaseAdapter
+from requests.utils import get_encoding_from_headers
+from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
+
+from exit_shim.exchange.http.gate import Answer
+from exit_shim.exchange.http.request import RawRequest
+from exit_shim.exchange.server import LocalExchange
+
+
+class Wire:
+    """What lies between a client and the exchange: the injected faults happen here.
+
+    `ask` yields the seconds to wait, so that each session waits in its own way.
+    """
+
+    def __init__(self, exchange: LocalExchange) -> None:
+        self._service = exchange.service
+        self._refused_until = 0.0
+
+    def ask(self, request: RawRequest, patience: object) -> Generator[float, None, Answer]:
+        """Send a request and return its answer.
+
+        Raises:
+            ConnectionRefusedError: nothing listens at the moment.
+            ConnectionResetError: no answer leaves.
+            TimeoutError: the answer takes longer than `patience` seconds.
+        """
+        if time.monotonic() < self._refused_until:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        left = _seconds(patience)
+        arrival = self._service.receive(request)
+        fault = arrival.fault
+        yield min(fault.delay, left)
+        # The exchange acts on what it has taken in, though the client may have given up by then.
+        answer = self._service.act(arrival)
+        if fault.refuse_for:
+            self._refused_until = time.monotonic() + fault.refuse_for
+        rest = fault.answer_delay + fault.trickle * len(answer.body if answer else b"")
+        if fault.delay + rest > left:
+            yield max(0.0, left - fault.delay)
+            raise TimeoutError(f"no answer within {left} seconds")
+        yield rest
+        if answer is None:
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+        return answer
+
+
+class InProcessSession(requests.Session):
+    """A genuine session that hands every prepared request to `exchange`, whatever its host.
+
+    Adapters that are mounted on it, as bots do for retries, are never asked.
+    """
+
+    def __init__(self, exchange: LocalExchange) -> None:
+        super().__init__()
+        self.trust_env = False
+        self._way = _Adapter(Wire(exchange))
+
+    def get_adapter(self, url: str | bytes) -> BaseAdapter:  # noqa: ARG002 - all hosts are one
+        """Return the way to the exchange."""
+        return self._way
+
+
+class _Adapter(BaseAdapter):
+    def __init__(self, wire: Wire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,  # noqa: ARG002 - the base's
+        timeout: Any = None,
+        *_: Any,
+        **__: Any,
+    ) -> requests.Response:
+        url = request.url or ""
+        headers = {name: _text(value) for name, value in request.headers.items()}
+        asked = self._wire.ask(_raw(request.method or "", url, _text(request.body or ""), headers), timeout)
+        try:
+            answer = _waited_for(asked)
+        except ConnectionRefusedError as refused:
+            reason = NewConnectionError(None, f"Failed to establish a new connection: {refused}")  # type: ignore[arg-type]
+            raise requests.ConnectionError(MaxRetryError(None, url, reason), request=request) from refused  # type: ignore[arg-type]
+        except ConnectionResetError as reset:
+            raise requests.ConnectionError(
+                ProtocolError("Connection aborted.", reset), request=request
+            ) from reset
+        except TimeoutError as late:
+            raise requests.ReadTimeout(f"Read timed out. (read timeout={timeout})", request=request) from late
+        response = requests.Response()
+        response.status_code = answer.status
+        response.headers.update({"Content-Type": answer.content_type, **answer.headers})
+        response.encoding = get_encoding_from_headers(response.headers)
+        response.raw = io.BytesIO(answer.body)
+        response.url = url
+        response.request = request
+        return response
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def _waited_for(asked: Generator[float, None, Answer]) -> Answer:
+    while True:
+        try:
+            pause = next(asked)
+        except StopIteration as done:
+            answer: Answer = done.value
+            return answer
+        if pause:
+            time.sleep(pause)
+
+
+class InProcessAsyncSession:
+    """What `AsyncClient` needs of an aiohttp session, answered by `exchange`."""
+
+    def __init__(self, exchange: LocalExchange, headers: Mapping[str, str]) -> None:
+        self.headers = CIMultiDict(headers)
+        self.closed = False
+        self._wire = Wire(exchange)
+
+    def get(self, url: object, **options: Any) -> InProcessRequest:
+        """GET."""
+        return self.request("GET", url, **options)
+
+    def post(self, url: object, **options: Any) -> InProcessRequest:
+        """POST."""
+        return self.request("POST", url, **options)
+
+    def put(self, url: object, **options: Any) -> InProcessRequest:
+        """PUT."""
+        return self.request("PUT", url, **options)
+
+    def delete(self, url: object, **options: Any) -> InProcessRequest:
+        """DELETE."""
+        return self.request("DELETE", url, **options)
+
+    def request(
+        self,
+        method: str,
+        url: object,
+        *,
+        params: str | None = None,
+        data: str | Iterable[tuple[str, str]] | None = None,
+        **options: Any,
+    ) -> InProcessRequest:
+        """Return the context in which the answer is read; of `options`, headers and timeout count."""
+        if self.closed:
+            raise RuntimeError("Session is closed")  # aiohttp's words
+        address = f"{url}?{params}" if params else str(url)
+        body = data if isinstance(data, str) else urlencode(list(data or ()), doseq=True)
+        headers = {**self.headers, **(options.get("headers") or {})}
+        return InProcessRequest(
+            self._wire, _raw(method, address, body, headers), address, options.get("timeout")
+        )
+
+    async def close(self) -> None:
+        """From here on every request is refused."""
+        self.closed = True
+
+
+class InProcessRequest:
+    """`async with session.get(…) as response`; other tasks get their turn before and after the exchange."""
+
+    def __init__(self, wire: Wire, request: RawRequest, url: str, timeout: object) -> None:
+        self._asked = wire.ask(request, timeout)
+        self._request = request
+        self._url = url
+
+    async def __aenter__(self) -> InProcessResponse:
+        try:
+            answer = await self._answer()
+        except ConnectionRefusedError as refused:
+            raise aiohttp.ClientConnectorError(self._peer(), refused) from refused
+        except ConnectionResetError as reset:
+            raise aiohttp.ClientOSError(*reset.args) from reset
+        except TimeoutError as late:  # in Python 3.10 not yet the same as asyncio's
+            raise asyncio.TimeoutError(*late.args) from late
+        return InProcessResponse(answer, self._request.method, self._url)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return
+
+    async def _answer(self) -> Answer:
+        # Cancelled in the first wait, a task has sent nothing; in the second, it never learns the answer.
+        while True:
+            try:
+                pause = next(self._asked)
+            except StopIteration as done:
+                answer: Answer = done.value
+                return answer
+            await asyncio.sleep(pause)
+
+    def _peer(self) -> Any:
+        address = urlsplit(self._url)
+        return SimpleNamespace(host=address.hostname, port=address.port or 443, ssl=True, is_ssl=True)
+
+
+class InProcessResponse:
+    """What bots and `AsyncClient` read of an aiohttp response."""
+
+    def __init__(self, answer: Answer, method: str, url: str) -> None:
+        self.status = answer.status
+        self.ok = answer.status < 400  # noqa: PLR2004 - aiohttp's rule
+        self.headers = CIMultiDict({"Content-Type": answer.content_type, **answer.headers})
+        self.content_type = answer.content_type
+        self.method = method
+        self.url = url
+        self._body = answer.body
+
+    async def read(self) -> bytes:
+        """Return the body."""
+        return self._body
+
+    async def text(self) -> str:
+        """Return the body as text."""
+        return self._body.decode()
+
+    async def json(self) -> Any:
+        """Return the body as JSON."""
+        return json.loads(self._body)
+
+
+def _seconds(timeout: Any) -> float:
+    """Of requests' number or (connect, read), or aiohttp's ClientTimeout, how long to wait for an answer."""
+    if isinstance(timeout, tuple):
+        timeout = timeout[-1]
+    seconds = getattr(timeout, "total", timeout)
+    return float(seconds) if isinstance(seconds, (int, float)) else math.inf
+
+
+def _raw(method: str, url: str, body: str, headers: Mapping[str, str]) -> RawRequest:
+    address = urlsplit(url)
+    return RawRequest(
+        method=method.upper(),
+        path=unquote(address.path),
+        query=address.query,
+        body=body,
+        headers={name.lower(): value for name, value in headers.items()},
+    )
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,86 @@
+"""The futures WebSocket API of a client, answered by a local exchange without a socket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
+
+from binance.exceptions import BinanceAPIException, BinanceWebsocketUnableToConnect
+
+from exit_shim.exchange.http.gate import Answer
+from exit_shim.exchange.inprocess import Wire
+from exit_shim.exchange.server import LocalExchange
+from exit_shim.exchange.ws.api import ApiError, answer_of, read_request
+
+#: How long python-binance waits for a reply, in seconds.
+PATIENCE = 10.0
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class InProcessApi:
+    """Stands where a client keeps its `WebsocketAPI`.
+
+    Args:
+        exchange: who answers.
+        sleep: how the client waits.
+    """
+
+    def __init__(self, exchange: LocalExchange, sleep: Sleep) -> None:
+        self._wire = Wire(exchange)
+        self._sleep = sleep
+
+    async def request(self, id: str, payload: dict[str, Any]) -> Any:  # noqa: A002, ARG002 - the client's names
+        """Send a request and return the result.
+
+        Raises:
+            BinanceAPIException: the exchange refuses.
+            BinanceWebsocketUnableToConnect: there is no connection, or no answer.
+        """
+        reply = await self._reply(json.dumps(payload))
+        if reply is None:
+            raise BinanceWebsocketUnableToConnect("Request timed out")
+        said = json.loads(reply)
+        if said["status"] != 200:  # noqa: PLR2004 - OK
+            raise BinanceAPIException(said, said["status"], json.dumps(said["error"]))
+        return said["result"]
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+    async def _reply(self, message: str) -> str | None:
+        try:
+            request = read_request(message)
+        except ApiError as refused:
+            return refused.answer
+        try:
+            return answer_of(request, await self._waited_for(self._wire.ask(request.http, PATIENCE)))
+        except ConnectionRefusedError as refused:
+            raise BinanceWebsocketUnableToConnect(f"Connection failed: {refused}") from refused
+        except (ConnectionResetError, TimeoutError):
+            return None
+
+    async def _waited_for(self, asked: Generator[float, None, Answer]) -> Answer:
+        while True:
+            try:
+                pause = next(asked)
+            except StopIteration as done:
+                answer: Answer = done.value
+                return answer
+            await self._sleep(pause)
+
+
+class NoApi:
+    """Stands where a client keeps the WebSocket API of the spot exchange, which there is none of here."""
+
+    async def request(self, id: str, payload: dict[str, Any]) -> Any:  # noqa: A002, ARG002
+        """Refuse.
+
+        Raises:
+            BinanceWebsocketUnableToConnect: always.
+        """
+        raise BinanceWebsocketUnableToConnect("the local exchange trades futures only: no spot WebSocket API")
+
+    async def close(self) -> None:
+        """There is nothing to close."""

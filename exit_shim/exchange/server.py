@@ -1,0 +1,338 @@
+"""A futures exchange on loopback, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from exit_shim.exchange.engine.engine import Exchange, system_clock
+from exit_shim.exchange.engine.market import Market, Number
+from exit_shim.exchange.engine.state import Clock
+from exit_shim.exchange.engine.symbols import DEFAULT_SYMBOLS, Symbol
+from exit_shim.exchange.engine.views import account as account_views
+from exit_shim.exchange.engine.views import algo as algo_views
+from exit_shim.exchange.engine.views import orders as order_views
+from exit_shim.exchange.faults.plan import FaultPlan
+from exit_shim.exchange.http.app import make_app
+from exit_shim.exchange.http.auth import ApiKey, Credentials
+from exit_shim.exchange.http.gate import Answer
+from exit_shim.exchange.http.listener import HOST, Listener
+from exit_shim.exchange.http.request import RawRequest
+from exit_shim.exchange.http.service import REMEMBERED_REQUESTS, Service
+from exit_shim.exchange.request_record import RequestRecord
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+DEFAULT_CREDENTIALS: Mapping[str, str] = MappingProxyType({"local-key": "local-secret"})
+#: Seconds that a stop waits for the thread; it needs milliseconds.
+PATIENCE = 10
+
+
+class LocalExchange:
+    """Binance USDⓈ-M futures on 127.0.0.1, for tests and for trying a bot without a real order.
+
+    Use it as a context manager, or call `start` and `stop`. Everything here may be called from any
+    thread. Requests are served one at a time; `lock` is held while one is, so a block under `lock`
+    sees and changes the exchange between two requests.
+
+        with LocalExchange() as exchange:
+            client = Client("local-key", "local-secret", ping=False)
+            client.FUTURES_URL = exchange.url + "/fapi"
+            exchange.set_mark("BTCUSDT", 61_000)
+
+    Args:
+        port: the port to listen on; 0 lets the system choose one.
+        credentials: API keys and their secrets; `local-key` and `local-secret` by default. All keys
+            belong to one account.
+        symbols: the contracts that trade.
+        market: where prices come from; by default they change only by `set_mark`.
+        hedge_mode: whether the account starts in hedge mode.
+        clock: returns the time in milliseconds; the system's by default.
+        wallet: the opening balance in USDT.
+        rules: the day whose rules hold, such as "2025-12-08" for those before the Algo Service; those of
+            now by default.
+        trigger_delay: milliseconds that a conditional order stays TRIGGERING before it becomes an order.
+        state: a file to go on from when it exists, and to `save` to; what it holds goes before `symbols`,
+            `hedge_mode`, `wallet`, `rules` and `trigger_delay`.
+        rate_limits: whether request weight and order counts are limited, as on the real exchange.
+        seed: what chance in `faults` is drawn from.
+        remembered_requests: how many requests are kept in `requests`, the newest.
+
+    Attributes:
+        engine: the exchange without any face.
+        faults: what goes wrong between clients and the exchange; see `exit_shim.exchange.faults`.
+        lock: held while a request is served.
+    """
+
+    def __init__(  # noqa: PLR0913 - all by name, each with a default
+        self,
+        *,
+        port: int = 0,
+        credentials: Mapping[str, str | ApiKey] | None = None,
+        symbols: Sequence[Symbol] = DEFAULT_SYMBOLS,
+        market: Market | None = None,
+        hedge_mode: bool = False,
+        clock: Clock = system_clock,
+        wallet: Number = 10_000,
+        rules: str | date | None = None,
+        trigger_delay: int = 0,
+        state: str | Path | None = None,
+        rate_limits: bool = True,
+        seed: int = 0,
+        remembered_requests: int = REMEMBERED_REQUESTS,
+    ) -> None:
+        self._state = None if state is None else Path(state)
+        self.engine = _loaded(self._state, clock, market) or Exchange(
+            clock=clock,
+            symbols=symbols,
+            market=market,
+            hedge_mode=hedge_mode,
+            wallet=wallet,
+            rules=rules,
+            trigger_delay=trigger_delay,
+        )
+        self.faults = FaultPlan(seed)
+        self._credentials: Credentials = dict(DEFAULT_CREDENTIALS if credentials is None else credentials)
+        self.service = Service(
+            self.engine,
+            self._credentials,
+            self.faults,
+            rate_limits=rate_limits,
+            remembered=remembered_requests,
+        )
+        self.lock = self.service.lock
+        self._wanted_port = port
+        self._port: int | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._listener: Listener | None = None
+
+    # Life
+
+    def start(self) -> Self:
+        """Start listening and return this exchange.
+
+        Raises:
+            RuntimeError: when it already runs.
+            OSError: when the port is taken.
+        """
+        if self._thread is not None:
+            raise RuntimeError(f"the local exchange already runs at {self.url}: call stop() first")
+        ready = threading.Event()
+        failures: list[BaseException] = []
+        thread = threading.Thread(
+            target=self._serve, args=(ready, failures), name="local-exchange", daemon=True
+        )
+        thread.start()
+        ready.wait()
+        if failures:
+            thread.join(PATIENCE)
+            raise failures[0]
+        self._thread = thread
+        return self
+
+    def stop(self) -> None:
+        """Stop listening and close every connection; does nothing when it does not run."""
+        thread, self._thread = self._thread, None
+        if thread is None or self._loop is None or self._stopping is None:
+            return
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        thread.join(PATIENCE)
+        self._port = self._listener = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # Where it is and who may call
+
+    @property
+    def port(self) -> int:
+        """The port it listens on.
+
+        Raises:
+            RuntimeError: when it does not run.
+        """
+        if self._port is None:
+            raise RuntimeError("the local exchange does not run: call start(), or use it in a with block")
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """The base of every URL, such as http://127.0.0.1:40001."""
+        return f"http://{HOST}:{self.port}"
+
+    def register(self, api_key: str, api_secret: str | ApiKey) -> None:
+        """Accept this key pair from now on, for the same account as all others.
+
+        Args:
+            api_key: what clients send.
+            api_secret: its secret, or an `ApiKey` that also says what it may do.
+        """
+        with self.lock:
+            self._credentials[api_key] = api_secret
+
+    @contextlib.contextmanager
+    def refusing_connections(self) -> Iterator[None]:
+        """Inside, connections are refused and those there were are dropped; afterwards the port is back."""
+        self._in_loop(self._listener_now().pause())
+        try:
+            yield
+        finally:
+            self._in_loop(self._listener_now().accept())
+
+    # Driving it and looking at it
+
+    def set_mark(self, symbol: str, price: Number) -> None:
+        """Put mark price, last price and book at `price`; what rests there trades or fires at once."""
+        with self.lock:
+            self.engine.set_mark(symbol, price)
+
+    def set_prices(self, symbol: str, **changes: Number) -> None:
+        """Change any of `mark`, `last`, `bid` and `ask`, and leave the others."""
+        with self.lock:
+            self.engine.set_prices(symbol, **changes)
+
+    def set_book(
+        self, symbol: str, bids: Iterable[tuple[Number, Number]], asks: Iterable[tuple[Number, Number]]
+    ) -> None:
+        """Give a symbol a book of (price, quantity) levels; see `Exchange.set_book`."""
+        with self.lock:
+            self.engine.set_book(symbol, bids, asks)
+
+    def trade(self, symbol: str, price: Number, quantity: Number) -> None:
+        """Let others trade `quantity` at `price`; resting orders share in it."""
+        with self.lock:
+            self.engine.trade(symbol, price, quantity)
+
+    def walk(self, symbol: str, path: Iterable[Number | Mapping[str, Number]]) -> None:
+        """Take the prices of a symbol along a path; requests are served between two steps."""
+        for step in path:
+            with self.lock:
+                self.engine.walk(symbol, [step])
+
+    def positions(self) -> list[dict[str, object]]:
+        """Return the positions that are not flat, as GET /fapi/v3/positionRisk has them."""
+        with self.lock:
+            self.engine.run_due()
+            state = self.engine.state
+            return [account_views.position_risk_row(state, position) for position in state.open_positions()]
+
+    def open_orders(self, symbol: str | None = None) -> list[dict[str, object]]:
+        """Return the open orders, as GET /fapi/v1/openOrders has them: no conditional ones."""
+        with self.lock:
+            self.engine.run_due()
+            symbols = self.engine.state.symbols
+            found = self.engine.open_orders(symbol)
+            return [order_views.queried(order, symbols[order.symbol]) for order in found]
+
+    def open_algo_orders(self, symbol: str | None = None) -> list[dict[str, object]]:
+        """Return the waiting conditional orders, as GET /fapi/v1/openAlgoOrders has them."""
+        with self.lock:
+            self.engine.run_due()
+            symbols = self.engine.state.symbols
+            found = self.engine.open_algos(symbol)
+            return [algo_views.opened(algo, symbols[algo.symbol]) for algo in found]
+
+    def orders(self, symbol: str | None = None) -> list[dict[str, object]]:
+        """Return what rests: the open orders, then the waiting conditional ones, each in its own form."""
+        with self.lock:
+            return [*self.open_orders(symbol), *self.open_algo_orders(symbol)]
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """Every request that arrived so far, in order; a copy."""
+        with self.lock:
+            return list(self.service.records)
+
+    @property
+    def order_requests(self) -> list[RequestRecord]:
+        """Those requests that ask to place, modify or cancel orders, in order; a copy."""
+        return [record for record in self.requests if record.changes_orders]
+
+    @property
+    def internal_errors(self) -> list[Exception]:
+        """Errors of the exchange itself, each answered with -1000; a test may demand that there are none."""
+        with self.lock:
+            return list(self.service.gate.internal_errors)
+
+    def answer(self, request: RawRequest) -> Answer:
+        """Answer a request as the HTTP face does, and remember it; no socket is needed for that.
+
+        Raises:
+            ConnectionResetError: when an injected fault lets no answer leave.
+        """
+        return self.service.answer(request)
+
+    def save(self, path: str | Path | None = None) -> None:
+        """Write the exchange down: account, orders, prices, everything but keys, listen keys and faults.
+
+        Args:
+            path: where; the `state` that it was made with by default. It is replaced as a whole.
+
+        Raises:
+            ValueError: when neither is given.
+            OSError: when it cannot be written.
+        """
+        target = self._state if path is None else Path(path)
+        if target is None:
+            raise ValueError("no file to save to: give `path`, or make the exchange with `state`")
+        with self.lock:
+            data = self.engine.dump()
+        draft = target.with_name(f"{target.name}.new")
+        draft.write_bytes(data)
+        draft.replace(target)
+
+    # The thread
+
+    def _listener_now(self) -> Listener:
+        if self._listener is None:
+            raise RuntimeError("the local exchange does not run: call start(), or use it in a with block")
+        return self._listener
+
+    def _in_loop(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._loop is not None  # noqa: S101 - there is a listener, so there is a loop
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
+
+    def _serve(self, ready: threading.Event, failures: list[BaseException]) -> None:
+        try:
+            asyncio.run(self._listen(ready))
+        except BaseException as failure:  # noqa: BLE001 - it belongs to the thread that called start()
+            failures.append(failure)
+        finally:
+            ready.set()
+
+    async def _listen(self, ready: threading.Event) -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        listener = Listener(lambda refuse: make_app(self.service, refuse), self._wanted_port)
+        try:
+            await listener.open()
+            self._port, self._listener = listener.port, listener
+            ready.set()
+            await self._stopping.wait()
+        finally:
+            await listener.close()
+
+
+def _loaded(path: Path | None, clock: Clock, market: Market | None) -> Exchange | None:
+    if path is None or not path.exists():
+        return None
+    try:
+        return Exchange.parse(path.read_bytes(), clock=clock, market=market)
+    except ValueError as wrong:
+        raise ValueError(f"{path}: {wrong}") from wrong

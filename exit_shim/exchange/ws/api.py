@@ -1,0 +1,152 @@
+"""The WebSocket API: the methods of the account and of trading, answered by the handlers of the REST face.
+
+A request becomes what the same call would be over HTTP, and passes the same gate: one set of rules,
+limits and faults for both faces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from exit_shim.exchange.engine.errors import ExchangeError, Refusal
+from exit_shim.exchange.engine.views.market import (
+    ORDER_LIMIT_MINUTE,
+    ORDER_LIMIT_TEN_SECONDS,
+    WEIGHT_LIMIT,
+)
+from exit_shim.exchange.http.gate import Answer
+from exit_shim.exchange.http.request import RawRequest
+from exit_shim.exchange.http.routes import ROUTES, Security
+
+#: WebSocket API methods and the REST endpoints that do the same.
+METHODS: dict[str, tuple[str, str]] = {
+    "ping": ("GET", "/fapi/v1/ping"),
+    "time": ("GET", "/fapi/v1/time"),
+    "depth": ("GET", "/fapi/v1/depth"),
+    "ticker.price": ("GET", "/fapi/v2/ticker/price"),
+    "ticker.book": ("GET", "/fapi/v1/ticker/bookTicker"),
+    "order.place": ("POST", "/fapi/v1/order"),
+    "order.modify": ("PUT", "/fapi/v1/order"),
+    "order.cancel": ("DELETE", "/fapi/v1/order"),
+    "order.status": ("GET", "/fapi/v1/order"),
+    "algoOrder.place": ("POST", "/fapi/v1/algoOrder"),
+    "algoOrder.cancel": ("DELETE", "/fapi/v1/algoOrder"),
+    "account.status": ("GET", "/fapi/v2/account"),
+    "v2/account.status": ("GET", "/fapi/v3/account"),
+    "account.balance": ("GET", "/fapi/v2/balance"),
+    "v2/account.balance": ("GET", "/fapi/v3/balance"),
+    "account.position": ("GET", "/fapi/v2/positionRisk"),
+    "v2/account.position": ("GET", "/fapi/v3/positionRisk"),
+    "userDataStream.start": ("POST", "/fapi/v1/listenKey"),
+    "userDataStream.ping": ("PUT", "/fapi/v1/listenKey"),
+    "userDataStream.stop": ("DELETE", "/fapi/v1/listenKey"),
+}
+
+INVALID_JSON = Refusal(-1135, "Invalid JSON Request")
+UNSUPPORTED_METHOD = Refusal(-1020, "This operation is not supported.")
+NO_API_KEY = Refusal(-1103, "param apikey not found.")
+
+_NULL = msgspec.Raw(b"null")
+_LIMITS = (
+    ("x-mbx-used-weight-1m", "REQUEST_WEIGHT", "MINUTE", 1, WEIGHT_LIMIT),
+    ("x-mbx-order-count-10s", "ORDERS", "SECOND", 10, ORDER_LIMIT_TEN_SECONDS),
+    ("x-mbx-order-count-1m", "ORDERS", "MINUTE", 1, ORDER_LIMIT_MINUTE),
+)
+
+
+class _Envelope(msgspec.Struct):
+    # Raw keeps numbers as they were written: a signature covers the very digits sent.
+    method: str
+    id: msgspec.Raw = _NULL
+    params: dict[str, msgspec.Raw] = {}
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+
+
+@dataclass(frozen=True)
+class ApiRequest:
+    """A request of the WebSocket API, as the request that it would be over HTTP."""
+
+    id: msgspec.Raw
+    http: RawRequest
+    shows_limits: bool
+
+
+class ApiError(Exception):
+    """A message that is no request; `answer` is the reply to it."""
+
+    def __init__(self, request_id: msgspec.Raw, refused: ExchangeError) -> None:
+        super().__init__(refused)
+        self.answer = _render(request_id, refused.http_status, {"error": refused.payload()})
+
+
+def read_request(message: str, *, shows_limits: bool = True) -> ApiRequest:
+    """Read a message.
+
+    Args:
+        message: the text frame.
+        shows_limits: whether the answer is to have `rateLimits`, unless the request says.
+
+    Raises:
+        ApiError: -1135 for what is no request, -1020 for an unknown method, -1103 without an API key.
+    """
+    try:
+        envelope = _ENVELOPE.decode(message)
+        params = {name: _text(value) for name, value in envelope.params.items() if value != _NULL}
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise ApiError(_NULL, INVALID_JSON.error()) from None
+    request_id = envelope.id if bytes(envelope.id)[:1] in b'"-0123456789n' else _NULL
+    target = METHODS.get(envelope.method)
+    if target is None:
+        raise ApiError(request_id, UNSUPPORTED_METHOD.error())
+    route = ROUTES.get(target)
+    if "apiKey" not in params and route is not None and route.security is not Security.NONE:
+        raise ApiError(request_id, NO_API_KEY.error())
+    wanted = params.get("returnRateLimits", str(shows_limits)).lower() == "true"
+    return ApiRequest(request_id, _as_http(*target, params), wanted)
+
+
+def answer_of(request: ApiRequest, answer: Answer) -> str | None:
+    """Return the reply that says what an HTTP answer says, None when it is none that JSON can say."""
+    try:
+        body = msgspec.json.decode(answer.body)
+    except msgspec.MsgspecError:
+        return None
+    shown: dict[str, object] = {"result" if answer.status == 200 else "error": body}  # noqa: PLR2004 - OK
+    if request.shows_limits:
+        shown["rateLimits"] = _rate_limits(answer)
+    return _render(request.id, answer.status, shown)
+
+
+def _as_http(method: str, path: str, params: dict[str, str]) -> RawRequest:
+    # Sorted by name: so the signature covers them (Binance documentation, WebSocket API general info).
+    body = urlencode(sorted(params.items()), quote_via=quote, errors="replace")
+    return RawRequest(method, path, "", body, {"x-mbx-apikey": params.get("apiKey", "")})
+
+
+def _text(value: msgspec.Raw) -> str:
+    raw = bytes(value)
+    return str(msgspec.json.decode(raw)) if raw[:1] == b'"' else raw.decode()
+
+
+def _rate_limits(answer: Answer) -> list[dict[str, object]]:
+    counted = {name.lower(): value for name, value in answer.headers.items()}
+    return [
+        {
+            "rateLimitType": kind,
+            "interval": interval,
+            "intervalNum": number,
+            "limit": limit,
+            "count": int(counted[header]),
+        }
+        for header, kind, interval, number, limit in _LIMITS
+        if header in counted
+    ]
+
+
+def _render(request_id: msgspec.Raw, status: int, shown: dict[str, object]) -> str:
+    return msgspec.json.encode({"id": request_id, "status": status, **shown}).decode()

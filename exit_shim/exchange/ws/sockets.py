@@ -1,0 +1,130 @@
+"""The WebSocket faces behind aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from exit_shim.exchange.http.request import printable
+from exit_shim.exchange.http.service import Service
+
+from .addresses import API_PATH, Address, read_address
+from .api import ApiError, ApiRequest, answer_of, read_request
+from .hub import Hub
+from .outbox import Outbox
+
+#: Seconds between two pings of the server (Binance documentation, WebSocket connections).
+PING_INTERVAL = 180
+#: Bytes of the largest message that a client may send.
+LARGEST_MESSAGE = 64 * 1024
+#: Seconds that a closing connection waits for the client to say goodbye.
+GOODBYE = 0.1
+
+Drop = Callable[[asyncio.Transport | None], None]
+
+
+class Sockets:
+    """Serves every WebSocket of one exchange.
+
+    Args:
+        service: who answers.
+        drop: resets a connection.
+        refuse: makes the server refuse connections for so many seconds.
+    """
+
+    def __init__(self, service: Service, drop: Drop, refuse: Callable[[float], None]) -> None:
+        self._service = service
+        self._drop = drop
+        self._refuse = refuse
+        self._hub = Hub(service)
+        self._open: set[web.WebSocketResponse] = set()
+
+    def takes(self, request: web.Request) -> bool:
+        """Tell whether a request asks for a WebSocket at an address that has one."""
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return False
+        known = request.path == API_PATH or read_address(request.path, "") is not None
+        return known and _socket().can_prepare(request).ok
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve one connection to its end."""
+        socket = _socket()
+        self._open.add(socket)
+        try:
+            address = read_address(printable(request.path), request.raw_path.partition("?")[2])
+            if address is None:
+                await self._serve_api(request, socket)
+            else:
+                await self._serve_stream(request, socket, address)
+        except ConnectionError:
+            pass  # the client is gone
+        finally:
+            self._open.discard(socket)
+        return socket
+
+    async def close(self, _: web.Application) -> None:
+        """Close every connection."""
+        goodbyes = (socket.close(code=WSCloseCode.GOING_AWAY) for socket in tuple(self._open))
+        await asyncio.gather(*goodbyes, return_exceptions=True)
+
+    async def _serve_stream(
+        self, request: web.Request, socket: web.WebSocketResponse, address: Address
+    ) -> None:
+        outbox = Outbox(asyncio.get_running_loop(), lambda: self._drop(request.transport))
+        # Connected before the handshake is answered: what happens once the client knows is not missed.
+        connection = self._hub.connect(address, outbox)
+        try:
+            await socket.prepare(request)
+            sending = asyncio.create_task(_deliver(outbox, socket))
+            try:
+                async for message in socket:
+                    if message.type is not WSMsgType.TEXT:
+                        await socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
+                        break
+                    self._hub.hear(connection, message.data)
+            finally:
+                sending.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await sending
+        finally:
+            self._hub.disconnect(connection)
+
+    async def _serve_api(self, request: web.Request, socket: web.WebSocketResponse) -> None:
+        await socket.prepare(request)
+        shows_limits = request.query.get("returnRateLimits", "true").lower() == "true"
+        async for message in socket:
+            if message.type is not WSMsgType.TEXT:
+                await socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
+                break
+            try:
+                reply = await self._answer(read_request(message.data, shows_limits=shows_limits))
+            except ApiError as refused:
+                reply = refused.answer
+            if reply is None:
+                self._drop(request.transport)
+                break
+            await socket.send_str(reply)
+
+    async def _answer(self, request: ApiRequest) -> str | None:
+        arrival = self._service.receive(request.http)
+        await asyncio.sleep(arrival.fault.delay)
+        answer = self._service.act(arrival)
+        await asyncio.sleep(arrival.fault.answer_delay)
+        if arrival.fault.refuse_for:
+            self._refuse(arrival.fault.refuse_for)
+        return None if answer is None else answer_of(request, answer)
+
+
+async def _deliver(outbox: Outbox, socket: web.WebSocketResponse) -> None:
+    with contextlib.suppress(ConnectionError):  # the client is gone
+        await outbox.deliver(socket)
+        await socket.close()
+
+
+def _socket() -> web.WebSocketResponse:
+    return web.WebSocketResponse(
+        timeout=GOODBYE, heartbeat=PING_INTERVAL, compress=False, max_msg_size=LARGEST_MESSAGE
+    )

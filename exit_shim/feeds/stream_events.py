@@ -1,0 +1,240 @@
+"""What an event of the user data stream says of exits and positions. Pure, but for `take_in`.
+
+Fields as Binance documents them: https://developers.binance.com/docs/derivatives/usds-margined-futures/user-data-streams
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from exit_shim.domain.orders import Reference, Store, text, upper
+from exit_shim.guard.book import Book, PositionKey, number
+from exit_shim.guard.exchange_snapshot import OpenOrder, as_live, integer, read_resting
+
+ORDER_NAMES: Final[Mapping[str, str]] = {
+    "s": "symbol",
+    "S": "side",
+    "ps": "positionSide",
+    "o": "type",
+    "q": "origQty",
+    "sp": "stopPrice",
+    "cp": "closePosition",
+    "R": "reduceOnly",
+    "X": "status",
+    "wt": "workingType",
+    "AP": "activatePrice",
+    "cr": "priceRate",
+    "i": "orderId",
+    "c": "clientOrderId",
+}
+ALGO_NAMES: Final[Mapping[str, str]] = {
+    "s": "symbol",
+    "S": "side",
+    "ps": "positionSide",
+    "o": "orderType",
+    "q": "quantity",
+    "tp": "triggerPrice",
+    "cp": "closePosition",
+    "R": "reduceOnly",
+    "X": "algoStatus",
+    "wt": "workingType",
+    "ia": "isActivated",
+    "aid": "algoId",
+    "caid": "clientAlgoId",
+}
+"""The fields of an event, and what the lists of open orders call them."""
+
+RESTS: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
+TRIGGERS: Final = frozenset({"TRIGGERING", "TRIGGERED"})
+UNDONE: Final = frozenset({"CANCELED", "EXPIRED", "REJECTED"})
+"""Ends that close nothing: a stop that ends so leaves its position as it is."""
+
+ENDS: Final = UNDONE | {"FILLED", "EXPIRED_IN_MATCH", "FINISHED"}
+"""FINISHED says that the order which a conditional one became was filled, or was cancelled."""
+
+BECOME_LIMIT: Final = frozenset({"STOP", "TAKE_PROFIT"})
+"""Conditional types that rest as a LIMIT order once they are triggered; the others trade at once."""
+
+EXIT_SIDES: Final[Mapping[str, tuple[str, ...]]] = {"LONG": ("SELL",), "SHORT": ("BUY",)}
+
+
+class Rests(NamedTuple):
+    """An order waits at the exchange."""
+
+    order: OpenOrder
+
+
+class Over(NamedTuple):
+    """An order does not wait any more.
+
+    `undone`: it closed nothing. `child` is the order that a conditional one became; it may rest in its turn.
+    """
+
+    store: Store
+    named: Reference
+    undone: bool = False
+    child: int | None = None
+    child_rests: bool = False
+
+
+class Sized(NamedTuple):
+    """Positions have these sizes now: by symbol, position side, and side of the orders that reduce them."""
+
+    sizes: tuple[tuple[str, str, str, Decimal], ...]
+
+
+class Gap(NamedTuple):
+    """Events were missed, or will be."""
+
+    why: str
+
+
+News: TypeAlias = Rests | Over | Sized | Gap
+
+
+def learned(event: Mapping[str, Any]) -> News | None:
+    """What an event says; None where that is nothing about exits, or not to be read.
+
+    Args:
+        event: As it comes from the stream, or from python-binance's sockets, whose own errors are events too.
+    """
+    event = _inner(event)
+    read = READERS.get(text(event.get("e")))
+    return None if read is None else read(event)
+
+
+def symbol_in(event: Mapping[str, Any]) -> str | None:
+    """Return the one symbol that an event is about; None where it may be about any.
+
+    A change of the balance moves the liquidation price of other positions as well.
+    """
+    event = _inner(event)
+    for body in (_body(event, "o"), _body(event, "or"), _body(event, "ac"), event):
+        if symbol := upper(body.get("s") or ""):
+            return symbol
+    return None
+
+
+def take_in(
+    book: Book,
+    account: str | None,
+    event: Mapping[str, Any],
+    expire: Callable[[str | None, str | None], object],
+) -> Gap | None:
+    """Have a book learn from an event; a gap is returned, for whoever can have a look at the exchange.
+
+    Args:
+        book: What learns.
+        account: The account's label.
+        event: What was told.
+        expire: Called with the account and the symbol of which older knowledge is void; None: of all.
+    """
+    expire(account, symbol_in(event))
+    news, now = learned(event), time.time_ns()
+    if isinstance(news, Gap):
+        return news
+    if isinstance(news, Rests):
+        book.appeared(as_live(news.order, account, now))
+    elif isinstance(news, Over):
+        book.ended(
+            account,
+            news.store,
+            news.named,
+            undone=news.undone,
+            child=news.child,
+            child_rests=news.child_rests,
+        )
+    elif isinstance(news, Sized):
+        for symbol, position_side, side, size in news.sizes:
+            book.saw_size(PositionKey(account, symbol, position_side, side), size)
+    return None
+
+
+def _order(event: Mapping[str, Any]) -> News | None:
+    body = _body(event, "o")
+    order, status = _resting(body, ORDER_NAMES), upper(body.get("X"))
+    if order.order_id is None:
+        return None
+    if status in ENDS:
+        named = Reference(order.order_id, client_order_id=order.client_order_id)
+        return Over("orders", named, undone=status in UNDONE)
+    return Rests(order) if status in RESTS and order.type != "MARKET" and order.can_only_reduce else None
+
+
+def _algo(event: Mapping[str, Any]) -> News | None:
+    body = _body(event, "o")
+    order, status = _resting(body, ALGO_NAMES), upper(body.get("X"))
+    if order.algo_id is None:
+        return None
+    child = text(body.get("ai") or "")
+    over = Over(
+        "conditional",
+        Reference(algo_id=order.algo_id, client_order_id=order.client_order_id),
+        undone=status in UNDONE,
+        child=int(child) if child.isascii() and child.isdigit() else None,
+    )
+    if status in ENDS:
+        return over
+    if status in TRIGGERS:
+        if order.type not in BECOME_LIMIT:
+            return over
+        return None if over.child is None else over._replace(child_rests=True)
+    return Rests(order) if status in RESTS and order.can_only_reduce else None
+
+
+def _refused_trigger(event: Mapping[str, Any]) -> News | None:
+    """Told until 2025-12-15 of a conditional order that was refused when it fired."""
+    order_id = integer(_body(event, "or").get("i"))
+    return None if order_id is None else Over("orders", Reference(order_id), undone=True)
+
+
+def _account(event: Mapping[str, Any]) -> News | None:
+    told = _body(event, "a").get("P")
+    rows = [row for row in told if isinstance(row, Mapping)] if isinstance(told, list) else []
+    sizes = tuple(size for row in rows for size in _sizes(row))
+    return Sized(sizes) if sizes else None
+
+
+def _sizes(row: Mapping[str, Any]) -> list[tuple[str, str, str, Decimal]]:
+    symbol, position_side = upper(row.get("s") or ""), upper(row.get("ps") or "BOTH")
+    amount = number(row.get("pa"))
+    if not symbol or amount is None:
+        return []
+    return [
+        (symbol, position_side, side, abs(amount) if (amount > 0) == (side == "SELL") else Decimal(0))
+        for side in EXIT_SIDES.get(position_side, ("SELL", "BUY"))
+    ]
+
+
+def _expired(_: Mapping[str, Any]) -> News:
+    return Gap("its listen key expired")
+
+
+def _error(event: Mapping[str, Any]) -> News:
+    return Gap(f"python-binance says {text(event.get('type') or 'error')}")
+
+
+def _inner(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the event itself where it is wrapped as one of a combined stream."""
+    inner = event.get("data")
+    return inner if isinstance(inner, Mapping) else event
+
+
+def _body(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    body = event.get(name)
+    return body if isinstance(body, Mapping) else {}
+
+
+def _resting(body: Mapping[str, Any], names: Mapping[str, str]) -> OpenOrder:
+    return read_resting({names[name]: value for name, value in body.items() if name in names})
+
+
+READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], News | None]]] = {
+    "ORDER_TRADE_UPDATE": _order,
+    "ALGO_UPDATE": _algo,
+    "CONDITIONAL_ORDER_TRIGGER_REJECT": _refused_trigger,
+    "ACCOUNT_UPDATE": _account,
+    "listenKeyExpired": _expired,
+    "error": _error,
+}

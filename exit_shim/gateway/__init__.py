@@ -1,0 +1,1 @@
+"""The only path of an order."""

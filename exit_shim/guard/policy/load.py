@@ -1,0 +1,266 @@
+"""From TOML to a policy: strict, and an error names the key, the rule and the nearest right word."""
+
+import difflib
+import os
+import re
+import sys
+import types
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from exit_shim.domain.reason_codes import NEVER_DENY, REASONS
+from exit_shim.guard.policy.compiled import ROLES
+from exit_shim.guard.policy.model import Mode, Policy, Rule, Scope, modes_of
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE_NAME: Final = "exit_shim.toml"
+POLICY_VARIABLE: Final = "EXIT_SHIM_POLICY"
+
+CODE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
+
+MIN_TIMES: Final = 2
+"""What happens once does not happen again and again."""
+
+MAX_SECONDS: Final = 366 * 24 * 3600
+
+MAX_LOOK_S: Final = 10.0
+"""An order that may have to go out waits for a look."""
+
+
+class PolicyError(ValueError):
+    """A policy that cannot be meant; the text names file, key, rule and the way out."""
+
+
+def find_policy(beside: str | os.PathLike[str] | None) -> Path | None:
+    """The policy file of the environment, or `exit_shim.toml` in the bot's folder; None for neither."""
+    if named := os.environ.get(POLICY_VARIABLE):
+        return Path(named)
+    if beside is None:
+        return None
+    path = Path(beside) / FILE_NAME
+    return path if path.is_file() else None
+
+
+def read_policy(path: str | os.PathLike[str], own_rules: Collection[str] = ()) -> Policy:
+    """The policy in a file.
+
+    Args:
+        path: Where.
+        own_rules: Codes of rules that are not exit_shim's.
+
+    Raises:
+        PolicyError: It is not there, is no TOML, or says what cannot be.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(
+            f"the policy {path} cannot be read ({error}); set {POLICY_VARIABLE} to the path of a TOML file"
+        ) from error
+    return parse_policy(text, str(path), own_rules)
+
+
+msgspec.json.Decoder(Policy)  # two threads that are the first to convert to it would crash (see `records`)
+
+
+def parse_policy(text: str, name: str = "the policy", own_rules: Collection[str] = ()) -> Policy:
+    """The policy in a text, which errors call `name`."""
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(f"{name} is no TOML: {error}") from error
+    for problem in problems_in(given, Policy):
+        raise PolicyError(f"{name}: {problem}")
+    try:
+        policy = msgspec.convert(given, Policy)
+    except msgspec.ValidationError as error:
+        raise PolicyError(f"{name}: {error}") from error
+    check(policy, name, own_rules)
+    return policy
+
+
+def problems_in(given: object, kind: Any, at: str = "") -> Iterator[str]:
+    """What is written that has no such key or is no such word, each with the nearest that there is."""
+    for option in alternatives(kind):
+        if get_origin(option) is Literal:
+            yield from wrong_word(given, get_args(option), at)
+        elif isinstance(option, type) and issubclass(option, msgspec.Struct):
+            yield from problems_in_table(given, option, at)
+        elif get_origin(option) is tuple and isinstance(given, list):
+            for number, item in enumerate(given):
+                yield from problems_in(item, get_args(option)[0], f"{at}[{number}]")
+        elif isinstance(option, type | types.GenericAlias) and isinstance(given, dict):
+            for key, item in given.items():
+                yield from problems_in(item, (get_args(option) or (str, str))[1], f"{at}.{key}".strip("."))
+
+
+def problems_in_table(given: object, kind: type[msgspec.Struct], at: str) -> Iterator[str]:
+    """Of a table."""
+    if not isinstance(given, dict):
+        yield f"{at or 'it'} must be a table, not {given!r}"
+        return
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for key, item in given.items():
+        where = f"{at}.{key}".strip(".")
+        if key in fields:
+            yield from problems_in(item, fields[key], where)
+        else:
+            yield f"{where} is no key{meant(key, fields)}; {at or 'a policy'} has {', '.join(sorted(fields))}"
+
+
+def wrong_word(given: object, words: tuple[Any, ...], at: str) -> Iterator[str]:
+    """Of a value that must be one of some words."""
+    if given not in words:
+        yield f"{at} = {given!r} must be one of {', '.join(words)}{meant(given, words)}"
+
+
+def meant(given: object, right: Collection[str]) -> str:
+    """The nearest right word, as a question."""
+    near = difflib.get_close_matches(str(given), list(right), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """The members of a union without None, or the type itself."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return tuple(option for option in get_args(kind) if option is not type(None))
+    return (kind,)
+
+
+def check(policy: Policy, name: str = "policy", own_rules: Collection[str] = ()) -> None:
+    """Refuse what cannot be meant; of a policy made in code also what is typed wrong.
+
+    Raises:
+        PolicyError: A word or share that is none, a rule that there is not, a mode or module that is two
+            things.
+    """
+    check_types(policy, name)
+    known = [*REASONS, *own_rules]
+    for at, rules in [
+        ("rules", policy.rules),
+        *((f"modes.{m}.rules", o.rules) for m, o in policy.modes.items()),
+    ]:
+        for code, said in rules.items():
+            check_rule(code, said.level if isinstance(said, Rule) else said, known, f"{name}: {at}.{code}")
+    for code, settings in policy.rules.items():
+        check_settings(settings, f"{name}: rules.{code}")
+    check_looks(policy, name)
+    check_delegations(policy, name)
+    check_names(
+        {"passthrough": policy.passthrough, "aliases": (*policy.aliases, *policy.aliases.values())}, name
+    )
+    for at, share in [
+        ("rollout", policy.rollout),
+        *((f"modes.{m}.rollout", o.rollout) for m, o in policy.modes.items()),
+    ]:
+        if share is not None and not 0 <= share <= 1:
+            raise PolicyError(f"{name}: {at} = {share} must be a share of the symbols, from 0 to 1")
+    if not 0 < policy.cover_within <= 1:
+        raise PolicyError(
+            f"{name}: cover_within = {policy.cover_within} must be a share of the price, above 0 and up to 1"
+        )
+    modes = modes_of(policy)
+    if policy.mode is not None and policy.mode not in modes:
+        raise PolicyError(
+            f"{name}: mode = {policy.mode!r} must be one of {', '.join(modes)}{meant(policy.mode, modes)}"
+        )
+    for mode, named in modes.items():
+        if not CODE.fullmatch(mode):
+            raise PolicyError(f"{name}: the mode {mode!r} must be named in capitals, digits and _")
+        check_mode(mode, named, name)
+
+
+def check_rule(code: str, level: str | None, known: Collection[str], at: str) -> None:
+    """Refuse a rule that there is not, and a level that it cannot have."""
+    if code not in known:
+        raise PolicyError(f"{at} is no rule{meant(code, known)}; there are {', '.join(sorted(known))}")
+    if level == "enforce" and code in NEVER_DENY:
+        raise PolicyError(f"{at} cannot be enforced: what it finds no denial mends; use warn or observe")
+
+
+def check_types(policy: Policy, name: str) -> None:
+    """Refuse a policy made in code that no file could say: a struct takes whatever it is given."""
+    try:
+        given = msgspec.to_builtins(policy)
+        for problem in problems_in(said_in(given), Policy):
+            raise PolicyError(f"{name}: {problem}")
+        msgspec.convert(given, Policy)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise PolicyError(f"{name}: {error}") from error
+
+
+def said_in(given: Any) -> Any:
+    """What a policy says, as a file would: without the keys that it leaves out."""
+    if isinstance(given, dict):
+        return {key: said_in(item) for key, item in given.items() if item is not None}
+    return [said_in(item) for item in given] if isinstance(given, list | tuple) else given
+
+
+def check_settings(said: Rule, at: str) -> None:
+    """Refuse a rule's settings that no rule could work with."""
+    if said.times is not None and said.times < MIN_TIMES:
+        raise PolicyError(f"{at}.times = {said.times} must be at least {MIN_TIMES}")
+    if said.within_s is not None:
+        check_seconds(said.within_s, f"{at}.within_s")
+
+
+def check_seconds(seconds: float, at: str) -> None:
+    """Refuse a time that does not pass, or never does."""
+    if not 0 < seconds <= MAX_SECONDS:
+        raise PolicyError(f"{at} = {seconds} must be seconds above zero, {MAX_SECONDS} at most")
+
+
+def check_looks(policy: Policy, name: str) -> None:
+    """Refuse a look that has no time, or that uses more request weight than there is."""
+    if not 0 < policy.look_within_s <= MAX_LOOK_S:
+        raise PolicyError(
+            f"{name}: look_within_s = {policy.look_within_s} must be seconds above zero, "
+            f"{MAX_LOOK_S:g} at most"
+        )
+    if not 0 < policy.look_share <= 1:
+        raise PolicyError(
+            f"{name}: look_share = {policy.look_share} must be a part of the request weight, "
+            "above 0 and 1 at most"
+        )
+
+
+def check_delegations(policy: Policy, name: str) -> None:
+    """Refuse what `delegate` in code refuses too."""
+    for place, given in enumerate(policy.delegate):
+        check_names({f"delegate[{place}]": (given.symbol, given.to)}, name)
+        check_seconds(given.within_s, f"{name}: delegate[{place}].within_s")
+
+
+def check_names(lists: Mapping[str, tuple[str, ...]], name: str) -> None:
+    """Refuse a name that is empty."""
+    for where, names in lists.items():
+        if not all(map(str.strip, names)):
+            raise PolicyError(f"{name}: {where} has an empty name")
+
+
+def check_mode(mode: str, said: Mode, name: str) -> None:
+    """Refuse a module that has two roles in one mode or scope, and a name that is empty."""
+    check_lists(said, f"modes.{mode}", name)
+    for place, scope in enumerate(said.scopes):
+        check_lists(scope, f"modes.{mode}.scopes[{place}]", name)
+
+
+def check_lists(said: Mode | Scope, at: str, name: str) -> None:
+    """Refuse what is on two lists of one table."""
+    lists = {role: getattr(said, role, None) or () for _, role in ROLES}
+    check_names({f"{at}.{role}": names for role, names in lists.items()}, name)
+    roles: dict[str, str] = {}
+    for role, modules in lists.items():
+        for module in modules:
+            if module in roles:
+                raise PolicyError(
+                    f"{name}: {module!r} is in {at}.{roles[module]} and in {role}; it can be in one"
+                )
+            roles[module] = role

@@ -1,0 +1,104 @@
+"""Following a journal: what was added to it since the last look, by whichever process."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from exit_shim.domain.events import Record
+from exit_shim.journal.database import connect
+from exit_shim.journal.fork_and_exit import checkpointing
+from exit_shim.journal.queries import RECORDS, record_of
+from exit_shim.journal.schema import POS_BITS, RARE, JournalError, check_schema, is_bare
+
+LATEST_SWITCHES: Final = f"SELECT body FROM events WHERE event = 'switch' AND {RARE} ORDER BY ts, id"  # noqa: S608
+NEW: Final = """
+SELECT seq, event, about, body FROM events
+WHERE id > ? AND id <= ? AND event IN ('intent', 'outcome', 'resolution', 'switch') ORDER BY id
+"""
+
+
+NAMED: Final = "orders.id IN (SELECT id FROM names WHERE name = ?)"
+
+
+class News(NamedTuple):
+    """One event that was added."""
+
+    run_id: str
+    seq: int
+    event: str
+    about: str | None
+    body: str
+
+
+class Follower:
+    """Reads on where it left off; never blocks a writer, and costs two `stat` while nothing is added.
+
+    Args:
+        path: The journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: dict[int, int] | None = None
+        self._stamp: tuple[int, ...] = ()
+
+    def begin(self) -> list[str]:
+        """Take the present end as where to read on from; returns the bodies of all events `mode` so far."""
+        self._stamp = self._stamp_now()
+        with self._reading() as connection:
+            if connection is None:
+                return []
+            self._seen = dict(connection.execute("SELECT run, pos FROM runs"))
+            return [body for (body,) in connection.execute(LATEST_SWITCHES)]
+
+    def news(self, own_run: str) -> Iterator[News]:
+        """What other runs have added since."""
+        stamp = self._stamp_now()
+        if stamp == self._stamp:
+            return
+        found: list[News] = []
+        with self._reading() as connection:
+            if connection is None:
+                return
+            seen = self._seen if self._seen is not None else {}
+            for run, run_id, pos in connection.execute("SELECT run, run_id, pos FROM runs"):
+                before = seen.get(run, 0)
+                if pos > before and run_id != own_run:
+                    span = (run << POS_BITS) + before, (run << POS_BITS) + pos
+                    found += (News(run_id, *row) for row in connection.execute(NEW, span))
+                seen[run] = pos
+            self._seen, self._stamp = seen, stamp
+        yield from found
+
+    def records(self, *, since_ns: int = 0, named: str | None = None) -> list[Record]:
+        """As `read_records`, without moving what dead runs have left: nothing here holds up a writer."""
+        where, values = ("orders.ts >= ?", [since_ns]) if named is None else (NAMED, [named])
+        with self._reading() as connection:
+            if connection is None:
+                return []
+            found = connection.execute(f"{RECORDS} WHERE {where} ORDER BY orders.ts, orders.id", values)
+            return [record_of(row) for row in found]
+
+    def _stamp_now(self) -> tuple[int, ...]:
+        """Changes whenever the database does."""
+        found: list[int] = []
+        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            with contextlib.suppress(OSError):
+                at = os.stat(path)  # noqa: PTH116 - four times as fast as Path's, four times a second
+                found += (at.st_mtime_ns, at.st_size, at.st_ino)
+        return tuple(found)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """A connection that only reads; None where there is nothing to read. No fork meanwhile."""
+        if not self.path.exists():
+            yield None
+            return
+        try:
+            with checkpointing, contextlib.closing(connect(self.path, read_only=True)) as connection:
+                yield None if is_bare(connection) or not check_schema(connection, self.path) else connection
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal {self.path} cannot be followed ({error})") from error

@@ -1,0 +1,109 @@
+"""How a journal is, seen from outside: nothing here raises, creates the file or changes it."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from exit_shim.journal.database import ODD, connect, is_busy
+from exit_shim.journal.schema import SCHEMA_VERSION, JournalError, check_schema, is_bare
+from exit_shim.journal.spool import spools
+
+CHECKED_BYTES: Final = 200_000_000
+"""The size up to which the file's pages are looked through; `exit-shim verify` does so for any."""
+
+COUNTS: Final = """
+SELECT
+    (SELECT count(*) FROM runs),
+    (SELECT coalesce(sum(orders), 0) FROM tally WHERE span = 86400000000000),
+    (SELECT count(*) FROM orders WHERE state = 'in doubt')
+"""
+
+
+class Condition(NamedTuple):
+    """What was found; sizes are in bytes, that of the file with its WAL.
+
+    `spooled` are bytes that running processes have not moved into the file yet, or dead ones left for the
+    next who opens it. `in_doubt` counts orders of which nothing is proved; those that are at the exchange at
+    this moment are among them. `problem` says why orders could not be recorded here, None where they can.
+    """
+
+    path: str
+    exists: bool
+    writable: bool
+    size: int = 0
+    free: int | None = None
+    schema: int | None = None
+    spooled: int = 0
+    runs: int = 0
+    records: int = 0
+    in_doubt: int = 0
+    problem: str | None = None
+
+
+def examine(path: str | os.PathLike[str]) -> Condition:
+    """Look at the journal at `path`, or at the place where it would be."""
+    at = Path(os.path.abspath(path))  # noqa: PTH100 - Path's own raises where the folder is gone
+    found = Condition(str(at), exists=False, writable=False)
+    try:
+        found = found._replace(free=shutil.disk_usage(_nearest_folder(at)).free)
+        return _examine_file(at, found) if at.exists() else _examine_place(at, found)
+    except (JournalError, OSError) as error:
+        return found._replace(exists=os.path.lexists(at), problem=str(error))
+    except ODD as error:
+        said = f"the journal {at} cannot be read ({error}); is it another program's file, or damaged?"
+        return found._replace(exists=True, problem=said)
+
+
+def _nearest_folder(at: Path) -> Path:
+    return next(folder for folder in at.parents if folder.exists())
+
+
+def _examine_place(at: Path, found: Condition) -> Condition:
+    folder = _nearest_folder(at)
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return found._replace(writable=True)
+    return found._replace(
+        problem=f"the journal {at} cannot be made: {folder} is no folder this user can write"
+    )
+
+
+def _examine_file(at: Path, found: Condition) -> Condition:
+    found = found._replace(exists=True, size=_size(at), spooled=sum(_bytes(one) for one in spools(at)))
+    with contextlib.closing(connect(at, read_only=True)) as reader:
+        found = found._replace(schema=check_schema(reader, at))
+        if found.size <= CHECKED_BYTES:
+            (damage,) = reader.execute("PRAGMA quick_check(1)").fetchone()
+            if damage != "ok":
+                return found._replace(problem=f"the journal {at} is damaged: {damage}")
+        if found.schema == SCHEMA_VERSION and not is_bare(reader):
+            runs, records, in_doubt = reader.execute(COUNTS).fetchone()
+            found = found._replace(runs=runs, records=records, in_doubt=in_doubt)
+    problem = _why_not_writable(at)
+    return found._replace(writable=problem is None, problem=problem)
+
+
+def _size(at: Path) -> int:
+    return _bytes(at) + _bytes(at.with_name(f"{at.name}-wal"))
+
+
+def _bytes(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # gone, meanwhile
+        return 0
+
+
+def _why_not_writable(at: Path) -> str | None:
+    """None where a write could begin, or where another process is at one just now."""
+    if not (os.access(at, os.W_OK) and os.access(at.parent, os.W_OK | os.X_OK)):
+        return f"the journal {at} or its folder cannot be written by this user"
+    with contextlib.closing(connect(at, read_only=False)) as writer:
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+            writer.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            return None if is_busy(error) else f"the journal {at} cannot be written ({error})"
+    return None

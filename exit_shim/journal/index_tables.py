@@ -1,0 +1,290 @@
+"""What is made from the events, so that an index answers questions: orders, names, counts and stacks."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import msgspec
+
+from exit_shim.domain.events import Intent, Outcome, Resolution, Target
+from exit_shim.journal.line_format import Line
+from exit_shim.journal.rows import decode
+
+HOUR_NS: Final = 3_600_000_000_000
+DAY_NS: Final = 24 * HOUR_NS
+SPANS: Final = (HOUR_NS, DAY_NS)
+"""What orders are counted by: a year has too many hours to add up, and a day too many orders."""
+
+IN_DOUBT: Final = "in doubt"
+"""The state of an order of which nothing is proved: without an outcome as yet, or with an unknown one."""
+
+ADD_ORDERS: Final = """
+INSERT INTO orders (id, ts, site, account, symbol, mode, conflict, state, outcome, resolution)
+"""
+
+CHANGE_ORDER: Final = "UPDATE orders SET state = ?, outcome = ?, resolution = ? WHERE id = ?"
+
+ADD_NAMES: Final = "INSERT OR IGNORE INTO names (name, id)"
+
+COUNT: Final = "INSERT INTO tally (span, place, site, mode, state, orders, conflicts)"
+
+ADD_UP: Final = """
+ON CONFLICT (span, place, site, mode, state)
+DO UPDATE SET orders = orders + excluded.orders, conflicts = conflicts + excluded.conflicts
+"""
+
+SEE: Final = "INSERT INTO stacks (module, evidence, chain, last)"
+
+SEEN_LAST: Final = "ON CONFLICT (module, evidence, chain) DO UPDATE SET last = max(last, excluded.last)"
+
+VALUES_AT_ONCE: Final = 900
+"""Older SQLites take 999 in a statement."""
+
+
+class OrderSite(NamedTuple):
+    """A place in the bot that places, changes or cancels exits of one kind, and how it is known."""
+
+    module: str
+    operation: str
+    kind: str
+    function: str
+    place: str
+    via: str
+    evidence: str
+
+
+FIND_SITE: Final = """
+SELECT site FROM sites
+WHERE (module, intent, kind, function, place, via, evidence) = (?, ?, ?, ?, ?, ?, ?)
+"""
+
+ADD_SITE: Final = """
+INSERT INTO sites (module, intent, kind, function, place, via, evidence) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+
+FIND: Final = """
+SELECT events.seq, orders.id, orders.ts, site, account, symbol, mode, conflict, state, outcome, resolution,
+    body
+FROM events JOIN orders USING (id) WHERE events.run = {run} AND events.seq IN ({seqs})
+"""
+
+FIND_EARLY: Final = """
+SELECT id, seq, ts, event, about, body FROM events
+WHERE run = ? AND seq > ? AND event IN ('outcome', 'resolution') ORDER BY id
+"""
+
+
+@dataclass
+class OrderRow:
+    """A row of `orders`, on its way to or from the database, and what its intent said."""
+
+    intent: Intent
+    id: int
+    ts: int
+    site: int
+    account: str | None
+    symbol: str | None
+    mode: str
+    conflict: int
+    state: str
+    outcome: int | None
+    resolution: int | None
+    is_old: bool = False
+
+    def row(self) -> tuple[object, ...]:
+        """All that the table has."""
+        return (
+            *(self.id, self.ts, self.site, self.account, self.symbol),
+            *(self.mode, self.conflict, self.state, self.outcome, self.resolution),
+        )
+
+
+class IndexTables:
+    """Folds a run's events in their order, within one transaction; `finish` writes what came of it.
+
+    What is written is gathered into few statements: each one lets go of the interpreter, and in a bot whose
+    threads are busy it is milliseconds until it is had again.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, run: int, run_id: str) -> None:
+        self._connection = connection
+        self._run = run
+        self._own = f"{run_id}:"
+        self._new: dict[int, OrderRow] = {}
+        self._old: dict[str, OrderRow] = {}
+        self._changed: dict[int, OrderRow] = {}
+        self._early: defaultdict[str, list[tuple[int, Line]]] = defaultdict(list)
+        self._sites: dict[OrderSite, int] = {}
+        self._names: list[tuple[str, int]] = []
+        self._counts: defaultdict[tuple[int, int, int, str, str], list[int]] = defaultdict(lambda: [0, 0])
+        self._stacks: dict[tuple[str, str, str], int] = {}
+        self._ended: int | None = None
+
+    def look_up(self, lines: Iterable[Line]) -> None:
+        """Find the orders that events are about and that came before these, and events that came too early.
+
+        The latter are about an intent that was in a file which is taken up after the next one.
+        """
+        intents = {line.seq for line in lines if line.event == "intent"}
+        if intents:
+            for event_id, *fields in self._connection.execute(FIND_EARLY, (self._run, min(intents))):
+                line = Line(*fields)
+                self._early[self._about(line)].append((event_id, line))
+        about = {self._about(line) for line in lines if line.event in {"outcome", "resolution"}}
+        seqs = [int(seq) for seq in about if seq.isdigit() and int(seq) not in intents]
+        if seqs:
+            self._find("?", [self._run, *seqs], len(seqs))
+        for run_id, _, seq in (one.rpartition(":") for one in about if ":" in one):
+            if seq.isdigit():
+                self._find("(SELECT run FROM runs WHERE run_id = ?)", [run_id, int(seq)], 1, f"{run_id}:")
+
+    def _find(self, run: str, values: Sequence[object], number: int, prefix: str = "") -> None:
+        question = FIND.format(run=run, seqs=", ".join("?" * number))
+        for seq, *fields, body in self._connection.execute(question, values).fetchall():
+            order = self._old[f"{prefix}{seq}"] = OrderRow(decode(Intent, body), *fields)
+            order.is_old = True
+
+    def fold(self, event_id: int, line: Line) -> None:
+        """Take in an event that becomes a row."""
+        if line.event == "intent":
+            self._add(event_id, line, decode(Intent, line.body))
+        elif line.event == "run_ended":
+            self._ended = line.ts
+        elif line.event in {"outcome", "resolution"}:
+            about = self._about(line)
+            order = self._new.get(int(about)) if about.isdigit() else None
+            order = order or self._old.get(about)
+            if order is not None:  # else its intent is not in this file: it was lost, or has been pruned
+                self._settle(order, event_id, line)
+
+    def _about(self, line: Line) -> str:
+        """The `seq` of an order of this run, or RUN_ID:SEQ of another's."""
+        about = line.about or ""
+        return about.removeprefix(self._own)
+
+    def finish(self) -> None:
+        """Write it."""
+        put(self._connection, ADD_ORDERS, [order.row() for order in self._new.values()])
+        for order in self._changed.values():
+            self._connection.execute(CHANGE_ORDER, (order.state, order.outcome, order.resolution, order.id))
+        put(self._connection, ADD_NAMES, self._names)
+        counted = [(*key, *numbers) for key, numbers in self._counts.items() if any(numbers)]
+        put(self._connection, COUNT, counted, ADD_UP)
+        put(self._connection, SEE, [(*stack, last) for stack, last in self._stacks.items()], SEEN_LAST)
+        if self._ended is not None:
+            self._connection.execute("UPDATE runs SET ended = ? WHERE run = ?", (self._ended, self._run))
+
+    def _add(self, event_id: int, line: Line, intent: Intent) -> None:
+        order = OrderRow(
+            intent,
+            id=event_id,
+            ts=line.ts,
+            site=self._site(intent),
+            account=intent.account,
+            symbol=intent.order.symbol,
+            mode=intent.mode,
+            conflict=bool(intent.verdict.reasons),
+            state=IN_DOUBT,
+            outcome=None,
+            resolution=None,
+        )
+        self._new[line.seq] = order
+        self._count(order, order.state, 1)
+        self._name(order, [intent.order.client_order_id])
+        for target in intent.targets:
+            self._name(order, names_of(target))
+        for early_id, early in self._early.get(str(line.seq), ()):
+            self._settle(order, early_id, early)
+
+    def _settle(self, order: OrderRow, event_id: int, line: Line) -> None:
+        if line.event == "outcome":
+            self._conclude(order, event_id, decode(Outcome, line.body))
+        else:
+            self._resolve(order, event_id, decode(Resolution, line.body))
+
+    def _conclude(self, order: OrderRow, event_id: int, outcome: Outcome) -> None:
+        """The first outcome stands."""
+        if order.outcome is not None:
+            return
+        order.outcome = event_id
+        self._move(order, order.state if outcome.result == "unknown" else outcome.result)
+        self._name(order, names_of(outcome))
+        who = order.intent.attribution
+        steps = msgspec.json.encode((*who.chain, *outcome.chain)).decode()
+        stack = who.module, who.evidence, steps
+        self._stacks[stack] = max(order.ts, self._stacks.get(stack, 0))
+
+    def _resolve(self, order: OrderRow, event_id: int, resolution: Resolution) -> None:
+        """The last resolution stands, of an order whose outcome does not tell by itself."""
+        if order.state != IN_DOUBT and order.resolution is None:
+            return
+        order.resolution = event_id
+        self._move(order, resolution.result)
+        self._name(order, names_of(resolution))
+
+    def _move(self, order: OrderRow, state: str) -> None:
+        self._count(order, order.state, -1)
+        order.state = state
+        self._count(order, state, 1)
+        if order.is_old:
+            self._changed[order.id] = order
+
+    def _count(self, order: OrderRow, state: str, number: int) -> None:
+        for span in SPANS:
+            counted = self._counts[span, order.ts // span, order.site, order.mode, state]
+            counted[0] += number
+            counted[1] += number * order.conflict
+
+    def _name(self, order: OrderRow, names: Iterable[object]) -> None:
+        self._names += [(str(name), order.id) for name in names if name is not None]
+
+    def _site(self, intent: Intent) -> int:
+        site = site_of(intent)
+        if site not in self._sites:
+            known = self._connection.execute(FIND_SITE, site).fetchone()
+            added = known or (self._connection.execute(ADD_SITE, site).lastrowid,)
+            self._sites[site] = int(added[0] or 0)
+        return self._sites[site]
+
+
+def put(
+    connection: sqlite3.Connection, into: str, rows: Sequence[tuple[object, ...]], then: str = ""
+) -> None:
+    """Add rows, as many in a statement as it takes."""
+    if not rows:
+        return
+    marks = f"({', '.join('?' * len(rows[0]))})"
+    at_once = VALUES_AT_ONCE // len(rows[0])
+    for first in range(0, len(rows), at_once):
+        piece = rows[first : first + at_once]
+        values = [value for row in piece for value in row]
+        connection.execute(f"{into} VALUES {', '.join([marks] * len(piece))} {then}", values)
+
+
+def site_of(intent: Intent) -> OrderSite:
+    """Where an order comes from."""
+    who = intent.attribution
+    file = (who.file or "").replace("\\", "/").rpartition("/")[2]
+    return OrderSite(
+        module=who.module,
+        operation=intent.operation,
+        kind=intent.order.kind,
+        function=who.function or "?",
+        place=f"{file}:{who.line}" if file else "?",
+        via=",".join(who.via),
+        evidence=who.evidence,
+    )
+
+
+def state_of(outcome: Outcome | None, resolution: Resolution | None = None) -> str:
+    """What is known of an order: its outcome, where that tells, else what a later look has proved."""
+    if outcome is not None and outcome.result != "unknown":
+        return outcome.result
+    return IN_DOUBT if resolution is None else resolution.result
+
+
+def names_of(known: Outcome | Resolution | Target) -> list[object]:
+    """What an order is called by the exchange and by the bot."""
+    return [known.order_id, known.algo_id, known.client_order_id]

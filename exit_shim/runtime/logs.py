@@ -1,0 +1,125 @@
+"""Where the shim's own log lines go: the app's structlog pipeline, or the stdlib logger `exit_shim`."""
+
+import contextlib
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterator, MutableMapping
+from datetime import datetime, timezone
+from typing import Any, Final
+
+import structlog
+from structlog.stdlib import render_to_log_kwargs
+
+from exit_shim.runtime.background import Origin, origin
+
+GATEWAY: Final = "[EXIT_GATEWAY]"
+GUARD: Final = "[EXIT_GUARD]"
+METRICS: Final = "[EXIT_METRICS]"
+MODE: Final = "[EXIT_MODE]"
+
+
+class _Handoff:
+    """Hands finished lines to the stdlib logger `exit_shim`.
+
+    The record is made here: what `Logger.info` adds is a walk of the stack for the caller's place, which
+    would only find this package, at half the price of the line.
+    """
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("exit_shim")
+
+    def info(self, line: str, fields: dict[str, Any]) -> None:
+        self._hand_over(logging.INFO, line, fields)
+
+    def warning(self, line: str, fields: dict[str, Any]) -> None:
+        self._hand_over(logging.WARNING, line, fields)
+
+    def error(self, line: str, fields: dict[str, Any]) -> None:
+        self._hand_over(logging.ERROR, line, fields)
+
+    def _hand_over(self, level: int, line: str, fields: dict[str, Any]) -> None:
+        if self._logger.isEnabledFor(level):
+            make = logging.getLogRecordFactory()  # the app's own, where its formatters need what that adds
+            record = make("exit_shim", level, __file__, 0, line, (), None)
+            record.exit_shim = fields
+            backdate(record)
+            self._logger.handle(record)
+
+
+def backdate(record: logging.LogRecord) -> None:
+    """Give a record the time and the thread of what it tells of, where that was before, on another one."""
+    when = origin.get()
+    if when is not None:
+        record.relativeCreated -= (record.created - when.time) * 1000
+        record.created = when.time
+        record.msecs = int(when.time % 1 * 1000) + 0.0
+        record.thread, record.threadName = when.thread.ident, when.thread.name
+
+
+@contextlib.contextmanager
+def stamped(seconds: float | None) -> Iterator[None]:
+    """Give the lines that are logged inside this time, in seconds since the epoch; None changes nothing."""
+    when = origin.get()
+    if seconds is None:
+        yield
+        return
+    token = origin.set(Origin(seconds, threading.current_thread() if when is None else when.thread))
+    try:
+        yield
+    finally:
+        origin.reset(token)
+
+
+def time_of_line() -> str:
+    """Return the time of what is being logged, in ISO 8601, for pipelines that stamp when they write."""
+    when = origin.get()
+    told = datetime.fromtimestamp(time.time() if when is None else when.time, timezone.utc)
+    return told.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def render(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> tuple[Any, ...]:
+    """Return the line `text key=value …` in logfmt, and the fields as `record.exit_shim` for formatters."""
+    text = event.pop("event")
+    if not text.isprintable():  # a stranger's line breaks must not read as lines of ours
+        text = json.dumps(text)[1:-1]
+    # Most of what a line costs is spent here.
+    is_word = _is_word
+    words = [
+        f"{key}={value if type(value) is str and is_word(value) else written(value)}"
+        for key, value in event.items()
+        if value is not None
+    ]
+    return (" ".join((text, *words)), event), {}
+
+
+def written(value: object) -> str:
+    """Return the value as logfmt has it: as it is where that is one word, else quoted as in JSON."""
+    text = json.dumps(value, default=str) if isinstance(value, dict | list | tuple) else str(value)
+    return text if _is_word(text) else json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+_is_word: Final = re.compile(r"[!#-<>-\[\]-~]+").fullmatch
+"""Tells a word of printable ASCII without quotes, equals signs and backslashes."""
+
+_app = structlog.get_logger("exit_shim")
+_private = structlog.wrap_logger(
+    _Handoff(),
+    processors=[render],
+    wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+    context_class=dict,
+).bind()
+
+
+def logger() -> Any:
+    """The logger of this moment: a library configures nobody's logging, so it follows what the app did.
+
+    An app that renders to the stdlib's `extra` cannot take a field named `module`, which the stdlib keeps
+    for itself; it gets the private chain's line, with the fields as `record.exit_shim`.
+    """
+    if not structlog.is_configured():
+        return _private
+    processors = structlog.get_config()["processors"]
+    return _private if processors and processors[-1] is render_to_log_kwargs else _app

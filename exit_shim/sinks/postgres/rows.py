@@ -1,0 +1,113 @@
+"""What stands in a row of the central database: the event to the byte, and what questions are asked by."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from exit_shim.domain.attributions import Step
+from exit_shim.domain.events import Intent, Outcome, Resolution
+from exit_shim.journal import Event
+from exit_shim.journal.index_tables import names_of, site_of
+from exit_shim.journal.rows import decode
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "run_id": "text",
+    "seq": "bigint",
+    "pos": "bigint",
+    "ts": "bigint",
+    "event": "text",
+    "about": "text",
+    "body": "text",
+    "link": "bytea",
+    "about_run": "text",
+    "about_seq": "bigint",
+    "host": "text",
+    "account": "text",
+    "module": "text",
+    "symbol": "text",
+    "operation": "text",
+    "kind": "text",
+    "function": "text",
+    "place": "text",
+    "via": "text",
+    "evidence": "text",
+    "mode": "text",
+    "conflict": "boolean",
+    "outcome": "text",
+    "names": "text[]",
+    "stack": "bigint",
+}
+"""Columns and their types, in the order of a row.
+
+Up to `link` they are the event itself. `body` is text and neither json nor jsonb: the chain is over its
+bytes, and what a damaged journal holds must be storable too. The rest is made from it here, once, rather than
+by whoever asks.
+"""
+
+MADE: Final = tuple(name for name in COLUMNS if name not in Event._fields)
+
+
+def row(event: Event, host: str | None) -> tuple[Any, ...]:
+    """One event as `COLUMNS` has it."""
+    made = {**_made(event), "host": host}
+    return (
+        event.run_id,
+        event.seq,
+        event.pos,
+        event.ts,
+        event.event,
+        event.about,
+        event.body,
+        event.link,
+        *(_storable(made.get(name)) for name in MADE),
+    )
+
+
+def _storable(value: object) -> object:
+    """PostgreSQL's text takes any character but NUL, which a bot's garbled symbol may have in it."""
+    if isinstance(value, list):
+        return [_storable(one) for one in value]
+    return value.replace("\0", "\\0") if isinstance(value, str) else value
+
+
+def _made(event: Event) -> dict[str, Any]:
+    if event.event == "intent":
+        return _of_intent(decode(Intent, event.body))
+    run_id, _, seq = (event.about or "").rpartition(":")
+    about = {"about_run": run_id or event.run_id, "about_seq": int(seq)} if seq.isdecimal() else {}
+    known: Outcome | Resolution
+    if event.event == "outcome":
+        known = decode(Outcome, event.body)
+    elif event.event == "resolution":
+        known = decode(Resolution, event.body)
+    else:
+        return about
+    stack = _stack(known.chain) if isinstance(known, Outcome) else None
+    return {**about, "outcome": known.result, "names": _names(names_of(known)), "stack": stack}
+
+
+def _of_intent(intent: Intent) -> dict[str, Any]:
+    targets = [name for target in intent.targets for name in names_of(target)]
+    return {
+        **site_of(intent)._asdict(),
+        "account": intent.account,
+        "symbol": intent.order.symbol,
+        "mode": intent.mode,
+        "conflict": bool(intent.verdict.reasons),
+        "names": _names([intent.order.client_order_id, *targets]),
+        "stack": _stack(intent.attribution.chain),
+    }
+
+
+def _names(names: list[object]) -> list[str] | None:
+    return [str(one) for one in names if one is not None] or None
+
+
+def _stack(chain: tuple[Step, ...]) -> int | None:
+    """A number for a chain, so that the different ones are found without reading all."""
+    if not chain:
+        return None
+    digest = hashlib.blake2b(msgspec.json.encode(chain), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

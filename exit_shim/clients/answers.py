@@ -7,25 +7,14 @@ Facts: Binance's general info and error pages for USDⓈ-M futures (HTTP 503 and
 import sys
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from exit_shim.clients.python_binance import is_own_module
 from exit_shim.clients.refusals import TRANSPORTS, Shown, came_from, is_silence, read_error
+from exit_shim.domain.answers import Answer
 from exit_shim.domain.events import Result
 from exit_shim.domain.orders import Operation
 from exit_shim.runtime.scrubbing import describe, scrub
-
-
-class Answer(NamedTuple):
-    """What is known of one order after the call."""
-
-    result: Result
-    order_id: int | None = None
-    algo_id: int | None = None
-    client_order_id: str | None = None
-    error_code: int | None = None
-    error_message: str | None = None
-
 
 UNKNOWN: Final[Result] = "unknown"
 

@@ -148,7 +148,7 @@ class Installed(ReentrantState):
                 self._place(wanted(self._requests))
                 self._carry(any(request.threads for request in self._requests))
             except Exception as error:  # noqa: BLE001
-                (latest.shim if latest else default_shim()).internal_errors.note(
+                (latest.shim if latest else default_shim()).internal_errors.report(
                     "install on the classes", error
                 )
             if latest is None:

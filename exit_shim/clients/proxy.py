@@ -238,7 +238,7 @@ def travelling(doors: Sequence[Door], gateway: Gateway) -> tuple[Door, ...]:
             pickle.dumps(door)
         except Exception as error:  # noqa: BLE001, PERF203 - pickle raises what it likes
             step = f"pickle the door {door.method}, whose `parse` must be a module's function"
-            gateway.internal_errors.note(step, error)
+            gateway.internal_errors.report(step, error)
         else:
             found.append(door)
     return tuple(found)

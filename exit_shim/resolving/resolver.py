@@ -218,7 +218,7 @@ class Resolver(ReentrantState):
             except StoppedError:
                 raise
             except Exception as error:  # noqa: BLE001 - one order's trouble is not another's
-                self._internal_errors.note("look up an order in doubt", error)
+                self._internal_errors.report("look up an order in doubt", error)
                 case.put_off("it could not be looked up")
             if resolution is None and case.hopeless:
                 self._say_why(case)
@@ -228,9 +228,10 @@ class Resolver(ReentrantState):
                 self._due[name] = time.monotonic() + case.pause
 
     def _say_why(self, case: Doubt) -> None:
-        self._internal_errors.otherwise(
-            None, "say what stays in doubt", self._give_up, case.record, case.reason or ""
-        )
+        try:
+            self._give_up(case.record, case.reason or "")
+        except Exception as error:  # noqa: BLE001 - the other orders in doubt are still to be asked about
+            self._internal_errors.report("say what stays in doubt", error)
 
     def _pursue(self, case: Doubt, asker: ExchangeReader, news: News) -> Resolution | None:
         found = pursue(case, asker, self._namesakes, lambda seconds: self._wait(news, seconds))

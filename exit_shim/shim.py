@@ -134,7 +134,8 @@ class ExitShim:
                 journal_path(journal),
                 weakly(self._journal_trouble),
                 sync=sync_in_force(sync),
-                about_run={"account": account, "configuration": digest(self.roles, self.policy, mode)},
+                account=account,
+                configuration=digest(self.roles, self.policy, mode),
             )
         )
         self.watcher = ProcessFeed(self.guard, self.journal, weakly(self._found), self.internal_errors.note)
@@ -414,7 +415,7 @@ class ExitShim:
         fields = {**guard_fields(finding.reason), "symbol": finding.symbol, "account": finding.account}
         self._warn(guard_text(finding.reason), **fields)
         if self.journal is not None:
-            self.journal.note("guard_finding", finding)
+            self.journal.append(finding)
 
     def _meet(self, client: Any) -> None:
         """Take up what earlier runs left in doubt of the client's account."""
@@ -468,13 +469,13 @@ def weakly(method: Callable[[T], None]) -> Callable[[T], None]:
 def keep_findings(journal: Journal, record: Record) -> None:
     """In the journal, about its order. One that is closed meanwhile is not opened again for it."""
     if record.findings is not None and record.seq and journal.is_open:
-        journal.note("order_findings", record.findings, about=(record.run_id, record.seq))
+        journal.append(record.findings, (record.run_id, record.seq))
 
 
 def keep_failure(journal: Journal, step: str, said: str) -> None:
     """In the journal, but for its own failures, of which that would only make more."""
     if step != WRITE:
-        journal.note("internal_error", InternalError(step, said))
+        journal.append(InternalError(step, said))
 
 
 def warn_of_dropped(count: int) -> None:

@@ -395,14 +395,14 @@ class Gateway:
         """Write down an order that does not leave, with what came of it."""
         seq = 0
         if self._journal is not None:
-            seq = self._or(0, "journal an intent", self._journal.intend, intent)
+            seq = self._or(0, "journal an intent", self._journal.append, intent)
         self._finish(seq, intent, outcome, passage)
 
     def _intend(self, passage: OrderCall) -> None:
         """Step 4: into the journal, before anything leaves."""
         if (journal := self._journal) is not None:
             for intent in passage.intents:
-                passage.seqs.append(self._or(0, "journal an intent", journal.intend, intent))
+                passage.seqs.append(self._or(0, "journal an intent", journal.append, intent))
         if self._book.expects:
             for intent in passage.intents:
                 self._or(None, "tell the book", self._book.expect, intent)
@@ -506,7 +506,7 @@ class Gateway:
     def _finish(self, seq: int, intent: Intent, outcome: Outcome, passage: OrderCall) -> Record:
         journal = self._journal
         if journal is not None and seq:
-            self._or(None, "journal an outcome", journal.conclude, seq, outcome)
+            self._or(None, "journal an outcome", journal.append, outcome, (journal.run_id, seq))
         noted = self._or(UNNOTED, "keep the book", self._guard.note, intent, outcome, passage.params)
         run_id = "" if journal is None else journal.run_id
         record = Record(run_id, seq, intent, outcome, sent_at=passage.sent_at)

@@ -145,7 +145,8 @@ class ExitShim:
                 journal_path(journal),
                 weakly(self._journal_trouble),
                 sync=sync_in_force(sync),
-                about_run={"account": account, "configuration": digest(self.roles, self.policy, mode)},
+                account=account,
+                configuration=digest(self.roles, self.policy, mode),
             )
         )
         self.watcher = ProcessFeed(

@@ -121,8 +121,8 @@ def unexplained(numbers: Numbers) -> int:
 def run_row(run: Run) -> tuple[object, ...]:
     """Who wrote it, how many events it has, and the link of its last."""
     return (
-        run.header.get("host") or "?",
-        run.header.get("pid") or "?",
+        run.header.host or "?",
+        run.header.pid or "?",
         run.pos - run.pruned_pos,
         run.head.hex()[:16],
     )
@@ -141,8 +141,8 @@ def as_told(run: Run, flaw: Flaw | None, numbers: Numbers) -> dict[str, Any]:
     """A run's line of the JSON; numbers tell nothing where not all events were looked at."""
     return {
         "run_id": run.run_id,
-        "host": run.header.get("host"),
-        "pid": run.header.get("pid"),
+        "host": run.header.host,
+        "pid": run.header.pid,
         "events": run.pos - run.pruned_pos,
         "head": run.head.hex(),
         "flaw": None if flaw is None else flaw._asdict(),

@@ -4,9 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import msgspec
-
-from exit_shim.domain.events import Intent
+from exit_shim.domain.events import Event, Intent
 
 
 class RecordedEvent:
@@ -29,7 +27,7 @@ class RecordedEvent:
         self,
         run_id: str,
         seq: int,
-        event: msgspec.Struct,
+        event: Event,
         about: "RecordedEvent | None" = None,
         params: Mapping[str, Any] | None = None,
     ) -> None:

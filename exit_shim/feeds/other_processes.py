@@ -312,7 +312,7 @@ def turn(journal: Journal, switch: Switch) -> bool:
             done = True
         elif switch.enforce == "on":
             path.unlink(missing_ok=True)
-    journal.note("switch", switch)
+    journal.append(switch)
     return journal.flush() or done
 
 

@@ -4,13 +4,12 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-import msgspec
-
+from exit_shim.domain.events import Event
 from exit_shim.domain.recorded import Consumer, RecordedEvent
 from exit_shim.runtime.background import Dispatch
 from exit_shim.runtime.internal_errors import InternalErrors
 
-EventType = type[msgspec.Struct]
+EventType = type[Event]
 On = Callable[[RecordedEvent], None]
 
 
@@ -19,7 +18,7 @@ class EventLog(Protocol):
 
     run_id: str
 
-    def append(self, event: msgspec.Struct, about: tuple[str, int] | None = None) -> int:
+    def append(self, event: Event, about: tuple[str, int] | None = None) -> int:
         """Write an event down and return its number in the run; an intent is durable on return."""
 
 
@@ -58,7 +57,7 @@ class Recorder:
 
     def record(
         self,
-        event: msgspec.Struct,
+        event: Event,
         about: RecordedEvent | None = None,
         params: Mapping[str, Any] | None = None,
         *,

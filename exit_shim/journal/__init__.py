@@ -12,9 +12,9 @@ from exit_shim.journal.log_writer import Health, Journal
 from exit_shim.journal.overflow import MAX_WAITING
 from exit_shim.journal.queries import (
     Count,
-    Event,
     Run,
     Stack,
+    StoredEvent,
     count_lost,
     count_orders,
     counted,
@@ -38,7 +38,6 @@ __all__ = [
     "SCHEMA_VERSION",
     "Condition",
     "Count",
-    "Event",
     "Flaw",
     "Health",
     "Journal",
@@ -48,6 +47,7 @@ __all__ = [
     "Pruned",
     "Run",
     "Stack",
+    "StoredEvent",
     "Sync",
     "count_lost",
     "count_orders",

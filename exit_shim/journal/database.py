@@ -165,13 +165,13 @@ def create_private(path: Path) -> None:
         ) from error
 
 
-def header() -> dict[str, Any]:
-    """Who writes: what a later reader needs to make sense of a run."""
+def describe_process() -> dict[str, Any]:
+    """Return host, process and versions, for a run's first event."""
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "python": sys.version.split()[0],
-        **{name: _version(name) for name in ("exit_shim", "python-binance", "wrapt")},
+        "versions": {name: _version(name) for name in ("exit_shim", "python-binance", "wrapt")},
     }
 
 

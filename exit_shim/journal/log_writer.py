@@ -8,20 +8,18 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import msgspec
-
-from exit_shim.domain.events import Intent, Lost, Outcome, RunEnded
-from exit_shim.journal.database import header
+from exit_shim.domain.events import EVENT_NAMES, Event, Intent, Lost, RunEnded, RunStarted
+from exit_shim.journal.database import describe_process
 from exit_shim.journal.drain import RETRY_S, Drain, complaint
 from exit_shim.journal.fork_and_exit import exiting, inherited, journals
 from exit_shim.journal.ingest import RunOrigin
-from exit_shim.journal.line_format import NOTHING, EventName, compose
+from exit_shim.journal.line_format import NOTHING, compose
 from exit_shim.journal.overflow import Overflow
 from exit_shim.journal.rows import encode
 from exit_shim.journal.schema import JournalError
@@ -38,6 +36,8 @@ CLOSE_S: Final = 1.0
 """The longest that closing moves what waits, or waits for another process's lock; no order waits for it."""
 
 ABOUT_NOTHING: Final = NOTHING.encode()
+
+NAMES: Final = {event: name.encode() for event, name in EVENT_NAMES.items()}
 
 
 class Health(NamedTuple):
@@ -65,7 +65,8 @@ class Journal:
         on_trouble: Told of each failure to write.
         sync: "process": an intent survives the death of the process at any instant, though not the loss of
             power. "power": that too, at the price of one `fdatasync` an order, before it leaves.
-        about_run: What the run's header is to say besides host, process and versions; JSON-ready.
+        account: The account's label, for the run's first event.
+        configuration: A digest of the configuration, for the run's first event.
     """
 
     def __init__(
@@ -74,12 +75,14 @@ class Journal:
         on_trouble: Callable[[Exception], None] | None = None,
         *,
         sync: Sync = "process",
-        about_run: Mapping[str, Any] | None = None,
+        account: str | None = None,
+        configuration: str | None = None,
     ) -> None:
         self.path = Path(os.path.abspath(path))  # noqa: PTH100 - Path's own raises where the folder is gone
         self.sync = sync
         self._on_trouble = on_trouble or (lambda _: None)
-        self._about_run = {**(about_run or {}), "sync": sync}
+        self._account = account
+        self._configuration = configuration
         self._begin_run()
         journals.add(self)
 
@@ -118,32 +121,30 @@ class Journal:
         """Whether it has files of its run open."""
         return bool(self._spool.segments)
 
-    def intend(self, intent: Intent) -> int:
-        """Write down an order about to leave; returns its `seq` in this run."""
-        body = encode(intent)
-        seq = next(self._seqs)  # as late as can be: `verify` misses a number that no event has
-        self._append(compose(seq, intent.ts, b"intent", ABOUT_NOTHING, body), lasting=True)
-        return seq
+    def append(self, event: Event, about: tuple[str, int] | None = None) -> int:
+        """Append an event durably; return its number in this run.
 
-    def conclude(self, seq: int, outcome: Outcome) -> None:
-        """Write down what came of the order that `intend` numbered `seq`."""
-        body = encode(outcome)
-        self._append(compose(next(self._seqs), time.time_ns(), b"outcome", b"%d" % seq, body))
-        self._wake()
-
-    def note(self, event: EventName, body: msgspec.Struct, about: tuple[str, int] | None = None) -> int:
-        """Write down any other event; `about` is the run and number of the intent that it is about."""
-        subject = ABOUT_NOTHING if about is None else f"{about[0]}:{about[1]}".encode()
-        written = encode(body)
+        Args:
+            event: The event. An intent outlives what `sync` promises before this returns.
+            about: Run and number of the intent that the event is about; None for an event about no order.
+        """
+        body = encode(event)
+        subject = ABOUT_NOTHING if about is None else b"%b:%d" % (about[0].encode(), about[1])
+        name = NAMES[type(event)]
+        if isinstance(event, Intent):
+            # The number is taken last: `verify` reports one that no event has.
+            seq = next(self._seqs)
+            self._append(compose(seq, event.ts, name, subject, body), lasting=True)
+            return seq
         seq = next(self._seqs)
-        self._append(compose(seq, time.time_ns(), event.encode(), subject, written))
+        self._append(compose(seq, time.time_ns(), name, subject, body))
         self._wake()
         return seq
 
     def end(self) -> None:
         """Write down that the process ends, if the run has begun."""
         if self._appended:
-            self.note("run_ended", RunEnded(self._appended))
+            self.append(RunEnded(self._appended))
 
     def flush(self, seconds: float = math.inf) -> bool:
         """Move all that waits into the database, now; False where it does not take it, or not in time."""
@@ -162,7 +163,7 @@ class Journal:
         lost = self._memory.untold
         if lost:
             body, seq = encode(Lost("neither the spool nor the database kept them", lost)), self._number()
-            if not take(compose(seq, time.time_ns(), b"lost", ABOUT_NOTHING, body)):
+            if not take(compose(seq, time.time_ns(), NAMES[Lost], ABOUT_NOTHING, body)):
                 self._unused.append(seq)  # this is tried each second for as long as nothing is taken
                 return False
             self._memory.told(lost)
@@ -276,10 +277,15 @@ class Journal:
     def _begin_spool(self) -> None:
         self._spool.begin()
         if not self._header:
-            self._header = msgspec.json.encode({**header(), **self._about_run}).decode()
-            self._spool.append(
-                compose(0, self._started, b"run_started", ABOUT_NOTHING, self._header.encode())
+            started = RunStarted(
+                **describe_process(),
+                sync=self.sync,
+                account=self._account,
+                configuration=self._configuration,
             )
+            header = encode(started)
+            self._header = header.decode()
+            self._spool.append(compose(0, self._started, NAMES[RunStarted], ABOUT_NOTHING, header))
             self._appended += 1
 
     def _go_on_where_it_can(self) -> None:

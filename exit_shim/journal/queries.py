@@ -1,7 +1,6 @@
 """Reading the journal back; a reader never blocks a writer, and takes up what dead runs have left."""
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections import Counter
@@ -21,6 +20,7 @@ from exit_shim.domain.events import (
     Outcome,
     Record,
     Resolution,
+    RunStarted,
 )
 from exit_shim.journal.database import ODD, connect, legible, open_writer
 from exit_shim.journal.default_path import with_home
@@ -104,7 +104,7 @@ Bodies = tuple[str, str | None, str | None, str | None]
 """An order as JSON: its intent, outcome, findings and resolution."""
 
 
-class Event(NamedTuple):
+class StoredEvent(NamedTuple):
     """One row of the record: `pos` and `link` are its place in its run's chain."""
 
     run_id: str
@@ -130,7 +130,7 @@ class Run(NamedTuple):
 
     run_id: str
     started: int
-    header: dict[str, Any]
+    header: RunStarted
     pos: int
     head: bytes
     pruned_pos: int
@@ -243,14 +243,14 @@ def record_of(row: tuple[str, int, str, str | None, str | None, str | None]) -> 
 
 def read_events(
     path: str | os.PathLike[str], *, run_id: str | None = None, after_pos: int = 0, limit: int | None = None
-) -> Iterator[Event]:
+) -> Iterator[StoredEvent]:
     """All events, run by run, each run's in the order of its chain; JournalError as `read_records`."""
     with legible(Path(path), "read on"):
         for run, known in _rows(path, "SELECT run, run_id FROM runs ORDER BY run"):
             if run_id in (None, known):
                 beginning, end = (run << POS_BITS) + after_pos, run + 1 << POS_BITS
                 found = _rows(path, EVENTS, (beginning, end, -1 if limit is None else limit))
-                yield from (Event(known, *row) for row in found)
+                yield from (StoredEvent(known, *row) for row in found)
 
 
 def read_runs(path: str | os.PathLike[str]) -> list[Run]:
@@ -262,7 +262,14 @@ def read_runs(path: str | os.PathLike[str]) -> list[Run]:
     with legible(Path(path), "read on"):
         return [
             Run(
-                run_id, started, dict(json.loads(header)), pos, bytes(head), pruned, bytes(pruned_head), ended
+                run_id,
+                started,
+                decode(RunStarted, header),
+                pos,
+                bytes(head),
+                pruned,
+                bytes(pruned_head),
+                ended,
             )
             for run_id, started, header, pos, head, pruned, pruned_head, ended in found
         ]

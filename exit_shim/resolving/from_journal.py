@@ -61,7 +61,7 @@ def resolver_of(
     return Resolver(
         left_behind=lambda: [one for one in left_in_doubt(journal.path) if one.run_id != journal.run_id],
         namesakes=lambda name: namesakes(journal, name),
-        write=lambda found, run_id, seq: journal.note("resolution", found, (run_id, seq)),
+        write=lambda found, run_id, seq: journal.append(found, (run_id, seq)),
         tell=tell,
         give_up=give_up or of_this_run,
         internal_errors=internal_errors,

@@ -95,7 +95,7 @@ def test_a_damaged_database(exchange, path, orders, tmp_path, client, how):
         told = []
         journal = Journal(spoilt, told.append)
         (record, *_) = read_records(path)
-        journal.conclude(journal.intend(record.intent), Outcome("accepted"))
+        journal.append(Outcome("accepted"), (journal.run_id, journal.append(record.intent)))
         moved.append(journal.flush())
         assert moved[-1] or told or journal.health().last_error
         journal.close()

@@ -186,7 +186,7 @@ def test_a_full_memory_waits_for_nobody(path, quiet, exchange):
         worst, until = 0, time.monotonic() + 1.5
         while time.monotonic() < until:
             begun = time.perf_counter()
-            shim.journal.intend(SUBMISSION)
+            shim.journal.append(INTENT)
             worst = max(worst, time.perf_counter() - begun)
             time.sleep(0.0005)
         place(client, 20)
@@ -201,10 +201,10 @@ def test_a_full_memory_waits_for_nobody(path, quiet, exchange):
         exchange,
         path,
         before="""
-        from exit_shim.attribution.attribute import Attribution
+        from exit_shim.domain.attributions import Attribution
         from exit_shim.domain.orders import ExitOrder
-        from exit_shim.domain.events import Submission
-        SUBMISSION = Submission(ts=1, door="d", intent="place", order=ExitOrder(kind="sl"),
+        from exit_shim.domain.events import Intent
+        INTENT = Intent(ts=1, door="d", operation="place", order=ExitOrder(kind="sl"),
                                 attribution=Attribution(module="m", evidence="stack"), mode="LEGACY")
         logging.disable()
         """,

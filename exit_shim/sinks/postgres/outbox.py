@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from exit_shim.journal import Event, JournalError, Run, read_events, read_runs
+from exit_shim.journal import JournalError, Run, StoredEvent, read_events, read_runs
 from exit_shim.journal.database import open_writer
 from exit_shim.journal.file_lock import try_to_hold
 
@@ -37,7 +37,7 @@ class Outbox:
         with self.lock:
             return read_runs(self.journal)
 
-    def events(self, run_id: str, after: int, limit: int) -> list[Event]:
+    def events(self, run_id: str, after: int, limit: int) -> list[StoredEvent]:
         """The next events of a run, in the order of its chain."""
         with self.lock:
             return list(read_events(self.journal, run_id=run_id, after_pos=after, limit=limit))

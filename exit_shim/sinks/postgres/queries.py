@@ -1,12 +1,11 @@
 """Reading the central database as if it were a journal: the same questions, over all hosts and accounts."""
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
-from exit_shim.domain.events import Intent, Lost, OrderFindings, Outcome, Record, Resolution
-from exit_shim.journal import Count, Event, OrderSite, Run, Stack
+from exit_shim.domain.events import Intent, Lost, OrderFindings, Outcome, Record, Resolution, RunStarted
+from exit_shim.journal import Count, OrderSite, Run, Stack, StoredEvent
 from exit_shim.journal.rows import decode
 from exit_shim.sinks.postgres.dsn import Dsn, PostgresError, UnreachableError, driver
 from exit_shim.sinks.postgres.schema import check_ready
@@ -142,11 +141,11 @@ def read_values(dsn: str, field: Literal["module", "symbol", "host", "account"])
 
 def read_events(
     dsn: str, *, run_id: str | None = None, after_pos: int = 0, limit: int | None = None
-) -> Iterator[Event]:
+) -> Iterator[StoredEvent]:
     """All events, run by run, each run's in the order of its chain; PostgresError as `read_records`."""
     for known in [run_id] if run_id is not None else [run.run_id for run in read_runs(dsn)]:
         for row in _rows(dsn, EVENTS, {"run_id": known, "after_pos": after_pos, "limit": limit}):
-            yield Event(*row)
+            yield StoredEvent(*row)
 
 
 def read_runs(dsn: str) -> list[Run]:
@@ -158,7 +157,7 @@ def read_runs(dsn: str) -> list[Run]:
         Run(
             run_id=run_id,
             started=started,
-            header=json.loads(header),
+            header=decode(RunStarted, header),
             pos=base_pos if pos is None else pos,
             head=base_head if pos is None else link,
             pruned_pos=base_pos,

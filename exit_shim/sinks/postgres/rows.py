@@ -8,7 +8,7 @@ import msgspec
 
 from exit_shim.domain.attributions import Step
 from exit_shim.domain.events import Intent, Outcome, Resolution
-from exit_shim.journal import Event
+from exit_shim.journal import StoredEvent
 from exit_shim.journal.index_tables import names_of, site_of
 from exit_shim.journal.rows import decode
 
@@ -46,10 +46,10 @@ bytes, and what a damaged journal holds must be storable too. The rest is made f
 by whoever asks.
 """
 
-MADE: Final = tuple(name for name in COLUMNS if name not in Event._fields)
+MADE: Final = tuple(name for name in COLUMNS if name not in StoredEvent._fields)
 
 
-def row(event: Event, host: str | None) -> tuple[Any, ...]:
+def row(event: StoredEvent, host: str | None) -> tuple[Any, ...]:
     """One event as `COLUMNS` has it."""
     made = {**_made(event), "host": host}
     return (
@@ -72,7 +72,7 @@ def _storable(value: object) -> object:
     return value.replace("\0", "\\0") if isinstance(value, str) else value
 
 
-def _made(event: Event) -> dict[str, Any]:
+def _made(event: StoredEvent) -> dict[str, Any]:
     if event.event == "intent":
         return _of_intent(decode(Intent, event.body))
     run_id, _, seq = (event.about or "").rpartition(":")

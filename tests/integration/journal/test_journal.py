@@ -169,7 +169,7 @@ def test_nobody_else_can_read_it(tmp_path):
     before = os.umask(0)
     try:
         journal = Journal(tmp_path / "state" / "journal.db")
-        journal.intend(intent())
+        journal.append(intent())
         assert journal.flush()
     finally:
         os.umask(before)
@@ -293,7 +293,7 @@ def test_the_journals_own_thread_catches_up_after_a_lock(monkeypatch, tmp_path):
     journal.open()
     assert journal.flush()
     with locked(journal.path):
-        journal.conclude(journal.intend(intent()), Outcome("accepted"))
+        journal.append(Outcome("accepted"), (journal.run_id, journal.append(intent())))
         time.sleep(0.2)
         assert journal.health().waiting == 2
     until(lambda: journal.health().waiting == 0)
@@ -306,7 +306,7 @@ def test_an_order_under_way_is_soon_in_the_database(tmp_path, monkeypatch):
     monkeypatch.setattr(exit_shim.journal.log_writer, "LOOK_S", 0.05)
     journal = Journal(tmp_path / "journal.db")
     journal.open()
-    journal.intend(intent())
+    journal.append(intent())
     until(lambda: len(list(read_records(journal.path))) == 1)
     journal.close()
 
@@ -320,7 +320,7 @@ def test_a_lock_that_lasts_is_told(tmp_path, monkeypatch):
     journal.open()
     assert journal.flush()
     with locked(journal.path):
-        journal.conclude(journal.intend(intent()), Outcome("accepted"))
+        journal.append(Outcome("accepted"), (journal.run_id, journal.append(intent())))
         time.sleep(0.2)
         assert told == []
         until(lambda: told)
@@ -336,7 +336,7 @@ def test_memory_is_bounded_and_losses_are_counted(tmp_path):
     journal.open()
     event = intent()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: journal.intend(event), range(MAX_WAITING + 500)))
+        list(pool.map(lambda _: journal.append(event), range(MAX_WAITING + 500)))
     health = journal.health()
     assert MAX_WAITING - 64 <= health.in_memory <= MAX_WAITING + 64
     assert health.in_memory + health.dropped == MAX_WAITING + 500
@@ -467,7 +467,7 @@ def test_two_journals_of_one_process_do_not_undo_each_others_locks(tmp_path):
     second.open()
     run("client.futures_create_order(**STOP)", path)
     for journal in (first, second):
-        journal.intend(intent())
+        journal.append(intent())
         assert journal.flush()
     counted = run(
         "print(len(list(exit_shim.journal.read_records(sys.argv[1]))))",
@@ -571,12 +571,12 @@ def test_an_append_within_an_append_does_not_wait(tmp_path, monkeypatch):
 
     def interrupted(self, data):
         monkeypatch.setattr(Spool, "append", append)
-        inner.append(journal.intend(intent(ts=2)))
+        inner.append(journal.append(intent(ts=2)))
         return append(self, data)
 
     monkeypatch.setattr(Spool, "append", interrupted)
     begun = time.monotonic()
-    outer = journal.intend(intent(ts=1))
+    outer = journal.append(intent(ts=1))
     assert time.monotonic() - begun < 30  # half of what waiting for the lock takes
     journal.close()
     assert [record.seq for record in read_records(journal.path)] == [outer, *inner]
@@ -599,7 +599,7 @@ def test_a_signal_handler_may_place_orders(tmp_path):
         signal.setitimer(signal.ITIMER_REAL, 0)
         assert max(placed) < 1, max(placed)
         shim.close()
-        print(Client.orders, shim.metrics.get_summary()["total_orders"], shim.troubles.count)
+        print(Client.orders, shim.metrics.get_summary()["total_orders"], shim.internal_errors.count)
         """,
         tmp_path / "journal.db",
         before="import logging; logging.disable()",
@@ -714,10 +714,10 @@ def test_the_wal_is_moved_into_the_file_and_shrinks(tmp_path, monkeypatch):
     wal = tmp_path / "journal.db-wal"
     event = intent()
     for _ in range(300):
-        journal.conclude(journal.intend(event), Outcome("accepted"))
+        journal.append(Outcome("accepted"), (journal.run_id, journal.append(event)))
     until(lambda: journal.health().waiting == 0)
     for _ in range(20):  # the writer may be amid its checkpoint; an append after it starts the WAL anew
-        journal.conclude(journal.intend(event), Outcome("accepted"))
+        journal.append(Outcome("accepted"), (journal.run_id, journal.append(event)))
         until(lambda: journal.health().waiting == 0)
         time.sleep(0.01)
         if wal.stat().st_size < 100_000:
@@ -730,14 +730,14 @@ def test_a_journal_removed_in_use_begins_anew(tmp_path):
     """Someone removes the file under a running bot: the log says so, and later orders are in a new file."""
     told = []
     journal = Journal(tmp_path / "journal.db", told.append)
-    journal.conclude(journal.intend(intent()), Outcome("accepted"))
+    journal.append(Outcome("accepted"), (journal.run_id, journal.append(intent())))
     assert journal.flush()
     for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
         (tmp_path / name).unlink()
-    journal.conclude(journal.intend(intent()), Outcome("accepted"))
+    journal.append(Outcome("accepted"), (journal.run_id, journal.append(intent())))
     until(lambda: told)
     assert "was removed or replaced" in str(told[0])
-    journal.intend(intent())
+    journal.append(intent())
     journal.close()
     assert len(list(read_records(tmp_path / "journal.db"))) == 3  # what was still in the spool comes along
 
@@ -760,8 +760,8 @@ def test_a_journal_removed_in_use_begins_anew(tmp_path):
 def test_odd_values_cost_their_exactness_not_the_record(tmp_path, changed, field, kept):
     """What JSON cannot carry, or today's types do not allow, is written and read back as text."""
     journal = Journal(tmp_path / "journal.db")
-    journal.intend(intent(**changed))
-    journal.intend(intent())
+    journal.append(intent(**changed))
+    journal.append(intent())
     journal.close()
     odd, plain = read_records(journal.path)
     assert odd.flat()[field] == kept
@@ -771,8 +771,8 @@ def test_odd_values_cost_their_exactness_not_the_record(tmp_path, changed, field
 def test_rows_of_another_release_are_read_as_far_as_they_can_be(tmp_path):
     """A kind or an outcome that this release has no word for does not hide the rest of the journal."""
     journal = Journal(tmp_path / "journal.db")
-    seq = journal.intend(intent())
-    journal.conclude(seq, Outcome("accepted", order_id=5))
+    seq = journal.append(intent())
+    journal.append(Outcome("accepted", order_id=5), (journal.run_id, seq))
     journal.close()
     with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
         own.execute('UPDATE events SET body = replace(body, \'"kind":"sl"\', \'"kind":"iceberg"\')')
@@ -786,11 +786,11 @@ def test_rows_of_another_release_are_read_as_far_as_they_can_be(tmp_path):
 def test_the_first_outcome_stands_and_nothing_is_held_up(tmp_path):
     """A second outcome of an order is passed over; what follows it is written."""
     journal = Journal(tmp_path / "journal.db")
-    seq = journal.intend(intent())
-    journal.conclude(seq, Outcome("accepted"))
-    journal.conclude(seq, Outcome("unknown"))
-    other = journal.intend(intent())
-    journal.conclude(other, Outcome("rejected"))
+    seq = journal.append(intent())
+    journal.append(Outcome("accepted"), (journal.run_id, seq))
+    journal.append(Outcome("unknown"), (journal.run_id, seq))
+    other = journal.append(intent())
+    journal.append(Outcome("rejected"), (journal.run_id, other))
     assert journal.flush()
     assert [record.outcome.result for record in read_records(journal.path)] == ["accepted", "rejected"]
     journal.close()
@@ -801,7 +801,7 @@ def test_a_file_whose_maker_died_at_once_is_an_empty_journal(tmp_path):
     (tmp_path / "journal.db").touch()
     assert list(read_records(tmp_path / "journal.db")) == []
     journal = Journal(tmp_path / "journal.db")
-    journal.intend(intent())
+    journal.append(intent())
     journal.close()
     assert len(list(read_records(tmp_path / "journal.db"))) == 1
 
@@ -811,7 +811,7 @@ def test_a_relative_path_stays_where_it_was(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     journal = Journal("journal.db")
     monkeypatch.chdir("/")
-    journal.intend(intent())
+    journal.append(intent())
     journal.close()
     assert len(list(read_records(tmp_path / "journal.db"))) == 1
 
@@ -835,7 +835,7 @@ def test_no_thread_to_be_had_means_writing_at_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr("threading.Thread.start", none_left)
     journal = Journal(tmp_path / "journal.db")
-    journal.conclude(journal.intend(intent()), Outcome("accepted"))
+    journal.append(Outcome("accepted"), (journal.run_id, journal.append(intent())))
     assert [event for event, _ in rows(journal.path)] == ["intent", "outcome"]
     monkeypatch.undo()
     journal.close()
@@ -847,7 +847,7 @@ def test_closing_takes_no_longer_for_a_long_spool(tmp_path, monkeypatch):
     monkeypatch.setattr(Journal, "_wake", lambda _self: None)
     journal = Journal(tmp_path / "journal.db")
     for _ in range(10_000):
-        journal.intend(intent())
+        journal.append(intent())
     journal.close()
     assert journal.health().waiting > 1_000
     assert len(list(read_records(journal.path))) == 10_000
@@ -865,7 +865,7 @@ def test_many_threads_at_once_have_one_writer(tmp_path):
 
                 def conclude(_, ready=ready):
                     ready.wait()
-                    journal.conclude(journal.intend(intent()), Outcome("accepted"))
+                    journal.append(Outcome("accepted"), (journal.run_id, journal.append(intent())))
 
                 list(pool.map(conclude, range(8)))
             journal.close()

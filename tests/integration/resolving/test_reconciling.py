@@ -296,7 +296,7 @@ def in_doubt(exchange=None, ago_s=300, account=LABEL, **order):
         mode="LEGACY",
         account=account if exchange is None else f"{account}@127.0.0.1:{exchange.port}",
     )
-    journal.conclude(journal.intend(intent), Outcome("unknown"))
+    journal.append(Outcome("unknown"), (journal.run_id, journal.append(intent)))
     journal.close()
 
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 import exit_shim
 from exit_shim.cli import app
 from exit_shim.domain.attributions import Attribution, Step
-from exit_shim.domain.events import Intent, Lost, Outcome, Resolution, Target
+from exit_shim.domain.events import Intent, Lost, Outcome, Resolution, RunStarted, Target
 from exit_shim.domain.orders import ExitOrder
 from exit_shim.domain.verdicts import Verdict
 from exit_shim.journal import (
@@ -38,6 +38,7 @@ from exit_shim.journal.file_lock import try_to_hold
 from exit_shim.journal.follow import LATEST_SWITCHES, Follower
 from exit_shim.journal.line_format import parse
 from exit_shim.journal.queries import LOST, RECORDS
+from exit_shim.journal.rows import decode
 from exit_shim.journal.spool import spools
 
 HOUR = 3_600_000_000_000
@@ -66,7 +67,10 @@ def intent(ts, module="position_monitor", **order):
 def ordered(journal, *moments, outcome="accepted", **order):
     """Write concluded orders."""
     for moment in moments:
-        journal.conclude(journal.intend(intent(moment, **order)), Outcome(outcome, order_id=moment % 1000))
+        journal.append(
+            Outcome(outcome, order_id=moment % 1000),
+            (journal.run_id, journal.append(intent(moment, **order))),
+        )
 
 
 @pytest.fixture
@@ -119,8 +123,8 @@ def test_a_whole_journal_verifies(journal):
     events = list(read_events(journal.path))
     assert [event.pos for event in events] == list(range(1, run.pos + 1))
     assert events[0].event == "run_started"
-    assert json.loads(events[0].body) == run.header
-    assert run.header["pid"] == os.getpid()
+    assert decode(RunStarted, events[0].body) == run.header
+    assert run.header.pid == os.getpid()
     status, said = verified(journal.path)
     assert status == 0
     assert "whole" in said
@@ -269,11 +273,11 @@ import os, signal, sys
 import exit_shim.journal.log_writer as appending
 from exit_shim.journal import Journal
 sys.path.insert(0, sys.argv[2])
-from test_journal_record import submission
+from test_journal_record import intent
 appending.Journal._wake = lambda self: None
 journal = Journal(sys.argv[1])
-journal.intend(submission(1))
-journal.intend(submission(2))
+journal.append(intent(1))
+journal.append(intent(2))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     path = tmp_path / "journal.db"
@@ -292,7 +296,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_living_run_is_not_taken_up(journal):
     """Another opener leaves the spool of a process that lives alone."""
-    journal.intend(intent(1))
+    journal.append(intent(1))
     other = Journal(journal.path)
     ordered(other, 5)
     other.close()
@@ -325,9 +329,9 @@ def test_counts_are_those_of_the_records(journal):
         (100, "a", "accepted"),
     ]:
         ordered(journal, now - hours * HOUR, now - hours * HOUR - 7, module=module, outcome=outcome)
-    journal.intend(intent(now - HOUR // 2))
+    journal.append(intent(now - HOUR // 2))
     (first, _) = read_back_in_doubt(journal)
-    journal.note("resolution", Resolution(outcome="not_there"), about=(first.run_id, first.seq))
+    journal.append(Resolution(result="not_there"), (first.run_id, first.seq))
     assert journal.flush()
     for since in (
         None,
@@ -356,9 +360,10 @@ def read_back_in_doubt(journal):
 
 def test_an_order_is_found_by_any_of_its_names(journal):
     """By order id, algo id, either client order id, its number in its run; and so are cancels of it."""
-    seq = journal.intend(intent(1, client_order_id="mine"))
-    journal.conclude(
-        seq, Outcome("accepted", order_id=11, algo_id=4000000000000001, client_order_id="theirs")
+    seq = journal.append(intent(1, client_order_id="mine"))
+    journal.append(
+        Outcome("accepted", order_id=11, algo_id=4000000000000001, client_order_id="theirs"),
+        (journal.run_id, seq),
     )
     cancel = Intent(
         ts=2,
@@ -369,7 +374,7 @@ def test_an_order_is_found_by_any_of_its_names(journal):
         mode="LEGACY",
         targets=(Target(kind="sl", order_id=11),),
     )
-    journal.intend(cancel)
+    journal.append(cancel)
     ordered(journal, 3)
     assert journal.flush()
 
@@ -389,15 +394,14 @@ def test_an_order_is_found_by_any_of_its_names(journal):
 
 def test_a_resolution_settles_an_order_in_doubt_and_no_other(journal):
     """It gives the order its state and ids, last one first; an order whose outcome tells stays as it is."""
-    doubtful = journal.intend(intent(1, client_order_id="x"))
-    clear = journal.intend(intent(2))
-    journal.conclude(doubtful, Outcome("unknown", error_message="timed out"))
-    journal.conclude(clear, Outcome("rejected"))
+    doubtful = journal.append(intent(1, client_order_id="x"))
+    clear = journal.append(intent(2))
+    journal.append(Outcome("unknown", error_message="timed out"), (journal.run_id, doubtful))
+    journal.append(Outcome("rejected"), (journal.run_id, clear))
     for about in (doubtful, clear):
-        journal.note(
-            "resolution",
-            Resolution(outcome="accepted", status="NEW", algo_id=5, evidence=("open list → there",)),
-            about=(journal.run_id, about),
+        journal.append(
+            Resolution(result="accepted", status="NEW", algo_id=5, evidence=("open list → there",)),
+            (journal.run_id, about),
         )
     assert journal.flush()
     first, second = read_records(journal.path)
@@ -438,7 +442,7 @@ def old_journal(path):
     with at(then):
         journal._begin_run()
         ordered(journal, *range(then, then + 20))
-        journal.intend(intent(then + 50))
+        journal.append(intent(then + 50))
         ordered(journal, *range(then + 100, then + 120))
         assert journal.flush()
     return journal
@@ -452,7 +456,7 @@ def test_an_order_in_doubt_is_never_pruned(tmp_path):
     assert gone.events == 41
     assert gone.in_doubt == 1
     (doubtful,) = read_records(journal.path, in_doubt=True)
-    journal.note("resolution", Resolution(outcome="not_there"), about=(doubtful.run_id, doubtful.seq))
+    journal.append(Resolution(result="not_there"), (doubtful.run_id, doubtful.seq))
     assert journal.flush()
     assert prune(journal.path, before_ns=ninety).events == 41
     assert list(read_records(journal.path)) == []
@@ -684,7 +688,7 @@ def test_a_journal_of_schema_2_comes_forward(tmp_path):
 def test_events_besides_orders_are_in_the_record(journal):
     """The start and the end of the process, and what was lost, stand in the chain with the orders."""
     ordered(journal, 1)
-    journal.note("lost", Lost("a test", 3))
+    journal.append(Lost("a test", 3))
     journal.end()
     journal.close()
     assert [event.event for event in read_events(journal.path)] == [
@@ -729,8 +733,8 @@ def test_a_process_that_ends_says_so(tmp_path):
     subprocess.run([sys.executable, "-c", script, str(path)], check=True)
     assert [event.event for event in read_events(path)] == ["run_started", "run_ended"]
     (run,) = read_runs(path)
-    assert run.header["sync"] == "power"
-    assert run.header["configuration"]
+    assert run.header.sync == "power"
+    assert run.header.configuration
     assert spools(path) == []
 
 
@@ -753,10 +757,10 @@ def test_an_intent_is_on_the_disk_before_the_order_leaves(tmp_path, monkeypatch)
     done = []
     monkeypatch.setattr("exit_shim.journal.spool.sync_file", lambda fd: done.append(os.fstat(fd).st_size))
     journal = Journal(tmp_path / "journal.db", sync="power")
-    seq = journal.intend(intent(1))
+    seq = journal.append(intent(1))
     (file,) = spools(journal.path)
     assert done == [file.stat().st_size]
-    journal.conclude(seq, Outcome("accepted"))
+    journal.append(Outcome("accepted"), (journal.run_id, seq))
     assert len(done) == 1
     journal.close()
 
@@ -764,7 +768,7 @@ def test_an_intent_is_on_the_disk_before_the_order_leaves(tmp_path, monkeypatch)
 def test_a_guarded_order_counts_its_conflict(journal):
     """A verdict's reasons are counted by the place that they are about."""
     body = intent(5)
-    journal.intend(
+    journal.append(
         Intent(
             **{
                 **{name: getattr(body, name) for name in body.__struct_fields__},
@@ -783,11 +787,11 @@ def test_an_outcome_that_comes_before_its_intent_is_found(journal):
     assert journal.flush()
     with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
         own.execute("BEGIN IMMEDIATE")
-        seq = journal.intend(intent(1))
+        seq = journal.append(intent(1))
         journal.close()
     with min(spools(journal.path)).open("rb") as taken:
         assert try_to_hold(taken.fileno())
-        journal.conclude(seq, Outcome("accepted"))
+        journal.append(Outcome("accepted"), (journal.run_id, seq))
         journal.close()
     (record,) = read_records(journal.path)
     assert record.outcome.result == "accepted"
@@ -801,13 +805,13 @@ def test_what_resolved_an_order_stays_as_long_as_the_order(tmp_path):
     ordered(journal, 1, 2, outcome="unknown")
     journal.close()
     _, second = read_records(journal.path)
-    later.note("resolution", Resolution(outcome="accepted"), about=(second.run_id, second.seq))
+    later.append(Resolution(result="accepted"), (second.run_id, second.seq))
     later.close()
     prune(journal.path, before_ns=time.time_ns())
     first, second = read_records(journal.path)
     assert first.resolution is None
     assert second.resolution is not None
-    later.note("resolution", Resolution(outcome="accepted"), about=(first.run_id, first.seq))
+    later.append(Resolution(result="accepted"), (first.run_id, first.seq))
     later.close()
     prune(journal.path, before_ns=time.time_ns())
     assert list(read_records(journal.path)) == []
@@ -840,18 +844,18 @@ FIRST_READERS = """
 import sys, threading
 import msgspec
 from exit_shim.guard.policy import Policy
-from exit_shim.domain.events import Conclusion, Submission
+from exit_shim.domain.events import Intent, Outcome
 sys.setswitchinterval(1e-6)
 start = threading.Barrier(8)
 ORDER = {"ts": 1, "door": "d", "operation": "cancel", "order": {"kind": "sl"}}
 ORDER |= {"mode": "LEGACY", "account": "a"}
 WHO = {"module": "m", "evidence": "stack", "chain": [["m", "chosen", "f", 1]]}
 SAID = {"verdict": {"action": "warn", "reasons": ["a"]}, "targets": [{"kind": "sl"}], "attribution": WHO}
-OUTCOME = {"outcome": "accepted", "chain": [["m", "chosen", "f", 1]]}
+OUTCOME = {"result": "accepted", "chain": [["m", "chosen", "f", 1]]}
 
 def read():
     start.wait()
-    for event, body in {Submission: ORDER | SAID, Conclusion: OUTCOME}.items():
+    for event, body in {Intent: ORDER | SAID, Outcome: OUTCOME}.items():
         msgspec.json.decode(msgspec.json.encode(body), type=event)
     msgspec.convert({"modes": {"LEGACY": {"scopes": [{"symbols": ["A"]}]}}, "rules": {"A": {}}}, Policy)
 

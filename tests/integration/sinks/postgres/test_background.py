@@ -215,7 +215,7 @@ for number in range(60):
 shim.journal.flush()
 while shim.summary()["shipping"]["shipped"] < 1:
     time.sleep(0.01)
-assert shim.troubles.count == 0, shim.summary()
+assert shim.internal_errors.count == 0, shim.summary()
 print("done", flush=True)
 time.sleep(60)
 """

@@ -352,8 +352,8 @@ def test_a_shipper_that_is_told_to_stop_ends_in_good_order(central, path):
 def test_a_character_that_the_database_cannot_take_stops_no_run(central, path):
     """An order whose symbol has a NUL in it is stored to the byte, and what follows it is too."""
     with contextlib.closing(Journal(path)) as journal:
-        journal.intend(intent(1, order=ExitOrder(kind="sl", symbol="BTC\0", client_order_id="a\0")))
-        journal.intend(intent(2))
+        journal.append(intent(1, order=ExitOrder(kind="sl", symbol="BTC\0", client_order_id="a\0")))
+        journal.append(intent(2))
     ship(path, central.writer)
     assert central.stored() == local(path)
     symbols = [record.intent.order.symbol for record in queries.read_records(central.reader)]

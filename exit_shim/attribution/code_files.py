@@ -43,7 +43,8 @@ def is_foreign(filename: str, dotted: str = "") -> bool:
 def _foreign_roots() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     roots = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    roots.update({site.getusersitepackages(), os.path.dirname(os.__file__), os.path.dirname(__file__)})  # noqa: PTH120
+    roots.update((site.getusersitepackages(), os.path.dirname(os.__file__)))  # noqa: PTH120
+    roots.add(os.path.dirname(os.path.dirname(__file__)))  # noqa: PTH120
     return tuple(root.rstrip(os.sep) + os.sep for root in roots)
 
 

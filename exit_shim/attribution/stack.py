@@ -44,7 +44,7 @@ _LOOP_FRAMES: Final = 8
 """How many frames an event loop written in Python has of its own, at most, behind a task."""
 
 
-_OWN_FOLDER: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120
+_OWN_FOLDER: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120
 
 
 _NAMED: Final = frozenset({"own", "passthrough"})

@@ -468,8 +468,8 @@ def weakly(method: Callable[[T], None]) -> Callable[[T], None]:
 
 
 def keep_findings(journal: Journal, record: Record) -> None:
-    """In the journal, about its order. One that is closed meanwhile is not opened again for it."""
-    if record.findings is not None and record.seq and journal.is_open:
+    """Write the findings about an order to the journal."""
+    if record.findings is not None and record.seq:
         journal.append(record.findings, (record.run_id, record.seq))
 
 

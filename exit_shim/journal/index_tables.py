@@ -57,11 +57,11 @@ class OrderSite(NamedTuple):
 
 FIND_SITE: Final = """
 SELECT site FROM sites
-WHERE (module, intent, kind, function, place, via, evidence) = (?, ?, ?, ?, ?, ?, ?)
+WHERE (module, operation, kind, function, place, via, evidence) = (?, ?, ?, ?, ?, ?, ?)
 """
 
 ADD_SITE: Final = """
-INSERT INTO sites (module, intent, kind, function, place, via, evidence) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO sites (module, operation, kind, function, place, via, evidence) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
 FIND: Final = """

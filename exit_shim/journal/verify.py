@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from exit_shim.domain.events import Lost
 from exit_shim.journal import hash_chain
-from exit_shim.journal.queries import Run, StoredEvent
+from exit_shim.journal.record_source import Run, StoredEvent
 from exit_shim.journal.rows import decode
 
 

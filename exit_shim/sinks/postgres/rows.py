@@ -35,7 +35,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "evidence": "text",
     "mode": "text",
     "conflict": "boolean",
-    "outcome": "text",
+    "result": "text",
     "names": "text[]",
     "stack": "bigint",
 }
@@ -75,8 +75,8 @@ def _storable(value: object) -> object:
 def _made(event: StoredEvent) -> dict[str, Any]:
     if event.event == "intent":
         return _of_intent(decode(Intent, event.body))
-    run_id, _, seq = (event.about or "").rpartition(":")
-    about = {"about_run": run_id or event.run_id, "about_seq": int(seq)} if seq.isdecimal() else {}
+    subject = event.line.subject()
+    about = {} if subject is None else {"about_run": subject[0], "about_seq": subject[1]}
     known: Outcome | Resolution
     if event.event == "outcome":
         known = decode(Outcome, event.body)
@@ -85,7 +85,7 @@ def _made(event: StoredEvent) -> dict[str, Any]:
     else:
         return about
     stack = _stack(known.chain) if isinstance(known, Outcome) else None
-    return {**about, "outcome": known.result, "names": _names(names_of(known)), "stack": stack}
+    return {**about, "result": known.result, "names": _names(names_of(known)), "stack": stack}
 
 
 def _of_intent(intent: Intent) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from log_capture import captured_events
 import exit_shim
 from exit_shim.cli import app
 from exit_shim.guard.policy import parse_policy
-from exit_shim.journal import read_events, read_records
+from exit_shim.journal import JournalReader, read_records
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange, faults
 
 
@@ -525,7 +525,7 @@ def test_switches_reach_running_processes(tmp_path, monkeypatch):
         command("mode", "default")
         becomes(["LEGACY", "sent"])
         bot.stdin.close()
-    switches = [event for event in read_events(path) if event.event == "switch"]
+    switches = [event for event in JournalReader(path).read_events() if event.event == "switch"]
     assert len(switches) == 4
     assert '"by":"me","mode":"EXIT_BRAIN_V3"' in switches[0].body
     assert "pid" in switches[1].body

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -23,7 +24,8 @@ from exit_shim.journal import (
     MAX_WAITING,
     Journal,
     JournalError,
-    count_lost,
+    JournalReader,
+    RecordFilter,
     default_path,
     read_records,
 )
@@ -201,7 +203,7 @@ def spoil(path, how):
     if how == "another database":
         with contextlib.closing(sqlite3.connect(path)) as own:
             own.execute("CREATE TABLE other (x)")
-        return "something else"
+        return "another program"
     if how == "no database":
         path.write_bytes(b"not a database, by any means. " * 100)
         return "not a database"
@@ -345,7 +347,7 @@ def test_memory_is_bounded_and_losses_are_counted(tmp_path):
     time.sleep(1.1)
     journal.close()
     assert len(list(read_records(journal.path))) == health.in_memory
-    assert count_lost(journal.path) == health.dropped
+    assert JournalReader(journal.path).count_lost() == health.dropped
 
 
 def test_a_full_disk(tmp_path):
@@ -505,7 +507,7 @@ def test_a_fork_amid_the_writing_of_other_threads(tmp_path):
         tmp_path / "journal.db",
         before="import warnings; warnings.simplefilter('ignore')",
     )
-    children = list(read_records(tmp_path / "journal.db", symbol="CHILD"))
+    children = list(read_records(tmp_path / "journal.db", RecordFilter(symbol="CHILD")))
     assert len({record.run_id for record in children}) == 12
     assert all(record.outcome for record in children)
 
@@ -604,7 +606,7 @@ def test_a_signal_handler_may_place_orders(tmp_path):
         tmp_path / "journal.db",
         before="import logging; logging.disable()",
     )
-    assert len(list(read_records(tmp_path / "journal.db", symbol="HANDLER"))) >= 200
+    assert len(list(read_records(tmp_path / "journal.db", RecordFilter(symbol="HANDLER")))) >= 200
     assert all(record.outcome for record in read_records(tmp_path / "journal.db"))
 
 
@@ -872,3 +874,34 @@ def test_many_threads_at_once_have_one_writer(tmp_path):
     finally:
         sys.setswitchinterval(interval)
     assert threading.active_count() == before
+
+
+def test_a_late_event_does_not_open_a_closed_journal_again(tmp_path):
+    """It is written where the folder is there, without a thread; a folder that is gone is not made again."""
+    folder = tmp_path / "state"
+    journal = Journal(folder / "journal.db")
+    seq = journal.append(intent())
+    journal.close()
+    threads = threading.active_count()
+    journal.append(Outcome("accepted"), (journal.run_id, seq))
+    assert spools(journal.path) == []
+    (record,) = read_records(journal.path)
+    assert record.outcome.result == "accepted"
+    shutil.rmtree(folder)
+    assert journal.append(Outcome("rejected"), (journal.run_id, seq)) == 0
+    journal.end()
+    journal.close()
+    assert not folder.exists()
+    assert threading.active_count() == threads
+
+
+def test_an_order_opens_a_closed_journal_again(tmp_path):
+    """It is about to leave, so it is written down, even where the folder has to be made again."""
+    folder = tmp_path / "state"
+    journal = Journal(folder / "journal.db")
+    journal.append(intent())
+    journal.close()
+    shutil.rmtree(folder)
+    assert journal.append(intent()) > 0
+    journal.close()
+    assert len(list(read_records(journal.path))) == 1

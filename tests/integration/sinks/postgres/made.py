@@ -14,7 +14,7 @@ from exit_shim.domain.attributions import Attribution, Step
 from exit_shim.domain.events import Intent, OrderFindings, Outcome, Resolution, Target
 from exit_shim.domain.orders import ExitOrder
 from exit_shim.domain.verdicts import Verdict
-from exit_shim.journal import Journal, read_events
+from exit_shim.journal import Journal, JournalReader
 from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, follow
 
 KILLS = int(os.environ.get("EXIT_SHIM_KILLS", "10"))
@@ -133,7 +133,9 @@ def ship(path, dsn, **options):
 
 def local(path):
     """The journal as `Database.stored` has it."""
-    return sorted((tuple(event) for event in read_events(path)), key=lambda row: (row[0], row[2]))
+    return sorted(
+        (tuple(event) for event in JournalReader(path).read_events()), key=lambda row: (row[0], row[2])
+    )
 
 
 def until(condition, patience=60.0):

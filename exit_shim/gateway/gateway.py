@@ -16,18 +16,11 @@ from typing import Any, Final, cast
 import msgspec
 
 from exit_shim.attribution.attribute import Declared, attribute, declared
-from exit_shim.attribution.stack import CHAIN, Frame, Site, SiteFinder
-from exit_shim.clients.accounts import account_label, is_genuine
+from exit_shim.attribution.stack import CHAIN, CallSite, Frame, SiteFinder
+from exit_shim.clients.accounts import account_label
 from exit_shim.clients.answers import Answer, read_answers, read_failure
-from exit_shim.clients.doors import (
-    DOOR_NAMES,
-    NO_FIELDS,
-    SEVERAL,
-    Door,
-    DoorCall,
-    fix_client_order_ids,
-    is_coroutine_method,
-)
+from exit_shim.clients.doors import NO_FIELDS, SEVERAL, Door, DoorCall, is_coroutine_method
+from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
 from exit_shim.domain.attributions import UNKNOWN_MODULE, Attribution, Step
 from exit_shim.domain.events import UNREAD, Intent, Outcome, Record
 from exit_shim.domain.orders import KINDS, ExitOrder, Kind, may_be_exit
@@ -203,14 +196,14 @@ class Gateway:
         """
         return self._entry_coroutines.total()
 
-    def site(self, frame: Frame | None) -> Site | None:
+    def site(self, frame: Frame | None) -> CallSite | None:
         """The place that fetches a door's method, remembered for a call that comes without a stack."""
         try:
             return self.finder.find(frame)
         except Exception as error:  # noqa: BLE001
             return self.unreadable(error)
 
-    def unreadable(self, error: Exception) -> Site | None:
+    def unreadable(self, error: Exception) -> CallSite | None:
         """Take note of a stack that cannot be read; it costs the evidence, not the order."""
         self.internal_errors.note("remember who fetched the method", error)
         return None
@@ -255,7 +248,7 @@ class Gateway:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         frame: Frame | None,
-        bound_at: Site | None,
+        bound_at: CallSite | None,
     ) -> Any:
         """Carry out one call of a door for the code at `frame`; returns or raises what the method does."""
         passage, is_async = None, False
@@ -292,7 +285,7 @@ class Gateway:
         return method(*args, **kwargs)
 
     def _prepare(
-        self, asked: DoorCall, method: Callable[..., Any], frame: Frame | None, bound_at: Site | None
+        self, asked: DoorCall, method: Callable[..., Any], frame: Frame | None, bound_at: CallSite | None
     ) -> OrderCall | None:
         """Steps 1 to 3: what the orders are, who asked, what the policy says. None: no exit among them."""
         started = time.perf_counter_ns()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
-from exit_shim.attribution.stack import Frame, Site
+from exit_shim.attribution.stack import CallSite, Frame
 from exit_shim.clients.accounts import account_label
 from exit_shim.clients.answers import Answer
 from exit_shim.clients.doors import Door, DoorCall, is_coroutine_method
@@ -37,7 +37,7 @@ class GuardedGateway(Gateway):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         frame: Frame | None,
-        bound_at: Site | None,
+        bound_at: CallSite | None,
     ) -> Any:
         if asked.door.operation != "query" and super().is_entry(*asked):
             result = self._pass(asked, method, args, kwargs)
@@ -82,7 +82,7 @@ class GuardedGateway(Gateway):
             self._expire(touched)
 
     def _prepare(
-        self, asked: DoorCall, method: Callable[..., Any], frame: Frame | None, bound_at: Site | None
+        self, asked: DoorCall, method: Callable[..., Any], frame: Frame | None, bound_at: CallSite | None
     ) -> OrderCall | None:
         passage = super()._prepare(asked, method, frame, bound_at)
         if passage is None or not passage.intents or asked.door.operation in SENDS_NOTHING:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from exit_shim.clients.doors import DOOR_NAMES
+from exit_shim.clients.registry import DOOR_NAMES
 from exit_shim.domain.events import OrderFindings, Record, Resolution, Result, Target
 from exit_shim.domain.orders import ExitOrder, Operation, Reference, Store, closes_hedge_side
 from exit_shim.domain.reason_codes import IGNORED_PARAM, OVERSIZED, REFUSED_PARAMS, SIMULATED_ORDER, STRIPPED

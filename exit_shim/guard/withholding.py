@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from exit_shim.clients.answers import Answer
-from exit_shim.clients.doors import DOOR_NAMES, Door, DoorCall, is_coroutine_method
-from exit_shim.clients.python_binance import is_own_module
+from exit_shim.clients.doors import Door, DoorCall, is_coroutine_method
+from exit_shim.clients.registry import DOOR_NAMES, market_of, support_of
 from exit_shim.domain.events import Intent, Target
 from exit_shim.domain.orders import COUNTDOWN, upper
 from exit_shim.domain.reason_codes import SIMULATED_ORDER
@@ -30,8 +30,8 @@ from exit_shim.guard.simulated_orders import (
 )
 from exit_shim.guard.snapshots import Unseen
 
-ELSEWHERE: Final = ("papi_", "futures_coin_", "request_papi_", "request_futures_coin_")
-"""What the names of doors begin with whose orders are not where a look looks."""
+LOOKED_AT: Final = ("um", None)
+"""The markets of doors whose orders are where a look looks; None for an adapter's door."""
 
 LOOKS: Final = "exit-shim-looks"
 """The name of the threads that wait for looks at several symbols."""
@@ -157,20 +157,6 @@ def merge_answers(answer: Any, held: Mapping[int, Any]) -> Any:
     return whole
 
 
-def routes_stops(method: Callable[..., Any]) -> bool:
-    """Whether a method sends conditional orders to the Algo Service: only genuine old clients do not."""
-    function = getattr(method, "__func__", method)
-    code = getattr(function, "__code__", None)
-    genuine = is_own_module(getattr(function, "__module__", None))
-    return not genuine or code is None or "clientAlgoId" in code.co_consts
-
-
-def is_async_client(client: Any) -> bool:
-    """Whether a client's methods are to be awaited, whatever one of them looks like."""
-    listing = getattr(type(client), "futures_get_open_orders", None)
-    return listing is not None and is_coroutine_method(listing)
-
-
 class WithheldAnswers(NamedTuple):
     """An order that does not go out, what is recorded of it, and what stands in its place in an answer."""
 
@@ -251,7 +237,7 @@ class WithheldCall:
 
         It must where an order was denied before and is asked again, and for what rests on the price of now.
         """
-        if self._asked.door.method.lstrip("_").startswith(ELSEWHERE):
+        if market_of(self._asked.door.method) not in LOOKED_AT:
             return []
         places: dict[Place, bool] = {}
         for one in intents:
@@ -299,7 +285,8 @@ class WithheldCall:
         """
         if is_coroutine_method(self.method):
             return True
-        return is_async_client(self._client()) and asyncio._get_running_loop() is not None  # noqa: SLF001
+        client = self._client()
+        return support_of(client).is_async(client) and asyncio._get_running_loop() is not None  # noqa: SLF001
 
     def answer(self) -> Any:
         """Return what the caller gets whose call is held back whole.
@@ -312,10 +299,8 @@ class WithheldCall:
         if is_batch and is_answered_in_parts(self._asked.door, held):
             return [one.answer for one in held]
         if first.intent.verdict.on_deny == "raise":
-            from exit_shim.errors import ExitOrderDenied  # noqa: PLC0415 - it rests on python-binance
-
-            verdict = first.intent.verdict
-            raise ExitOrderDenied(message(first.intent), verdict.reasons, verdict.error_code)
+            verdict, library = first.intent.verdict, support_of(self._client())
+            raise library.denial(message(first.intent), verdict.reasons, verdict.error_code)
         return None if is_batch else first.answer
 
     def rest(self, *args: Any, **kwargs: Any) -> Any:
@@ -350,7 +335,8 @@ class WithheldCall:
         answer: Any = None
         self._guard.denials.add(intent)
         if intent.verdict.action == "simulate":
-            is_algo = "algoType" in self._asked.params or routes_stops(self.method)
+            library = support_of(self._client())
+            is_algo = "algoType" in self._asked.params or library.has_algo_orders(self.method)
             is_all = self._asked.door.payload == "symbol"
             answer = stand_in(intent, self._guard.suppressed, routes_stops=is_algo, is_all=is_all)
         elif is_list(self._asked.door):
@@ -375,7 +361,7 @@ def answer_query(guard: Guard, asked: DoorCall, method: Callable[..., Any], acco
     if kept is None:
         return None
     client = getattr(method, "__self__", None)
-    if is_coroutine_method(method) or is_async_client(client):
+    if is_coroutine_method(method) or support_of(client).is_async(client):
         return answer_later(guard, kept, client)
     if kept.is_open:
         end_unless_covered(guard, kept, guard.snapshots.get(client, *place_of(kept), fresh=True))

@@ -2,10 +2,10 @@
 
 import re
 import textwrap
-from pathlib import Path
 from typing import get_args
 
 import pytest
+from repository import ROOT
 
 import exit_shim
 from exit_shim.domain import reason_codes, verdicts
@@ -14,7 +14,6 @@ from exit_shim.domain.events import Intent, Record, Result
 from exit_shim.domain.orders import KINDS, ExitOrder
 from exit_shim.journal.line_format import EVENTS
 
-ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 
@@ -99,7 +98,7 @@ def test_what_survives_what_is_tested():
     """The table of faults names tests that are there, and each test of faults is in the table."""
     table = [line for line in (DOCS / "survival.md").read_text().splitlines() if line.startswith("| ")]
     named = {name for line in table for name in re.findall(r"`(test_\w+)`", line.rpartition("| ")[2])}
-    files = (Path(__file__).parent / "faults").glob("test_*.py")
+    files = (ROOT / "tests" / "faults").glob("test_*.py")
     there = {
         name
         for file in files

@@ -1,6 +1,6 @@
 """Count the Python calls and files of exit_shim that one exit order takes, warm, without a policy.
 
-    python benchmarks/calls.py [--by-function]
+python benchmarks/calls.py [--by-function]
 """
 
 import argparse

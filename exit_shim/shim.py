@@ -12,10 +12,24 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
 from exit_shim.attribution.attribute import attributed
 from exit_shim.attribution.attributor import Attributor
-from exit_shim.attribution.stack import Site, SiteFinder
-from exit_shim.clients.accounts import account_label, exchange_of, label_of
-from exit_shim.clients.doors import DOOR_NAMES, Door, DoorCall, is_coroutine_method
-from exit_shim.clients.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
+from exit_shim.attribution.stack import CallSite, SiteFinder
+from exit_shim.clients.accounts import account_label, label_of
+from exit_shim.clients.doors import Door, DoorCall, is_coroutine_method
+from exit_shim.clients.hosts import exchange_of
+from exit_shim.clients.patching import Installation, InstallRequest
+from exit_shim.clients.proxy import (
+    BoundDoor,
+    ClientProxy,
+    Unpickling,
+    bind_door,
+    declared_doors,
+    proxy_class,
+    rebind_at,
+    unpickle_with,
+    unwrap,
+)
+from exit_shim.clients.registry import DOOR_NAMES, can_be_cloned, clone_client, support_of
+from exit_shim.clients.support import ClientClone
 from exit_shim.configuration import (
     SHIP_VARIABLE,
     chosen_policy,
@@ -50,7 +64,7 @@ from exit_shim.guard.policy import Policy, Roles
 from exit_shim.guard.rule_warnings import RuleWarnings
 from exit_shim.guard.rules import custom_rules
 from exit_shim.journal import Journal, Sync
-from exit_shim.resolving import TAKE_UP, ClientClone, RetryPolicy, can_be_cloned
+from exit_shim.resolving import TAKE_UP, RetryPolicy
 from exit_shim.resolving.from_journal import resolver_of
 from exit_shim.runtime.background import MAX_WAITING, Dispatch
 from exit_shim.runtime.internal_errors import InternalErrors
@@ -62,7 +76,6 @@ from exit_shim.sinks.log import LogSink
 from exit_shim.sinks.metrics import ExitOrderMetrics
 
 if TYPE_CHECKING:
-    from exit_shim.clients.patching import Installation
     from exit_shim.sinks.postgres import Background
 
 WRITE: Final = "write the journal"
@@ -212,16 +225,18 @@ class ExitShim:
                 return client
         self.begin()
         self._meet(unwrap(client))
-        proxy: Any = proxy_class((*own_doors(client), *doors))(unwrap(client), self.gateway)
+        bare: Any = unwrap(client)
+        proxy: Any = proxy_class(support_of(bare), (*declared_doors(client), *doors))(bare, self.gateway)
         return proxy  # type: ignore[no-any-return]
 
     def install(
         self, *, threads: bool = False, doors: Mapping[type, Sequence[Door]] | None = None
-    ) -> "Installation":
+    ) -> "Installation[ExitShim]":
         """Have every python-binance client of this process go through this shim. See `exit_shim.install`."""
-        from exit_shim.clients.patching import install  # noqa: PLC0415 - it rests on this module
-
-        return install(shim=self, threads=threads, doors=doors)
+        if is_disabled():
+            return Installation(self, None)
+        self.begin()
+        return Installation(self, InstallRequest(self, doors or {}, threads))
 
     def begin(self) -> None:
         """What `wrap` and `install` do before orders come: open the journal, follow its switches, ship it."""
@@ -236,8 +251,8 @@ class ExitShim:
     def watch(self, client: Any, *, every: float = 30.0, stream: bool | str = False) -> None:
         """Hold the book against positions and both order stores. See `exit_shim.watch`."""
         bare = unwrap(client)
-        is_async = is_coroutine_method(bare.futures_position_information)
-        clone = ClientClone(bare) if can_be_cloned(bare) else None
+        is_async = is_coroutine_method(getattr(bare, support_of(bare).reads["positions"]))
+        clone = clone_client(bare) if can_be_cloned(bare) else None
         if every < 1 or (is_async and clone is None):
             raise ValueError(
                 f"watch(a {type(bare).__name__}, every={every!r}) needs a sync client, or an AsyncClient "
@@ -357,7 +372,9 @@ class ExitShim:
         A sync client is called on a worker thread, so the event loop goes on. Returns what the client
         returns and raises what it raises; `order_params` are sent as they are.
         """
-        method = unwrap(client).futures_create_order
+        bare = unwrap(client)
+        door = DOOR_NAMES[support_of(bare).place_order]
+        method = getattr(bare, door.method)
         if issubclass(type(method), BoundDoor):
             method = method.__wrapped__
         is_async = is_coroutine_method(method)
@@ -366,14 +383,14 @@ class ExitShim:
             if self._shipping is not None:  # nothing may have been wrapped before
                 self._shipping.start()
             self._hold_against(symbol, order_params, client)
-            place = functools.partial(self._place, method, self.gateway.site(sys._getframe(1)))  # noqa: SLF001
+            site = self.gateway.site(sys._getframe(1))  # noqa: SLF001
+            place = functools.partial(self._place, method, door, site)
         with attributed(module_name, kind=order_kind, explanation=explanation):
             placing = place(**order_params) if is_async else await asyncio.to_thread(place, **order_params)
             return await placing if inspect.isawaitable(placing) else placing
 
-    def _place(self, method: Any, site: Site | None, /, **params: Any) -> Any:
-        asked = DoorCall(DOOR_NAMES["futures_create_order"], params)
-        return self.gateway.call(asked, method, (), params, None, site)
+    def _place(self, method: Any, door: Door, site: CallSite | None, /, **params: Any) -> Any:
+        return self.gateway.call(DoorCall(door, params), method, (), params, None, site)
 
     def summary(self) -> dict[str, Any]:
         """The metrics, and how the shim itself fares; JSON-ready."""
@@ -559,3 +576,27 @@ def wrap(client: C, *, shim: ExitShim | None = None, doors: Sequence[Door] = ())
             python-binance's.
     """
     return (shim or default_shim()).wrap(client, doors=doors)
+
+
+def wrap_unpickled(client: C, doors: Sequence[Door] = ()) -> C:
+    """Wrap a client that was pickled as a proxy, in the process where it arrived."""
+    return default_shim().wrap(client, doors=doors)
+
+
+def bind_unpickled(method: Any, doors: Sequence[Door], bound_at: CallSite | None = None) -> Any:
+    """Bind a method that was pickled as a door's, in the process where it arrived.
+
+    Args:
+        method: The client's own method.
+        doors: The door; empty where it could not be pickled.
+        bound_at: Who fetched it: in a process of a pool there may be no other trace of the bot.
+    """
+    if not doors or is_disabled():
+        return method
+    bound = bind_door(method, doors[0], default_shim().gateway, sys._getframe().f_back)  # noqa: SLF001
+    if bound_at is not None:
+        rebind_at(bound, bound_at)
+    return bound
+
+
+unpickle_with(Unpickling(wrap_unpickled, bind_unpickled))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from exit_shim.attribution.attribute import attribute
-from exit_shim.attribution.stack import CHAIN, Frame, Site, SiteFinder
+from exit_shim.attribution.stack import CHAIN, CallSite, Frame, SiteFinder
 from exit_shim.domain.attributions import Attribution, Step
 
 
@@ -27,7 +27,7 @@ class Attributor:
         self.current_mode = current_mode
         self.account_of = account_of
 
-    def attribute(self, frame: Frame | None, bound_at: Site | None) -> tuple[Attribution, Frame | None]:
+    def attribute(self, frame: Frame | None, bound_at: CallSite | None) -> tuple[Attribution, Frame | None]:
         """Return who asked, and the frame that asked where it is still there."""
         return attribute(self.finder, frame, bound_at)
 

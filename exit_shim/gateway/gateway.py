@@ -12,10 +12,10 @@ from typing import Any, Final, cast
 
 from exit_shim.attribution.attribute import Declared, declared
 from exit_shim.attribution.attributor import Attributor
-from exit_shim.attribution.stack import Frame, Site
-from exit_shim.clients.accounts import is_genuine
+from exit_shim.attribution.stack import CallSite, Frame
 from exit_shim.clients.answers import read_answers, read_failure
-from exit_shim.clients.doors import DOOR_NAMES, NO_FIELDS, SEVERAL, Door, DoorCall, fix_client_order_ids
+from exit_shim.clients.doors import NO_FIELDS, SEVERAL, Door, DoorCall
+from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.attributions import UNKNOWN_MODULE, Attribution
 from exit_shim.domain.decisions import GO, Decision, Judge
@@ -66,7 +66,7 @@ class Gateway:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         frame: Frame | None,
-        bound_at: Site | None,
+        bound_at: CallSite | None,
     ) -> Any:
         """Carry out one call of a door for the code at `frame`; return or raise what the method does."""
         call = OrderCall(asked, method, args, kwargs)
@@ -123,7 +123,7 @@ class Gateway:
         return outer is not None and outer.meets(call.nested)
 
     def _attribute(
-        self, call: OrderCall, items: list[Item], frame: Frame | None, bound_at: Site | None
+        self, call: OrderCall, items: list[Item], frame: Frame | None, bound_at: CallSite | None
     ) -> None:
         """Step 2: name who asked, and make the intents."""
         who, mode, now = NOBODY, "unknown", time.time_ns()
@@ -250,14 +250,14 @@ class Gateway:
 
     # What a door's call means
 
-    def site(self, frame: Frame | None) -> Site | None:
+    def site(self, frame: Frame | None) -> CallSite | None:
         """Return the place that fetches a door's method, for a call that comes without a stack."""
         try:
             return self.finder.find(frame)
         except Exception as error:  # noqa: BLE001
             return self.unreadable(error)
 
-    def unreadable(self, error: Exception) -> Site | None:
+    def unreadable(self, error: Exception) -> CallSite | None:
         """Report a stack that cannot be read; it costs the evidence, not the order."""
         self._report("remember who fetched the method", error)
         return None

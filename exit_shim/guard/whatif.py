@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from exit_shim.clients.doors import DOOR_NAMES
+from exit_shim.clients.registry import DOOR_NAMES
 from exit_shim.domain.events import (
     DECODERS,
     Intent,

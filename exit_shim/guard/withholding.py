@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from exit_shim.clients.doors import DOOR_NAMES, Door, is_coroutine_method
-from exit_shim.clients.python_binance import is_own_module
+from exit_shim.clients.doors import Door, is_coroutine_method
+from exit_shim.clients.registry import DOOR_NAMES, market_of, support_of
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.decisions import Call, Go, NeedsLook, Withheld, Withhold
 from exit_shim.domain.events import Intent, Target
@@ -32,8 +32,8 @@ from exit_shim.guard.simulated_orders import (
 )
 from exit_shim.guard.snapshots import Unseen
 
-ELSEWHERE: Final = ("papi_", "futures_coin_", "request_papi_", "request_futures_coin_")
-"""What the names of doors begin with whose orders are not where a look looks."""
+LOOKED_AT: Final = ("um", None)
+"""The markets of doors whose orders are where a look looks; None for an adapter's door."""
 
 LOOKS: Final = "exit-shim-looks"
 """The name of the threads that wait for looks at several symbols."""
@@ -158,20 +158,6 @@ def merge_answers(answer: Any, held: Mapping[int, Any]) -> Any:
     return whole
 
 
-def routes_stops(method: Callable[..., Any]) -> bool:
-    """Whether a method sends conditional orders to the Algo Service: only genuine old clients do not."""
-    function = getattr(method, "__func__", method)
-    code = getattr(function, "__code__", None)
-    genuine = is_own_module(getattr(function, "__module__", None))
-    return not genuine or code is None or "clientAlgoId" in code.co_consts
-
-
-def is_async_client(client: Any) -> bool:
-    """Whether a client's methods are to be awaited, whatever one of them looks like."""
-    listing = getattr(type(client), "futures_get_open_orders", None)
-    return listing is not None and is_coroutine_method(listing)
-
-
 def is_answered_in_parts(door: Door, held: Sequence[Withheld]) -> bool:
     """Whether a call of which nothing goes out is answered with a list: an error for each denied order.
 
@@ -204,7 +190,8 @@ class WithheldCall(NeedsLook):
         """
         if is_coroutine_method(self._call.method):
             return True
-        return is_async_client(client_of(self._call)) and asyncio._get_running_loop() is not None  # noqa: SLF001
+        client = client_of(self._call)
+        return support_of(client).is_async(client) and asyncio._get_running_loop() is not None  # noqa: SLF001
 
     def look(self) -> Go | Withhold:
         """Look at the exchange, and decide."""
@@ -227,7 +214,7 @@ class WithheldCall(NeedsLook):
 
         It must where an order was denied before and is asked again, and for what rests on the price of now.
         """
-        if self._call.door.method.lstrip("_").startswith(ELSEWHERE):
+        if market_of(self._call.door.method) not in LOOKED_AT:
             return []
         places: dict[Place, bool] = {}
         try:
@@ -323,7 +310,8 @@ class WithheldCall(NeedsLook):
         call, stands_for = self._call, None
         self._guard.denials.add(intent)
         if intent.verdict.action == "simulate":
-            is_algo = "algoType" in call.params or routes_stops(call.method)
+            library = support_of(client_of(call))
+            is_algo = "algoType" in call.params or library.has_algo_orders(call.method)
             is_all = call.door.payload == "symbol"
             stands_for = stand_in(intent, self._guard.simulated, routes_stops=is_algo, is_all=is_all)
         elif is_list(call.door):
@@ -340,10 +328,8 @@ class WithheldCall(NeedsLook):
         if is_batch and is_answered_in_parts(self._call.door, held):
             return [one.stands_for for one in held]
         if first.intent.verdict.on_deny == "raise":
-            from exit_shim.errors import ExitOrderDenied  # noqa: PLC0415 - it rests on python-binance
-
-            verdict = first.intent.verdict
-            raise ExitOrderDenied(message(first.intent), verdict.reasons, verdict.error_code)
+            verdict, library = first.intent.verdict, support_of(client_of(self._call))
+            raise library.denial(message(first.intent), verdict.reasons, verdict.error_code)
         return None if is_batch else first.stands_for
 
     def _send_rest(self, decision: Withhold, held: Sequence[Withheld]) -> None:
@@ -390,7 +376,7 @@ def answer_query(guard: Guard, call: Call) -> Any:
     if kept is None:
         return None
     client = client_of(call)
-    if is_coroutine_method(call.method) or is_async_client(client):
+    if is_coroutine_method(call.method) or support_of(client).is_async(client):
         return answer_later(guard, kept, client)
     if kept.is_open:
         end_unless_covered(guard, kept, guard.snapshots.get(client, *place_of(kept), fresh=True))

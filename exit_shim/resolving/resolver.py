@@ -13,8 +13,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from exit_shim.clients.accounts import exchange_of, label_of
-from exit_shim.clients.client_clone import ClientClone, can_be_cloned
+from exit_shim.clients.accounts import label_of
+from exit_shim.clients.hosts import exchange_of
+from exit_shim.clients.registry import can_be_cloned, clone_client
 from exit_shim.domain.events import Record, Resolution
 from exit_shim.resolving.asking import Budget, ExchangeReader
 from exit_shim.resolving.doubt import NANOSECONDS, PACE, Doubt, RetryPolicy
@@ -139,7 +140,7 @@ class Resolver(ReentrantState):
         asker = self._askers.get(key)
         if asker is None:
             used = self._used.at(exchange_of(key))
-            asker = self._askers[key] = ExchangeReader(ClientClone(client), self._budget, used)
+            asker = self._askers[key] = ExchangeReader(clone_client(client), self._budget, used)
         asker.watch(client)
         with self._lock:
             self._news.put((case, key, account))

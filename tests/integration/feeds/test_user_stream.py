@@ -17,7 +17,7 @@ from binance import AsyncClient, BinanceSocketManager, Client
 
 import exit_shim
 from exit_shim.clients.accounts import label_of
-from exit_shim.clients.binance_releases import hears_user_stream
+from exit_shim.clients.python_binance import hears_user_stream
 from exit_shim.domain.orders import Reference
 from exit_shim.feeds import Gap, Over, Rests, Sized, learned
 from exit_shim.feeds import exchange_poller as polling

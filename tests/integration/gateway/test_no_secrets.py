@@ -12,6 +12,7 @@ import structlog
 from odd_server import OddServer, answer, async_client_on, hang, reset, sync_client
 
 import exit_shim
+from exit_shim.clients.python_binance import PYTHON_BINANCE
 from exit_shim.journal import read_records
 from exit_shim.runtime.scrubbing import MAX_READ, scrub, secrets_of, text_of
 
@@ -194,7 +195,7 @@ def test_the_accounts_label_is_no_key(recorded):
 
 def test_our_own_exception_tells_no_more_than_its_reason():
     """ExitOrderDenied holds its message and codes, and no response or request with headers in it."""
-    denied = exit_shim.ExitOrderDenied("denied: another owns this exit", ("OWNERSHIP_CONFLICT module=m",))
+    denied = PYTHON_BINANCE.denial("denied: another owns this exit", ("OWNERSHIP_CONFLICT module=m",), -2010)
     assert (denied.response, denied.request) == (None, None)
     assert "headers" not in str(vars(denied))
 

@@ -29,7 +29,7 @@ from guarded_bot import (
 import exit_shim
 from exit_shim.cli import app
 from exit_shim.cli.audit import flaws
-from exit_shim.clients.doors import DOOR_NAMES
+from exit_shim.clients.registry import DOOR_NAMES
 from exit_shim.exchange.engine.algo import AlgoRef
 from exit_shim.guard.exchange_snapshot import OpenOrder, ask, bare, read_snapshot
 from exit_shim.guard.policy import Mode, Policy, PolicyError, parse_policy

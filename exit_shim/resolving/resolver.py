@@ -195,9 +195,11 @@ class Resolver(ReentrantState):
                 self._note(case, key)
             if key not in self._met and account is not None:
                 self._met.add(key)
-                nothing: list[Record] = []
-                for record in self._internal_errors.otherwise(nothing, TAKE_UP, self._left_by, account):
-                    self._note(Doubt(record, self.pace), key)
+                try:
+                    for record in self._left_by(account):
+                        self._note(Doubt(record, self.pace), key)
+                except Exception as error:  # noqa: BLE001 - this run's orders are still to be asked about
+                    self._internal_errors.report(TAKE_UP, error)
 
     def _note(self, case: Doubt, key: str) -> None:
         name = case.record.run_id, case.record.seq

@@ -57,9 +57,6 @@ NOT_CONNECTED: Final = (
 )
 """Errors that prove that no connection was made, so nothing left."""
 
-NUMBERS: Final = ("orderId", "algoId", "strategyId")
-"""An accepted order's answer has one of these."""
-
 NO_ORDER: Final = Answer(
     "unknown", error_message="the answer is none that the exchange gives: no order is in it"
 )
@@ -263,7 +260,3 @@ def _is_instance(error: BaseException, module: str, name: str) -> bool:
 
 def _integer(value: object) -> int | None:
     return value if type(value) is int else None
-
-
-def _string(value: object) -> str | None:
-    return value[:64] if isinstance(value, str) else None

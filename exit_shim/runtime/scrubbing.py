@@ -176,7 +176,8 @@ class Marks(NamedTuple):
         if len(text) < self.shortest:
             return False
         lowered = text.lower()
-        for beginning in self.beginnings:  # no `any`: each step of a generator is a call
+        # No `any`: each step of a generator is a call, and an order waits.
+        for beginning in self.beginnings:  # noqa: SIM110
             if beginning in lowered:
                 return True
         return False

@@ -146,7 +146,7 @@ class ExitShim:
         self._mode = mode
         self._modes: dict[object, str] = {}
         self.dispatch = Dispatch(warn_of_dropped)
-        weakref.finalize(self, self.dispatch.stop).atexit = False
+        self.dispatch.stop_with(self)
         self.internal_errors = InternalErrors(self.dispatch)
         self.guard = Guard(
             compiled_policy, Book(), custom_rules(self.internal_errors.report), self.internal_errors.report
@@ -162,10 +162,10 @@ class ExitShim:
                 configuration=digest(self.roles, self.policy, mode),
             )
         )
-        self.watcher = ProcessFeed(
+        self.process_feed = ProcessFeed(
             self.guard, self.journal, weakly(self._record_finding), self.internal_errors.report
         )
-        self.guard.refresh = self.watcher.refresh
+        self.guard.refresh = self.process_feed.refresh
         self._pollers: list[ExchangePoller] = []
         self._listeners: list[UserStreamListener] = []
         if self.journal is not None:
@@ -189,7 +189,7 @@ class ExitShim:
             self.journal,
             {
                 Intent: [self.guard.book.fold] if self.guard.enforces else [],
-                Outcome: [self.guard.book.fold, self.watcher.on, self.metrics.take],
+                Outcome: [self.guard.book.fold, self.process_feed.on, self.metrics.take],
                 Resolution: [self.guard.book.fold],
             },
             # The rules come last: their findings are told after the outcome.
@@ -243,8 +243,8 @@ class ExitShim:
         if self.journal is not None:
             self.journal.open()
             with self._unhurt("read the switches"):
-                self.watcher.begin()
-            self.watcher.run()
+                self.process_feed.read_switches()
+            self.process_feed.start()
         if self._shipping is not None:
             self._shipping.start()
 
@@ -272,7 +272,7 @@ class ExitShim:
         if stream:
             self._listen(clone, account, stream if isinstance(stream, str) else None, poller)
         poller.start()
-        self.watcher.run()
+        self.process_feed.start()
 
     def _listen(
         self, clone: ClientClone | None, account: str | None, address: str | None, poller: ExchangePoller
@@ -302,7 +302,7 @@ class ExitShim:
         with self._unhurt("take in an event of the user data stream"):
             account = client if isinstance(client, str) else label_of(unwrap(client), self._account)
             gap = take_in(self.guard.book, account, event, self.guard.snapshots.expire)
-            self.watcher.run()
+            self.process_feed.start()
             for poller in self._pollers:
                 if gap is not None and poller.account == account:
                     self.guard.book.distrust(account, f"the user data stream was interrupted: {gap.why}")
@@ -316,7 +316,7 @@ class ExitShim:
                 "be seconds above zero"
             )
         self.guard.delegations.give(symbol, to, within)
-        self.watcher.run()
+        self.process_feed.start()
 
     def take_back(self, symbol: str) -> None:
         """Undo `delegate`."""
@@ -336,7 +336,7 @@ class ExitShim:
         if mode and mode not in self.guard.compiled_policy.modes:
             known = ", ".join(self.guard.compiled_policy.modes)
             raise ValueError(f"mode={mode!r} is no mode; it must be one of {known}, or ''")
-        self.watcher.switch(
+        self.process_feed.switch(
             Switch(by=by or who(), mode=mode, enforce=None if enforce is None else "on" if enforce else "off")
         )
 
@@ -424,7 +424,7 @@ class ExitShim:
         """
         if self.resolver is not None:
             self.resolver.stop()
-        self.watcher.stop()
+        self.process_feed.stop()
         for threads in (self._listeners, self._pollers):
             while threads:
                 threads.pop().stop()
@@ -445,9 +445,7 @@ class ExitShim:
         try:
             from exit_shim.sinks.postgres import Background  # noqa: PLC0415 - an extra, for those who use it
 
-            shipping = Background(self.journal.path, dsn, weakly(self._shipping_trouble))
-            weakref.finalize(self, shipping.let_go).atexit = False
-            return shipping  # noqa: TRY300 - what is in here may fail, all of it
+            return Background(self.journal.path, dsn, weakly(self._shipping_trouble))
         except Exception as error:  # noqa: BLE001
             self._shipping_trouble(error)
             return None

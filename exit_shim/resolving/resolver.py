@@ -1,9 +1,6 @@
 """The thread that asks about orders in doubt, beside the bot and never in its way."""
 
-import atexit
-import contextlib
 import itertools
-import os
 import queue
 import threading
 import time
@@ -21,9 +18,8 @@ from exit_shim.resolving.asking import Budget, ExchangeReader
 from exit_shim.resolving.doubt import NANOSECONDS, PACE, Doubt, RetryPolicy
 from exit_shim.resolving.weight import UsedWeights
 from exit_shim.runtime.internal_errors import InternalErrors
-from exit_shim.runtime.reentrancy import ReentrantState
+from exit_shim.runtime.service import Service
 
-THREAD: Final = "exit-shim-resolver"
 TAKE_UP: Final = "look for orders that earlier runs left in doubt"
 
 UNDER_WAY_NS: Final = 60 * NANOSECONDS
@@ -41,7 +37,7 @@ class StoppedError(Exception):
     """The resolver was told to stop."""
 
 
-class Resolver(ReentrantState):
+class Resolver(Service):
     """Finds out what became of orders in doubt, and has it written down.
 
     Its thread is started when there may be something to ask, and ends when there is nothing more. It asks
@@ -59,6 +55,10 @@ class Resolver(ReentrantState):
         used: The request weight that is used; None: only what it uses itself.
     """
 
+    thread_name = "exit-shim-resolver"
+    # A request that is under way is not waited for.
+    stop_s = 0.0
+
     def __init__(  # noqa: PLR0913 - all by name: what it must not know it is given
         self,
         *,
@@ -71,7 +71,6 @@ class Resolver(ReentrantState):
         pace: RetryPolicy = PACE,
         used: UsedWeights | None = None,
     ) -> None:
-        super().__init__()
         self._left_behind = left_behind
         self._namesakes = namesakes
         self._write = write
@@ -80,20 +79,24 @@ class Resolver(ReentrantState):
         self._internal_errors = internal_errors
         self.pace = pace
         self._used = UsedWeights() if used is None else used
-        self.begin()
-        _resolvers.add(self)
+        super().__init__()
 
-    def begin(self) -> None:
-        """Know nothing, as in a new process: a parent's doubts, threads and sockets are its own."""
-        # The one means of threading that a signal handler may use amid its own use.
-        self._news: News = queue.SimpleQueue()
+    def renew(self) -> None:
+        """Begin with no order in doubt: those of a parent are its own, like its threads and sockets."""
+        super().renew()
+        self._open_news()
         self._budget = Budget(self.pace.weight_a_minute)
         self._askers: dict[str, ExchangeReader] = {}
         self._met: set[str] = set()
         self._cases: dict[Key, tuple[Doubt, ExchangeReader]] = {}
         self._due: dict[Key, float] = {}
-        self._thread: threading.Thread | None = None
         self._last: threading.Thread | None = None
+
+    def _open_news(self) -> None:
+        # Nothing but a `SimpleQueue` may be used in a signal handler that interrupts its use.
+        self._news: News = queue.SimpleQueue()
+        # The thread waits without holding the resolver; so it is woken when nobody has that any more.
+        weakref.finalize(self, self._news.put, None).atexit = False
 
     def meet(self, client: Any, account: str | None) -> None:
         """A client appeared: what earlier runs left in doubt of its account is taken up; once for each key.
@@ -117,16 +120,23 @@ class Resolver(ReentrantState):
             self._take(client, key, case, record.intent.account)
 
     def stop(self) -> None:
-        """Ask no more, until something new is heard; a request that is under way is not waited for."""
+        """Ask no more until something new is heard; a request that is under way is not waited for."""
         with self._lock:
-            thread, self._thread = self._thread, None
-            if thread is not None:
-                self._news.put(None)
-                self._news = queue.SimpleQueue()
+            if self.thread is not None:
+                super().stop()
+
+    def _tell_to_stop(self) -> None:
+        super()._tell_to_stop()
+        self._news.put(None)
+        self._open_news()
+
+    def end_at_exit(self, until: float) -> None:  # noqa: ARG002 - nothing is waited for
+        """Ask no more."""
+        self.stop()
 
     def busy(self) -> bool:
-        """Whether there is something that it still asks about."""
-        return self._thread is not None
+        """Return whether there is something that it still asks about."""
+        return self.thread is not None
 
     def open_cases(self) -> list[tuple[Record, str]]:
         """What it still asks about, each with the reason why that is in doubt."""
@@ -144,36 +154,45 @@ class Resolver(ReentrantState):
         asker.watch(client)
         with self._lock:
             self._news.put((case, key, account))
-            if self._thread is None:
-                self._start()
-
-    def _start(self) -> None:
-        news, before = self._news, self._last
-        thread = threading.Thread(target=self._run, args=(news, before), name=THREAD, daemon=True)
-        with contextlib.suppress(RuntimeError):  # none starts at the interpreter's end; the journal knows
-            thread.start()
-            self._thread = self._last = thread
+            # At the interpreter's end no thread starts; the journal has what is in doubt.
+            self.start()
 
     # The thread
 
-    def _run(self, news: News, before: threading.Thread | None) -> None:
+    @staticmethod
+    def live(owner: "weakref.ref[Resolver]", stopped: threading.Event) -> None:
+        """Ask about orders in doubt until none is left."""
+        resolver = owner()
+        if resolver is None:
+            return
+        # Both are read before `stopped`: one that is stopped already may see what belongs to the next.
+        news, before = resolver._take_over()  # noqa: SLF001 - this class's own thread
+        askers = resolver._askers  # noqa: SLF001
+        del resolver
+        if stopped.is_set():
+            return
         if before is not None:
-            before.join()  # told to stop, it may still wait for an answer on the same connection
+            # Told to stop, it may still wait for an answer on the same connection.
+            before.join()
         try:
-            while not self._is_done(news):
-                self._wait(news, self._pause())
-                self._look_at_what_is_due(news)
+            wait_and_ask(owner, news)
         except StoppedError:
             pass
         finally:
-            for asker in list(self._askers.values()):
+            for asker in list(askers.values()):
                 asker.close()
+
+    def _take_over(self) -> tuple[News, threading.Thread | None]:
+        """Return what this thread waits for, and the thread before it."""
+        with self._lock:
+            before, self._last = self._last, threading.current_thread()
+            return self._news, before
 
     def _is_done(self, news: News) -> bool:
         with self._lock:
             done = not self._cases and news.empty()
             if done and self._news is news:
-                self._thread = None
+                self.thread = None
             return done
 
     def _pause(self) -> float:
@@ -181,25 +200,19 @@ class Resolver(ReentrantState):
 
     def _wait(self, news: News, seconds: float) -> None:
         """Sleep, and take in what is heard meanwhile."""
-        until = time.monotonic() + seconds
-        while True:
-            left = until - time.monotonic()
+        wait(weakref.ref(self), news, seconds)
+
+    def _hear(self, case: Doubt | None, key: str, account: str | None) -> None:
+        """Take in an order in doubt, or a client that appeared."""
+        if case is not None:
+            self._note(case, key)
+        if key not in self._met and account is not None:
+            self._met.add(key)
             try:
-                heard = news.get(timeout=max(left, 0)) if left > 0 else news.get_nowait()
-            except queue.Empty:
-                return
-            if heard is None:
-                raise StoppedError
-            case, key, account = heard
-            if case is not None:
-                self._note(case, key)
-            if key not in self._met and account is not None:
-                self._met.add(key)
-                try:
-                    for record in self._left_by(account):
-                        self._note(Doubt(record, self.pace), key)
-                except Exception as error:  # noqa: BLE001 - this run's orders are still to be asked about
-                    self._internal_errors.report(TAKE_UP, error)
+                for record in self._left_by(account):
+                    self._note(Doubt(record, self.pace), key)
+            except Exception as error:  # noqa: BLE001 - this run's orders are still to be asked about
+                self._internal_errors.report(TAKE_UP, error)
 
     def _note(self, case: Doubt, key: str) -> None:
         name = case.record.run_id, case.record.seq
@@ -249,6 +262,37 @@ class Resolver(ReentrantState):
         self._tell(msgspec.structs.replace(record, resolution=resolution))
 
 
+def wait_and_ask(owner: "weakref.ref[Resolver]", news: News) -> None:
+    """Ask about each order in doubt when it is due, until none is left; hold the resolver only meanwhile."""
+    while (resolver := owner()) is not None and not resolver._is_done(news):  # noqa: SLF001 - its thread
+        pause = resolver._pause()  # noqa: SLF001
+        del resolver
+        wait(owner, news, pause)
+        if (resolver := owner()) is not None:
+            resolver._look_at_what_is_due(news)  # noqa: SLF001
+        del resolver
+
+
+def wait(owner: "weakref.ref[Resolver]", news: News, seconds: float) -> None:
+    """Sleep, and let the resolver take in what is heard meanwhile.
+
+    Raises:
+        StoppedError: It is to stop, or nobody has it any more.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        left = until - time.monotonic()
+        try:
+            heard = news.get(timeout=left) if left > 0 else news.get_nowait()
+        except queue.Empty:
+            return
+        resolver = owner()
+        if heard is None or resolver is None:
+            raise StoppedError
+        resolver._hear(*heard)  # noqa: SLF001
+        del resolver
+
+
 def pursue(
     case: Doubt,
     asker: ExchangeReader,
@@ -288,21 +332,3 @@ def taken(others: Iterable[Record]) -> frozenset[int]:
         for number in (known.order_id, known.algo_id)
         if number is not None
     )
-
-
-_resolvers: weakref.WeakSet[Resolver] = weakref.WeakSet()
-
-
-def _stop_all() -> None:
-    for resolver in list(_resolvers):
-        resolver.stop()
-
-
-def _begin_all() -> None:
-    for resolver in list(_resolvers):
-        resolver.begin()
-
-
-atexit.register(_stop_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_all)

@@ -731,7 +731,7 @@ def test_the_process_wide_shim_is_watched_by_the_function(exchange, client):
     book.admit(0.0)
     assert [spot.symbol for spot in book.spots()] == ["BTCUSDT"]
     exit_shim.shim.forget_default_shim()
-    until(lambda: "exit-shim-stock" not in {one.name for one in set(threading.enumerate()) - before})
+    until(lambda: "exit-shim-poller" not in {one.name for one in set(threading.enumerate()) - before})
 
 
 def test_an_async_siblings_options_are_its_clients(exchange):

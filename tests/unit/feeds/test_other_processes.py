@@ -24,15 +24,15 @@ def test_a_round_that_is_under_way_ends_with_the_shim(shim, monkeypatch):
     def find_late():
         arrived.set()
         assert go.wait(PATIENCE_S)
-        shim._found(GuardFinding("STRIPPED position_side=BOTH side=SELL within_s=5", "BTCUSDT"))
+        shim.recorder.record(GuardFinding("STRIPPED position_side=BOTH side=SELL within_s=5", "BTCUSDT"))
 
-    monkeypatch.setattr(shim.watcher, "check_time", find_late)
+    monkeypatch.setattr(shim.process_feed, "report_overdue", find_late)
     shim.begin()
-    thread = shim.watcher._thread
+    thread = shim.process_feed.thread
     assert arrived.wait(PATIENCE_S)
     closing = threading.Thread(target=shim.close)
     closing.start()
-    while shim.watcher._thread is not None:
+    while shim.process_feed.thread is not None:
         closing.join(0.001)
     go.set()
     closing.join(PATIENCE_S)

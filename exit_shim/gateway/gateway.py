@@ -14,7 +14,7 @@ from exit_shim.attribution.attribute import Declared, declared
 from exit_shim.attribution.attributor import Attributor
 from exit_shim.attribution.stack import CallSite, Frame
 from exit_shim.clients.answers import read_answers, read_failure
-from exit_shim.clients.doors import NO_FIELDS, SEVERAL, Door, DoorCall
+from exit_shim.clients.doors import NO_FIELDS, SEVERAL, Door, DoorCall, is_coroutine_method
 from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.attributions import UNKNOWN_MODULE, Attribution
@@ -72,6 +72,7 @@ class Gateway:
         call = OrderCall(asked, method, args, kwargs)
         decision: Decision = GO
         try:
+            call.is_async = is_coroutine_method(method)
             items = self._read(call)
             if items and not self._is_inside_of_another(call, items):
                 self._attribute(call, items, frame, bound_at)
@@ -98,9 +99,14 @@ class Gateway:
             fix_client_order_ids(door, method, params)
         except Exception as error:  # noqa: BLE001
             self._report("fix a client order id", error)
+        kind: Kind | None = None
+        if (said := declared.get()) is not None:
+            try:
+                kind = declared_kind(said)
+            except Exception as error:  # noqa: BLE001
+                self._report("read a declared kind", error)
+                kind = "other_exit"
         try:
-            said = declared.get()
-            kind = None if said is None else declared_kind(said)
             items = read_call(door, params, kind, self._targets, call.account)
         except Exception as error:  # noqa: BLE001
             self._report("read an order", error)

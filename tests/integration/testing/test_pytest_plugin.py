@@ -394,7 +394,7 @@ def test_sync(binance_client, exit_records):
     assert len(exit_records) == 1
     record = exit_records.of_kind("sl").placed_by("position_monitor").on("BTCUSDT").one()
     assert record == exit_records.with_outcome("accepted").one()
-    assert record.submission.attribution.function == "protect"
+    assert record.intent.attribution.function == "protect"
     assert exit_records.rows[0]["trigger_price"] == "59000"
     assert exit_records[0] == list(exit_records)[0] == exit_records[:1][0] == record
     exit_records.nobody_but("exit_brain_executor", "position_monitor")

@@ -72,7 +72,6 @@ class Gateway:
         call = OrderCall(asked, method, args, kwargs)
         decision: Decision = GO
         try:
-            call.is_async = is_coroutine_method(method)
             items = self._read(call)
             if items and not self._is_inside_of_another(call, items):
                 self._attribute(call, items, frame, bound_at)
@@ -93,6 +92,10 @@ class Gateway:
             call.account = self._attributor.account_of(method)
         except Exception as error:  # noqa: BLE001
             self._report("name the account", error)
+        try:
+            call.is_async = is_coroutine_method(method)
+        except Exception as error:  # noqa: BLE001
+            self._report("see whether a method is a coroutine function", error)
         if door.operation == "query":
             return []
         try:

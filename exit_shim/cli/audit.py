@@ -27,7 +27,7 @@ from exit_shim.guard.exchange_snapshot import (
 )
 from exit_shim.journal import JournalError, read_records, read_runs
 from exit_shim.resolving import ClientClone
-from exit_shim.testing.close_client import leave
+from exit_shim.testing.close_client import close_client
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 FOUND, COULD_NOT_ASK = 1, 2
@@ -67,7 +67,7 @@ def audit(*, local: str | None, testnet: bool, demo: bool, symbol: str | None, a
         try:
             snapshot = look(client, symbol.upper() if symbol else None)
         finally:
-            leave(client)
+            close_client(client)
     try:
         read_runs(journal_path())
     except JournalError as error:

@@ -20,13 +20,13 @@ from requests.adapters import BaseAdapter
 from requests.utils import get_encoding_from_headers
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
-from exit_shim.exchange.http.gate import Answer
+from exit_shim.exchange.http.gate import HttpAnswer
 from exit_shim.exchange.http.request import RawRequest
 from exit_shim.exchange.server import LocalExchange
 
 
 class Wire:
-    """What lies between a client and the exchange: the injected faults happen here.
+    """The connection between a client and the exchange, on which injected faults happen.
 
     `ask` yields the seconds to wait, so that each session waits in its own way.
     """
@@ -35,7 +35,7 @@ class Wire:
         self._service = exchange.service
         self._refused_until = 0.0
 
-    def ask(self, request: RawRequest, patience: object) -> Generator[float, None, Answer]:
+    def ask(self, request: RawRequest, patience: object) -> Generator[float, None, HttpAnswer]:
         """Send a request and return its answer.
 
         Raises:
@@ -64,7 +64,7 @@ class Wire:
 
 
 class InProcessSession(requests.Session):
-    """A genuine session that hands every prepared request to `exchange`, whatever its host.
+    """Answer every prepared request of a requests session by `exchange`, whatever its host.
 
     Adapters that are mounted on it, as bots do for retries, are never asked.
     """
@@ -75,7 +75,7 @@ class InProcessSession(requests.Session):
         self._way = _Adapter(Wire(exchange))
 
     def get_adapter(self, url: str | bytes) -> BaseAdapter:  # noqa: ARG002 - all hosts are one
-        """Return the way to the exchange."""
+        """Return the connection to the exchange."""
         return self._way
 
 
@@ -96,7 +96,7 @@ class _Adapter(BaseAdapter):
         headers = {name: _text(value) for name, value in request.headers.items()}
         asked = self._wire.ask(_raw(request.method or "", url, _text(request.body or ""), headers), timeout)
         try:
-            answer = _waited_for(asked)
+            answer = _wait_for_answer(asked)
         except ConnectionRefusedError as refused:
             reason = NewConnectionError(None, f"Failed to establish a new connection: {refused}")  # type: ignore[arg-type]
             raise requests.ConnectionError(MaxRetryError(None, url, reason), request=request) from refused  # type: ignore[arg-type]
@@ -116,22 +116,22 @@ class _Adapter(BaseAdapter):
         return response
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing, since nothing is open."""
 
 
-def _waited_for(asked: Generator[float, None, Answer]) -> Answer:
+def _wait_for_answer(asked: Generator[float, None, HttpAnswer]) -> HttpAnswer:
     while True:
         try:
             pause = next(asked)
         except StopIteration as done:
-            answer: Answer = done.value
+            answer: HttpAnswer = done.value
             return answer
         if pause:
             time.sleep(pause)
 
 
 class InProcessAsyncSession:
-    """What `AsyncClient` needs of an aiohttp session, answered by `exchange`."""
+    """Answer the requests of `AsyncClient` by `exchange`, as an aiohttp session would."""
 
     def __init__(self, exchange: LocalExchange, headers: Mapping[str, str]) -> None:
         self.headers = CIMultiDict(headers)
@@ -139,19 +139,19 @@ class InProcessAsyncSession:
         self._wire = Wire(exchange)
 
     def get(self, url: object, **options: Any) -> InProcessRequest:
-        """GET."""
+        """Send a GET request."""
         return self.request("GET", url, **options)
 
     def post(self, url: object, **options: Any) -> InProcessRequest:
-        """POST."""
+        """Send a POST request."""
         return self.request("POST", url, **options)
 
     def put(self, url: object, **options: Any) -> InProcessRequest:
-        """PUT."""
+        """Send a PUT request."""
         return self.request("PUT", url, **options)
 
     def delete(self, url: object, **options: Any) -> InProcessRequest:
-        """DELETE."""
+        """Send a DELETE request."""
         return self.request("DELETE", url, **options)
 
     def request(
@@ -163,7 +163,7 @@ class InProcessAsyncSession:
         data: str | Iterable[tuple[str, str]] | None = None,
         **options: Any,
     ) -> InProcessRequest:
-        """Return the context in which the answer is read; of `options`, headers and timeout count."""
+        """Return the context in which the answer is read; `options` may have headers and timeout."""
         if self.closed:
             raise RuntimeError("Session is closed")  # aiohttp's words
         address = f"{url}?{params}" if params else str(url)
@@ -174,12 +174,12 @@ class InProcessAsyncSession:
         )
 
     async def close(self) -> None:
-        """From here on every request is refused."""
+        """Refuse every request from now on."""
         self.closed = True
 
 
 class InProcessRequest:
-    """`async with session.get(…) as response`; other tasks get their turn before and after the exchange."""
+    """Ask on entry (`async with session.get(…) as response`); other tasks run before and after."""
 
     def __init__(self, wire: Wire, request: RawRequest, url: str, timeout: object) -> None:
         self._asked = wire.ask(request, timeout)
@@ -202,13 +202,13 @@ class InProcessRequest:
     ) -> None:
         return
 
-    async def _answer(self) -> Answer:
+    async def _answer(self) -> HttpAnswer:
         # Cancelled in the first wait, a task has sent nothing; in the second, it never learns the answer.
         while True:
             try:
                 pause = next(self._asked)
             except StopIteration as done:
-                answer: Answer = done.value
+                answer: HttpAnswer = done.value
                 return answer
             await asyncio.sleep(pause)
 
@@ -218,9 +218,9 @@ class InProcessRequest:
 
 
 class InProcessResponse:
-    """What bots and `AsyncClient` read of an aiohttp response."""
+    """An aiohttp response, as far as bots and `AsyncClient` read it."""
 
-    def __init__(self, answer: Answer, method: str, url: str) -> None:
+    def __init__(self, answer: HttpAnswer, method: str, url: str) -> None:
         self.status = answer.status
         self.ok = answer.status < 400  # noqa: PLR2004 - aiohttp's rule
         self.headers = CIMultiDict({"Content-Type": answer.content_type, **answer.headers})
@@ -243,7 +243,7 @@ class InProcessResponse:
 
 
 def _seconds(timeout: Any) -> float:
-    """Of requests' number or (connect, read), or aiohttp's ClientTimeout, how long to wait for an answer."""
+    """Return the seconds to wait for an answer, of requests' or aiohttp's form of a time limit."""
     if isinstance(timeout, tuple):
         timeout = timeout[-1]
     seconds = getattr(timeout, "total", timeout)

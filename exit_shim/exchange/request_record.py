@@ -38,5 +38,5 @@ class RequestRecord:
 
     @property
     def changes_orders(self) -> bool:
-        """Whether it asks to place, modify or cancel orders; `order/test` does not."""
+        """Return whether the request places, modifies or cancels orders; `order/test` does not."""
         return self.method in CHANGING_METHODS and self.path.rpartition("/")[2] in ORDER_PATHS

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 
-def leave(client: Any) -> None:
+def close_client(client: Any) -> None:
     """Close a client's connections, and the event loop that newer releases make and leave open."""
     client.session.close()
     loop = getattr(client, "loop", None)  # since the WebSocket API came in

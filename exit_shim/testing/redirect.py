@@ -15,8 +15,8 @@ LOCAL_KEY: Final = "local-key"
 LOCAL_SECRET: Final = "local-secret"  # noqa: S105 - opens nothing but the exchange on loopback
 
 
-def redirected(address: str, url: str) -> str:
-    """`address` with its scheme and host replaced by those of `url`, its path kept."""
+def redirect_address(address: str, url: str) -> str:
+    """Return `address` with the scheme and host of `url`; its path stays."""
     target = urlsplit(url)
     scheme, path = address.split("://", 1)
     return f"{'ws' if scheme.startswith('ws') else 'http'}://{target.netloc}/{path.partition('/')[2]}"
@@ -29,8 +29,8 @@ def _addresses(owner: type) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def pointed_at(url: str, register: Callable[[str, str], None]) -> Iterator[None]:
-    """Inside, every python-binance client that is made talks to `url`, testnet and demo ones included.
+def redirect_clients(url: str, register: Callable[[str, str], None]) -> Iterator[None]:
+    """Make every python-binance client inside the block talk to `url`, testnet and demo ones included.
 
     Args:
         url: Scheme, host and port, such as "http://127.0.0.1:8080".
@@ -58,7 +58,7 @@ def pointed_at(url: str, register: Callable[[str, str], None]) -> Iterator[None]
     with contextlib.ExitStack() as undo:
         for owner in dict.fromkeys(owners):
             for name, address in _addresses(owner).items():
-                setattr(owner, name, redirected(address, url))
+                setattr(owner, name, redirect_address(address, url))
                 undo.callback(setattr, owner, name, address)
         undo.callback(setattr, base, "__init__", base.__init__)
         base.__init__ = with_known_keys(base.__init__)

@@ -10,10 +10,10 @@ from binance import AsyncClient, BinanceSocketManager, Client, ThreadedWebsocket
 from binance.exceptions import BinanceAPIException
 
 from exit_shim.exchange.engine.params import Params
-from exit_shim.exchange.http.call import Call
+from exit_shim.exchange.http.api_call import ApiCall
 from exit_shim.exchange.http.routes import ROUTES
 from exit_shim.testing import Exchange, ExchangeError, LocalExchange
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 START = 1_790_000_000_000
 
@@ -42,7 +42,7 @@ class Api:
         self.engine.run_due()
         text = {name: str(value) for name, value in params.items() if value is not None}
         handler = ROUTES[method, f"/fapi/v{version}/{path}"].handler
-        return handler(Call(self.engine, Params(text), "local-key"))
+        return handler(ApiCall(self.engine, Params(text), "local-key"))
 
     def get(self, path, version=1, **params):
         return self.call("GET", path, version, params)
@@ -198,7 +198,7 @@ async def make_streams():
     async def make(**options):
         clock = ManualClock()
         exchange = LocalExchange(clock=clock, **options).start()
-        pointers.append(pointed_at(exchange.url, exchange.register))
+        pointers.append(redirect_clients(exchange.url, exchange.register))
         pointers[-1].__enter__()
         made.append(Streams(exchange, clock))
         return await made[-1].connect()
@@ -234,7 +234,7 @@ async def connect(streams):
 @pytest.fixture
 def threaded(exchange):
     """A running ThreadedWebsocketManager on the local exchange."""
-    with pointed_at(exchange.url, exchange.register):
+    with redirect_clients(exchange.url, exchange.register):
         manager = ThreadedWebsocketManager(LOCAL_KEY, LOCAL_SECRET)
         manager.start()
         yield manager

@@ -22,7 +22,7 @@ class Exposure(msgspec.Struct, frozen=True):
 
     @property
     def worst(self) -> Decimal:
-        """The largest position that open orders could make of it."""
+        """Return the largest position that the open orders could make."""
         return max(abs(self.position + self.bids), abs(self.position - self.asks), abs(self.position))
 
 
@@ -34,12 +34,12 @@ class Margins(msgspec.Struct, frozen=True):
 
     @property
     def initial(self) -> Decimal:
-        """Both together."""
+        """Return the initial margin of the position and its orders."""
         return self.position + self.orders
 
 
 def exposure(state: State, position: Position) -> Exposure:
-    """Return what a position and the open orders on it amount to; orders that only reduce count nothing."""
+    """Return the notional values of a position and of its open orders that may open more."""
     bids = asks = ZERO
     for order in state.orders.open_of(position.symbol):
         if order.position_side != position.side or order.only_reduces:
@@ -75,7 +75,7 @@ def unrealised_of(state: State, position: Position) -> Decimal:
 
 
 def available(state: State) -> Decimal:
-    """Return what is left to open positions with, never below zero."""
+    """Return the margin that is free for new positions, never below zero."""
     bound = profit = ZERO
     for position in active_positions(state):
         found = margins(state, position)
@@ -88,7 +88,7 @@ def available(state: State) -> Decimal:
 
 
 def is_isolated(state: State, symbol: str) -> bool:
-    """Tell whether the positions of a symbol have wallets of their own."""
+    """Return whether the positions of a symbol have isolated wallets."""
     return state.account.of(symbol).margin_type == "ISOLATED"
 
 

@@ -13,8 +13,8 @@ from exit_shim.exchange.faults.kinds import Fault
 from exit_shim.exchange.faults.plan import FaultPlan
 from exit_shim.exchange.request_record import RequestRecord
 
-from .faulty import replaced
-from .gate import Answer, Credentials, Gate
+from .fault_answers import apply_fault
+from .gate import Credentials, Gate, HttpAnswer
 from .request import RawRequest
 
 #: Requests that are remembered unless told otherwise.
@@ -22,16 +22,16 @@ REMEMBERED_REQUESTS = 100_000
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """A request that has arrived: when, by the exchange's clock, and what will happen to it."""
+class ReceivedRequest:
+    """A request that has arrived: when, by the exchange's clock, and with which fault."""
 
     request: RawRequest
     received: int
     fault: Fault
 
 
-class Service:
-    """Serves requests one at a time and remembers what became of each.
+class ExchangeService:
+    """Serve requests one at a time and remember the outcome of each.
 
     Args:
         engine: the exchange.
@@ -56,14 +56,16 @@ class Service:
         self.lock = threading.RLock()
         self.records: deque[RequestRecord] = deque(maxlen=remembered)
 
-    def receive(self, request: RawRequest) -> Arrival:
-        """Take a request in and draw its fault."""
+    def receive(self, request: RawRequest) -> ReceivedRequest:
+        """Receive a request and draw its fault."""
         with self.lock:
             now = self.engine.now()
-            return Arrival(request, now, self.faults.meet(request.method, request.path, request.params, now))
+            return ReceivedRequest(
+                request, now, self.faults.meet(request.method, request.path, request.params, now)
+            )
 
-    def act(self, arrival: Arrival) -> Answer | None:
-        """Do what a request asks, as far as its fault lets it; None when no answer leaves.
+    def act(self, arrival: ReceivedRequest) -> HttpAnswer | None:
+        """Execute a request as far as its fault lets it; return None when no answer leaves.
 
         The waits of the fault are the caller's to keep.
         """
@@ -73,12 +75,12 @@ class Service:
             truth = (
                 self.gate.answer(arrival.request, arrival.received, fault.skew) if fault.executed else None
             )
-            seen = replaced(fault, arrival, truth, self.engine.now())
+            seen = apply_fault(fault, arrival, truth, self.engine.now())
             self.records.append(_record(arrival, truth, seen))
             return seen
 
-    def answer(self, request: RawRequest) -> Answer:
-        """Answer without a socket, waits included.
+    def answer(self, request: RawRequest) -> HttpAnswer:
+        """Answer a request without a socket, waiting as its fault demands.
 
         Raises:
             ConnectionResetError: when a fault lets no answer leave.
@@ -97,7 +99,7 @@ def _wait(seconds: float) -> None:
         time.sleep(seconds)
 
 
-def _record(arrival: Arrival, truth: Answer | None, seen: Answer | None) -> RequestRecord:
+def _record(arrival: ReceivedRequest, truth: HttpAnswer | None, seen: HttpAnswer | None) -> RequestRecord:
     request = arrival.request
     return RequestRecord(
         method=request.method,

@@ -10,8 +10,8 @@ ROUTES = frozenset({"public", "market", "private"})
 
 
 @dataclass(frozen=True)
-class Address:
-    """A stream address.
+class StreamAddress:
+    """The address of a stream connection.
 
     Attributes:
         route: public, market, private, or "" for the legacy addresses without a route.
@@ -24,8 +24,8 @@ class Address:
     names: tuple[str, ...]
 
 
-def read_address(path: str, query: str) -> Address | None:
-    """Read a stream address (Binance documentation, WebSocket base URL split), None for any other path."""
+def read_address(path: str, query: str) -> StreamAddress | None:
+    """Read a stream address (Binance, WebSocket base URL split); return None for any other path."""
     parts = path.strip("/").split("/")
     route = parts.pop(0) if parts[0] in ROUTES else ""
     if not parts or parts[0] not in {"ws", "stream"}:
@@ -34,7 +34,7 @@ def read_address(path: str, query: str) -> Address | None:
     pairs = parse_qsl(query, errors="replace")
     asked = [name for key, value in pairs if key == "streams" for name in value.split("/")]
     named = [unquote(name) for name in tail] + asked + _listen_keys(pairs)
-    return Address(route, mode == "stream", tuple(dict.fromkeys(name for name in named if name)))
+    return StreamAddress(route, mode == "stream", tuple(dict.fromkeys(name for name in named if name)))
 
 
 def _listen_keys(pairs: list[tuple[str, str]]) -> list[str]:

@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 def _exit_shim_exchange(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalExchange]:
-    """What the other fixtures rest on: the test's own exchange and shim, and nothing real within reach."""
+    """Make the exchange and the shim of one test, and refuse every real host and key meanwhile."""
     from exit_shim.shim import forget_default_shim  # noqa: PLC0415
-    from exit_shim.testing.kit.guard import Guard, guarded  # noqa: PLC0415
     from exit_shim.testing.kit.isolation import isolate  # noqa: PLC0415
-    from exit_shim.testing.kit.marker import wanted_by  # noqa: PLC0415
+    from exit_shim.testing.kit.marker import read_marker  # noqa: PLC0415
+    from exit_shim.testing.kit.network_guard import NetworkGuard, watch_network  # noqa: PLC0415
 
     try:
-        wanted = wanted_by(request.node)
-        exchange = wanted.exchange()
+        wanted = read_marker(request.node)
+        exchange = wanted.make_exchange()
     except ValueError as wrong:
         pytest.fail(f"@pytest.mark.exit_shim: {wrong}", pytrace=False)
     isolate(monkeypatch, tmp_path_factory.mktemp("exit_shim") / "journal.db", wanted.mode)
-    guard = Guard(request.node.nodeid, request.config.getini("exit_shim_allowed_hosts"))
+    guard = NetworkGuard(request.node.nodeid, request.config.getini("exit_shim_allowed_hosts"))
     forget_default_shim()
     try:
-        with guarded(guard):
+        with watch_network(guard):
             yield exchange
     finally:
         forget_default_shim()
@@ -41,20 +41,20 @@ def _exit_shim_exchange(
 
 @pytest.fixture
 def local_exchange(_exit_shim_exchange: LocalExchange) -> Iterator[LocalExchange]:
-    """A Binance USDⓈ-M futures exchange on 127.0.0.1; clients of python-binance made in the test are on it.
+    """Start a Binance USDⓈ-M futures exchange on 127.0.0.1 that every python-binance client of the test uses.
 
     `set_mark(symbol, price)` moves the market, `positions()` and `orders()` say what there is, `faults` makes
     things go wrong.
     """
-    from exit_shim.testing.redirect import pointed_at  # noqa: PLC0415
+    from exit_shim.testing.redirect import redirect_clients  # noqa: PLC0415
 
-    with _exit_shim_exchange as running, pointed_at(running.url, running.register):
+    with _exit_shim_exchange as running, redirect_clients(running.url, running.register):
         yield running
 
 
 @pytest.fixture
 def binance_client(local_exchange: LocalExchange) -> Iterator[Any]:  # noqa: ARG001 - it is where clients go
-    """python-binance's sync `Client` on `local_exchange`."""
+    """Make python-binance's sync `Client` on `local_exchange`."""
     from exit_shim.testing.kit.clients import LocalClient  # noqa: PLC0415
 
     client = LocalClient()
@@ -64,7 +64,7 @@ def binance_client(local_exchange: LocalExchange) -> Iterator[Any]:  # noqa: ARG
 
 @pytest.fixture
 def async_binance_client(local_exchange: LocalExchange) -> Iterator[Any]:  # noqa: ARG001 - as above
-    """python-binance's `AsyncClient` on `local_exchange`, under any runner of asyncio tests, or none."""
+    """Make python-binance's `AsyncClient` on `local_exchange`, under any runner of asyncio tests, or none."""
     from exit_shim.testing.kit.clients import LocalAsyncClient  # noqa: PLC0415
 
     client = LocalAsyncClient()
@@ -74,7 +74,7 @@ def async_binance_client(local_exchange: LocalExchange) -> Iterator[Any]:  # noq
 
 @pytest.fixture
 def fake_client(_exit_shim_exchange: LocalExchange) -> FakeClient:
-    """The sync client in-process, without a socket, on the same exchange as `local_exchange`."""
+    """Make a sync client in this process, without a socket, on the exchange of `local_exchange`."""
     from exit_shim.testing import FakeClient  # noqa: PLC0415
 
     return FakeClient(exchange=_exit_shim_exchange)
@@ -82,7 +82,7 @@ def fake_client(_exit_shim_exchange: LocalExchange) -> FakeClient:
 
 @pytest.fixture
 def fake_async_client(_exit_shim_exchange: LocalExchange) -> FakeAsyncClient:
-    """The async client in-process, without a socket, on the same exchange as `local_exchange`."""
+    """Make an async client in this process, without a socket, on the exchange of `local_exchange`."""
     from exit_shim.testing import FakeAsyncClient  # noqa: PLC0415
 
     return FakeAsyncClient(exchange=_exit_shim_exchange)
@@ -90,7 +90,7 @@ def fake_async_client(_exit_shim_exchange: LocalExchange) -> FakeAsyncClient:
 
 @pytest.fixture
 def exit_records(_exit_shim_exchange: LocalExchange) -> Iterator[ExitRecords]:
-    """The exit orders that the test's clients placed, changed or cancelled, and who asked for each.
+    """Record the exit orders that the test's clients place, change or cancel, and who asked for each.
 
     Clients of python-binance need no `exit_shim.wrap` for that; what else the bot uses does.
     """

@@ -12,7 +12,7 @@ from exit_shim.testing.confine import PROXY_VARIABLES
 
 
 def isolate(monkeypatch: pytest.MonkeyPatch, journal: Path, mode: str | None) -> None:
-    """Set the environment that the process-wide shim of this test is made from.
+    """Set the environment from which the shim of this test is made.
 
     Proxies leave it too: one on this machine would be a way out to others.
     """

@@ -16,8 +16,8 @@ from exit_shim.exchange.engine.symbols import DEFAULT_SYMBOLS, Symbol
 from exit_shim.exchange.server import LocalExchange
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """The arguments of the marker; those of the test win over those of its class and module.
+class MarkerArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """The arguments of the marker; a test's win over those of its class and module.
 
     Args:
         mode: EXIT_MODE; None leaves it unset.
@@ -35,8 +35,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     wallet: Number = 10_000
     rules: str | date | None = None
 
-    def exchange(self) -> LocalExchange:
-        """Make the exchange; it does not listen yet."""
+    def make_exchange(self) -> LocalExchange:
+        """Make the exchange without starting it."""
         return LocalExchange(
             symbols=self.symbols,
             market=StaticMarket(self.prices),
@@ -46,7 +46,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def wanted_by(node: pytest.Item) -> Wanted:
+def read_marker(node: pytest.Item) -> MarkerArguments:
     """Read the markers of a test.
 
     Raises:
@@ -57,10 +57,10 @@ def wanted_by(node: pytest.Item) -> Wanted:
         if marker.args:
             raise ValueError(f"exit_shim takes its arguments by name, not {marker.args!r}")
         given |= marker.kwargs
-    if unknown := given.keys() - Wanted.__struct_fields__:
+    if unknown := given.keys() - MarkerArguments.__struct_fields__:
         raise ValueError(
             f"exit_shim has no argument {', '.join(sorted(unknown))}; "
-            f"it has {', '.join(Wanted.__struct_fields__)}"
+            f"it has {', '.join(MarkerArguments.__struct_fields__)}"
         )
     if given.get("symbols") is None:
         given.pop("symbols", None)
@@ -68,7 +68,7 @@ def wanted_by(node: pytest.Item) -> Wanted:
         given["symbols"] = tuple(_symbols(given["symbols"]))
     given["prices"] = {name: _number(price) for name, price in (given.get("prices") or {}).items()}
     given["wallet"] = _number(given.get("wallet", 10_000))
-    wanted = Wanted(**given)
+    wanted = MarkerArguments(**given)
     _check(wanted)
     return wanted
 
@@ -93,7 +93,7 @@ def _number(value: Any) -> Number:
     return Decimal(str(value)) if isinstance(value, float) else value
 
 
-def _check(wanted: Wanted) -> None:
+def _check(wanted: MarkerArguments) -> None:
     if wanted.mode is not None and wanted.mode not in MODES:
         raise ValueError(f"mode={wanted.mode!r} is no mode; it must be one of {', '.join(MODES)}, or None")
     if strange := wanted.prices.keys() - {symbol.name for symbol in wanted.symbols}:

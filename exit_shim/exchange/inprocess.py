@@ -45,19 +45,19 @@ class Wire:
         """
         if time.monotonic() < self._refused_until:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
-        left = _seconds(patience)
+        time_limit = _seconds(patience)
         arrival = self._service.receive(request)
         fault = arrival.fault
-        yield min(fault.delay, left)
+        yield min(fault.delay, time_limit)
         # The exchange acts on what it has taken in, though the client may have given up by then.
         answer = self._service.act(arrival)
         if fault.refuse_for:
             self._refused_until = time.monotonic() + fault.refuse_for
-        rest = fault.answer_delay + fault.trickle * len(answer.body if answer else b"")
-        if fault.delay + rest > left:
-            yield max(0.0, left - fault.delay)
-            raise TimeoutError(f"no answer within {left} seconds")
-        yield rest
+        answer_delay = fault.answer_delay + fault.trickle * len(answer.body if answer else b"")
+        if fault.delay + answer_delay > time_limit:
+            yield max(0.0, time_limit - fault.delay)
+            raise TimeoutError(f"no answer within {time_limit} seconds")
+        yield answer_delay
         if answer is None:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
         return answer
@@ -94,9 +94,11 @@ class _Adapter(BaseAdapter):
     ) -> requests.Response:
         url = request.url or ""
         headers = {name: _text(value) for name, value in request.headers.items()}
-        asked = self._wire.ask(_raw(request.method or "", url, _text(request.body or ""), headers), timeout)
+        answering = self._wire.ask(
+            _raw(request.method or "", url, _text(request.body or ""), headers), timeout
+        )
         try:
-            answer = _wait_for_answer(asked)
+            answer = _wait_for_answer(answering)
         except ConnectionRefusedError as refused:
             reason = NewConnectionError(None, f"Failed to establish a new connection: {refused}")  # type: ignore[arg-type]
             raise requests.ConnectionError(MaxRetryError(None, url, reason), request=request) from refused  # type: ignore[arg-type]
@@ -119,10 +121,10 @@ class _Adapter(BaseAdapter):
         """Do nothing, since nothing is open."""
 
 
-def _wait_for_answer(asked: Generator[float, None, HttpAnswer]) -> HttpAnswer:
+def _wait_for_answer(answering: Generator[float, None, HttpAnswer]) -> HttpAnswer:
     while True:
         try:
-            pause = next(asked)
+            pause = next(answering)
         except StopIteration as done:
             answer: HttpAnswer = done.value
             return answer
@@ -165,7 +167,8 @@ class InProcessAsyncSession:
     ) -> InProcessRequest:
         """Return the context in which the answer is read; `options` may have headers and timeout."""
         if self.closed:
-            raise RuntimeError("Session is closed")  # aiohttp's words
+            # aiohttp's words.
+            raise RuntimeError("Session is closed")
         address = f"{url}?{params}" if params else str(url)
         body = data if isinstance(data, str) else urlencode(list(data or ()), doseq=True)
         headers = {**self.headers, **(options.get("headers") or {})}

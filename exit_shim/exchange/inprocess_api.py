@@ -41,10 +41,10 @@ class InProcessApi:
         reply = await self._reply(json.dumps(payload))
         if reply is None:
             raise BinanceWebsocketUnableToConnect("Request timed out")
-        said = json.loads(reply)
-        if said["status"] != 200:  # noqa: PLR2004 - OK
-            raise BinanceAPIException(said, said["status"], json.dumps(said["error"]))
-        return said["result"]
+        answer = json.loads(reply)
+        if answer["status"] != 200:  # noqa: PLR2004 - OK
+            raise BinanceAPIException(answer, answer["status"], json.dumps(answer["error"]))
+        return answer["result"]
 
     async def close(self) -> None:
         """Do nothing, since nothing is open."""
@@ -61,10 +61,10 @@ class InProcessApi:
         except (ConnectionResetError, TimeoutError):
             return None
 
-    async def _wait_for_answer(self, asked: Generator[float, None, HttpAnswer]) -> HttpAnswer:
+    async def _wait_for_answer(self, answering: Generator[float, None, HttpAnswer]) -> HttpAnswer:
         while True:
             try:
-                pause = next(asked)
+                pause = next(answering)
             except StopIteration as done:
                 answer: HttpAnswer = done.value
                 return answer
@@ -74,7 +74,7 @@ class InProcessApi:
 class NoApi:
     """Refuse the spot WebSocket API of a client, since the local exchange trades futures only."""
 
-    async def request(self, id: str, payload: dict[str, Any]) -> Any:  # noqa: A002, ARG002
+    async def request(self, id: str, payload: dict[str, Any]) -> Any:  # noqa: A002, ARG002 - the client's names
         """Refuse the request.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A futures exchange on loopback, in a thread of its own."""
+"""A futures exchange that listens on loopback in its own thread."""
 
 from __future__ import annotations
 
@@ -192,8 +192,8 @@ class LocalExchange:
         """Accept this key pair from now on, for the same account as all others.
 
         Args:
-            api_key: what clients send.
-            api_secret: its secret, or an `ApiKey` that also says what it may do.
+            api_key: the key that clients send.
+            api_secret: its secret, or an `ApiKey` with its permissions.
         """
         with self.lock:
             self._credentials[api_key] = api_secret
@@ -249,16 +249,16 @@ class LocalExchange:
         with self.lock:
             self.engine.run_due()
             symbols = self.engine.state.symbols
-            found = self.engine.open_orders(symbol)
-            return [order_views.render_queried(order, symbols[order.symbol]) for order in found]
+            orders = self.engine.open_orders(symbol)
+            return [order_views.render_queried(order, symbols[order.symbol]) for order in orders]
 
     def open_algo_orders(self, symbol: str | None = None) -> list[dict[str, object]]:
         """Return the waiting conditional orders, as GET /fapi/v1/openAlgoOrders has them."""
         with self.lock:
             self.engine.run_due()
             symbols = self.engine.state.symbols
-            found = self.engine.open_algos(symbol)
-            return [algo_views.render_opened(algo, symbols[algo.symbol]) for algo in found]
+            algos = self.engine.open_algos(symbol)
+            return [algo_views.render_opened(algo, symbols[algo.symbol]) for algo in algos]
 
     def orders(self, symbol: str | None = None) -> list[dict[str, object]]:
         """Return the open orders, then the waiting conditional ones, each in its own form."""

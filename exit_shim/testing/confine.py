@@ -91,7 +91,8 @@ def confine(ports: Iterable[int]) -> None:
     for name in PROXY_VARIABLES:
         os.environ.pop(name, None)
         os.environ.pop(name.lower(), None)
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # for those that the bot sets later on
+    # For those that the bot sets later on.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
     _force_threaded_lookups()
     refused = [name for name in OWN_SOCKETS if name in sys.modules and name not in DISARMED]
     if refused:
@@ -115,13 +116,15 @@ class _AuditChecks:
 
     def __init__(self, ports: frozenset[int]) -> None:
         self._ports = ports
-        self._temporary = os.path.normpath(tempfile.gettempdir()) + os.sep  # multiprocessing's sockets
+        # The sockets of multiprocessing.
+        self._temporary = os.path.normpath(tempfile.gettempdir()) + os.sep
         allowed = ", ".join(map(str, sorted(ports)))
         self._rule = f"this run may connect to 127.0.0.1 at {allowed} and to nothing else"
 
     def address(self, args: tuple[Any, ...]) -> None:
         target = args[1]
-        if target is None:  # a message on a connection that was looked at when it was made
+        # A message on a connection that was looked at when it was made.
+        if target is None:
             return
         if not isinstance(target, tuple):
             self._unix(os.fsdecode(target))
@@ -186,7 +189,7 @@ def is_loopback(host: str) -> bool:
 
 def _is_own_pair() -> bool:
     """Return whether `socket.socketpair` connects two sockets of this process, as it does on Windows."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller
     while frame is not None:
         if frame.f_code.co_name in {"socketpair", "_fallback_socketpair"}:
             return frame.f_globals.get("__name__") == "socket"
@@ -255,14 +258,15 @@ def _check_before_socket(check: Callable[[tuple[Any, ...]], None]) -> None:
         return method
 
     for name, place in (("connect", 0), ("connect_ex", 0), ("sendto", -1), ("sendmsg", 3)):
-        if hasattr(socket.socket, name):  # Windows has no sendmsg
+        # Windows has no sendmsg.
+        if hasattr(socket.socket, name):
             setattr(socket.socket, name, check_first(getattr(socket.socket, name), place))
 
 
 def _watch_proactor(check: Callable[[tuple[Any, ...]], None]) -> None:
     """Check what asyncio's default event loop on Windows connects past `socket`."""
     if sys.platform == "win32":
-        from asyncio.windows_events import IocpProactor  # noqa: PLC0415
+        from asyncio.windows_events import IocpProactor  # noqa: PLC0415 - only Windows has it
 
         connect, sendto = IocpProactor.connect, IocpProactor.sendto
 

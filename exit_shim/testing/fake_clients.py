@@ -46,7 +46,8 @@ class _FakeBase:
         return key, secret
 
     def _replace_websockets(self, sleep: Sleep) -> None:
-        if hasattr(self, "ws_api"):  # younger than the oldest python-binance that we work with
+        # Younger than the oldest python-binance that we work with.
+        if hasattr(self, "ws_api"):
             self.ws_api: Any = NoApi()
         if hasattr(self, "ws_future"):
             self.ws_future: Any = InProcessApi(self.exchange, sleep)
@@ -139,4 +140,4 @@ def _run_without_loop(request: Coroutine[Any, Any, Any]) -> Any:
     except StopIteration as done:
         return done.value
     request.close()
-    raise RuntimeError(f"{request!r} waits for an event loop")
+    raise RuntimeError(f"{request!r} needs an event loop, which FakeClient has not; use FakeAsyncClient")

@@ -34,7 +34,7 @@ def redirect_clients(url: str, register: Callable[[str, str], None]) -> Iterator
 
     Args:
         url: Scheme, host and port, such as "http://127.0.0.1:8080".
-        register: Told the key and secret of each client, so that the exchange can check its signatures.
+        register: Called with the key and secret of each client, so that the exchange can check signatures.
             A client without keys is given local ones: a bot can be tried without any.
     """
     import binance  # noqa: PLC0415 - heavy, and only needed here
@@ -46,14 +46,15 @@ def redirect_clients(url: str, register: Callable[[str, str], None]) -> Iterator
 
     @wrapt.decorator
     def with_known_keys(init: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = signature.bind(client, *args, **kwargs)
-        key = given.arguments.get("api_key") or LOCAL_KEY
-        secret = given.arguments.get("api_secret") or LOCAL_SECRET
-        given.arguments.update(api_key=key, api_secret=secret)
-        for name in ("private_key", "private_key_pass"):  # the exchange here checks HMAC alone
-            given.arguments.pop(name, None)
+        call = signature.bind(client, *args, **kwargs)
+        key = call.arguments.get("api_key") or LOCAL_KEY
+        secret = call.arguments.get("api_secret") or LOCAL_SECRET
+        call.arguments.update(api_key=key, api_secret=secret)
+        # The exchange here checks HMAC alone.
+        for name in ("private_key", "private_key_pass"):
+            call.arguments.pop(name, None)
         register(key, secret)
-        init(*given.args[1:], **given.kwargs)
+        init(*call.args[1:], **call.kwargs)
 
     with contextlib.ExitStack() as undo:
         for owner in dict.fromkeys(owners):

@@ -31,6 +31,16 @@ class ManualClock:
         self.now += milliseconds
 
 
+class ClockOffset:
+    """Replace a client's `timestamp_offset`, so that its timestamps are the exchange's time."""
+
+    def __init__(self, clock):
+        self._clock = clock
+
+    def __radd__(self, _):
+        return self._clock()
+
+
 class Api:
     """The endpoints as a client sees them, on a bare engine: `api.post("order", symbol=..., ...)`."""
 
@@ -146,6 +156,7 @@ class Streams:
 
     async def connect(self):
         self.client = await AsyncClient.create(LOCAL_KEY, LOCAL_SECRET)
+        self.client.timestamp_offset = ClockOffset(self.clock)
         self.manager = BinanceSocketManager(self.client)
         return self
 
@@ -178,7 +189,6 @@ class Streams:
     def advance(self, milliseconds):
         """Let time pass for the exchange and for the client's timestamps."""
         self.clock.advance(milliseconds)
-        self.client.timestamp_offset += milliseconds
 
     async def close(self):
         if self.client.ws_future.ws is not None:

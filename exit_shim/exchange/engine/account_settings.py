@@ -38,13 +38,13 @@ def set_leverage(state: State, symbol: str, leverage: int) -> Decimal:
         raise INVALID_LEVERAGE.error(leverage)
     limit = contract.max_notional(leverage)
     mark = state.quotes[symbol].mark
-    held = sum((abs(p.amount) * mark for p in state.open_positions() if p.symbol == symbol), ZERO)
+    position_value = sum((abs(p.amount) * mark for p in state.open_positions() if p.symbol == symbol), ZERO)
     settings = state.account.of(symbol)
-    if held and settings.margin_type == "ISOLATED" and leverage < settings.leverage:
+    if position_value and settings.margin_type == "ISOLATED" and leverage < settings.leverage:
         raise LOWER_LEVERAGE_ISOLATED.error()
-    if held > limit:
+    if position_value > limit:
         raise MAX_POSITION.error()
-    if held / leverage > state.account.wallet + unrealised(state):
+    if position_value / leverage > state.account.wallet + unrealised(state):
         raise LEVERAGE_TOO_SMALL.error()
     settings.leverage = leverage
     emission.emit_leverage(state, symbol)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 DAY = 24 * 60 * 60 * 1000
 UNFILLED = 3 * DAY
 LONGEST = 90 * DAY
-#: Closed orders, conditional orders and trades that are kept of each unless told otherwise.
+#: Closed orders, conditional orders and trades that are kept of each by default.
 KEPT = 100_000
 
 
@@ -20,7 +20,7 @@ class Aging:
     """Closed orders of one kind, ordered by the time at which the exchange forgets them.
 
     Args:
-        forget: told the id of each that goes.
+        forget: called with the id of each order to forget.
         kept: how many are kept at most.
     """
 

@@ -181,8 +181,8 @@ class AlgoStore:
         Raises:
             ExchangeError: -4116.
         """
-        held = self._latest_client.get(client_id)
-        if held is not None and held.is_open:
+        holder = self._latest_client.get(client_id)
+        if holder is not None and holder.is_open:
             raise DUPLICATE_CLIENT_ID.error()
 
     def find(self, ref: AlgoRef) -> AlgoOrder:

@@ -103,15 +103,15 @@ def emit_quote(state: State, symbol: str) -> None:
 
 
 def _order_event(state: State, order: Order, execution: str, trade: Trade | None = None) -> OrderEvent:
-    found = exposure(state, state.position(order.symbol, order.position_side))
+    values = exposure(state, state.position(order.symbol, order.position_side))
     return OrderEvent(
         time=state.now,
         execution=execution,
         order=copied(order),
         trade=trade,
         expiry=_expiry(state, order) if execution == "EXPIRED" else "0",
-        bids=found.bids,
-        asks=found.asks,
+        bids=values.bids,
+        asks=values.asks,
     )
 
 

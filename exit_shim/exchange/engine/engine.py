@@ -333,11 +333,11 @@ class Exchange:
             kept: as for a new one.
 
         Raises:
-            ValueError: when `data` is no such thing.
+            ValueError: when `data` is not a saved exchange.
         """
-        made = cls(clock=clock, market=market, kept=kept)
-        saved_state.restore(made.state, data)
-        return made
+        exchange = cls(clock=clock, market=market, kept=kept)
+        saved_state.restore(exchange.state, data)
+        return exchange
 
     # What the exchange itself decides
 
@@ -352,7 +352,9 @@ class Exchange:
             ValueError: for any other word.
         """
         if restriction and restriction not in RESTRICTIONS:
-            raise ValueError(f"no restriction is called {restriction!r}: use one of {sorted(RESTRICTIONS)}")
+            raise ValueError(
+                f"restriction {restriction!r} is invalid; expected one of {sorted(RESTRICTIONS)}"
+            )
         self.state.account.restriction = restriction
 
     def set_status(self, symbol: str, status: str) -> None:
@@ -363,5 +365,5 @@ class Exchange:
             ValueError: for any other word.
         """
         if status not in STATUSES:
-            raise ValueError(f"no status is called {status!r}: use one of {STATUSES}")
+            raise ValueError(f"status {status!r} is invalid; expected one of {STATUSES}")
         self.state.symbols[symbol] = msgspec.structs.replace(self.state.symbol(symbol), status=status)

@@ -89,15 +89,15 @@ def _filled(state: State, symbol: str, interval: str, starts: list[int]) -> list
         return []
     minutes = state.candles.list_between(symbol, starts[0], end_of(interval, starts[-1]))
     close = state.candles.find_close_before(symbol, starts[0]) or _first_price(state.quotes[symbol], minutes)
-    found, place = [], 0
+    filled, position = [], 0
     for start in starts:
         whole, end = Candle(start, close, close, close, close), end_of(interval, start)
-        while place < len(minutes) and minutes[place].start < end:
-            whole.merge(minutes[place])
-            place += 1
+        while position < len(minutes) and minutes[position].start < end:
+            whole.merge(minutes[position])
+            position += 1
         close = whole.close
-        found.append(whole)
-    return found
+        filled.append(whole)
+    return filled
 
 
 def _first_price(quote: Quote, minutes: list[Candle]) -> Decimal:

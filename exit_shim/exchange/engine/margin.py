@@ -52,9 +52,9 @@ def exposure(state: State, position: Position) -> Exposure:
 def margins(state: State, position: Position) -> Margins:
     """Return the margin that a position and its open orders bind at the symbol's leverage."""
     leverage = state.account.of(position.symbol).leverage
-    found = exposure(state, position)
-    own = money(abs(found.position) / leverage)
-    return Margins(position=own, orders=money(found.worst / leverage) - own)
+    values = exposure(state, position)
+    position_margin = money(abs(values.position) / leverage)
+    return Margins(position=position_margin, orders=money(values.worst / leverage) - position_margin)
 
 
 def active_positions(state: State) -> list[Position]:
@@ -78,11 +78,11 @@ def available(state: State) -> Decimal:
     """Return the margin that is free for new positions, never below zero."""
     bound = profit = ZERO
     for position in active_positions(state):
-        found = margins(state, position)
+        required = margins(state, position)
         if is_isolated(state, position.symbol):
-            bound += found.orders
+            bound += required.orders
         else:
-            bound += found.initial
+            bound += required.initial
             profit += unrealised_of(state, position)
     return max(ZERO, cross_wallet(state) + profit - bound)
 

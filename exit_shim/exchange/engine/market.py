@@ -36,7 +36,7 @@ def parse_price(value: Number) -> Decimal:
     """
     price = Decimal(value)
     if not (price.is_finite() and price > 0):
-        raise ValueError(f"price {value!r} is no price: give a number above zero")
+        raise ValueError(f"price {value!r} is invalid; expected a number above zero")
     return price
 
 
@@ -116,6 +116,6 @@ class WalkingMarket(StaticMarket):
 
     def _walk(self, name: str) -> random.Random:
         if name not in self._walks:
-            # A walk of its own: asking for one symbol must not move another.
+            # One generator per symbol, so that asking for one does not move another.
             self._walks[name] = random.Random(f"{self._seed}/{name}")  # noqa: S311 - a market, not a secret
         return self._walks[name]

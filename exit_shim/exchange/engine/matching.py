@@ -58,12 +58,12 @@ def match_resting(state: State, symbol: str) -> None:
 
 def match_trade(state: State, symbol: str, price: Decimal, quantity: Decimal) -> None:
     """Trade resting orders against what others trade: `quantity` at `price`, best price first."""
-    left = quantity
+    remaining = quantity
     for order in _by_priority(state.orders.open_of(symbol)):
-        if left > 0 and order.is_open and _reaches(order, price):
+        if remaining > 0 and order.is_open and _reaches(order, price):
             before = order.executed
-            _trade(state, order, left, order.price, maker=True, from_book=False)
-            left -= order.executed - before
+            _trade(state, order, remaining, order.price, maker=True, from_book=False)
+            remaining -= order.executed - before
 
 
 def _by_priority(orders: list[Order]) -> list[Order]:

@@ -37,12 +37,12 @@ class OrderBook(msgspec.Struct):
 
     def fillable(self, side: str, limit: Decimal | None) -> Decimal:
         """Return the quantity that an order of `side` finds up to its limit price, None for any price."""
-        found = ZERO
+        quantity = ZERO
         for level in self.against(side):
             if limit is not None and (level.price > limit if side == "BUY" else level.price < limit):
                 break
-            found += level.quantity
-        return found
+            quantity += level.quantity
+        return quantity
 
 
 def make_order_book(
@@ -53,10 +53,10 @@ def make_order_book(
     Raises:
         ValueError: for a price or quantity that is not above zero, or bids that reach the asks.
     """
-    made = OrderBook(_levels(bids, falling=True), _levels(asks, falling=False))
-    if made.bids and made.asks and made.bids[0].price >= made.asks[0].price:
-        raise ValueError(f"the best bid {made.bids[0].price} reaches the best ask {made.asks[0].price}")
-    return made
+    book = OrderBook(_levels(bids, falling=True), _levels(asks, falling=False))
+    if book.bids and book.asks and book.bids[0].price >= book.asks[0].price:
+        raise ValueError(f"the best bid {book.bids[0].price} must be below the best ask {book.asks[0].price}")
+    return book
 
 
 def _levels(pairs: Iterable[tuple[Number, Number]], *, falling: bool) -> list[Level]:

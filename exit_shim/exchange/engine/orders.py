@@ -185,8 +185,8 @@ class OrderStore:
         Raises:
             ExchangeError: -4116. A closed order's id may be used again (Binance change log 2024-12-03).
         """
-        held = self._latest_client.get((symbol, client_id))
-        if held is not None and held.is_open:
+        holder = self._latest_client.get((symbol, client_id))
+        if holder is not None and holder.is_open:
             raise DUPLICATE_CLIENT_ID.error()
 
     def find(self, symbol: str, ref: OrderRef) -> Order:

@@ -23,7 +23,7 @@ class Position(msgspec.Struct):
     update_time: int = 0
     #: Everything realised here so far, before commission.
     realised: Decimal = ZERO
-    #: The wallet of its own in USDT, under isolated margin.
+    #: The isolated wallet in USDT, under isolated margin.
     isolated: Decimal = ZERO
 
     @property

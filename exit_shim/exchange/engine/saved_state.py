@@ -75,9 +75,9 @@ def restore(state: State, data: bytes) -> None:
     try:
         saved = msgspec.json.decode(data, type=SavedState)
     except msgspec.DecodeError as wrong:
-        raise ValueError(f"this is no saved exchange: {wrong}") from wrong
+        raise ValueError(f"not a saved exchange: {wrong}") from wrong
     if saved.version != VERSION:
-        raise ValueError(f"this exchange was saved as version {saved.version}, known is {VERSION}")
+        raise ValueError(f"the saved exchange has version {saved.version}; expected {VERSION}")
     state.now, state.rules, state.trigger_delay = saved.now, saved.rules, saved.trigger_delay
     state.symbols = {symbol.name: symbol for symbol in saved.symbols}
     state.account, state.quotes, state.ids = saved.account, saved.quotes, saved.ids

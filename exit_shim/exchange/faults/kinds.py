@@ -1,4 +1,4 @@
-"""The faults by name. Each is a plain value that says what happens; the plan says when.
+"""The faults by name: plain values that describe an effect. The plan decides when they happen.
 
 Statuses and texts are those of Binance's USDⓈ-M general information and error-code pages.
 """

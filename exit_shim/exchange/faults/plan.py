@@ -129,7 +129,7 @@ class FaultPlan:
         """
         with self._lock:
             self._made += 1
-            # A draw of its own: adding a rule must not change what another hits.
+            # One generator per rule, so that adding a rule does not change what another hits.
             draw = random.Random(f"{self.seed}/{self._made}")  # noqa: S311 - chance, not a secret
             rule = Injection(
                 fault, draw, method, path, dict(where or {}), times, skip, chance, since_ms, until_ms
@@ -145,7 +145,7 @@ class FaultPlan:
                 are arguments of `inject`.
 
         Raises:
-            ValueError: for a fault that there is not.
+            ValueError: for an unknown fault.
         """
         return [self.inject(_make_fault(row), **_read_rule(row)) for row in rows]
 
@@ -160,14 +160,14 @@ class FaultPlan:
         if not self.injections:
             return NO_FAULT
         with self._lock:
-            found = NO_FAULT
+            fault = NO_FAULT
             for rule in self._active_rules():
-                if (found.decides and rule.fault.decides) or _is_of_events(rule.fault):
+                if (fault.decides and rule.fault.decides) or _is_of_events(rule.fault):
                     continue
                 if rule.takes_request(method, path, params, now):
                     self.hits.append((rule.fault.name, method, path))
-                    found = _merge_faults(found, _draw_fault(rule))
-            return found
+                    fault = _merge_faults(fault, _draw_fault(rule))
+            return fault
 
     def deliver(self, event: Fields, stream: str = "", now: int = 0) -> int:
         """Return how often to deliver a stream event: 0, 1 or 2.
@@ -248,10 +248,12 @@ def _merge_faults(found: Fault, more: Fault) -> Fault:
 
 
 def _make_fault(row: Mapping[str, Any]) -> Fault:
-    made = getattr(kinds, str(row.get("fault")), None)
-    if made is None or made is Fault or getattr(made, "__module__", "") != kinds.__name__:
-        raise ValueError(f"no fault is called {row.get('fault')!r}: see exit_shim.exchange.faults")
-    fault = made(**row.get("with", {}))
+    make = getattr(kinds, str(row.get("fault")), None)
+    if make is None or make is Fault or getattr(make, "__module__", "") != kinds.__name__:
+        raise ValueError(
+            f"fault {row.get('fault')!r} is unknown; expected a function of exit_shim.testing.faults"
+        )
+    fault = make(**row.get("with", {}))
     assert isinstance(fault, Fault)  # noqa: S101 - every public function of `kinds` makes one
     return fault
 

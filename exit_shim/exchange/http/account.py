@@ -42,26 +42,26 @@ def balance(call: ApiCall) -> Json:
 
 def leverage(call: ApiCall) -> Json:
     """Answer POST /fapi/v1/leverage."""
-    symbol, wanted = call.params.required("symbol"), call.params.required_integer("leverage")
-    limit = call.engine.set_leverage(symbol, wanted)
-    return {"leverage": wanted, "maxNotionalValue": f"{limit:f}", "symbol": symbol}
+    symbol, leverage = call.params.required("symbol"), call.params.required_integer("leverage")
+    limit = call.engine.set_leverage(symbol, leverage)
+    return {"leverage": leverage, "maxNotionalValue": f"{limit:f}", "symbol": symbol}
 
 
 def margin_type(call: ApiCall) -> Json:
     """Answer POST /fapi/v1/marginType."""
     symbol = call.params.required("symbol")
     call.params.required("marginType")
-    wanted = call.params.choice("marginType", ("ISOLATED", "CROSSED"), INVALID_PARAMETER)
-    call.engine.set_margin_type(symbol, wanted or "CROSSED")
+    chosen = call.params.choice("marginType", ("ISOLATED", "CROSSED"), INVALID_PARAMETER)
+    call.engine.set_margin_type(symbol, chosen or "CROSSED")
     return dict(SUCCESS)
 
 
 def set_position_mode(call: ApiCall) -> Json:
     """Answer POST /fapi/v1/positionSide/dual."""
-    wanted = call.params.boolean("dualSidePosition")
-    if wanted is None:
+    hedge_mode = call.params.boolean("dualSidePosition")
+    if hedge_mode is None:
         raise MANDATORY.error("dualsideposition")
-    call.engine.set_hedge_mode(wanted)
+    call.engine.set_hedge_mode(hedge_mode)
     return dict(SUCCESS)
 
 
@@ -72,10 +72,10 @@ def position_mode(call: ApiCall) -> Json:
 
 def set_assets_mode(call: ApiCall) -> Json:
     """Answer POST /fapi/v1/multiAssetsMargin."""
-    wanted = call.params.boolean("multiAssetsMargin")
-    if wanted is None:
+    multi_assets = call.params.boolean("multiAssetsMargin")
+    if multi_assets is None:
         raise MANDATORY.error("multiassetsmargin")
-    call.engine.set_multi_assets(wanted)
+    call.engine.set_multi_assets(multi_assets)
     return dict(SUCCESS)
 
 
@@ -100,13 +100,13 @@ def margin_moves(call: ApiCall) -> Json:
     symbol, kind = call.params.required("symbol"), call.params.integer("type")
     call.engine.state.symbol(symbol)
     window = read_window(call.params, call.engine.now())
-    found = [
+    moves = [
         move
         for move in call.engine.state.margin_moves
         if move.symbol == symbol and kind in {None, 1 if move.adds else 2}
     ]
-    timely = keep_within(window, found, lambda move: move.time)
-    return [income_views.margin_move(move) for move in keep_oldest(call.params, timely)]
+    in_window = keep_within(window, moves, lambda move: move.time)
+    return [income_views.margin_move(move) for move in keep_oldest(call.params, in_window)]
 
 
 def income(call: ApiCall) -> Json:

@@ -30,10 +30,10 @@ def query(call: ApiCall) -> Json:
 
 def list_open(call: ApiCall) -> Json:
     """Answer GET /fapi/v1/openAlgoOrders: a bare array; what has triggered is not in it."""
-    symbols, wanted = call.engine.state.symbols, call.params.integer("algoId")
-    found = call.engine.open_algos(call.params.text("symbol"))
+    symbols, algo_id = call.engine.state.symbols, call.params.integer("algoId")
+    algos = call.engine.open_algos(call.params.text("symbol"))
     return [
-        views.render_opened(algo, symbols[algo.symbol]) for algo in found if wanted in {None, algo.algo_id}
+        views.render_opened(algo, symbols[algo.symbol]) for algo in algos if algo_id in {None, algo.algo_id}
     ]
 
 
@@ -41,12 +41,12 @@ def list_all(call: ApiCall) -> Json:
     """Answer GET /fapi/v1/allAlgoOrders: from `algoId` on, the newest `limit`, oldest first."""
     symbol, first = call.params.required("symbol"), call.params.integer("algoId")
     window = read_week(call.params, call.engine.now(), from_id=first is not None)
-    found = [algo for algo in call.engine.all_algos(symbol) if algo.algo_id >= (first or 0)]
-    timely = keep_within(window, found, lambda algo: algo.create_time)
+    algos = [algo for algo in call.engine.all_algos(symbol) if algo.algo_id >= (first or 0)]
+    in_window = keep_within(window, algos, lambda algo: algo.create_time)
     contract = call.engine.state.symbols[symbol]
     return [
         views.render_listed(algo, contract, call.engine.child_of(algo))
-        for algo in keep_newest(call.params, timely)
+        for algo in keep_newest(call.params, in_window)
     ]
 
 

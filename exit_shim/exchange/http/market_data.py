@@ -24,8 +24,8 @@ def klines(call: ApiCall) -> Json:
     call.engine.ask_price(symbol.name)
     window = read_window(call.params, call.engine.now())
     limit = read_limit(call.params, most=MOST_CANDLES)
-    found = candles(call.engine.state, symbol.name, interval, window, limit)
-    return [views.kline(candle, symbol, end_of(interval, candle.start)) for candle in found]
+    rows = candles(call.engine.state, symbol.name, interval, window, limit)
+    return [views.kline(candle, symbol, end_of(interval, candle.start)) for candle in rows]
 
 
 def depth(call: ApiCall) -> Json:

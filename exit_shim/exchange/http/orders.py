@@ -70,8 +70,8 @@ def query_open(call: ApiCall) -> Json:
 def list_open(call: ApiCall) -> Json:
     """Answer GET /fapi/v1/openOrders: no conditional orders among them."""
     symbol = call.params.text("symbol")
-    found = [*call.engine.open_orders(symbol), *legacy_stops.waiting(call, symbol)]
-    return [_queried(call, order) for order in sorted(found, key=lambda order: order.order_id)]
+    orders = [*call.engine.open_orders(symbol), *legacy_stops.waiting(call, symbol)]
+    return [_queried(call, order) for order in sorted(orders, key=lambda order: order.order_id)]
 
 
 def list_all(call: ApiCall) -> Json:
@@ -81,11 +81,11 @@ def list_all(call: ApiCall) -> Json:
     symbol = call.params.text("symbol")
     orders = [*call.engine.all_orders(symbol), *legacy_stops.untriggered(call, symbol)]
     orders.sort(key=lambda order: order.order_id)
-    found = [order for order in orders if order.order_id >= (first or 0)]
-    timely = keep_within(window, found, lambda order: order.time)
+    from_first = [order for order in orders if order.order_id >= (first or 0)]
+    in_window = keep_within(window, from_first, lambda order: order.time)
     return [
         views.render_listed(order, call.engine.state.symbols[order.symbol])
-        for order in keep_newest(call.params, timely)
+        for order in keep_newest(call.params, in_window)
     ]
 
 
@@ -96,15 +96,15 @@ def list_trades(call: ApiCall) -> Json:
     if first is not None and (call.params.text("startTime") or call.params.text("endTime")):
         raise BAD_COMBINATION.error()
     window = read_week(call.params, call.engine.now(), from_id=first is not None)
-    found = [
+    trades = [
         trade
         for trade in call.engine.trades(symbol)
         if trade.trade_id >= (first or 0) and of_order in {None, trade.order_id}
     ]
-    timely = keep_within(window, found, lambda trade: trade.time)
+    in_window = keep_within(window, trades, lambda trade: trade.time)
     return [
         views.render_trade(trade, call.engine.state.symbols[trade.symbol])
-        for trade in keep_oldest(call.params, timely)
+        for trade in keep_oldest(call.params, in_window)
     ]
 
 
@@ -209,12 +209,12 @@ def _or_error(act: Callable[[], dict[str, object]]) -> dict[str, object]:
 def _json_list(text: str, name: str) -> list[object]:
     try:
         # Numbers stay text: 0.10 must not become 0.1 on its way to a Decimal.
-        found = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+        items = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
     except (ValueError, RecursionError):
         raise INVALID_PARAMETER.error(name) from None
-    if not isinstance(found, list):
+    if not isinstance(items, list):
         raise INVALID_PARAMETER.error(name)
-    return found
+    return items
 
 
 def _element(item: object) -> Params:

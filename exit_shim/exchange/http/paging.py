@@ -36,7 +36,7 @@ def read_week(params: Params, now: int, *, from_id: bool) -> tuple[int, int]:
     Args:
         params: the request.
         now: the time in milliseconds.
-        from_id: whether the request says with an id where to begin; without times it goes on from there.
+        from_id: whether the request names a first id; without times there is no window then.
 
     Raises:
         ExchangeError: -1023 or -4165.

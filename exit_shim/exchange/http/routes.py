@@ -41,8 +41,8 @@ class Route:
             return self.weight_of_all
         if self.by_limit:
             limit = params.text("limit") or ""
-            asked = int(limit) if _COUNT.fullmatch(limit) else USUAL_LIMIT
-            return next((weight for most, weight in self.by_limit if asked <= most), self.by_limit[-1][1])
+            count = int(limit) if _COUNT.fullmatch(limit) else USUAL_LIMIT
+            return next((weight for most, weight in self.by_limit if count <= most), self.by_limit[-1][1])
         return self.weight
 
     @property

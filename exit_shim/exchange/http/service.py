@@ -17,7 +17,7 @@ from .fault_answers import apply_fault
 from .gate import Credentials, Gate, HttpAnswer
 from .request import RawRequest
 
-#: Requests that are remembered unless told otherwise.
+#: Requests that are remembered by default.
 REMEMBERED_REQUESTS = 100_000
 
 
@@ -72,12 +72,12 @@ class ExchangeService:
         fault = arrival.fault
         with self.lock:
             # The gate counts what it is asked; what a fault keeps from it was never asked.
-            truth = (
+            own_answer = (
                 self.gate.answer(arrival.request, arrival.received, fault.skew) if fault.executed else None
             )
-            seen = apply_fault(fault, arrival, truth, self.engine.now())
-            self.records.append(_record(arrival, truth, seen))
-            return seen
+            answer = apply_fault(fault, arrival, own_answer, self.engine.now())
+            self.records.append(_record(arrival, own_answer, answer))
+            return answer
 
     def answer(self, request: RawRequest) -> HttpAnswer:
         """Answer a request without a socket, waiting as its fault demands.
@@ -99,15 +99,17 @@ def _wait(seconds: float) -> None:
         time.sleep(seconds)
 
 
-def _record(arrival: ReceivedRequest, truth: HttpAnswer | None, seen: HttpAnswer | None) -> RequestRecord:
+def _record(
+    arrival: ReceivedRequest, own_answer: HttpAnswer | None, answer: HttpAnswer | None
+) -> RequestRecord:
     request = arrival.request
     return RequestRecord(
         method=request.method,
         path=request.path,
         params=MappingProxyType(request.params),
         received_ms=arrival.received,
-        http_status=seen.status if seen else 0,
-        error_code=seen.code if seen else None,
-        executed=truth is not None and truth.status == 200,  # noqa: PLR2004 - OK
+        http_status=answer.status if answer else 0,
+        error_code=answer.code if answer else None,
+        executed=own_answer is not None and own_answer.status == 200,  # noqa: PLR2004 - OK
         fault=arrival.fault.name or None,
     )

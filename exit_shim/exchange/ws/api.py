@@ -89,7 +89,7 @@ def read_request(message: str, *, shows_limits: bool = True) -> ApiRequest:
 
     Args:
         message: the text frame.
-        shows_limits: whether the answer is to have `rateLimits`, unless the request says.
+        shows_limits: whether the answer has `rateLimits` when the request does not decide.
 
     Raises:
         ApiError: -1135 for what is no request, -1020 for an unknown method, -1103 without an API key.
@@ -106,8 +106,8 @@ def read_request(message: str, *, shows_limits: bool = True) -> ApiRequest:
     route = ROUTES.get(target)
     if "apiKey" not in params and route is not None and route.security is not Security.NONE:
         raise ApiError(request_id, NO_API_KEY.error())
-    wanted = params.get("returnRateLimits", str(shows_limits)).lower() == "true"
-    return ApiRequest(request_id, _as_http(*target, params), wanted)
+    wants_limits = params.get("returnRateLimits", str(shows_limits)).lower() == "true"
+    return ApiRequest(request_id, _as_http(*target, params), wants_limits)
 
 
 def render_reply(request: ApiRequest, answer: HttpAnswer) -> str | None:

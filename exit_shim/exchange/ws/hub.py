@@ -1,4 +1,4 @@
-"""Between the exchange, which tells what happens in any thread, and the connections in the event loop."""
+"""Events of the exchange, from any thread, on their way to the connections in the event loop."""
 
 from __future__ import annotations
 

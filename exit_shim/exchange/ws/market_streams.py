@@ -25,15 +25,15 @@ def publish(
     engine: Exchange, faults: FaultPlan, connections: Iterable[StreamConnection], event: QuoteEvent
 ) -> None:
     """Queue a changed price for every connection that watches it."""
-    made: dict[str, tuple[Payload, str]] = {}
+    payloads: dict[str, tuple[Payload, str]] = {}
     for connection in connections:
         for name in connection.names:
             if not _is_routed(connection, name) or not _shows(name, event.symbol):
                 continue
-            if name not in made:
+            if name not in payloads:
                 payload = _payload(engine, name, event.symbol)
-                made[name] = payload, msgspec.json.encode(payload).decode()
-            _push(faults, connection, name, *made[name], event.time)
+                payloads[name] = payload, msgspec.json.encode(payload).decode()
+            _push(faults, connection, name, *payloads[name], event.time)
 
 
 def send_current_prices(

@@ -46,8 +46,8 @@ class WebSockets:
         """Return whether a request asks for a WebSocket at an address that has one."""
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return False
-        known = request.path == API_PATH or read_address(request.path, "") is not None
-        return known and _socket().can_prepare(request).ok
+        has_address = request.path == API_PATH or read_address(request.path, "") is not None
+        return has_address and _socket().can_prepare(request).ok
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one connection until it closes."""
@@ -60,7 +60,8 @@ class WebSockets:
             else:
                 await self._serve_stream(request, socket, address)
         except ConnectionError:
-            pass  # the client is gone
+            # The client is gone.
+            pass
         finally:
             self._open.discard(socket)
         return socket
@@ -119,7 +120,8 @@ class WebSockets:
 
 
 async def _deliver(queue: MessageQueue, socket: web.WebSocketResponse) -> None:
-    with contextlib.suppress(ConnectionError):  # the client is gone
+    # The client is gone.
+    with contextlib.suppress(ConnectionError):
         await queue.deliver(socket)
         await socket.close()
 

@@ -53,12 +53,12 @@ def _end(faults: FaultPlan, connections: Iterable[StreamConnection], event: List
 
 def _keys(connection: StreamConnection, event_type: str) -> list[str]:
     """Return the listen keys of a connection that want events of this type."""
-    found: dict[str, None] = {}
+    keys: dict[str, None] = {}
     for name in connection.names if connection.is_private else ():
         key, _, wanted = name.partition("@")
         if event_type == ALWAYS_SENT or wanted in {"", event_type}:
-            found[key] = None
-    return list(found)
+            keys[key] = None
+    return list(keys)
 
 
 def _push(

@@ -50,13 +50,13 @@ async def _drop_sockets(client: Any) -> None:
     """
     for name in ("ws_api", "ws_future"):
         api: Any = vars(client).get(name)
-        if api is None or api.ws is None or api._loop is not _running_loop():  # noqa: SLF001
+        if api is None or api.ws is None or api._loop is not _running_loop():  # noqa: SLF001 - not public
             continue
         api.ws_state = type(api.ws_state).EXITING
         api.ws.transport.abort()
         for _ in range(TURNS):
             await asyncio.sleep(0)
-            if api._handle_read_loop is None:  # noqa: SLF001
+            if api._handle_read_loop is None:  # noqa: SLF001 - not public
                 break
         api.ws = None
 
@@ -141,8 +141,9 @@ class LocalAsyncClient(AsyncClient):  # type: ignore[misc]
                 self.leave()
             close()
 
-        # Most runners would tell an async generator of the end; a bare `loop.close()` tells nobody.
-        with contextlib.suppress(AttributeError):  # a loop written in C takes no attribute
+        # A bare `loop.close()` runs no hook, so it is replaced.
+        # A loop written in C takes no attribute.
+        with contextlib.suppress(AttributeError):
             loop.close = leave_and_close  # type: ignore[method-assign]
 
     def leave(self) -> None:
@@ -159,4 +160,5 @@ class LocalAsyncClient(AsyncClient):  # type: ignore[misc]
         if self._session is not None:
             await self._session.close()
         await _drop_sockets(self)
-        await asyncio.sleep(0)  # aiohttp's transports need a turn of the loop to close
+        # aiohttp's transports need a turn of the loop to close.
+        await asyncio.sleep(0)

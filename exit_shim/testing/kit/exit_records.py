@@ -81,10 +81,12 @@ class ExitRecords(Sequence[Record]):
     def one(self) -> Record:
         """Return the only record; fail unless there is exactly one."""
         __tracebackhide__ = True
-        found = list(self)
-        if len(found) != 1:
-            raise AssertionError(f"expected one {self._title}, there are {len(found)}:\n{_listing(found)}")
-        return found[0]
+        records = list(self)
+        if len(records) != 1:
+            raise AssertionError(
+                f"expected one {self._title}, there are {len(records)}:\n{_listing(records)}"
+            )
+        return records[0]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -94,10 +96,10 @@ class ExitRecords(Sequence[Record]):
     def _some(self, what: str, fits: Callable[[Record], bool]) -> ExitRecords:
         __tracebackhide__ = True
         all_of_them = list(self)
-        found = [record for record in all_of_them if fits(record)]
-        if not found:
+        matching = [record for record in all_of_them if fits(record)]
+        if not matching:
             raise AssertionError(f"no {self._title} {what}; recorded:\n{_listing(all_of_them)}")
-        return ExitRecords(lambda: found, f"{self._title} {what}")
+        return ExitRecords(lambda: matching, f"{self._title} {what}")
 
     def __len__(self) -> int:
         return len(list(self._read()))
@@ -115,8 +117,8 @@ class ExitRecords(Sequence[Record]):
         return iter(list(self._read()))
 
     def __repr__(self) -> str:
-        found = list(self)
-        return f"{_count(len(found), self._title)}:\n{_listing(found)}"
+        records = list(self)
+        return f"{_count(len(records), self._title)}:\n{_listing(records)}"
 
 
 def _is_by(record: Record, module: str) -> bool:

@@ -1,4 +1,4 @@
-"""The fixtures. What is heavy is imported inside them: a run that uses none pays for none."""
+"""The fixtures of the pytest plugin."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ if TYPE_CHECKING:
     from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange
     from exit_shim.testing.kit.exit_records import ExitRecords
 
+# Heavy modules are imported inside the fixtures, so that a run that uses none imports nothing.
+
 
 @pytest.fixture
 def _exit_shim_exchange(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalExchange]:
     """Make the exchange and the shim of one test, and refuse every real host and key meanwhile."""
-    from exit_shim.shim import forget_default_shim  # noqa: PLC0415
-    from exit_shim.testing.kit.isolation import isolate  # noqa: PLC0415
-    from exit_shim.testing.kit.marker import read_marker  # noqa: PLC0415
-    from exit_shim.testing.kit.network_guard import NetworkGuard, watch_network  # noqa: PLC0415
+    from exit_shim.shim import forget_default_shim  # noqa: PLC0415 - see above
+    from exit_shim.testing.kit.isolation import isolate  # noqa: PLC0415 - see above
+    from exit_shim.testing.kit.marker import read_marker  # noqa: PLC0415 - see above
+    from exit_shim.testing.kit.network_guard import NetworkGuard, watch_network  # noqa: PLC0415 - see above
 
     try:
-        wanted = read_marker(request.node)
-        exchange = wanted.make_exchange()
+        arguments = read_marker(request.node)
+        exchange = arguments.make_exchange()
     except ValueError as wrong:
         pytest.fail(f"@pytest.mark.exit_shim: {wrong}", pytrace=False)
-    isolate(monkeypatch, tmp_path_factory.mktemp("exit_shim") / "journal.db", wanted.mode)
+    isolate(monkeypatch, tmp_path_factory.mktemp("exit_shim") / "journal.db", arguments.mode)
     guard = NetworkGuard(request.node.nodeid, request.config.getini("exit_shim_allowed_hosts"))
     forget_default_shim()
     try:
@@ -46,7 +48,7 @@ def local_exchange(_exit_shim_exchange: LocalExchange) -> Iterator[LocalExchange
     `set_mark(symbol, price)` moves the market, `positions()` and `orders()` say what there is, `faults` makes
     things go wrong.
     """
-    from exit_shim.testing.redirect import redirect_clients  # noqa: PLC0415
+    from exit_shim.testing.redirect import redirect_clients  # noqa: PLC0415 - see above
 
     with _exit_shim_exchange as running, redirect_clients(running.url, running.register):
         yield running
@@ -55,7 +57,7 @@ def local_exchange(_exit_shim_exchange: LocalExchange) -> Iterator[LocalExchange
 @pytest.fixture
 def binance_client(local_exchange: LocalExchange) -> Iterator[Any]:  # noqa: ARG001 - it is where clients go
     """Make python-binance's sync `Client` on `local_exchange`."""
-    from exit_shim.testing.kit.clients import LocalClient  # noqa: PLC0415
+    from exit_shim.testing.kit.clients import LocalClient  # noqa: PLC0415 - see above
 
     client = LocalClient()
     yield client
@@ -65,7 +67,7 @@ def binance_client(local_exchange: LocalExchange) -> Iterator[Any]:  # noqa: ARG
 @pytest.fixture
 def async_binance_client(local_exchange: LocalExchange) -> Iterator[Any]:  # noqa: ARG001 - as above
     """Make python-binance's `AsyncClient` on `local_exchange`, under any runner of asyncio tests, or none."""
-    from exit_shim.testing.kit.clients import LocalAsyncClient  # noqa: PLC0415
+    from exit_shim.testing.kit.clients import LocalAsyncClient  # noqa: PLC0415 - see above
 
     client = LocalAsyncClient()
     yield client
@@ -75,7 +77,7 @@ def async_binance_client(local_exchange: LocalExchange) -> Iterator[Any]:  # noq
 @pytest.fixture
 def fake_client(_exit_shim_exchange: LocalExchange) -> FakeClient:
     """Make a sync client in this process, without a socket, on the exchange of `local_exchange`."""
-    from exit_shim.testing import FakeClient  # noqa: PLC0415
+    from exit_shim.testing import FakeClient  # noqa: PLC0415 - see above
 
     return FakeClient(exchange=_exit_shim_exchange)
 
@@ -83,7 +85,7 @@ def fake_client(_exit_shim_exchange: LocalExchange) -> FakeClient:
 @pytest.fixture
 def fake_async_client(_exit_shim_exchange: LocalExchange) -> FakeAsyncClient:
     """Make an async client in this process, without a socket, on the exchange of `local_exchange`."""
-    from exit_shim.testing import FakeAsyncClient  # noqa: PLC0415
+    from exit_shim.testing import FakeAsyncClient  # noqa: PLC0415 - see above
 
     return FakeAsyncClient(exchange=_exit_shim_exchange)
 
@@ -94,9 +96,9 @@ def exit_records(_exit_shim_exchange: LocalExchange) -> Iterator[ExitRecords]:
 
     Clients of python-binance need no `exit_shim.wrap` for that; what else the bot uses does.
     """
-    from exit_shim.journal import read_records  # noqa: PLC0415
-    from exit_shim.shim import default_shim  # noqa: PLC0415
-    from exit_shim.testing.kit.exit_records import ExitRecords  # noqa: PLC0415
+    from exit_shim.journal import read_records  # noqa: PLC0415 - see above
+    from exit_shim.shim import default_shim  # noqa: PLC0415 - see above
+    from exit_shim.testing.kit.exit_records import ExitRecords  # noqa: PLC0415 - see above
 
     shim = default_shim()
     journal = shim.journal

@@ -20,6 +20,7 @@ def isolate(monkeypatch: pytest.MonkeyPatch, journal: Path, mode: str | None) ->
     for name in (MODE_VARIABLE, BRAIN_FLAG_VARIABLE, DISABLED_VARIABLE, *proxies):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(JOURNAL_VARIABLE, str(journal))
-    monkeypatch.setenv(RESOLVE_VARIABLE, "0")  # a test counts the requests that arrive
+    # A test counts the requests that arrive.
+    monkeypatch.setenv(RESOLVE_VARIABLE, "0")
     if mode is not None:
         monkeypatch.setenv(MODE_VARIABLE, mode)

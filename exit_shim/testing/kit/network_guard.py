@@ -46,7 +46,7 @@ class NetworkGuard:
         """Refuse a connection to another machine.
 
         Raises:
-            RealHostRefusedError: Says what tried to connect, and where to.
+            RealHostRefusedError: With what tried to connect, and where to.
         """
         # A path, or numbers, of families that do not leave this machine.
         if not (isinstance(target, tuple) and target and isinstance(target[0], str)):
@@ -59,13 +59,13 @@ class NetworkGuard:
         """Refuse to look up the name of another machine; an address needs no look-up.
 
         Raises:
-            RealHostRefusedError: Says what asked, and for which name.
+            RealHostRefusedError: With what asked, and for which name.
         """
-        asked = host.decode("ascii", "replace") if isinstance(host, bytes) else host
-        if not isinstance(asked, str) or not asked or _is_address(asked):
+        name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+        if not isinstance(name, str) or not name or _is_address(name):
             return
-        if not (is_loopback(asked.lower()) or asked.lower() in self._allowed):
-            self._refuse_host(f"look up {asked!r}")
+        if not (is_loopback(name.lower()) or name.lower() in self._allowed):
+            self._refuse_host(f"look up {name!r}")
 
     def allow_addresses(self, host: object, addresses: Iterable[str]) -> None:
         """Allow the addresses of a host that is allowed."""
@@ -76,29 +76,29 @@ class NetworkGuard:
         """Refuse keys and secrets that look real (64 letters and digits), without repeating them.
 
         Raises:
-            RealKeyRefusedError: Says what made the client.
+            RealKeyRefusedError: With what made the client.
         """
         if not any(isinstance(text, str) and _REAL_KEY.fullmatch(text) for text in texts):
             return
-        who = _who(sys._getframe(1))  # noqa: SLF001
-        said = (
+        who = _who(sys._getframe(1))  # noqa: SLF001 - the documented way to the caller
+        message = (
             f"{who} made a client with an API key or secret that looks real "
             f"(64 letters and digits) in {self._test}: a test needs none. Give the client no key, or one of "
             "another length; the local exchange takes any."
         )
-        self.refused.append(said)
-        raise RealKeyRefusedError(errno.EPERM, said)
+        self.refused.append(message)
+        raise RealKeyRefusedError(errno.EPERM, message)
 
     def _refuse_host(self, deed: str) -> None:
-        who = _who(sys._getframe(2))  # noqa: SLF001
-        said = (
+        who = _who(sys._getframe(2))  # noqa: SLF001 - as above
+        message = (
             f"{who} tried to {deed} in {self._test}: while a fixture of exit_shim is in use, "
             "only this machine can be reached. Clients of python-binance made in the test are on the local "
             "exchange if it asks for local_exchange; hosts that it needs are named in the ini option "
             "exit_shim_allowed_hosts."
         )
-        self.refused.append(said)
-        raise RealHostRefusedError(errno.ECONNREFUSED, said)
+        self.refused.append(message)
+        raise RealHostRefusedError(errno.ECONNREFUSED, message)
 
 
 def _is_address(host: str) -> bool:
@@ -121,7 +121,7 @@ def _who(frame: FrameType | None) -> str:
         if package not in packages and package not in sys.stdlib_module_names | {"exit_shim"}:
             packages.append(package)
         frame = frame.f_back
-    return _listed(packages) if packages else "a thread without a frame of its own"
+    return _listed(packages) if packages else "a thread without a Python frame"
 
 
 def _listed(packages: list[str]) -> str:
@@ -180,24 +180,25 @@ def _watch_names(guard: NetworkGuard, undo: contextlib.ExitStack) -> None:
 
     def checked_getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
         guard.check_name(host)
-        found = getaddrinfo(host, *args, **kwargs)
-        guard.allow_addresses(host, (str(address[0]) for *_, address in found))
-        return found
+        addresses = getaddrinfo(host, *args, **kwargs)
+        guard.allow_addresses(host, (str(address[0]) for *_, address in addresses))
+        return addresses
 
     def checked_gethostbyname(name: Any, /) -> str:
         guard.check_name(name)
-        found = gethostbyname(name)
-        guard.allow_addresses(name, [found])
-        return found
+        address = gethostbyname(name)
+        guard.allow_addresses(name, [address])
+        return address
 
     def checked_gethostbyname_ex(name: Any, /) -> tuple[str, list[str], list[str]]:
         guard.check_name(name)
-        found = gethostbyname_ex(name)
-        guard.allow_addresses(name, found[2])
-        return found
+        answer = gethostbyname_ex(name)
+        guard.allow_addresses(name, answer[2])
+        return answer
 
     async def checked_look_up(self: Any, host: Any, *args: Any, **kwargs: Any) -> Any:
-        guard.check_name(host)  # here the task that asks is on the stack; in the resolver's thread it is not
+        # Here the task that asks is on the stack; in the resolver's thread it is not.
+        guard.check_name(host)
         return await look_up(self, host, *args, **kwargs)
 
     _replace(socket, "getaddrinfo", checked_getaddrinfo, undo)
@@ -219,14 +220,16 @@ def _watch_proactor(guard: NetworkGuard, undo: contextlib.ExitStack) -> None:
 
 
 def _watch_clients(guard: NetworkGuard, undo: contextlib.ExitStack) -> None:
-    import binance  # noqa: PLC0415
-    import wrapt  # noqa: PLC0415
+    import binance  # noqa: PLC0415 - slow to import
+    import wrapt  # noqa: PLC0415 - as above
 
-    base = binance.Client.__mro__[-2]  # older releases have no `base_client` to import it from
+    # Older releases have no `base_client` to import it from.
+    base = binance.Client.__mro__[-2]
 
     @wrapt.decorator
     def checked(init: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        client.session = None  # its __del__ asks for it, however far the constructor came
+        # Its __del__ asks for it, however far the constructor came.
+        client.session = None
         guard.check_key(*args[:2], kwargs.get("api_key"), kwargs.get("api_secret"))
         init(*args, **kwargs)
 

@@ -363,7 +363,7 @@ def test_it(fake_client):
     [
         ("'hedge'", "takes its arguments by name"),
         ("hegde=True", "has no argument hegde; it has mode, hedge, symbols, prices, wallet, rules"),
-        ("mode='BRAIN'", "must be one of LEGACY, EXIT_BRAIN_V3"),
+        ("mode='BRAIN'", "expected one of LEGACY, EXIT_BRAIN_V3"),
         ("symbols=['PEPEUSDT']", "'PEPEUSDT' is not one of BTCUSDT"),
         ("prices={'PEPEUSDT': 1}", "PEPEUSDT does not trade here"),
         ("prices={'BTCUSDT': 0}", "give a number above zero"),

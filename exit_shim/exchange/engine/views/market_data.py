@@ -12,7 +12,7 @@ from exit_shim.exchange.engine.state import State
 from exit_shim.exchange.engine.symbols import BRACKETS, Symbol
 
 Json = dict[str, object]
-#: Levels that are shown of a symbol without a book of its own.
+#: Levels that are shown of a symbol without an order book.
 SHOWN = 20
 
 

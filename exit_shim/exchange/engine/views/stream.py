@@ -28,9 +28,9 @@ from .orders import average_places
 
 Json = dict[str, object]
 
-#: What `st` says of a USDⓈ-M contract, since both futures markets share their streams.
+#: The `st` of a USDⓈ-M contract; both futures markets share their streams.
 USD_MARGINED = 1
-#: What happened to a conditional order, as ORDER_TRADE_UPDATE said it before it had events of its own.
+#: The execution type of a conditional order in ORDER_TRADE_UPDATE, before ALGO_UPDATE existed.
 _OLD_EXECUTIONS = {"NEW": "NEW", "CANCELED": "CANCELED", "EXPIRED": "EXPIRED", "TRIGGERING": "EXPIRED"}
 
 
@@ -158,8 +158,8 @@ def algo_update(event: AlgoEvent, symbol: Symbol) -> Json:
 def conditional_order_update(event: AlgoEvent, symbol: Symbol) -> Json | None:
     """Return the event of a conditional order before the Algo Service, when it was an order like others.
 
-    On its trigger it expired (`er` 8), and the order that it became was told under the same id. A denied
-    one was told by CONDITIONAL_ORDER_TRIGGER_REJECT (deprecated on 2025-12-15).
+    On its trigger it expired (`er` 8), and the order that it became had the same id. A denied
+    one had the event CONDITIONAL_ORDER_TRIGGER_REJECT (deprecated on 2025-12-15).
     """
     algo, now = event.algo, event.time
     if algo.status == "REJECTED":

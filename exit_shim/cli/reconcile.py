@@ -28,7 +28,7 @@ from exit_shim.resolving.questions import Question
 from exit_shim.runtime.background import Dispatch
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.runtime.scrubbing import describe, secrets_of
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 KEY, SECRET = "BINANCE_API_KEY", "BINANCE_API_SECRET"
 
@@ -164,7 +164,7 @@ def client_of(
         raise click.UsageError(f"this python-binance knows no {', '.join(flags)}")
     with contextlib.ExitStack() as around:
         if local is not None:
-            around.enter_context(pointed_at(local, lambda *_: None))
+            around.enter_context(redirect_clients(local, lambda *_: None))
         client = binance.Client(key, secret, **flags, **options)
         if flags and not exchange_of(label_of(client)):
             raise click.UsageError(f"this python-binance sends futures orders of {', '.join(flags)} to live")

@@ -39,7 +39,7 @@ DRIVER = """
     from decimal import Decimal
     import exit_shim
     from exit_shim.testing import LocalExchange
-    from exit_shim.testing.redirect import pointed_at
+    from exit_shim.testing.redirect import redirect_clients
 
     journal, policy, script, out = sys.argv[1:]
     STOPS = {"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"}
@@ -76,7 +76,7 @@ DRIVER = """
         while not done.wait(0.001):
             tick(exchange)
 
-    with LocalExchange(rate_limits=False) as exchange, pointed_at(exchange.url, exchange.register):
+    with LocalExchange(rate_limits=False) as exchange, redirect_clients(exchange.url, exchange.register):
         opening = {symbol: exchange.engine.quote(symbol).mark for symbol in AGAINST}
         shim = exit_shim.ExitShim(journal=journal, policy=policy, sinks=[])
         with shim.install():

@@ -28,7 +28,7 @@ from exit_shim.journal import Journal, JournalReader, RecordFilter, read_records
 from exit_shim.resolving import Budget, ExchangeReader, RetryPolicy
 from exit_shim.resolving.questions import USDT_MARGINED, Question
 from exit_shim.testing import FakeClient, LocalExchange, faults
-from exit_shim.testing.close_client import leave
+from exit_shim.testing.close_client import close_client
 from exit_shim.testing.redirect import LOCAL_KEY
 
 pytestmark = needs_generated_ids
@@ -178,7 +178,7 @@ def test_an_exchanges_errors_carry_no_secret_on(client):
         asker = ExchangeReader(clone_client(own), Budget(60))
         reply = asker.ask(Question(USDT_MARGINED.orders, "order", {"symbol": "BTCUSDT", "orderId": 1}))
         asker.close()
-        leave(own)
+        close_client(own)
     assert "-1102" in reply.failure
     assert "planted" not in reply.failure
     assert "abc123" not in reply.failure
@@ -422,7 +422,7 @@ def test_the_same_key_at_two_exchanges_is_two_accounts(exchange, client, shim):
         found = {one.intent.order.client_order_id: one.resolution for one in settled(shim)}
         assert {name for name, known in found.items() if known} == {"here", "at-other"}
         assert other.requests != []
-        leave(elsewhere)
+        close_client(elsewhere)
 
 
 def test_reconcile_says_when_it_cannot_ask(exchange):

@@ -78,7 +78,8 @@ class Journal:
         account: str | None = None,
         configuration: str | None = None,
     ) -> None:
-        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - Path's own raises where the folder is gone
+        # `Path.absolute` raises where the working folder is gone.
+        self.path = Path(os.path.abspath(path))  # noqa: PTH100
         self.sync = sync
         self._on_trouble = on_trouble or (lambda _: None)
         self._account = account

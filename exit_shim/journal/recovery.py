@@ -5,7 +5,7 @@ from pathlib import Path
 
 from exit_shim.journal.database import lasting
 from exit_shim.journal.ingest import RunOrigin, ingest, transaction
-from exit_shim.journal.line_format import Line, parse, whole
+from exit_shim.journal.line_format import Line, measure_lines, parse
 from exit_shim.journal.spool import Abandoned, Segment, find_abandoned
 
 
@@ -54,7 +54,7 @@ def _known_place(connection: sqlite3.Connection, run_id: str, segment: Segment) 
 def _torn_end(segment: Segment) -> bytes:
     # Half a line is left by a run that died while it wrote, or by a power failure.
     rest = segment.rest()
-    return rest[: whole(rest)] or (rest and rest + b"\n")
+    return rest[: measure_lines(rest)] or (rest and rest + b"\n")
 
 
 def _origin(run_id: str, lines: list[Line | None], place: tuple[int, int]) -> RunOrigin:

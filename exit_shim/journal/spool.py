@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from exit_shim.journal import file_lock
-from exit_shim.journal.line_format import whole
+from exit_shim.journal.line_format import measure_lines
 
 Sync = Literal["process", "power"]
 """What an intent survives once the order leaves: the death of the process, or a power failure too."""
@@ -68,7 +68,7 @@ class Segment:
         asked = CHUNK_BYTES
         while True:
             data = os.pread(self.fd, asked, self.read)
-            end = whole(data)
+            end = measure_lines(data)
             if end or len(data) < asked:
                 return data[:end]
             # A line may be longer than a chunk.

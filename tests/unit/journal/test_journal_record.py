@@ -520,7 +520,7 @@ def test_runs_that_nothing_is_left_of_go(tmp_path):
     path = tmp_path / "journal.db"
     old, young = an_ended_run(path, 100 * DAY, "a"), an_ended_run(path, 1 * DAY, "a")
     follower = Follower(path)
-    follower.begin()
+    follower.skip_to_end()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
         own.executemany("INSERT INTO shipments VALUES ('there', ?, 12)", [("",), (old,), (young,)])
     gone = prune(path, before_ns=time.time_ns() - 90 * DAY)
@@ -532,7 +532,7 @@ def test_runs_that_nothing_is_left_of_go(tmp_path):
     newest = an_ended_run(path, 0, "a")
     assert prune(path, before_ns=time.time_ns() - HOUR).runs == 1
     assert [run.run_id for run in JournalReader(path).read_runs()] == [newest]
-    assert {news.run_id for news in follower.news("none")} == {newest}
+    assert {news.run_id for news in follower.read_new("none")} == {newest}
     assert flaws(path) == [None]
     status, said = verified(path)
     assert (status, "1 runs, 0 flawed" in said) == (0, True)

@@ -38,8 +38,8 @@ from exit_shim.guard.book import Book
 from exit_shim.guard.policy import Policy, Roles
 from exit_shim.guard.rules import custom_rules
 from exit_shim.journal import Journal, Sync
-from exit_shim.resolving import TAKE_UP, ClientClone, RetryPolicy, can_be_cloned
-from exit_shim.resolving.from_journal import resolver_of
+from exit_shim.resolving import FIND_LEFT, ClientClone, RetryPolicy, can_be_cloned
+from exit_shim.resolving.from_journal import make_resolver
 from exit_shim.runtime.background import MAX_WAITING, Dispatch
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.runtime.logs import GATEWAY, METRICS, MODE, logger
@@ -148,7 +148,7 @@ class ExitShim:
         self.resolver = (
             None
             if self.journal is None or pace is None
-            else resolver_of(
+            else make_resolver(
                 self.journal,
                 self.internal_errors,
                 pace,
@@ -172,7 +172,7 @@ class ExitShim:
             ),
             account=account,
             internal_errors=self.internal_errors,
-            in_doubt=None if self.resolver is None else self.resolver.heard,
+            in_doubt=None if self.resolver is None else self.resolver.add_order,
         )
 
     def wrap(self, client: C, *, doors: Sequence[Door] = ()) -> C:
@@ -421,8 +421,8 @@ class ExitShim:
     def _meet(self, client: Any) -> None:
         """Take up what earlier runs left in doubt of the client's account."""
         if self.resolver is not None:
-            with self._unhurt(TAKE_UP):
-                self.resolver.meet(client, label_of(client, self._account))
+            with self._unhurt(FIND_LEFT):
+                self.resolver.add_client(client, label_of(client, self._account))
 
     def _hold_against(self, symbol: str, order_params: Mapping[str, Any], client: Any) -> None:
         with self._unhurt("compare the symbols of a submission"):

@@ -1,4 +1,4 @@
-"""How much request weight an address of the exchange has used, as its answers say and as we count it."""
+"""Count the request weight that an address has used, from its answers and our own requests."""
 
 import time
 import weakref

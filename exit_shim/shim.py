@@ -402,7 +402,7 @@ class ExitShim:
             from exit_shim.sinks.postgres import Background  # noqa: PLC0415 - an extra, for those who use it
 
             shipping = Background(self.journal.path, dsn, weakly(self._shipping_trouble))
-            weakref.finalize(self, shipping.let_go).atexit = False
+            weakref.finalize(self, shipping.request_stop).atexit = False
             return shipping  # noqa: TRY300 - what is in here may fail, all of it
         except Exception as error:  # noqa: BLE001
             self._shipping_trouble(error)

@@ -14,8 +14,12 @@ import msgspec
 from exit_shim.cli.output import json_text, say
 from exit_shim.cli.reading import as_json
 from exit_shim.cli.tables import show
-from exit_shim.clients.binance_releases import hears_user_stream, missing_doors, sends_stops_where_accepted
-from exit_shim.clients.doors import METHODS
+from exit_shim.clients.python_binance import (
+    METHODS,
+    hears_user_stream,
+    missing_doors,
+    sends_stops_where_accepted,
+)
 from exit_shim.configuration import DISABLED_VARIABLE, JOURNAL_VARIABLE, is_disabled, journal_path
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.feeds.other_processes import off_file

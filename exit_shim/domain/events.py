@@ -27,6 +27,12 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     client_order_id: str | None = None
 
 
+def common_kind(targets: tuple[Target, ...]) -> Kind:
+    """Return the kind of what a cancel takes away; "unknown" where it is not one kind."""
+    kinds = {target.kind for target in targets}
+    return kinds.pop() if len(kinds) == 1 else "unknown"
+
+
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """An order, or a cancel or change of some, about to leave: what, by whom, judged how.
 

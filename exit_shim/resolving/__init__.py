@@ -1,6 +1,5 @@
 """Look up orders in doubt at the exchange by their client order ids, with read-only requests."""
 
-from exit_shim.clients.client_clone import ClientClone, can_be_cloned
 from exit_shim.resolving.asking import Budget, ExchangeReader
 from exit_shim.resolving.doubt import PACE, Doubt, RetryPolicy
 from exit_shim.resolving.resolver import FIND_LEFT, Resolver, pursue
@@ -10,13 +9,11 @@ __all__ = [
     "FIND_LEFT",
     "PACE",
     "Budget",
-    "ClientClone",
     "Doubt",
     "ExchangeReader",
     "Resolver",
     "RetryPolicy",
     "UsedWeight",
     "UsedWeights",
-    "can_be_cloned",
     "pursue",
 ]

@@ -9,7 +9,7 @@ from exit_shim.journal import Journal, JournalError, RecordFilter, living_runs, 
 from exit_shim.journal.fork_and_exit import FORK_S, checkpointing
 from exit_shim.resolving import PACE, Resolver, RetryPolicy, UsedWeights
 from exit_shim.runtime.internal_errors import InternalErrors
-from exit_shim.sinks.log import tell_given_up, tell_resolution
+from exit_shim.sinks.log import log_given_up, log_resolution
 
 
 def find_left_in_doubt(path: Path) -> list[Record]:
@@ -47,7 +47,7 @@ def make_resolver(
     journal: Journal,
     internal_errors: InternalErrors,
     pace: RetryPolicy = PACE,
-    tell: Callable[[Record], object] = tell_resolution,
+    tell: Callable[[Record], object] = log_resolution,
     give_up: Callable[[Record, str], object] | None = None,
     used: UsedWeights | None = None,
 ) -> Resolver:
@@ -56,7 +56,7 @@ def make_resolver(
     def of_this_run(record: Record, reason: str) -> None:
         # What earlier runs left would be reported again at each start of the bot.
         if record.run_id == journal.run_id:
-            tell_given_up(record, reason)
+            log_given_up(record, reason)
 
     return Resolver(
         left_behind=lambda: [one for one in find_left_in_doubt(journal.path) if one.run_id != journal.run_id],

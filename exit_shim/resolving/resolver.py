@@ -13,8 +13,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from exit_shim.clients.accounts import exchange_of, label_of
-from exit_shim.clients.client_clone import ClientClone, can_be_cloned
+from exit_shim.clients.accounts import label_of
+from exit_shim.clients.hosts import exchange_of
+from exit_shim.clients.registry import can_be_cloned, clone_client
 from exit_shim.domain.events import Record, Resolution
 from exit_shim.resolving.asking import Budget, ExchangeReader
 from exit_shim.resolving.doubt import NANOSECONDS, PACE, Doubt, RetryPolicy
@@ -137,7 +138,7 @@ class Resolver(ReentrantState):
         reader = self._readers.get(key)
         if reader is None:
             used = self._used.at(exchange_of(key))
-            reader = self._readers[key] = ExchangeReader(ClientClone(client), self._budget, used)
+            reader = self._readers[key] = ExchangeReader(clone_client(client), self._budget, used)
         reader.watch(client)
         with self._lock:
             self._news.put((doubt, key, account))
@@ -194,11 +195,12 @@ class Resolver(ReentrantState):
                 self._add(doubt, key)
             if key not in self._known_keys and account is not None:
                 self._known_keys.add(key)
-                nothing: list[Record] = []
-                for record in self._internal_errors.otherwise(
-                    nothing, FIND_LEFT, self._read_left_by, account
-                ):
-                    self._add(Doubt(record, self.pace), key)
+                # Where that fails, this run's orders are still to be looked up.
+                try:
+                    for record in self._read_left_by(account):
+                        self._add(Doubt(record, self.pace), key)
+                except Exception as error:  # noqa: BLE001
+                    self._internal_errors.report(FIND_LEFT, error)
 
     def _add(self, doubt: Doubt, key: str) -> None:
         name = doubt.record.run_id, doubt.record.seq
@@ -221,7 +223,7 @@ class Resolver(ReentrantState):
                 raise
             # One order's failure must not stop the others.
             except Exception as error:  # noqa: BLE001
-                self._internal_errors.note("look up an order in doubt", error)
+                self._internal_errors.report("look up an order in doubt", error)
                 doubt.postpone("it could not be looked up")
             if resolution is None and doubt.hopeless:
                 self._report_hopeless(doubt)
@@ -231,9 +233,11 @@ class Resolver(ReentrantState):
                 self._due[name] = time.monotonic() + doubt.pause
 
     def _report_hopeless(self, doubt: Doubt) -> None:
-        self._internal_errors.otherwise(
-            None, "report an order that stays in doubt", self._give_up, doubt.record, doubt.reason or ""
-        )
+        # A caller's failure must not stop the others.
+        try:
+            self._give_up(doubt.record, doubt.reason or "")
+        except Exception as error:  # noqa: BLE001
+            self._internal_errors.report("report an order that stays in doubt", error)
 
     def _pursue(self, doubt: Doubt, reader: ExchangeReader, news: News) -> Resolution | None:
         found = pursue(doubt, reader, self._namesakes, lambda seconds: self._wait(news, seconds))

@@ -70,10 +70,10 @@ class Hanging(logging.Handler):
     def emit(self, record):
         self.held.wait()
 class Sink:
-    def emit(self, record):
+    def on(self, recorded):
         Hanging.held.wait()
 class Raising:
-    def emit(self, record):
+    def on(self, recorded):
         raise LookupError("a sink of the bot's own")
 logging.getLogger().addHandler(Hanging())
 logging.getLogger("exit_shim").setLevel(logging.INFO)

@@ -25,7 +25,7 @@ logging.basicConfig(level=logging.INFO)
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # the client's own, which says what it likes
 KEY, SECRET, HEADER, PASSWORD, OPTION = {(KEY, SECRET, HEADER, PASSWORD, OPTION)!r}
 class Sink:
-    def emit(self, record):
+    def on(self, recorded):
         raise OSError(f"postgresql://bot:{{PASSWORD}}@db/x password={{PASSWORD}} refused, api_key={{KEY}}")
 shim = exit_shim.ExitShim(journal=JOURNAL, sinks=[Sink(), exit_shim.sinks.log.LogSink()])
 bare = Client(KEY, SECRET, ping=False)

@@ -82,7 +82,7 @@ def test_whatif_tells_beforehand(afternoon):
 
 
 def test_enforcing_holds_back(afternoon):
-    """The last run has suppressed orders of legacy modules."""
+    """The last run has simulated orders of legacy modules."""
     assert "simulated" in outputs(afternoon, "summary")[1]
 
 

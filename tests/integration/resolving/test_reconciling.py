@@ -20,11 +20,12 @@ import exit_shim
 from exit_shim.cli import app
 from exit_shim.cli.reconcile import KEY, SECRET
 from exit_shim.clients.accounts import key_label
+from exit_shim.clients.registry import clone_client
 from exit_shim.domain.attributions import Attribution
 from exit_shim.domain.events import Intent, Outcome
 from exit_shim.domain.orders import ExitOrder
 from exit_shim.journal import Journal, JournalReader, RecordFilter, read_records
-from exit_shim.resolving import Budget, ClientClone, ExchangeReader, RetryPolicy
+from exit_shim.resolving import Budget, ExchangeReader, RetryPolicy
 from exit_shim.resolving.questions import USDT_MARGINED, Question
 from exit_shim.testing import FakeClient, LocalExchange, faults
 from exit_shim.testing.close_client import leave
@@ -174,7 +175,7 @@ def test_an_exchanges_errors_carry_no_secret_on(client):
     with OddServer(echo) as server:
         own = Client("the-planted-key", "the-planted-secret", ping=False)
         own.FUTURES_URL = server.url + "/fapi"
-        asker = ExchangeReader(ClientClone(own), Budget(60))
+        asker = ExchangeReader(clone_client(own), Budget(60))
         reply = asker.ask(Question(USDT_MARGINED.orders, "order", {"symbol": "BTCUSDT", "orderId": 1}))
         asker.close()
         leave(own)

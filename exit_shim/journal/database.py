@@ -32,22 +32,22 @@ CHECKPOINT_BYTES: Final = 4_000_000
 def identity(path: Path) -> tuple[int, int] | None:
     """Return device and inode of the file at `path`; None where there is none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def is_at(path: Path, inode: tuple[int, int]) -> bool:
     """Return whether the file of this identity is still at `path`."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     # A folder that this user may not read any more has lost nothing.
     except OSError:
         return True
-    return (found.st_dev, found.st_ino) == inode
+    return (status.st_dev, status.st_ino) == inode
 
 
 def is_busy(error: Exception) -> bool:
@@ -127,7 +127,7 @@ def open_writer(path: Path, *, lasting: bool = False) -> sqlite3.Connection:
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    # `prune` gives room back, which SQLite can do only if the file was told so while it was empty.
+    # `prune` gives room back, which SQLite can do only if that was set while the file was empty.
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     connection.execute("PRAGMA journal_mode=WAL")
     with transaction(connection):
@@ -168,8 +168,8 @@ def _names_aside(path: Path) -> Iterator[Path]:
 def checkpoint(path: Path) -> None:
     """Copy a WAL that has grown into the file, on a separate connection."""
     if path.with_name(f"{path.name}-wal").stat().st_size > CHECKPOINT_BYTES:
-        with contextlib.closing(connect(path, read_only=False)) as own:
-            own.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with contextlib.closing(connect(path, read_only=False)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def create_private(path: Path) -> None:

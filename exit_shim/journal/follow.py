@@ -60,7 +60,7 @@ class Follower:
         stamp = self._read_stamp()
         if stamp == self._stamp:
             return
-        found: list[News] = []
+        news: list[News] = []
         with self._reading() as connection:
             if connection is None:
                 return
@@ -69,10 +69,10 @@ class Follower:
                 before = seen.get(run, 0)
                 if pos > before and run_id != own_run:
                     span = (run << POS_BITS) + before, (run << POS_BITS) + pos
-                    found += (News(run_id, *row) for row in connection.execute(NEW, span))
+                    news += (News(run_id, *row) for row in connection.execute(NEW, span))
                 seen[run] = pos
             self._seen, self._stamp = seen, stamp
-        yield from found
+        yield from news
 
     def read_records(self, *, since_ns: int = 0, named: str | None = None) -> list[Record]:
         """Return records without copying what dead runs left, so that no writer is delayed."""
@@ -85,13 +85,13 @@ class Follower:
 
     def _read_stamp(self) -> tuple[int, ...]:
         """Return a value that changes whenever the database does."""
-        found: list[int] = []
+        stamp: list[int] = []
         for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
             with contextlib.suppress(OSError):
                 # `Path.stat` is four times as slow, and this runs four times a second.
-                at = os.stat(path)  # noqa: PTH116
-                found += (at.st_mtime_ns, at.st_size, at.st_ino)
-        return tuple(found)
+                status = os.stat(path)  # noqa: PTH116
+                stamp += (status.st_mtime_ns, status.st_size, status.st_ino)
+        return tuple(stamp)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:

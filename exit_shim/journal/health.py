@@ -46,45 +46,47 @@ def examine(path: str | os.PathLike[str]) -> Condition:
     """Examine the journal at `path`, or the place where it would be made."""
     # `Path.absolute` raises where the working folder is gone.
     at = Path(os.path.abspath(path))  # noqa: PTH100
-    found = Condition(str(at), exists=False, writable=False)
+    condition = Condition(str(at), exists=False, writable=False)
     try:
-        found = found._replace(free=shutil.disk_usage(_nearest_folder(at)).free)
-        return _examine_file(at, found) if at.exists() else _examine_place(at, found)
+        condition = condition._replace(free=shutil.disk_usage(_nearest_folder(at)).free)
+        return _examine_file(at, condition) if at.exists() else _examine_place(at, condition)
     except (JournalError, OSError) as error:
-        return found._replace(exists=os.path.lexists(at), problem=str(error))
+        return condition._replace(exists=os.path.lexists(at), problem=str(error))
     except DAMAGE as error:
-        said = f"the journal {at} cannot be read ({error}); is it another program's file, or damaged?"
-        return found._replace(exists=True, problem=said)
+        problem = f"the journal {at} cannot be read ({error}); is it another program's file, or damaged?"
+        return condition._replace(exists=True, problem=problem)
 
 
 def _nearest_folder(at: Path) -> Path:
     return next(folder for folder in at.parents if folder.exists())
 
 
-def _examine_place(at: Path, found: Condition) -> Condition:
+def _examine_place(at: Path, condition: Condition) -> Condition:
     folder = _nearest_folder(at)
     if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
-        return found._replace(writable=True)
-    return found._replace(
+        return condition._replace(writable=True)
+    return condition._replace(
         problem=f"the journal {at} cannot be made: {folder} is not a folder that this user can write"
     )
 
 
-def _examine_file(at: Path, found: Condition) -> Condition:
-    found = found._replace(exists=True, size=_size(at), spooled=sum(_bytes(one) for one in spools(at)))
+def _examine_file(at: Path, condition: Condition) -> Condition:
+    condition = condition._replace(
+        exists=True, size=_size(at), spooled=sum(_bytes(one) for one in spools(at))
+    )
     with contextlib.closing(connect(at, read_only=True)) as reader:
         check_schema(reader, at)
         is_new = is_empty(reader)
-        found = found._replace(schema=None if is_new else SCHEMA_VERSION)
-        if found.size <= CHECKED_BYTES:
+        condition = condition._replace(schema=None if is_new else SCHEMA_VERSION)
+        if condition.size <= CHECKED_BYTES:
             (damage,) = reader.execute("PRAGMA quick_check(1)").fetchone()
             if damage != "ok":
-                return found._replace(problem=f"the journal {at} is damaged: {damage}")
+                return condition._replace(problem=f"the journal {at} is damaged: {damage}")
         if not is_new:
             runs, records, in_doubt = reader.execute(COUNTS).fetchone()
-            found = found._replace(runs=runs, records=records, in_doubt=in_doubt)
+            condition = condition._replace(runs=runs, records=records, in_doubt=in_doubt)
     problem = _why_not_writable(at)
-    return found._replace(writable=problem is None, problem=problem)
+    return condition._replace(writable=problem is None, problem=problem)
 
 
 def _size(at: Path) -> int:

@@ -136,16 +136,16 @@ class IndexTables:
 
         An event comes before its intent where a run's second file was copied before its first.
         """
-        own = {(self._run_id, line.seq) for line in lines if line.event == "intent"}
-        if own:
-            _, first = min(own)
+        new = {(self._run_id, line.seq) for line in lines if line.event == "intent"}
+        if new:
+            _, first = min(new)
             for event_id, *fields in self._connection.execute(FIND_EARLY, (self._run, first)):
                 line = Line(*fields)
                 self._early[line.subject()].append((event_id, line))
         by_run: defaultdict[str, set[int]] = defaultdict(set)
         for line in lines:
             subject = line.subject() if line.event in ABOUT_ORDERS else None
-            if subject is not None and subject not in own:
+            if subject is not None and subject not in new:
                 by_run[subject[0]].add(subject[1])
         for run_id, seqs in by_run.items():
             self._find(run_id, seqs)
@@ -250,9 +250,9 @@ class IndexTables:
     def _site(self, intent: Intent) -> int:
         site = site_of(intent)
         if site not in self._sites:
-            known = self._connection.execute(FIND_SITE, site).fetchone()
-            added = known or (self._connection.execute(ADD_SITE, site).lastrowid,)
-            self._sites[site] = int(added[0] or 0)
+            row = self._connection.execute(FIND_SITE, site).fetchone()
+            site_id = row or (self._connection.execute(ADD_SITE, site).lastrowid,)
+            self._sites[site] = int(site_id[0] or 0)
         return self._sites[site]
 
 
@@ -292,6 +292,6 @@ def state_of(outcome: Outcome | None, resolution: Resolution | None = None) -> s
     return IN_DOUBT if resolution is None else resolution.result
 
 
-def names_of(known: Outcome | Resolution | Target) -> list[object]:
+def names_of(source: Outcome | Resolution | Target) -> list[object]:
     """Return the ids that exchange and bot have for an order."""
-    return [known.order_id, known.algo_id, known.client_order_id]
+    return [source.order_id, source.algo_id, source.client_order_id]

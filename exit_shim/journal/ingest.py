@@ -48,14 +48,14 @@ def ingest(connection: sqlite3.Connection, origin: RunOrigin, lines: Iterable[Li
     run, pos, head = connection.execute(
         "SELECT run, pos, head FROM runs WHERE run_id = ?", (origin.run_id,)
     ).fetchone()
-    given = [line or _damaged(pos, place) for place, line in enumerate(lines)]
-    seqs = [line.seq for line in given] or [0]
-    known = {seq for (seq,) in connection.execute(KNOWN, (run, min(seqs), max(seqs))).fetchall()}
+    events = [line or _damaged(pos, place) for place, line in enumerate(lines)]
+    seqs = [line.seq for line in events] or [0]
+    stored = {seq for (seq,) in connection.execute(KNOWN, (run, min(seqs), max(seqs))).fetchall()}
     tables, rows = IndexTables(connection, run, origin.run_id), []
-    tables.look_up(given)
-    for line in given:
-        if line.seq not in known:
-            known.add(line.seq)
+    tables.look_up(events)
+    for line in events:
+        if line.seq not in stored:
+            stored.add(line.seq)
             pos, head = pos + 1, hash_chain.link(head, line)
             rows.append(((run << POS_BITS) + pos, *line, head))
             tables.fold(rows[-1][0], line)

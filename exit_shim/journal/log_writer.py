@@ -166,10 +166,8 @@ class Journal:
             return False
         lost = self._memory.unrecorded
         if lost:
-            body, seq = (
-                encode(Lost("neither the spool nor the database kept them", lost)),
-                self._take_number(),
-            )
+            body = encode(Lost("neither the spool nor the database kept them", lost))
+            seq = self._take_number()
             if not take(compose(seq, time.time_ns(), NAMES[Lost], ABOUT_NOTHING, body)):
                 # This is tried each second; a number each time would look like lost events.
                 self._unused.append(seq)

@@ -146,8 +146,8 @@ class JournalReader(SqlSource):
 
     def read_unread_doors(self) -> dict[str, str]:
         """Return the declared doors that read none of their calls in their latest run, each with why."""
-        found = self.query(UNREAD_DOORS, {"step": UNREAD}, lambda body: decode(InternalError, body))
-        return {failure.step.removeprefix(UNREAD): failure.error for failure in found}
+        errors = self.query(UNREAD_DOORS, {"step": UNREAD}, lambda body: decode(InternalError, body))
+        return {error.step.removeprefix(UNREAD): error.error for error in errors}
 
 
 def read_records(path: str | os.PathLike[str], wanted: RecordFilter = EVERYTHING) -> Iterator[Record]:

@@ -44,11 +44,11 @@ def _copy(connection: sqlite3.Connection, abandoned: Abandoned) -> int:
 
 def _known_place(connection: sqlite3.Connection, run_id: str, segment: Segment) -> int:
     # The run's own process may have copied a part of the file before it died.
-    known = connection.execute("SELECT segment, offset FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    if known is None or known[0] != segment.number or known[1] > segment.size:
+    place = connection.execute("SELECT segment, offset FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    if place is None or place[0] != segment.number or place[1] > segment.size:
         # A later file may have been copied before an earlier one; events that are there are skipped.
         return 0
-    return int(known[1])
+    return int(place[1])
 
 
 def _torn_end(segment: Segment) -> bytes:

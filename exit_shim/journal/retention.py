@@ -133,25 +133,25 @@ def _cuts(connection: sqlite3.Connection, before_ns: int) -> Iterator[Cut]:
 
 def _with_resolutions(connection: sqlite3.Connection, cuts: list[Cut]) -> list[Cut]:
     """Return the cuts such that a resolution in another run stays for as long as its order."""
-    found = {cut.run: cut for cut in cuts}
+    by_run = {cut.run: cut for cut in cuts}
     proofs = connection.execute(RESOLVED_ELSEWHERE, (POS_BITS, POS_BITS)).fetchall()
     changed = True
     # What stays with a resolution may have resolutions elsewhere in turn.
     while changed:
         changed = False
         for order, proof in proofs:
-            cut = found.get(proof >> POS_BITS)
-            of = found.get(order >> POS_BITS)
+            cut = by_run.get(proof >> POS_BITS)
+            of = by_run.get(order >> POS_BITS)
             if cut is not None and proof <= cut.last and (of is None or order > of.last):
-                found[cut.run] = cut._replace(last=proof - 1, in_doubt=True)
+                by_run[cut.run] = cut._replace(last=proof - 1, in_doubt=True)
                 changed = True
-    return list(found.values())
+    return list(by_run.values())
 
 
 def _first(connection: sqlite3.Connection, question: str, value: object, first: int, beyond: int) -> int:
     """Return the first row of a run that a query finds, or the one behind its last."""
-    found = connection.execute(question, (value, first, beyond)).fetchone()
-    return beyond if found is None else int(found[0])
+    row = connection.execute(question, (value, first, beyond)).fetchone()
+    return beyond if row is None else int(row[0])
 
 
 def _delete(connection: sqlite3.Connection, cut: Cut) -> int:
@@ -204,10 +204,10 @@ def _oldest_beyond(connection: sqlite3.Connection, max_bytes: int) -> int | None
         return None
     (orders,) = connection.execute("SELECT count(*) FROM orders").fetchone()
     excess = min(orders - 1, int(orders * (1 - max_bytes / used)) + 1)
-    found = connection.execute(
+    row = connection.execute(
         "SELECT ts FROM orders ORDER BY ts LIMIT 1 OFFSET ?", (max(0, excess),)
     ).fetchone()
-    return None if found is None else int(found[0]) + 1
+    return None if row is None else int(row[0]) + 1
 
 
 def _used(connection: sqlite3.Connection) -> int:

@@ -62,9 +62,9 @@ def decode(struct: type[S], body: str) -> S:
 
 def _as_far_as_possible(struct: type[S], raw: object) -> S:
     kept: dict[str, Any] = {}
-    given = raw if isinstance(raw, dict) else {}
+    fields = raw if isinstance(raw, dict) else {}
     for field in msgspec.structs.fields(struct):
-        value = given.get(field.name)
+        value = fields.get(field.name)
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             kept[field.name] = _as_far_as_possible(field.type, value)
             continue

@@ -22,14 +22,14 @@ class Numbers:
     """Count a run's events by their numbers, on their way to `verify_run`.
 
     A journal numbers its events from 1 on without gaps before it writes them, so a missing number is an
-    event that never came to the file. `told` counts the events that the run itself records as lost.
+    event that never came to the file. `lost` counts the events that the run itself records as lost.
     """
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._events = 0
         self._last = 0
-        self.told = 0
+        self.lost = 0
 
     def passing(self, events: Iterable[StoredEvent]) -> Iterator[StoredEvent]:
         """Yield the same events."""
@@ -44,7 +44,7 @@ class Numbers:
             self._events += 1
             self._last = max(self._last, event.seq)
         if event.event == "lost":
-            self.told += decode(Lost, event.body).events
+            self.lost += decode(Lost, event.body).events
 
     @property
     def missing(self) -> int | None:

@@ -103,7 +103,7 @@ class ExchangeReader:
         self._used.spend(question.weight)
         client = self._client = self._client or self.clone.client()
         try:
-            found = self.clone.get(client, question.store.prefix, question.path, question.params)
+            answer_rows = self.clone.get(client, question.store.prefix, question.path, question.params)
         # Whatever a transport raises is no answer.
         except Exception as error:  # noqa: BLE001
             return self._failed(error)
@@ -111,7 +111,7 @@ class ExchangeReader:
             answer = support_of(client).last_answer(client)
             self._budget.heed(answer)
             self._used.heed(answer)
-        return Reply(found if isinstance(found, list) else (found,))
+        return Reply(answer_rows if isinstance(answer_rows, list) else (answer_rows,))
 
     def close(self) -> None:
         """Close the connections."""

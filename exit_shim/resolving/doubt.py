@@ -90,14 +90,14 @@ def plan_inquiry(record: Record, taken: frozenset[int] = frozenset(), offset_ms:
     symbol = order.symbol or ""
     if intent.operation == "place":
         made = intent.ts // MILLISECOND + offset_ms
-        sought = OrderQuery(symbol, order.side, None, None, order.client_order_id, made, taken)
+        query = OrderQuery(symbol, order.side, None, None, order.client_order_id, made, taken)
         waits = order.type in CONDITIONAL_KINDS or "algo" in intent.door or "conditional" in intent.door
-        return Inquiry(market, (sought,), waits)
-    found = tuple(
+        return Inquiry(market, (query,), waits)
+    queries = tuple(
         OrderQuery(symbol, None, target.order_id, target.algo_id, target.client_order_id)
         for target in intent.targets
     )
-    return Inquiry(market, found, any(may_be_conditional(target) for target in intent.targets))
+    return Inquiry(market, queries, any(may_be_conditional(target) for target in intent.targets))
 
 
 def may_be_conditional(target: Target) -> bool:
@@ -149,8 +149,8 @@ class Doubt:
         # A wall clock that jumps must not make it old.
         if self.heard_s is not None:
             return now_s - self.heard_s
-        known = self.record.outcome
-        return (now_ns - self.record.intent.ts) / NANOSECONDS - (known.total_us / 1e6 if known else 0)
+        outcome = self.record.outcome
+        return (now_ns - self.record.intent.ts) / NANOSECONDS - (outcome.total_us / 1e6 if outcome else 0)
 
     def inquire(
         self, now_ns: int, age_s: float, taken: frozenset[int] = frozenset(), offset_ms: int = 0
@@ -166,12 +166,12 @@ class Doubt:
         if self.record.intent.operation == "test":
             return self._resolved("not_there", None, ("test orders are judged and never placed",), now_ns)
         ripe = age_s >= self.pace.absent_after_s
-        market, sought, conditional = plan_inquiry(self.record, taken, offset_ms)
-        looks: list[Lookup] = []
-        for one in sought:
-            found = yield from self._counted(look_up(market, one, conditional=conditional, thorough=ripe))
-            looks.append(found)
-        return self._judge(looks, now_ns, age_s, market, offset_ms)
+        market, queries, conditional = plan_inquiry(self.record, taken, offset_ms)
+        lookups: list[Lookup] = []
+        for query in queries:
+            lookup = yield from self._counted(look_up(market, query, conditional=conditional, thorough=ripe))
+            lookups.append(lookup)
+        return self._judge(lookups, now_ns, age_s, market, offset_ms)
 
     def _counted(self, asking: Generator[Question, Reply, Lookup]) -> Generator[Question, Reply, Lookup]:
         reply = None
@@ -181,52 +181,54 @@ class Doubt:
                 self.asked += 1
                 reply = yield question
         except StopIteration as done:
-            found: Lookup = done.value
-            return found
+            lookup: Lookup = done.value
+            return lookup
 
     def _judge(
-        self, looks: list[Lookup], now_ns: int, age_s: float, market: QueryMarket, offset_ms: int
+        self, lookups: list[Lookup], now_ns: int, age_s: float, market: QueryMarket, offset_ms: int
     ) -> Resolution | None:
         """Return what the lookups of one round prove."""
-        evidence = tuple(line for one in looks for line in one.evidence)
-        self.postpone("too early to tell" if all(one.clean for one in looks) else "not all was answered")
-        self.clean = self.clean + 1 if all(one.clean for one in looks) else 0
+        evidence = tuple(line for lookup in lookups for line in lookup.evidence)
+        self.postpone(
+            "too early to tell" if all(lookup.clean for lookup in lookups) else "not all was answered"
+        )
+        self.clean = self.clean + 1 if all(lookup.clean for lookup in lookups) else 0
         ripe = age_s >= self.pace.absent_after_s and self.clean >= self.pace.looks
         if self.record.intent.operation == "place":
-            may_miss = ripe and self._proves_absence(market, age_s, namesake=looks[0].namesake)
-            return self._placed(looks[0], evidence, now_ns, may_miss=may_miss)
-        seen = [one.child or one.seen for one in looks if one.seen is not None]
-        if len(seen) < len(looks):
+            may_miss = ripe and self._proves_absence(market, age_s, namesake=lookups[0].namesake)
+            return self._placed(lookups[0], evidence, now_ns, may_miss=may_miss)
+        orders = [lookup.child or lookup.seen for lookup in lookups if lookup.seen is not None]
+        if len(orders) < len(lookups):
             self.reason, self.hopeless = "an order that it is about is not found", ripe
             return None
         before_ms = self.record.intent.ts // MILLISECOND + offset_ms - EARLY_MS
         if self.record.intent.operation == "cancel":
-            told = cancelled(seen, before_ms)
+            fate = cancelled(orders, before_ms)
         else:
-            told = changed(self.record.intent, seen[0], before_ms)
-        return self._about(told, looks[0], evidence, now_ns, ripe=ripe)
+            fate = changed(self.record.intent, orders[0], before_ms)
+        return self._about(fate, lookups[0], evidence, now_ns, ripe=ripe)
 
     def _about(
-        self, told: "Fate", one: Lookup, evidence: tuple[str, ...], now_ns: int, *, ripe: bool
+        self, fate: "Fate", lookup: Lookup, evidence: tuple[str, ...], now_ns: int, *, ripe: bool
     ) -> Resolution | None:
         """Return the resolution of a cancel or change by the fate of its orders."""
-        if told in ("accepted", "not_there"):
-            return self._resolved(told, one, evidence, now_ns)
-        if told == "unclear":
+        if fate in ("accepted", "not_there"):
+            return self._resolved(fate, lookup, evidence, now_ns)
+        if fate == "unclear":
             self.reason, self.hopeless = "the order that it is about has changed, and why does not show", ripe
         elif self._is_raw():
             self.reason, self.hopeless = "nothing has changed, as after a raw request for a countdown", ripe
         elif ripe:
-            return self._resolved("not_there", one, evidence, now_ns)
+            return self._resolved("not_there", lookup, evidence, now_ns)
         return None
 
     def _placed(
-        self, one: Lookup, evidence: tuple[str, ...], now_ns: int, *, may_miss: bool
+        self, lookup: Lookup, evidence: tuple[str, ...], now_ns: int, *, may_miss: bool
     ) -> Resolution | None:
-        if one.seen is not None:
-            refused = one.seen.status == "REJECTED" and one.seen.algo_id is None
-            return self._resolved("rejected" if refused else "accepted", one, evidence, now_ns)
-        return self._resolved("not_there", one, evidence, now_ns) if may_miss else None
+        if lookup.seen is not None:
+            refused = lookup.seen.status == "REJECTED" and lookup.seen.algo_id is None
+            return self._resolved("rejected" if refused else "accepted", lookup, evidence, now_ns)
+        return self._resolved("not_there", lookup, evidence, now_ns) if may_miss else None
 
     def _proves_absence(self, market: QueryMarket, age_s: float, *, namesake: bool) -> bool:
         """Return whether finding nothing proves absence; note why where it never does."""
@@ -253,11 +255,11 @@ class Doubt:
     def _resolved(
         self,
         result: Literal["accepted", "not_there", "rejected"],
-        one: Lookup | None,
+        lookup: Lookup | None,
         evidence: tuple[str, ...],
         now_ns: int,
     ) -> Resolution:
-        seen, child = (one.seen, one.child) if one is not None else (None, None)
+        seen, child = (lookup.seen, lookup.child) if lookup is not None else (None, None)
         now = child or seen
         return Resolution(
             result=result,
@@ -274,27 +276,27 @@ class Doubt:
 Fate = Literal["accepted", "not_there", "as it was", "unclear"]
 
 
-def cancelled(seen: list[FoundOrder], before_ms: int) -> Fate:
+def cancelled(orders: list[FoundOrder], before_ms: int) -> Fate:
     """Return the fate of a cancel by the orders that it was about."""
-    if any(one.status in RESTING for one in seen):
+    if any(order.status in RESTING for order in orders):
         return "as it was"
-    gone = [one for one in seen if one.status in GONE]
-    if any(one.status in BECAME for one in seen) or not all(one.updated_ms for one in gone):
+    gone = [order for order in orders if order.status in GONE]
+    if any(order.status in BECAME for order in orders) or not all(order.updated_ms for order in gone):
         return "unclear"
     # Filled, expired, or cancelled by something earlier: this cancel took nothing.
-    return "accepted" if gone and all(one.updated_ms >= before_ms for one in gone) else "not_there"
+    return "accepted" if gone and all(order.updated_ms >= before_ms for order in gone) else "not_there"
 
 
-def changed(intent: Intent, seen: FoundOrder, before_ms: int) -> Fate:
+def changed(intent: Intent, order: FoundOrder, before_ms: int) -> Fate:
     """Return the fate of a change by the order that it was about."""
     wanted = [
         (now, asked)
-        for now, asked in ((seen.price, intent.order.price), (seen.quantity, intent.order.quantity))
+        for now, asked in ((order.price, intent.order.price), (order.quantity, intent.order.quantity))
         if asked is not None
     ]
     if wanted and all(is_same_number(now, asked) for now, asked in wanted):
         return "accepted"
-    return "as it was" if wanted and seen.updated_ms < before_ms else "unclear"
+    return "as it was" if wanted and order.updated_ms < before_ms else "unclear"
 
 
 def is_same_number(one: str | None, other: str | None) -> bool:

@@ -14,12 +14,12 @@ from exit_shim.sinks.log import log_given_up, log_resolution
 
 def find_left_in_doubt(path: Path) -> list[Record]:
     """Return what ended runs left in doubt, oldest first; running processes look up their own."""
-    found: list[Record] = []
+    records: list[Record] = []
     # Without a journal nothing is in doubt. Reading moves what dead runs left into the database first.
     with contextlib.suppress(JournalError), holding_off_forks():
-        found = list(read_records(path, RecordFilter(in_doubt=True)))
+        records = list(read_records(path, RecordFilter(in_doubt=True)))
     living = living_runs(path)
-    return [record for record in found if record.run_id not in living]
+    return [record for record in records if record.run_id not in living]
 
 
 def find_namesakes(journal: Journal, name: str) -> list[Record] | None:
@@ -27,8 +27,8 @@ def find_namesakes(journal: Journal, name: str) -> list[Record] | None:
     if not journal.flush():
         return None
     with holding_off_forks():
-        found = list(read_records(journal.path, RecordFilter(named=name)))
-    return [record for record in found if record.intent.order.client_order_id == name]
+        records = list(read_records(journal.path, RecordFilter(named=name)))
+    return [record for record in records if record.intent.order.client_order_id == name]
 
 
 @contextlib.contextmanager
@@ -59,9 +59,11 @@ def make_resolver(
             log_given_up(record, reason)
 
     return Resolver(
-        left_behind=lambda: [one for one in find_left_in_doubt(journal.path) if one.run_id != journal.run_id],
+        left_behind=lambda: [
+            record for record in find_left_in_doubt(journal.path) if record.run_id != journal.run_id
+        ],
         namesakes=lambda name: find_namesakes(journal, name),
-        write=lambda found, run_id, seq: journal.append(found, (run_id, seq)),
+        write=lambda resolution, run_id, seq: journal.append(resolution, (run_id, seq)),
         tell=tell,
         give_up=give_up or of_this_run,
         internal_errors=internal_errors,

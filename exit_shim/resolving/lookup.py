@@ -32,21 +32,21 @@ class OrderQuery(NamedTuple):
     made_ms: int | None = None
     taken: frozenset[int] = frozenset()
 
-    def matches(self, seen: FoundOrder, *, child: bool = False) -> bool:
+    def matches(self, order: FoundOrder, *, child: bool = False) -> bool:
         """Return whether an order is the wanted one, or the child that a trigger made of it at any time."""
-        if {seen.order_id, seen.algo_id} & self.taken or not self._is_of_its_time(seen, child):
+        if {order.order_id, order.algo_id} & self.taken or not self._is_of_its_time(order, child):
             return False
-        if seen.symbol not in {None, self.symbol} or (self.side and seen.side not in {None, self.side}):
+        if order.symbol not in {None, self.symbol} or (self.side and order.side not in {None, self.side}):
             return False
         if not child and (self.algo_id or self.order_id):
-            return seen.algo_id == self.algo_id if self.algo_id else seen.order_id == self.order_id
-        return seen.client_order_id == self.client_order_id
+            return order.algo_id == self.algo_id if self.algo_id else order.order_id == self.order_id
+        return order.client_order_id == self.client_order_id
 
-    def _is_of_its_time(self, seen: FoundOrder, child: bool) -> bool:
+    def _is_of_its_time(self, order: FoundOrder, child: bool) -> bool:
         if self.made_ms is None:
             return True
-        early = seen.created_ms < self.made_ms - EARLY_MS
-        return not early and (child or seen.created_ms <= self.made_ms + LATE_MS)
+        early = order.created_ms < self.made_ms - EARLY_MS
+        return not early and (child or order.created_ms <= self.made_ms + LATE_MS)
 
     def ids(self, store: QueryStore) -> dict[str, Any]:
         """Return the parameters that ask a store for it; empty where none of its ids fits."""
@@ -87,11 +87,11 @@ def look_up(market: QueryMarket, wanted: OrderQuery, *, conditional: bool, thoro
     clean, namesake, at_any_time = True, False, wanted._replace(made_ms=None)
     for question, child in _questions(market, wanted, conditional, thorough):
         reply = yield question
-        named = [seen for seen in map(read_row, _orders(reply)) if at_any_time.matches(seen, child=child)]
-        found = [seen for seen in named if wanted.matches(seen, child=child)]
-        evidence.append(f"{question} → {_describe(reply, found)}")
-        if found:
-            seen = found[-1]
+        named = [order for order in map(read_row, _orders(reply)) if at_any_time.matches(order, child=child)]
+        matching = [order for order in named if wanted.matches(order, child=child)]
+        evidence.append(f"{question} → {_describe(reply, matching)}")
+        if matching:
+            seen = matching[-1]
             became = yield from _follow(market, wanted, seen, evidence)
             return Lookup(seen, tuple(evidence), clean=True, child=became)
         full = question.path == question.store.history and len(reply.rows) >= PAGE
@@ -134,8 +134,8 @@ def _history_span(store: QueryStore, wanted: OrderQuery) -> Mapping[str, Any]:
             "endTime": wanted.made_ms + LATE_MS,
             "limit": PAGE,
         }
-    known = {} if wanted.ids(store).get(store.number) is None else wanted.ids(store)
-    return {**known, "limit": PAGE}
+    ids = {} if wanted.ids(store).get(store.number) is None else wanted.ids(store)
+    return {**ids, "limit": PAGE}
 
 
 def _follow(
@@ -148,21 +148,21 @@ def _follow(
         market.orders, market.orders.single[0], {"symbol": wanted.symbol, "orderId": seen.order_id}
     )
     reply = yield question
-    found = [row for row in map(read_row, _orders(reply)) if row.order_id == seen.order_id]
-    evidence.append(f"{question} → {_describe(reply, found)}")
-    return found[-1] if found else None
+    children = [row for row in map(read_row, _orders(reply)) if row.order_id == seen.order_id]
+    evidence.append(f"{question} → {_describe(reply, children)}")
+    return children[-1] if children else None
 
 
 def _orders(reply: Reply) -> list[Mapping[str, Any]]:
     return [row for row in reply.rows if isinstance(row, Mapping)]
 
 
-def _describe(reply: Reply, found: list[FoundOrder]) -> str:
+def _describe(reply: Reply, orders: list[FoundOrder]) -> str:
     if reply.failure is not None:
         return reply.failure
-    if found:
-        seen = found[-1]
-        ids = (("order id", seen.order_id), ("algo id", seen.algo_id))
-        return ", ".join([seen.status, *(f"{name} {value}" for name, value in ids if value is not None)])
+    if orders:
+        order = orders[-1]
+        ids = (("order id", order.order_id), ("algo id", order.algo_id))
+        return ", ".join([order.status, *(f"{name} {value}" for name, value in ids if value is not None)])
     others = len(reply.rows)
     return "not there" if not others else f"{others} other order{'s' * (others > 1)}"

@@ -106,8 +106,8 @@ class Resolver(ReentrantState):
 
     def add_order(self, client: Any, record: Record) -> None:
         """Look up an order of this process if its outcome is unknown."""
-        known = record.outcome
-        if known is None or known.result != "unknown" or not record.seq:
+        outcome = record.outcome
+        if outcome is None or outcome.result != "unknown" or not record.seq:
             return
         key = label_of(client)
         if key is not None and can_be_cloned(client):
@@ -131,8 +131,8 @@ class Resolver(ReentrantState):
         return [(doubt.record, doubt.reason or "not asked yet") for doubt, _ in list(self._doubts.values())]
 
     def _read_left_by(self, account: str) -> list[Record]:
-        found = (record for record in self._left_behind() if record.intent.account == account)
-        return list(itertools.islice(found, MOST_DOUBTS))
+        records = (record for record in self._left_behind() if record.intent.account == account)
+        return list(itertools.islice(records, MOST_DOUBTS))
 
     def _queue(self, client: Any, key: str, doubt: Doubt | None, account: str | None) -> None:
         reader = self._readers.get(key)
@@ -212,7 +212,9 @@ class Resolver(ReentrantState):
 
     def _look_up_due(self, news: News) -> None:
         now = time.monotonic()
-        for name in [name for name, due in sorted(self._due.items(), key=lambda one: one[1]) if due <= now]:
+        for name in [
+            name for name, due in sorted(self._due.items(), key=lambda entry: entry[1]) if due <= now
+        ]:
             doubt, reader = self._doubts[name]
             resolution = None
             try:
@@ -240,11 +242,11 @@ class Resolver(ReentrantState):
             self._internal_errors.report("report an order that stays in doubt", error)
 
     def _pursue(self, doubt: Doubt, reader: ExchangeReader, news: News) -> Resolution | None:
-        found = pursue(doubt, reader, self._namesakes, lambda seconds: self._wait(news, seconds))
+        resolution = pursue(doubt, reader, self._namesakes, lambda seconds: self._wait(news, seconds))
         # Stopped meanwhile: the journal that it would write to may be closed.
         if self._news is not news:
             raise StoppedError
-        return found
+        return resolution
 
     def _record(self, doubt: Doubt, resolution: Resolution) -> None:
         """Record a resolution, and report it."""
@@ -278,8 +280,8 @@ def pursue(
                 wait(seconds)
             reply = reader.ask(question)
     except StopIteration as done:
-        found: Resolution | None = done.value
-        return found
+        resolution: Resolution | None = done.value
+        return resolution
 
 
 def taken_numbers(others: Iterable[Record]) -> frozenset[int]:
@@ -287,9 +289,9 @@ def taken_numbers(others: Iterable[Record]) -> frozenset[int]:
     return frozenset(
         number
         for other in others
-        for known in (other.outcome, other.resolution)
-        if known is not None and known.result == "accepted"
-        for number in (known.order_id, known.algo_id)
+        for proof in (other.outcome, other.resolution)
+        if proof is not None and proof.result == "accepted"
+        for number in (proof.order_id, proof.algo_id)
         if number is not None
     )
 

@@ -145,7 +145,7 @@ _held: list[threading.Lock] = []
 
 
 def _before_fork() -> None:
-    locks = [one.outbox.lock for one in list(_all)]
+    locks = [shipper.outbox.lock for shipper in list(_all)]
     _held.extend(lock for lock in locks if lock.acquire(timeout=FORK_S))
 
 
@@ -156,8 +156,8 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     _held.clear()
-    for one in list(_all):
-        one.abandon()
+    for shipper in list(_all):
+        shipper.abandon()
 
 
 if hasattr(os, "register_at_fork"):

@@ -67,7 +67,7 @@ def make_row(event: StoredEvent, host: str | None) -> tuple[Any, ...]:
 def _storable(value: object) -> object:
     # PostgreSQL's text holds any character but NUL, which a bot's garbled symbol may contain.
     if isinstance(value, list):
-        return [_storable(one) for one in value]
+        return [_storable(each) for each in value]
     return value.replace("\0", "\\0") if isinstance(value, str) else value
 
 
@@ -76,15 +76,15 @@ def _made(event: StoredEvent) -> dict[str, Any]:
         return _of_intent(decode(Intent, event.body))
     subject = event.line.subject()
     about = {} if subject is None else {"about_run": subject[0], "about_seq": subject[1]}
-    known: Outcome | Resolution
+    answer: Outcome | Resolution
     if event.event == "outcome":
-        known = decode(Outcome, event.body)
+        answer = decode(Outcome, event.body)
     elif event.event == "resolution":
-        known = decode(Resolution, event.body)
+        answer = decode(Resolution, event.body)
     else:
         return about
-    stack = _stack(known.chain) if isinstance(known, Outcome) else None
-    return {**about, "result": known.result, "names": _names(names_of(known)), "stack": stack}
+    stack = _stack(answer.chain) if isinstance(answer, Outcome) else None
+    return {**about, "result": answer.result, "names": _names(names_of(answer)), "stack": stack}
 
 
 def _of_intent(intent: Intent) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _of_intent(intent: Intent) -> dict[str, Any]:
 
 
 def _names(names: list[object]) -> list[str] | None:
-    return [str(one) for one in names if one is not None] or None
+    return [str(name) for name in names if name is not None] or None
 
 
 def _stack(chain: tuple[Step, ...]) -> int | None:

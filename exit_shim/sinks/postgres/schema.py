@@ -107,13 +107,13 @@ def check_version(connection: "psycopg.Connection[Any]", address: Dsn) -> int:
     try:
         if connection.execute("SELECT to_regclass('exit_shim.versions')").fetchone() == (None,):
             return 0
-        found = connection.execute("SELECT coalesce(max(version), 0) FROM exit_shim.versions").fetchone()
+        row = connection.execute("SELECT coalesce(max(version), 0) FROM exit_shim.versions").fetchone()
     except psycopg.errors.InsufficientPrivilege:
         raise PostgresError(
             f"{address.name}: this user may not use the schema exit_shim; whoever made it can "
             f"GRANT {WRITER} TO it for shipping, or {READER} for reading, and migrates it"
         ) from None
-    version = int(found[0]) if found else 0
+    version = int(row[0]) if row else 0
     if version > VERSION:
         raise PostgresError(
             f"{address.name} has the schema of a newer exit_shim (version {version}, this one knows "
@@ -124,9 +124,9 @@ def check_version(connection: "psycopg.Connection[Any]", address: Dsn) -> int:
 
 def check_ready(connection: "psycopg.Connection[Any]", address: Dsn) -> None:
     """Raise PostgresError where the schema is not the one of this release."""
-    found = check_version(connection, address)
-    if found < VERSION:
-        what = f"an older exit_shim's schema (version {found})" if found else "no schema of exit_shim"
+    version = check_version(connection, address)
+    if version < VERSION:
+        what = f"an older exit_shim's schema (version {version})" if version else "no schema of exit_shim"
         raise PostgresError(
             f"{address.name} has {what}; as a user that may create it: exit-shim ship --migrate --to …"
         )
@@ -154,12 +154,12 @@ def migrate(address: Dsn, now: datetime | None = None) -> list[str]:
 
 def _migrate(connection: "psycopg.Connection[Any]", address: Dsn, now: datetime) -> Iterator[str]:
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-    found = check_version(connection, address)
+    version = check_version(connection, address)
     _check_encoding(connection, address)
-    if 0 < found < VERSION:
-        connection.execute(SET_ASIDE.format(version=found))
-        yield f"schema version {found} renamed to exit_shim_{found}"
-    if found < VERSION:
+    if 0 < version < VERSION:
+        connection.execute(SET_ASIDE.format(version=version))
+        yield f"schema version {version} renamed to exit_shim_{version}"
+    if version < VERSION:
         connection.execute("CREATE SCHEMA IF NOT EXISTS exit_shim")
         connection.execute(SCHEMA)
         connection.execute("INSERT INTO exit_shim.versions (version) VALUES (%s)", (VERSION,))
@@ -202,11 +202,11 @@ def _make_partition(connection: "psycopg.Connection[Any]", name: str, start: str
 
 
 def _partitions(connection: "psycopg.Connection[Any]") -> set[str]:
-    found = connection.execute(
+    rows = connection.execute(
         "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
         "WHERE inhparent = 'exit_shim.events'::regclass"
     )
-    return {name for (name,) in found}
+    return {name for (name,) in rows}
 
 
 def _partition_name(month: int) -> str:

@@ -152,10 +152,10 @@ class Shipper:
             check_ready(self.connection, self.address)
         new = {run.run_id: run for run in runs if run.run_id not in self._stored}
         if new:
-            found = dict(self.connection.execute(KNOWN, (list(new),)).fetchall())
+            there = dict(self.connection.execute(KNOWN, (list(new),)).fetchall())
             here = self.outbox.read_positions()
             for run_id, run in new.items():
-                self._stored[run_id] = max(run.pruned_pos, _find_position(run_id, found, here))
+                self._stored[run_id] = max(run.pruned_pos, _find_position(run_id, there, here))
         return self.connection
 
     def _is_behind(self, run: Run) -> bool:
@@ -206,12 +206,12 @@ class Shipper:
             self._due = time.monotonic() + REMEMBER_S
 
 
-def _find_position(run_id: str, found: Mapping[str, int | None], here: Mapping[str, int]) -> int:
+def _find_position(run_id: str, there: Mapping[str, int | None], here: Mapping[str, int]) -> int:
     """Return how far a run is stored at the database, which was asked for it."""
     # A run without events there had those of months whose partitions were dropped. They are not sent again.
-    if run_id not in found:
+    if run_id not in there:
         return 0
-    stored = found[run_id]
+    stored = there[run_id]
     return here.get(run_id, 0) if stored is None else stored
 
 

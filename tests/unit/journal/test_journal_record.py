@@ -178,7 +178,7 @@ def numbers(path):
     for run in JournalReader(path).read_runs():
         own = Numbers(run)
         assert verify_run(run, own.passing(JournalReader(path).read_events(run_id=run.run_id))) is None
-        found.append((own.missing, own.told))
+        found.append((own.missing, own.lost))
     return found
 
 

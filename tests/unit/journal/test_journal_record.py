@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -888,3 +889,20 @@ def test_many_threads_may_be_the_first_to_read():
             [sys.executable, "-c", FIRST_READERS], capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_records_are_narrowed_by_host_and_account(journal):
+    """A journal answers the same filters as the database of many hosts."""
+    journal.append(msgspec.structs.replace(intent(1), account="main"))
+    journal.append(msgspec.structs.replace(intent(2), account="other"))
+    journal.close()
+    reader, host = JournalReader(journal.path), socket.gethostname()
+
+    def times(**wanted):
+        return [record.intent.ts for record in reader.read_records(RecordFilter(**wanted))]
+
+    assert times(account="main") == [1]
+    assert times(host=host) == [1, 2]
+    assert times(host="elsewhere") == times(host=host, account="nobody") == []
+    assert reader.read_values("account") == ["main", "other"]
+    assert reader.read_values("host") == [host]

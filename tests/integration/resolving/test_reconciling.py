@@ -51,8 +51,8 @@ def shim(monkeypatch):
 def settled(shim):
     """The records, once nothing is asked any more."""
     until = time.monotonic() + 60
-    while shim.resolver.busy():
-        assert time.monotonic() < until, shim.resolver.open_cases()
+    while shim.resolver.is_busy():
+        assert time.monotonic() < until, shim.resolver.open_doubts()
         time.sleep(0.01)
     assert shim.journal.flush()
     return list(read_records(shim.journal.path))
@@ -164,7 +164,7 @@ def test_a_fakes_order_in_doubt_is_nobodys_business(shim):
             fake.exchange.faults.inject(faults.reset_after_execution(), method="POST", path="order")
         with pytest.raises((TimeoutError, requests.RequestException)):
             wrapped.futures_create_order(**CLOSE)
-    assert not shim.resolver.busy()
+    assert not shim.resolver.is_busy()
 
 
 def test_an_exchanges_errors_carry_no_secret_on(client):
@@ -262,7 +262,7 @@ def test_what_a_living_process_has_in_doubt_is_left_to_it(bot, exchange, client,
     wait_for(lambda: not exchange.positions())
     wait_for(lambda: list(read_records(shim.journal.path)))
     shim.wrap(client)
-    wait_for(lambda: not shim.resolver.busy())
+    wait_for(lambda: not shim.resolver.is_busy())
     assert cli("reconcile", "--local", exchange.url).returncode == 2
 
 

@@ -94,7 +94,7 @@ DRIVER = """
         resting = [str(order.algo_id) for order in exchange.engine.open_algos()]
         resting += [str(order.order_id) for order in exchange.engine.open_orders()]
         held = [symbol for symbol in AGAINST if exchange.engine.position(symbol).amount]
-        troubles = shim.troubles.count
+        troubles = shim.internal_errors.count
     seen = {"ticks": ticks, "bare": bare, "resting": resting, "held": held, "moved": moved}
     seen["troubles"] = troubles
     json.dump(seen, open(out, "w"))

@@ -24,7 +24,7 @@ from exit_shim.runtime.scrubbing import describe, scrub
 
 
 class Answer(NamedTuple):
-    """What is known of one order after its call."""
+    """Hold what is known of one order after its call."""
 
     result: Result
     order_id: int | None = None

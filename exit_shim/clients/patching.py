@@ -71,18 +71,18 @@ class Shim(Protocol):
 
     @property
     def gateway(self) -> CallHandler:
-        """Carries out the calls."""
+        """Return what carries out the calls."""
 
     @property
     def internal_errors(self) -> InternalErrors:
-        """Takes what fails in here."""
+        """Return what takes the failures in here."""
 
 
 S = TypeVar("S", bound=Shim)
 
 
 class InstallRequest:
-    """What one `install` asked for, and how often."""
+    """Hold what one `install` asked for, and how often."""
 
     def __init__(self, shim: Shim, doors: Mapping[type, Sequence[Door]], threads: bool) -> None:
         self.shim = shim
@@ -96,7 +96,7 @@ class InstallRequest:
 
 
 class ClassMethod(NamedTuple):
-    """A method by the class that defines it."""
+    """Name a method by the class that defines it."""
 
     owner: type
     name: str

@@ -50,7 +50,7 @@ class CallHandler(Protocol):
 
 
 class Unpickling(NamedTuple):
-    """The module-level functions by which another process makes a proxy or a door's method again."""
+    """Name the module-level functions by which another process makes proxies and doors' methods again."""
 
     client: Callable[..., Any]
     method: Callable[..., Any]

@@ -353,7 +353,7 @@ class PythonBinanceClone:
 
     @property
     def _is_at_home(self) -> bool:
-        """Whether the host is one of python-binance's own choice, to which its other addresses belong."""
+        """Return whether the host is one of python-binance's own, to which its other addresses belong."""
         attributes = self._attributes
         name = "TESTNET_" if attributes.get("testnet") else "DEMO_" if attributes.get("demo") else ""
         address = str(getattr(self._class, f"FUTURES_{name}URL", ""))

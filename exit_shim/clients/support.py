@@ -11,14 +11,14 @@ Market = Literal["um", "cm", "portfolio", "portfolio_um", "portfolio_cm"]
 
 
 class CodeStep(NamedTuple):
-    """A frame that an exception came through."""
+    """Name a frame that an exception came through."""
 
     module: str
     function: str
 
 
 class ApiError(NamedTuple):
-    """What a library's exception says of the exchange's answer."""
+    """Hold what a library's exception says of the exchange's answer."""
 
     code: object
     status: object

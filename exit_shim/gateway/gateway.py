@@ -227,7 +227,7 @@ class Gateway:
     def asked(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DoorCall | None:
         """What a call of a door asks for in Binance's terms; None: nothing of ours, or not to be read."""
         nothing: DoorCall | None = None
-        found = self._or(nothing, "read what a call asks for", door.asked, args, kwargs)
+        found = self._or(nothing, "read what a call asks for", door.describe, args, kwargs)
         if door.method not in self._read:
             if found is not None:
                 self._read.add(door.method)
@@ -310,7 +310,7 @@ class Gateway:
         mode, now = self._or("unknown", "read the mode", self._current_mode), time.time_ns()
         if who.evidence == "context":
             who = self._or(who, HIDE, clean, who, method)
-        store = door.reaches(params)
+        store = door.reached_store(params)
         passage.intents = [
             Intent(
                 ts=now,

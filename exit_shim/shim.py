@@ -8,11 +8,12 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
 from exit_shim.attribution.attribute import attributed
-from exit_shim.attribution.stack import CallSite
-from exit_shim.clients.accounts import label_of
+from exit_shim.attribution.attributor import Attributor
+from exit_shim.attribution.stack import CallSite, SiteFinder
+from exit_shim.clients.accounts import account_label, label_of
 from exit_shim.clients.doors import Door, DoorCall, is_coroutine_method
 from exit_shim.clients.hosts import exchange_of
 from exit_shim.clients.patching import Installation, InstallRequest
@@ -40,16 +41,27 @@ from exit_shim.configuration import (
     sync_in_force,
     with_policy,
 )
-from exit_shim.domain.events import GuardFinding, InternalError, Record, Switch
+from exit_shim.domain.events import (
+    GuardFinding,
+    Intent,
+    InternalError,
+    Outcome,
+    Record,
+    Resolution,
+    Switch,
+)
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
+from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.feeds import LISTEN, StreamError, UserStreamListener, take_in, why_not
 from exit_shim.feeds.exchange_poller import ExchangePoller
 from exit_shim.feeds.other_processes import ProcessFeed, who
 from exit_shim.gateway.gateway import Gateway
-from exit_shim.gateway.guarded_gateway import GuardedGateway
-from exit_shim.guard import Guard
+from exit_shim.gateway.recorder import Recorder
 from exit_shim.guard.book import Book
+from exit_shim.guard.call_judge import CallJudge
+from exit_shim.guard.judge import Guard
 from exit_shim.guard.policy import Policy, Roles
+from exit_shim.guard.rule_warnings import RuleWarnings
 from exit_shim.guard.rules import custom_rules
 from exit_shim.journal import Journal, Sync
 from exit_shim.resolving import TAKE_UP, RetryPolicy
@@ -60,8 +72,7 @@ from exit_shim.runtime.logs import GATEWAY, METRICS, MODE, logger
 from exit_shim.runtime.reentrancy import ReentrantState
 from exit_shim.runtime.scrubbing import scrub, secrets_of
 from exit_shim.sinks import Sink
-from exit_shim.sinks.deferred import DeferredSinks
-from exit_shim.sinks.log import LogSink, guard_fields, guard_text, tell_resolution
+from exit_shim.sinks.log import LogSink
 from exit_shim.sinks.metrics import ExitOrderMetrics
 
 if TYPE_CHECKING:
@@ -73,7 +84,7 @@ FLUSH_S: Final = 1.0
 """How long `flush` and `close` wait for sinks and log handlers."""
 
 C = TypeVar("C")
-T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class ExitShim:
@@ -138,7 +149,7 @@ class ExitShim:
         weakref.finalize(self, self.dispatch.stop).atexit = False
         self.internal_errors = InternalErrors(self.dispatch)
         self.guard = Guard(
-            compiled_policy, Book(), custom_rules(self.internal_errors.note), self.internal_errors.note
+            compiled_policy, Book(), custom_rules(self.internal_errors.report), self.internal_errors.report
         )
         self.journal = (
             None
@@ -147,15 +158,18 @@ class ExitShim:
                 journal_path(journal),
                 weakly(self._journal_trouble),
                 sync=sync_in_force(sync),
-                about_run={"account": account, "configuration": digest(self.roles, self.policy, mode)},
+                account=account,
+                configuration=digest(self.roles, self.policy, mode),
             )
         )
-        self.watcher = ProcessFeed(self.guard, self.journal, weakly(self._found), self.internal_errors.note)
+        self.watcher = ProcessFeed(
+            self.guard, self.journal, weakly(self._record_finding), self.internal_errors.report
+        )
         self.guard.refresh = self.watcher.refresh
         self._pollers: list[ExchangePoller] = []
         self._listeners: list[UserStreamListener] = []
         if self.journal is not None:
-            self.internal_errors.keep = functools.partial(keep_failure, self.journal)
+            self.internal_errors.keep = weakly(self._keep_internal_error)
         pace = pace_in_force(resolve)
         self.resolver = (
             None
@@ -164,27 +178,41 @@ class ExitShim:
                 self.journal,
                 self.internal_errors,
                 pace,
-                weakly(self._resolved),
+                weakly(self._tell_resolution),
                 used=self.guard.snapshots.used,
             )
         )
         self._account = account
         self._shipping = self._ship(ship_to)
-        self.gateway = (GuardedGateway if self.guard.enforces else Gateway)(
-            roles=self.roles,
-            guard=self.guard,
-            current_mode=self.mode,
-            journal=self.journal,
-            sinks=[self.watcher, self.metrics],
-            apart=DeferredSinks(
-                [LogSink()] if sinks is None else sinks,
-                self.dispatch,
-                self.internal_errors,
-                None if self.journal is None else functools.partial(keep_findings, self.journal),
+        rules = RuleWarnings(self.guard)
+        self.recorder = rules.recorder = Recorder(
+            self.journal,
+            {
+                Intent: [self.guard.book.fold] if self.guard.enforces else [],
+                Outcome: [self.guard.book.fold, self.watcher.on, self.metrics.on],
+                Resolution: [self.guard.book.fold],
+            },
+            # The rules come last: their findings are told after the outcome.
+            [*([LogSink()] if sinks is None else sinks), rules],
+            self.dispatch,
+            self.internal_errors,
+            weakly(self._look_up_later),
+        )
+        self.gateway = Gateway(
+            Attributor(
+                SiteFinder(
+                    self.roles.passthrough,
+                    layers=DOOR_NAMES,
+                    in_app=self.roles.in_app,
+                    not_in_app=self.roles.not_in_app,
+                    aliases=self.roles.aliases,
+                ),
+                self.mode,
+                functools.partial(account_label, name=account),
             ),
-            account=account,
-            internal_errors=self.internal_errors,
-            in_doubt=None if self.resolver is None else self.resolver.heard,
+            CallJudge(self.guard),
+            self.recorder,
+            self.guard.book,
         )
 
     def wrap(self, client: C, *, doors: Sequence[Door] = ()) -> C:
@@ -237,8 +265,8 @@ class ExitShim:
             follows=bare if is_async else None,
             account=account,
             every_s=every,
-            on_finding=weakly(self._found),
-            on_trouble=self.internal_errors.note,
+            on_finding=weakly(self._record_finding),
+            on_trouble=self.internal_errors.report,
         )
         self._pollers.append(poller)
         if stream:
@@ -251,7 +279,7 @@ class ExitShim:
     ) -> None:
         why = why_not(clone, address)
         if why is not None or clone is None:
-            self.internal_errors.note(
+            self.internal_errors.report(
                 LISTEN,
                 StreamError(f"{why}; the exchange is looked at every {poller.every_s:g} s all the same"),
             )
@@ -264,7 +292,7 @@ class ExitShim:
             look_soon=poller.look_soon,
             expire=self.guard.snapshots.expire,
             hears=self.guard.snapshots.hears,
-            on_trouble=self.internal_errors.note,
+            on_trouble=self.internal_errors.report,
         )
         self._listeners.append(listener)
         listener.start()
@@ -424,15 +452,26 @@ class ExitShim:
             self._shipping_trouble(error)
             return None
 
-    def _resolved(self, record: Record) -> None:
-        tell_resolution(record)
-        self.watcher.resolved(record)
+    def _tell_resolution(self, record: Record) -> None:
+        """Tell everybody of a resolution that the resolver has written down."""
+        if record.resolution is not None:
+            about = RecordedEvent(record.run_id, record.seq, record.intent)
+            self.recorder.tell(RecordedEvent(record.run_id, record.seq, record.resolution, about))
 
-    def _found(self, finding: GuardFinding) -> None:
-        fields = {**guard_fields(finding.reason), "symbol": finding.symbol, "account": finding.account}
-        self._warn(guard_text(finding.reason), **fields)
-        if self.journal is not None:
-            self.journal.note("guard_finding", finding)
+    def _look_up_later(self, client: Any, recorded: RecordedEvent) -> None:
+        """Have the resolver ask what became of an order that ended in doubt."""
+        about, outcome = recorded.about, recorded.event
+        if self.resolver is None or about is None or not isinstance(outcome, Outcome):
+            return
+        if isinstance(about.event, Intent):
+            self.resolver.heard(client, Record(about.run_id, about.seq, about.event, outcome))
+
+    def _record_finding(self, finding: GuardFinding) -> None:
+        self.recorder.record(finding)
+
+    def _keep_internal_error(self, step: str, text: str) -> None:
+        if step != WRITE:  # of which that would only make more
+            self.recorder.record(InternalError(step, text))
 
     def _meet(self, client: Any) -> None:
         """Take up what earlier runs left in doubt of the client's account."""
@@ -463,36 +502,24 @@ class ExitShim:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - a log that fails must not keep an order from going out
-            self.internal_errors.note(step, error)
+            self.internal_errors.report(step, error)
 
     def _shipping_trouble(self, error: Exception) -> None:
-        self.internal_errors.note("ship the journal", error)
+        self.internal_errors.report("ship the journal", error)
 
     def _journal_trouble(self, error: Exception) -> None:
-        self.internal_errors.note(WRITE, error)
+        self.internal_errors.report(WRITE, error)
 
 
-def weakly(method: Callable[[T], None]) -> Callable[[T], None]:
-    """A method for a thread that must not be what keeps its object alive."""
-    found = weakref.WeakMethod(method)
+def weakly(method: Callable[P, None]) -> Callable[P, None]:
+    """Return a method for a thread that must not be what keeps its object alive."""
+    reference = weakref.WeakMethod(method)
 
-    def call(told: T) -> None:
-        if (method := found()) is not None:
-            method(told)
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        if (method := reference()) is not None:
+            method(*args, **kwargs)
 
     return call
-
-
-def keep_findings(journal: Journal, record: Record) -> None:
-    """In the journal, about its order. One that is closed meanwhile is not opened again for it."""
-    if record.findings is not None and record.seq and journal.is_open:
-        journal.note("order_findings", record.findings, about=(record.run_id, record.seq))
-
-
-def keep_failure(journal: Journal, step: str, said: str) -> None:
-    """In the journal, but for its own failures, of which that would only make more."""
-    if step != WRITE:
-        journal.note("internal_error", InternalError(step, said))
 
 
 def warn_of_dropped(count: int) -> None:

@@ -27,7 +27,7 @@ from exit_shim.guard.exchange_snapshot import (
     oversized_exits,
     read_snapshot,
 )
-from exit_shim.journal import JournalError, read_records, read_runs
+from exit_shim.journal import JournalError, JournalReader, RecordFilter, read_records
 from exit_shim.testing.close_client import leave
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
@@ -70,7 +70,7 @@ def audit(*, local: str | None, testnet: bool, demo: bool, symbol: str | None, a
         finally:
             leave(client)
     try:
-        read_runs(journal_path())
+        JournalReader(journal_path()).read_runs()
     except JournalError as error:
         say(f"the module of each order is unknown: {error}", err=True)
     found = list(flaws(snapshot, there))
@@ -132,7 +132,7 @@ def origin(order: OpenOrder, there: str) -> str | None:
         if name is None:
             continue
         with contextlib.suppress(JournalError):
-            for record in read_records(journal_path(), named=str(name)):
+            for record in read_records(journal_path(), RecordFilter(named=str(name))):
                 if is_placing(record, order, order.symbol) and exchange_of(record.intent.account) in known:
                     return record.intent.attribution.module
     return None

@@ -26,7 +26,7 @@ from exit_shim.feeds.other_processes import off_file
 from exit_shim.guard.policy import POLICY_VARIABLE, PolicyError, Roles, find_policy, modes_of, read_policy
 from exit_shim.guard.policy.model import BUILT_IN
 from exit_shim.guard.rules import custom_codes
-from exit_shim.journal import Condition, examine, read_unread_doors
+from exit_shim.journal import Condition, JournalReader, examine
 
 PACKAGES: Final = ("exit_shim", "python-binance", "wrapt", "structlog", "msgspec")
 
@@ -208,7 +208,7 @@ def about_recording(journal: Condition) -> Iterator[Finding]:
             "see exit-shim records",
         )
     if journal.runs:
-        for door, why in read_unread_doors(journal.path).items():
+        for door, why in JournalReader(journal.path).read_unread_doors().items():
             yield finding("DOOR_UNREAD", f"the door {door} has seen calls and read none of them: {why}")
 
 

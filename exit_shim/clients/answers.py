@@ -6,7 +6,7 @@ Facts: Binance's general info and error pages for USDⓈ-M futures (HTTP 503 and
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from exit_shim.clients.foreign_errors import (
     TRANSPORTS,
@@ -18,21 +18,10 @@ from exit_shim.clients.foreign_errors import (
 from exit_shim.clients.registry import SUPPORTED
 from exit_shim.clients.sessions import loaded
 from exit_shim.clients.support import ApiError, CodeStep
+from exit_shim.domain.answers import Answer
 from exit_shim.domain.events import Result
 from exit_shim.domain.orders import Operation
 from exit_shim.runtime.scrubbing import describe, scrub
-
-
-class Answer(NamedTuple):
-    """Hold what is known of one order after its call."""
-
-    result: Result
-    order_id: int | None = None
-    algo_id: int | None = None
-    client_order_id: str | None = None
-    error_code: int | None = None
-    error_message: str | None = None
-
 
 UNKNOWN: Final[Result] = "unknown"
 

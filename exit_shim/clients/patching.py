@@ -158,7 +158,7 @@ class Patches(ReentrantState):
                 self._propagate(any(request.threads for request in self._requests))
             except Exception as error:  # noqa: BLE001
                 if self._internal_errors is not None:  # else nothing was ever installed
-                    self._internal_errors.note("install on the classes", error)
+                    self._internal_errors.report("install on the classes", error)
             if latest is None:
                 for watcher in self._watchers:
                     watcher.stop()

@@ -299,7 +299,7 @@ def picklable_doors(doors: Iterable[Door], internal_errors: InternalErrors) -> t
             pickle.dumps(door)
         except Exception as error:  # noqa: BLE001, PERF203 - pickle raises what it likes
             step = f"pickle the door {door.method}, whose `parse` must be a module's function"
-            internal_errors.note(step, error)
+            internal_errors.report(step, error)
         else:
             picklable.append(door)
     return tuple(picklable)

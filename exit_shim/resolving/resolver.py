@@ -195,9 +195,11 @@ class Resolver(ReentrantState):
                 self._note(case, key)
             if key not in self._met and account is not None:
                 self._met.add(key)
-                nothing: list[Record] = []
-                for record in self._internal_errors.otherwise(nothing, TAKE_UP, self._left_by, account):
-                    self._note(Doubt(record, self.pace), key)
+                try:
+                    for record in self._left_by(account):
+                        self._note(Doubt(record, self.pace), key)
+                except Exception as error:  # noqa: BLE001 - this run's orders are still to be asked about
+                    self._internal_errors.report(TAKE_UP, error)
 
     def _note(self, case: Doubt, key: str) -> None:
         name = case.record.run_id, case.record.seq
@@ -219,7 +221,7 @@ class Resolver(ReentrantState):
             except StoppedError:
                 raise
             except Exception as error:  # noqa: BLE001 - one order's trouble is not another's
-                self._internal_errors.note("look up an order in doubt", error)
+                self._internal_errors.report("look up an order in doubt", error)
                 case.put_off("it could not be looked up")
             if resolution is None and case.hopeless:
                 self._say_why(case)
@@ -229,9 +231,10 @@ class Resolver(ReentrantState):
                 self._due[name] = time.monotonic() + case.pause
 
     def _say_why(self, case: Doubt) -> None:
-        self._internal_errors.otherwise(
-            None, "say what stays in doubt", self._give_up, case.record, case.reason or ""
-        )
+        try:
+            self._give_up(case.record, case.reason or "")
+        except Exception as error:  # noqa: BLE001 - the other orders in doubt are still to be asked about
+            self._internal_errors.report("say what stays in doubt", error)
 
     def _pursue(self, case: Doubt, asker: ExchangeReader, news: News) -> Resolution | None:
         found = pursue(case, asker, self._namesakes, lambda seconds: self._wait(news, seconds))

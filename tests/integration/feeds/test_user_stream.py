@@ -14,6 +14,7 @@ import pytest
 import requests
 from abilities import ALGO, needs_algo
 from binance import AsyncClient, BinanceSocketManager, Client
+from record_sink import keep_record
 
 import exit_shim
 from exit_shim.clients.accounts import label_of
@@ -266,8 +267,8 @@ def test_no_order_is_held_against_itself():
     records = []
 
     class Sink:
-        def emit(self, record):
-            records.append(record)
+        def on(self, recorded):
+            keep_record(records, recorded)
 
     shim = exit_shim.ExitShim(journal=False, account="mine", policy=parse_policy(""), sinks=[Sink()])
     exchange = LocalExchange()

@@ -13,6 +13,7 @@ from odd_server import OddServer, answer, async_client_on, hang, reset, sync_cli
 
 import exit_shim
 from exit_shim.clients.python_binance import PYTHON_BINANCE
+from exit_shim.domain.events import Outcome
 from exit_shim.journal import read_records
 from exit_shim.runtime.scrubbing import MAX_READ, scrub, secrets_of, text_of
 
@@ -145,11 +146,11 @@ def test_an_internal_error_does_not_tell_secrets(traces, monkeypatch, capfd, con
         structlog.configure(processors=[structlog.processors.JSONRenderer()])
 
     class Sink:
-        def emit(self, record):
+        def on(self, recorded):
             raise OSError(f"postgresql://bot:{PROXY_PASSWORD}@db/x password={PROXY_PASSWORD} refused")
 
     shim = exit_shim.shim.default_shim()
-    monkeypatch.setattr(shim.gateway, "_sinks", (Sink(),))
+    monkeypatch.setattr(shim.recorder, "_deferred", {Outcome: (Sink(),)})
 
     class Fake:
         def futures_create_order(self, **params):

@@ -85,7 +85,7 @@ class Desk:
             internal_errors=exit_shim.shim.default_shim().internal_errors,
             pace=pace,
         )
-        exit_shim.shim.default_shim().gateway._in_doubt = self.resolver.heard
+        exit_shim.shim.default_shim().resolver = self.resolver
         return self
 
     def settle(self, seconds=60):

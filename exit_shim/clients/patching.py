@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
 
-from exit_shim.clients.doors import Door
 from exit_shim.clients.import_hook import ImportWatcher, stop_watching, wait_for_import
 from exit_shim.clients.packages import PACKAGES
 from exit_shim.clients.proxy import ANNOTATIONS, BaseProxy, CallHandler, bind_door
 from exit_shim.clients.registry import SUPPORTED, is_library_module
+from exit_shim.domain.doors import Door
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.runtime.reentrancy import ReentrantState
 

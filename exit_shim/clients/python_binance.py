@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from exit_shim import errors
 from exit_shim.clients.binance_routes import BATCH, FUTURES, ID_LISTS, PORTFOLIO, WEBSOCKET
-from exit_shim.clients.doors import Door, Payload, is_coroutine_method
 from exit_shim.clients.hosts import host_of
 from exit_shim.clients.sessions import (
     aiohttp_options,
@@ -25,8 +24,10 @@ from exit_shim.clients.sessions import (
     session_settings,
 )
 from exit_shim.clients.support import ApiError, ClientSupport, CodeStep, Market
+from exit_shim.domain.doors import Door, Payload
 from exit_shim.domain.orders import CONDITIONAL_KINDS, Operation, upper
 from exit_shim.domain.verdicts import DENIED_CODE
+from exit_shim.runtime.methods import is_coroutine_method
 
 # Modules and classes
 

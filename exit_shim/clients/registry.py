@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from types import MethodType
 from typing import Any, Final
 
-from exit_shim.clients.doors import Door
 from exit_shim.clients.python_binance import PYTHON_BINANCE
 from exit_shim.clients.support import ClientClone, ClientSupport, Market
+from exit_shim.domain.doors import Door
 from exit_shim.domain.orders import Store
 
 SUPPORTED: Final[tuple[ClientSupport, ...]] = (PYTHON_BINANCE,)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
-from exit_shim.clients.doors import Door
+from exit_shim.domain.doors import Door
 from exit_shim.errors import ExitOrderDenied
 
 Market = Literal["um", "cm", "portfolio", "portfolio_um", "portfolio_cm"]

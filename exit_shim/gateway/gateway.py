@@ -14,11 +14,11 @@ from exit_shim.attribution.attribute import Declared, declared
 from exit_shim.attribution.attributor import Attributor
 from exit_shim.attribution.stack import CallSite, Frame
 from exit_shim.clients.answers import read_answers, read_failure
-from exit_shim.clients.doors import NO_FIELDS, SEVERAL, Door, DoorCall
 from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.attributions import UNKNOWN_MODULE, Attribution
 from exit_shim.domain.decisions import GO, Decision, Judge
+from exit_shim.domain.doors import NO_FIELDS, SEVERAL, Door, DoorCall
 from exit_shim.domain.events import UNREAD, Intent, Outcome
 from exit_shim.domain.orders import KINDS, ExitOrder, Kind, fields_of_order, may_be_exit
 from exit_shim.gateway import sending

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from exit_shim.clients.doors import Door
+from exit_shim.domain.doors import Door
 from exit_shim.domain.events import Target, common_kind
 from exit_shim.domain.orders import (
     CONDITIONAL_KINDS,

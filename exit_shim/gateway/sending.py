@@ -6,11 +6,11 @@ from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
-from exit_shim.clients.doors import is_coroutine_method
 from exit_shim.domain.decisions import Decision, Go, NeedsLook, Withhold
 from exit_shim.gateway.nesting import within
 from exit_shim.gateway.order_call import OrderCall
 from exit_shim.runtime.context_variables import set_variable
+from exit_shim.runtime.methods import is_coroutine_method
 
 if TYPE_CHECKING:
     from exit_shim.gateway.gateway import Gateway

@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from inspect import CO_COROUTINE
-from types import FunctionType
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -153,13 +151,6 @@ ORDER_FIELDS: Final = frozenset(
     {"symbol", "side", "orderId", "algoId", "origClientOrderId", "clientAlgoId", "batchOrders", "strategyId"}
 )
 """Every request about an order has one of these; headers and options have none."""
-
-
-def is_coroutine_method(method: Callable[..., Any]) -> bool:
-    """Return whether calling `method` certainly returns a coroutine, and sends nothing yet."""
-    # Only a plain function is trusted: a mock may look like a coroutine function.
-    function = getattr(method, "__func__", method)
-    return type(function) is FunctionType and bool(function.__code__.co_flags & CO_COROUTINE)
 
 
 def _fields_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:

@@ -14,9 +14,9 @@ from exit_shim.cli.reading import as_json
 from exit_shim.cli.reconcile import KEY, SECRET, asks_an_exchange, check_exchange, client_of, describe_failure
 from exit_shim.cli.tables import show
 from exit_shim.clients.accounts import label_of
-from exit_shim.clients.hosts import exchange_of
 from exit_shim.clients.registry import clone_client
 from exit_shim.configuration import journal_path
+from exit_shim.domain.accounts import exchange_of
 from exit_shim.guard.exchange_snapshot import (
     OpenOrder,
     Snapshot,

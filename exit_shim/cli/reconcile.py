@@ -16,9 +16,9 @@ from exit_shim.cli.output import say
 from exit_shim.cli.reading import json_line, read
 from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show
 from exit_shim.clients.accounts import label_of
-from exit_shim.clients.hosts import AT, exchange_of
 from exit_shim.clients.registry import clone_client
 from exit_shim.configuration import journal_path
+from exit_shim.domain.accounts import AT, exchange_of
 from exit_shim.domain.events import Record
 from exit_shim.journal import Journal
 from exit_shim.resolving import PACE, Budget, ExchangeReader

@@ -218,8 +218,8 @@ def test_the_chain_of_a_call(strategy, lines):
     strategy.tenacity_calls_the_method(exit_shim.wrap(FakeClient()), STOP)
     deep, retried = lines()
     assert [(step["module"], step["part"], step["function"]) for step in deep["chain"][:4]] == [
-        ("safe_order_executor", "executor", "by_name"),
-        ("safe_order_executor", "executor", "two_deep"),
+        ("safe_order_executor", "passthrough", "by_name"),
+        ("safe_order_executor", "passthrough", "two_deep"),
         ("bot.strategy", "chosen", "two_helpers"),
         ("test_callers", "outer", "test_the_chain_of_a_call"),
     ]
@@ -558,9 +558,9 @@ def test_aliases_and_executors_by_any_name(tmp_path, recorded):
     ("given", "error", "said"),
     [
         (
-            {"executors": "safe_order_executor"},
+            {"passthrough": "safe_order_executor"},
             TypeError,
-            "executors='safe_order_executor' must be a collection",
+            "passthrough='safe_order_executor' must be a collection",
         ),
         ({"in_app": "trader"}, TypeError, "in_app='trader' must be a collection of names"),
         ({"not_in_app": [None]}, TypeError, "not_in_app has None, which must be a module's name as text"),
@@ -940,7 +940,7 @@ def test_the_example_bot_would_suggest_its_one_executor(tmp_path):
     assert "no record is about 'nothing'" in explain(tmp_path, "nothing")
     summary = command(tmp_path, "summary")
     assert "safe_order_executor is probably an executor" in summary
-    assert "Roles(passthrough=Roles().executors | {'safe_order_executor'})" in summary
+    assert "Roles(passthrough=Roles().passthrough | {'safe_order_executor'})" in summary
 
 
 def command(folder, *arguments):

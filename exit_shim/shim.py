@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from exit_shim.attribution.attribute import attributed
 from exit_shim.attribution.stack import Site
-from exit_shim.clients.accounts import exchange_of, label_of
+from exit_shim.clients.accounts import label_of
 from exit_shim.clients.doors import DOOR_NAMES, Door, DoorCall, is_coroutine_method
 from exit_shim.clients.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
 from exit_shim.configuration import (
@@ -20,12 +20,12 @@ from exit_shim.configuration import (
     chosen_policy,
     digest,
     is_disabled,
-    journal_path,
     pace_in_force,
     raw_mode,
     sync_in_force,
     with_policy,
 )
+from exit_shim.domain.accounts import exchange_of
 from exit_shim.domain.events import GuardFinding, InternalError, Record, Switch
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.feeds import LISTEN, StreamError, UserStreamListener, take_in, why_not
@@ -37,7 +37,7 @@ from exit_shim.guard import Guard
 from exit_shim.guard.book import Book
 from exit_shim.guard.policy import Policy, Roles
 from exit_shim.guard.rules import custom_rules
-from exit_shim.journal import Journal, Sync
+from exit_shim.journal import Journal, Sync, journal_path
 from exit_shim.resolving import TAKE_UP, ClientClone, RetryPolicy, can_be_cloned
 from exit_shim.resolving.from_journal import resolver_of
 from exit_shim.runtime.background import MAX_WAITING, Dispatch

@@ -1,28 +1,37 @@
-"""Where the record is read from: this host's journal, or the database that many hosts share."""
+"""Where records are read from: this host's journal, or the database that many hosts share."""
 
+import contextlib
+from collections.abc import Iterator
 from types import ModuleType
-from typing import Final
+from typing import Any
 
 import click
 
 from exit_shim import journal
-from exit_shim.configuration import journal_path
-
-FROM_VARIABLE: Final = "EXIT_SHIM_FROM"
-
-from_ = click.option(
-    "--from",
-    "dsn",
-    metavar="DSN",
-    envvar=FROM_VARIABLE,
-    help="Read postgresql://USER@HOST/DATABASE, of all hosts, and not this host's journal.",
-)
+from exit_shim.domain.events import Record
+from exit_shim.journal.default_path import journal_path
 
 
 def source_of(dsn: str | None) -> tuple[ModuleType, str]:
-    """What reads the record, and what it is told: the two have functions of the same names."""
+    """Return the module with the queries, and the path or DSN that they take."""
     if not dsn:
         return journal, journal_path()
-    from exit_shim.sinks.postgres import queries  # noqa: PLC0415 - an extra, which only those pay for who use it
+    from exit_shim.sinks.postgres import queries  # noqa: PLC0415 - psycopg is an extra
 
     return queries, dsn
+
+
+@contextlib.contextmanager
+def readable_journal_errors() -> Iterator[None]:
+    """End the command with the text of a JournalError."""
+    try:
+        yield
+    except journal.JournalError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def read_orders(dsn: str | None = None, **filters: Any) -> Iterator[Record]:
+    """Yield the recorded orders of the journal, or of the central database."""
+    with readable_journal_errors():
+        source, place = source_of(dsn)
+        yield from source.read_records(place, **filters)

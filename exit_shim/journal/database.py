@@ -2,15 +2,11 @@
 
 import contextlib
 import errno
-import functools
 import os
-import socket
 import sqlite3
-import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -163,21 +159,3 @@ def create_private(path: Path) -> None:
             f"the journal {path} cannot be opened for writing ({error.strerror}); "
             "set EXIT_SHIM_JOURNAL to a path that this user can write"
         ) from error
-
-
-def header() -> dict[str, Any]:
-    """Who writes: what a later reader needs to make sense of a run."""
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "python": sys.version.split()[0],
-        **{name: _version(name) for name in ("exit_shim", "python-binance", "wrapt")},
-    }
-
-
-@functools.lru_cache(maxsize=8)
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None

@@ -1,9 +1,16 @@
-"""Where the journal is: where somebody says, or the platform's place for it."""
+"""Where the journal is: where code or environment say, or the platform's place for it."""
 
 import os
 import sys
-import tempfile
 from pathlib import Path
+from typing import Final
+
+JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
+
+
+def journal_path(given: str | os.PathLike[str] | None = None) -> str:
+    """Return the path of the journal, from the code, the environment or the platform."""
+    return with_home(given or os.environ.get(JOURNAL_VARIABLE) or default_journal_path())
 
 
 def with_home(path: str | os.PathLike[str]) -> str:
@@ -11,11 +18,13 @@ def with_home(path: str | os.PathLike[str]) -> str:
     return os.path.expanduser(os.fspath(path))  # noqa: PTH111 - Path's own raises where there is no home
 
 
-def default_path() -> Path:
+def default_journal_path() -> Path:
     """`journal.db` in the platform's state folder for exit_shim, or the temporary one of the homeless."""
     try:
         return state_folder() / "journal.db"
     except RuntimeError:
+        import tempfile  # noqa: PLC0415 - slow to load, and few users are homeless
+
         user = os.getuid() if hasattr(os, "getuid") else "user"
         return Path(tempfile.gettempdir()) / f"exit_shim-{user}" / "journal.db"
 

@@ -17,13 +17,13 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from exit_shim.domain.events import Intent, Lost, Outcome, RunEnded
-from exit_shim.journal.database import header
 from exit_shim.journal.drain import RETRY_S, Drain, complaint
 from exit_shim.journal.fork_and_exit import exiting, inherited, journals
 from exit_shim.journal.ingest import RunOrigin
 from exit_shim.journal.line_format import NOTHING, EventName, compose
 from exit_shim.journal.overflow import Overflow
 from exit_shim.journal.rows import encode
+from exit_shim.journal.run_header import make_header
 from exit_shim.journal.schema import JournalError
 from exit_shim.journal.spool import Segment, Spool, Sync
 from exit_shim.journal.writer_thread import WriterThread
@@ -276,7 +276,7 @@ class Journal:
     def _begin_spool(self) -> None:
         self._spool.begin()
         if not self._header:
-            self._header = msgspec.json.encode({**header(), **self._about_run}).decode()
+            self._header = msgspec.json.encode({**make_header(), **self._about_run}).decode()
             self._spool.append(
                 compose(0, self._started, b"run_started", ABOUT_NOTHING, self._header.encode())
             )

@@ -88,7 +88,7 @@ def test_what_was_accepted_was_placed(make):
     bot = make()
     told = bot.explain_last()
     assert told.startswith("placed sl BTCUSDT")
-    assert "of which the shim before the send" in told
+    assert "µs in the shim before the send" in told
 
 
 def test_a_futile_cancel_is_explained(make):

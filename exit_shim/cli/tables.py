@@ -1,5 +1,6 @@
 """Tables for people: rich on a terminal, aligned text when piped."""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -11,6 +12,13 @@ from exit_shim.domain.events import Record
 from exit_shim.journal import state_of
 
 NANOSECONDS: Final = 1_000_000_000
+
+GAP: Final = "  "
+RICH_GAP: Final = "   "
+"""What stands between two columns, as text and in a table of rich."""
+
+MAX_LAST_WIDTH: Final = 24
+"""The width of the last column beyond which its text may wrap, so that one long cell splits no table."""
 
 RECORD_COLUMNS: Final = (
     "time",
@@ -29,34 +37,53 @@ RECORD_COLUMNS: Final = (
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table: rich on a terminal, two spaces between the columns elsewhere."""
+    """Print a table: drawn by rich on a terminal that is wide enough, aligned text elsewhere."""
     cells = [[printable(str(cell)) for cell in row] for row in rows]
-    (show_rich if sys.stdout.isatty() else show_aligned)(columns, cells)
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    if not sys.stdout.isatty():
+        show_aligned([columns, *cells], [range(len(columns))], widths)
+        return
+    limit = shutil.get_terminal_size().columns
+    if sum(widths) + len(RICH_GAP) * len(widths) <= limit:
+        show_rich(columns, cells)
+    else:
+        show_aligned([columns, *cells], split_columns(widths, limit), widths)
 
 
 def show_rich(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Print a table that folds its cells to the width of the terminal."""
+    """Print a table with rich."""
     # In a pipe there is no terminal to draw for, and rich is most of a command's start.
     from rich import box  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    # A plain str would be read as rich's markup, and load the names of all emoji for that.
     table = Table(box=box.SIMPLE, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(Text(column))
     for row in cells:
-        # A plain str would be read as rich's markup.
         table.add_row(*map(Text, row))
     Console().print(table)
 
 
-def show_aligned(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Print columns as wide as their widest cell."""
-    lines = [columns, *cells]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+def show_aligned(lines: Sequence[Sequence[str]], groups: Sequence[range], widths: Sequence[int]) -> None:
+    """Print aligned text; each row takes a line for each group of columns, indented from the second on."""
     for line in lines:
-        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        for number, group in enumerate(groups):
+            padded = GAP.join(line[column].ljust(widths[column]) for column in group)
+            say((GAP * bool(number) + padded).rstrip())
+
+
+def split_columns(widths: Sequence[int], limit: int) -> list[range]:
+    """Split columns into groups that fit a line; long text in the last column is left to the terminal."""
+    groups, begin, used = [], 0, 0
+    for place, width in enumerate([*widths[:-1], min(widths[-1], MAX_LAST_WIDTH)]):
+        if place > begin and used + width > limit:
+            groups.append(range(begin, place))
+            begin, used = place, len(GAP)
+        used += width + len(GAP)
+    return [*groups, range(begin, len(widths))]
 
 
 def outcome_of(record: Record) -> str:

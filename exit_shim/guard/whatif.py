@@ -62,7 +62,7 @@ class Submitted(msgspec.Struct, frozen=True, gc=False):
 class Concluded(msgspec.Struct, frozen=True, gc=False):
     """An outcome, as far as the book learns from it."""
 
-    outcome: Result
+    result: Result
     order_id: int | None = None
     algo_id: int | None = None
     client_order_id: str | None = None

@@ -36,7 +36,6 @@ HEAVY = {
     "structlog",
     "tempfile",
     "tomllib",
-    "typing_extensions",
     "urllib.request",
     "wrapt",
 }

@@ -7,11 +7,14 @@ ratios is held against the budget. It is CPU time, which a busy machine stretche
 The exit status is 1 where a budget is exceeded.
 """
 
+import fcntl
 import os
 import pty
 import statistics
+import struct
 import sys
 import tempfile
+import termios
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +23,9 @@ from exit_shim.journal import read_records
 from exit_shim.testing import FakeClient
 
 PAIRS = 15
+
+WIDE = (40, 240)
+"""Lines and columns of the terminal, on which each table is drawn by rich."""
 
 CLICK = [sys.executable, "-c", "import click"]
 TABLES = [sys.executable, "-c", "import click, rich.console, rich.table, msgspec, sqlite3"]
@@ -95,6 +101,8 @@ def measure(case, pairs):
 def cpu_ms(command, *, on_terminal=False):
     """Run a process to its end and return the CPU time that it took."""
     reader, writer = pty.openpty() if on_terminal else os.pipe()
+    if on_terminal:
+        fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", *WIDE, 0, 0))
     pid = os.posix_spawn(
         command[0],
         command,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from exit_shim.attribution.attribute import attributed
 from exit_shim.attribution.stack import Site
-from exit_shim.clients.accounts import label_of
+from exit_shim.clients.accounts import exchange_of, label_of
 from exit_shim.clients.doors import DOOR_NAMES, Door, DoorCall, is_coroutine_method
 from exit_shim.clients.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
 from exit_shim.configuration import (
@@ -25,7 +25,6 @@ from exit_shim.configuration import (
     sync_in_force,
     with_policy,
 )
-from exit_shim.domain.accounts import exchange_of
 from exit_shim.domain.events import GuardFinding, InternalError, Record, Switch
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.feeds import LISTEN, StreamError, UserStreamListener, take_in, why_not

@@ -21,8 +21,7 @@ from exit_shim.cli.options import json_option
 from exit_shim.cli.origins import is_placing
 from exit_shim.cli.output import pluralize, say
 from exit_shim.cli.tables import show_table
-from exit_shim.clients.accounts import label_of
-from exit_shim.domain.accounts import exchange_of
+from exit_shim.clients.accounts import exchange_of, label_of
 from exit_shim.guard.exchange_snapshot import (
     OpenOrder,
     Snapshot,

@@ -21,8 +21,7 @@ from exit_shim.cli.json_lines import record_json
 from exit_shim.cli.output import pluralize, say
 from exit_shim.cli.sources import read_orders
 from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show_table
-from exit_shim.clients.accounts import label_of
-from exit_shim.domain.accounts import AT
+from exit_shim.clients.accounts import AT, label_of
 from exit_shim.domain.events import Record
 from exit_shim.journal import Journal
 from exit_shim.journal.default_path import journal_path

@@ -1,7 +1,8 @@
 """`exit-shim records`: the recorded exit orders, one by one."""
 
+import contextlib
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import click
@@ -34,12 +35,14 @@ def records(
     filters = {name: value for name, value in options.items() if value is not None}
     if not dsn and filters.keys() & {"host", "account"}:
         raise click.UsageError("--host and --account need --from: the journal has the orders of one host")
-    orders = read_orders(dsn, since_ns=since, **filters)
-    if not (print_json if as_json else print_table)(orders):
+    # Closed here and not by the garbage collector, which may close the database first and complain.
+    with contextlib.closing(read_orders(dsn, since_ns=since, **filters)) as orders:
+        number = (print_json if as_json else print_table)(orders)
+    if not number:
         say(why_empty(dsn, filters, since), err=True)
 
 
-def print_json(orders: Iterator[Record]) -> int:
+def print_json(orders: Iterable[Record]) -> int:
     """Print each order as a JSON line as it is read; return how many."""
     number = 0
     for record in orders:
@@ -48,7 +51,7 @@ def print_json(orders: Iterator[Record]) -> int:
     return number
 
 
-def print_table(orders: Iterator[Record]) -> int:
+def print_table(orders: Iterable[Record]) -> int:
     """Print orders as a table; return how many."""
     rows = [record_row(record) for record in orders]
     show_table(RECORD_COLUMNS, rows)

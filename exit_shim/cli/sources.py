@@ -1,7 +1,7 @@
 """Where records are read from: this host's journal, or the database that many hosts share."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -30,7 +30,7 @@ def readable_journal_errors() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-def read_orders(dsn: str | None = None, **filters: Any) -> Iterator[Record]:
+def read_orders(dsn: str | None = None, **filters: Any) -> Generator[Record, None, None]:
     """Yield the recorded orders of the journal, or of the central database."""
     with readable_journal_errors():
         source, place = source_of(dsn)

@@ -1,6 +1,6 @@
 """Tables for people: rich on a terminal, aligned text when piped."""
 
-import shutil
+import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -43,11 +43,18 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     if not sys.stdout.isatty():
         show_aligned([columns, *cells], [range(len(columns))], widths)
         return
-    limit = shutil.get_terminal_size().columns
+    limit = terminal_width()
     if sum(widths) + len(RICH_GAP) * len(widths) <= limit:
         show_rich(columns, cells)
     else:
         show_aligned([columns, *cells], split_columns(widths, limit), widths)
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal behind stdout, or what COLUMNS says instead."""
+    columns = os.environ.get("COLUMNS", "")
+    # shutil has the same, and loads four compression libraries.
+    return int(columns) if columns.isdecimal() else os.get_terminal_size(sys.stdout.fileno()).columns or 80
 
 
 def show_rich(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:

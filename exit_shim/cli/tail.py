@@ -36,7 +36,7 @@ def follow(*, as_json: bool) -> None:
     while True:
         horizon = time.time_ns() - 2 * PATIENCE_NS
         shown = {key: ts for key, ts in shown.items() if ts >= horizon}
-        for record in read_orders(since_ns=max(start, horizon)):
+        for record in list(read_orders(since_ns=max(start, horizon))):
             key, ts = (record.run_id, record.seq), record.intent.ts
             is_settled = record.outcome is not None or ts < time.time_ns() - PATIENCE_NS
             if is_settled and key not in shown:

@@ -12,8 +12,10 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from exit_shim.clients.python_binance import is_own_module
-from exit_shim.domain.accounts import AT
 from exit_shim.runtime.scrubbing import SHORTEST_CREDENTIAL, attributes_of
+
+AT: Final = "@"
+"""Stands between an account's name and the place that its client talks to; live clients have neither."""
 
 UNKNOWN: Final = "unknown"
 """The place of a client whose address cannot be read: surely not Binance's live one."""
@@ -82,6 +84,11 @@ def label_of(client: object, name: str | None = None) -> str | None:
     """The same of a client."""
     named, at = _label(client)
     return name + at if name else named
+
+
+def exchange_of(account: str | None) -> str:
+    """Where the orders of an account's label went: "" for Binance's live host, and without a label."""
+    return (account or "").partition(AT)[2]
 
 
 def _label(client: object) -> tuple[str | None, str]:

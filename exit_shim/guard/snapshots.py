@@ -7,8 +7,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
 from typing import Any, Final, TypeAlias
 
-from exit_shim.clients.accounts import is_genuine
-from exit_shim.domain.accounts import exchange_of
+from exit_shim.clients.accounts import exchange_of, is_genuine
 from exit_shim.domain.orders import upper
 from exit_shim.guard.exchange_snapshot import Snapshot
 from exit_shim.guard.snapshot_reads import (

@@ -13,9 +13,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from exit_shim.clients.accounts import label_of
+from exit_shim.clients.accounts import exchange_of, label_of
 from exit_shim.clients.client_clone import ClientClone, can_be_cloned
-from exit_shim.domain.accounts import exchange_of
 from exit_shim.domain.events import Record, Resolution
 from exit_shim.resolving.asking import Budget, ExchangeReader
 from exit_shim.resolving.doubt import NANOSECONDS, PACE, Doubt, RetryPolicy

@@ -33,7 +33,7 @@ FIELDS = set(
     re.findall(
         r"\w+",
         """
-    ts run_id seq account door intent symbol side position_side type kind quantity price trigger_price
+    ts run_id seq account door operation symbol side position_side type kind quantity price trigger_price
     close_position reduce_only client_order_id module dotted_module function file line via evidence
     explanation mode verdict reasons outcome order_id algo_id error_code error_message presend_us total_us
     """,

@@ -111,10 +111,10 @@ def test_json_lines_without_a_stdout_start_no_bot(bot, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def in_a_terminal(*arguments):
+def in_a_terminal(*arguments, columns=300):
     """Run a command with a pseudo-terminal as its stdout; returns what it wrote there."""
     mine, theirs = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "300", "TERM": "xterm-256color"}
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color"}
     command = [sys.executable, "-m", "exit_shim", *arguments]
     process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
@@ -155,6 +155,26 @@ def test_recorded_text_gives_a_terminal_no_orders(hostile_order, monkeypatch, ar
     assert "\x1b]" not in text
     assert "[/bold]" in folded
     assert r"\u202e" in folded
+
+
+def test_rows_take_two_lines_on_a_narrow_terminal(three_orders):
+    """On 80 columns no line of records is longer, no cell is cut, and columns stay aligned."""
+    lines = in_a_terminal("records", columns=80).splitlines()
+    assert len(lines) == 8
+    assert max(map(len, lines)) <= 80
+    assert re.search(r"position_monitor +place +sl +BTCUSDT", lines[2])
+    assert re.search(r"^  .*whole position +accepted", lines[3])
+    for first, second in zip(lines[2::2], lines[3::2], strict=True):
+        assert first.index("place") == lines[0].index("does")
+        assert second.index("accepted") == lines[1].index("outcome")
+
+
+def test_a_table_that_fits_a_terminal_is_drawn(three_orders):
+    """With room for it a line stands below the heading, and each row takes one."""
+    text = in_a_terminal("records", columns=300)
+    assert "────" in text
+    assert text.count("STOP_MARKET") == 3
+    assert re.search(r"position_monitor .*BTCUSDT.* whole position .*accepted", text)
 
 
 def test_json_reads_back_what_was_recorded(hostile_order):
@@ -433,7 +453,7 @@ def test_whatif_counts_no_answer_as_a_denial(exchange, client, tmp_path):
     with exit_shim.attributed("exit_brain_v3"):
         used.futures_cancel_algo_order(algoId=placed["algoId"])
     shim.close()
-    (tmp_path / "p.toml").write_text('level = "enforce"\n[modes.EXIT_BRAIN_V3]\ndenied = "monitor"\n')
+    (tmp_path / "p.toml").write_text('level = "enforce"\n[modes.EXIT_BRAIN_V3]\non_deny = "simulate"\n')
     found = json.loads(command("whatif", "--policy", str(tmp_path / "p.toml"), "--json").output)
     assert (found["denied"], found["answered"]) == (1, 1)
     assert {(row["fate"], row["module"], row["symbol"]) for row in found["by"]} == {

@@ -250,7 +250,7 @@ def test_configuration_says_where_each_value_came_from(library, journal, monkeyp
     assert found["EXIT_SHIM_JOURNAL"] == (str(journal), "environment")
     assert found["EXIT_SHIM_DISABLED"] == ("0", "default")
     assert found["EXIT_BRAIN_V3_ENABLED"] == ("not set", "default")
-    assert found["roles.executors"] == ("safe_order_executor", "default")
+    assert found["roles.passthrough"] == ("safe_order_executor", "default")
 
 
 def test_a_mode_that_is_none_is_a_warning(library, monkeypatch):

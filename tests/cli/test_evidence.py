@@ -127,7 +127,7 @@ def not_there(bot, _restart):
     """An owner's stop that was never answered, and never was."""
     bot.exchange.faults.inject(faults.unknown_error(executed=False), method="POST", path="algoOrder")
     yield bot, OWNER, "futures_create_order", STOP
-    resolve(bot, outcome="not_there", after_s=90.0)
+    resolve(bot, result="not_there", after_s=90.0)
     yield bot, LEGACY, "futures_create_order", PART
 
 
@@ -136,7 +136,7 @@ def taken_away_in_doubt(bot, _restart):
     placed = yield bot, OWNER, "futures_create_order", STOP
     bot.exchange.faults.inject(faults.unknown_error(executed=True), method="DELETE", path="algoOrder")
     yield bot, OWNER, CANCEL, {"algoId": placed["algoId"]}
-    resolve(bot, outcome="accepted", status="CANCELED", after_s=90.0)
+    resolve(bot, result="accepted", status="CANCELED", after_s=90.0)
     yield bot, LEGACY, "futures_create_order", PART
 
 

@@ -9,6 +9,7 @@ from bots import STOP, FakeClient
 
 import exit_shim
 from exit_shim.cli import COMMANDS, app
+from exit_shim.cli.tables import split_columns
 
 HEAVY = {
     "aiohttp",
@@ -30,7 +31,9 @@ HEAVY = {
     "logging",
     "psycopg",
     "requests",
+    "lzma",
     "rich.progress",
+    "shutil",
     "socket",
     "ssl",
     "structlog",
@@ -113,3 +116,19 @@ def test_the_list_of_commands_has_the_first_line_of_each_help(name):
 def test_commands_are_listed_in_order():
     """They stand in the order of the alphabet, as click lists them."""
     assert app.list_commands(click.Context(app)) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("widths", "limit", "groups"),
+    [
+        ([10, 10, 10], 34, [[0, 1, 2]]),
+        ([10, 10, 10], 33, [[0, 1], [2]]),
+        ([10, 10, 9, 9], 23, [[0, 1], [2, 3]]),
+        ([50, 10, 60], 20, [[0], [1], [2]]),
+        ([10, 900], 40, [[0, 1]]),
+        ([7], 3, [[0]]),
+    ],
+)
+def test_columns_are_split_where_the_line_ends(widths, limit, groups):
+    """Each group fits its line with its indent; a column that is too wide has one of its own."""
+    assert [list(group) for group in split_columns(widths, limit)] == groups

@@ -14,9 +14,8 @@ from binance import BinanceSocketManager, Client
 from odd_server import OddServer, answer, hang
 
 import exit_shim
-from exit_shim.clients.accounts import label_of
+from exit_shim.clients.accounts import exchange_of, label_of
 from exit_shim.clients.binance_releases import hears_user_stream
-from exit_shim.domain.accounts import exchange_of
 from exit_shim.guard.exchange_snapshot import Snapshot, read_position, read_resting
 from exit_shim.guard.policy import PolicyError, parse_policy
 from exit_shim.guard.snapshot_reads import weight_of

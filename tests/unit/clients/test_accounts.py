@@ -9,8 +9,7 @@ from binance import AsyncClient, Client
 
 import exit_shim
 from exit_shim.clients import accounts
-from exit_shim.clients.accounts import account_label, host_of, key_label, label_of
-from exit_shim.domain.accounts import exchange_of
+from exit_shim.clients.accounts import account_label, exchange_of, host_of, key_label, label_of
 from exit_shim.testing.close_client import leave
 from exit_shim.testing.redirect import LOCAL_KEY
 

@@ -246,7 +246,7 @@ def test_numbers_tell_nothing_of_a_run_whose_beginning_was_pruned(tmp_path):
     prune(journal.path, before_ns=time.time_ns() - 90 * DAY)
     journal.close()
     assert numbers(journal.path) == [(None, 0)]
-    assert ", 0 missing besides" in verified(journal.path)[1]
+    assert ", 0 more missing by their numbers" in verified(journal.path)[1]
 
 
 def test_verify_tells_numbers_in_json(journal, monkeypatch):
@@ -614,7 +614,7 @@ def test_pruning_by_command(tmp_path, monkeypatch):
     done = command("--older-than", "90d")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("deleted 41 events")
-    assert "1 runs keep old events because of orders in doubt" in done.stdout
+    assert "orders in doubt keep old events in 1 run;" in done.stdout
     assert json.loads(command("--max-size", "2GB", "--json").stdout)["events"] == 0
 
 

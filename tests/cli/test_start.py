@@ -88,7 +88,9 @@ def test_help_loads_no_command():
         "exit_shim.runtime",
         "exit_shim.runtime.lazy_names",
     }
-    assert modules & (HEAVY | {"msgspec", "rich", "sqlite3", "json"}) == set()
+    # click asks shutil for the width of the terminal.
+    of_shutil = {"lzma", "shutil"}
+    assert modules & (HEAVY | {"msgspec", "rich", "sqlite3", "json"}) <= of_shutil
     others = {name for name in modules - of_click if not name.startswith(("exit_shim", "click"))}
     assert len(others) < 20, sorted(others)
 

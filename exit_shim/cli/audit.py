@@ -21,7 +21,9 @@ from exit_shim.cli.options import json_option
 from exit_shim.cli.origins import is_placing
 from exit_shim.cli.output import pluralize, say
 from exit_shim.cli.tables import show_table
-from exit_shim.clients.accounts import exchange_of, label_of
+from exit_shim.clients.accounts import label_of
+from exit_shim.clients.hosts import exchange_of
+from exit_shim.clients.registry import clone_client
 from exit_shim.guard.exchange_snapshot import (
     OpenOrder,
     Snapshot,
@@ -32,9 +34,8 @@ from exit_shim.guard.exchange_snapshot import (
     oversized_exits,
     read_snapshot,
 )
-from exit_shim.journal import JournalError, read_records, read_runs
+from exit_shim.journal import JournalError, JournalReader, RecordFilter, read_records
 from exit_shim.journal.default_path import journal_path
-from exit_shim.resolving import ClientClone
 
 PROBLEMS_FOUND, CANNOT_ASK = 1, 2
 
@@ -79,7 +80,7 @@ def audit(*, local: str | None, testnet: bool, demo: bool, symbol: str | None, a
         exchange = exchange_of(label_of(client))
         snapshot = read_exchange(client, symbol.upper() if symbol else None)
     try:
-        read_runs(journal_path())
+        JournalReader(journal_path()).read_runs()
     except JournalError as error:
         say(f"the module of each order is unknown: {error}", err=True)
     problems = list(find_discrepancies(snapshot, exchange))
@@ -95,7 +96,7 @@ def read_exchange(client: Any, symbol: str | None) -> Snapshot:
     try:
         return ask(read_snapshot(client, symbol))
     except Exception as error:  # noqa: BLE001 - whatever the transport raises
-        refuse(f"{ClientClone(client).host} cannot be asked: {describe_failure(error, client)}")
+        refuse(f"{clone_client(client).host} cannot be asked: {describe_failure(error, client)}")
 
 
 def refuse(why: str) -> NoReturn:
@@ -142,7 +143,7 @@ def module_of(order: OpenOrder, exchange: str) -> str | None:
         if name is None:
             continue
         with contextlib.suppress(JournalError):
-            for record in read_records(journal_path(), named=str(name)):
+            for record in read_records(journal_path(), RecordFilter(named=str(name))):
                 account = record.intent.account
                 if is_placing(record, order, order.symbol) and exchange_of(account) in exchanges:
                     return record.intent.attribution.module

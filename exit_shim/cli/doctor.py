@@ -16,14 +16,18 @@ from exit_shim.cli.options import json_option
 from exit_shim.cli.output import say
 from exit_shim.cli.switches import available_modes
 from exit_shim.cli.tables import show_table
-from exit_shim.clients.binance_releases import hears_user_stream, missing_doors, sends_stops_where_accepted
-from exit_shim.clients.doors import METHODS
+from exit_shim.clients.python_binance import (
+    METHODS,
+    hears_user_stream,
+    missing_doors,
+    sends_stops_where_accepted,
+)
 from exit_shim.configuration import DISABLED_VARIABLE, is_disabled
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.feeds.other_processes import off_file
 from exit_shim.guard.policy import POLICY_VARIABLE, PolicyError, Roles, find_policy, read_policy
 from exit_shim.guard.rules import custom_codes
-from exit_shim.journal import Condition, examine, read_unread_doors
+from exit_shim.journal import Condition, JournalReader, examine
 from exit_shim.journal.default_path import JOURNAL_VARIABLE, journal_path
 
 PACKAGES: Final = ("exit_shim", "python-binance", "wrapt", "structlog", "msgspec")
@@ -215,7 +219,7 @@ def check_recording(journal: Condition) -> Iterator[Problem]:
             f"{journal.in_doubt} of {journal.records} orders have no proven outcome; run exit-shim reconcile",
         )
     if journal.runs:
-        for door, why in read_unread_doors(journal.path).items():
+        for door, why in JournalReader(journal.path).read_unread_doors().items():
             yield make_problem("DOOR_UNREAD", f"no call through the door {door} could be read: {why}")
 
 

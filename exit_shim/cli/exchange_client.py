@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from exit_shim.clients.accounts import exchange_of, label_of
+from exit_shim.clients.accounts import label_of
+from exit_shim.clients.hosts import exchange_of
 from exit_shim.runtime.scrubbing import describe, secrets_of
 from exit_shim.testing.close_client import leave
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at

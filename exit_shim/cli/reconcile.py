@@ -21,11 +21,13 @@ from exit_shim.cli.json_lines import record_json
 from exit_shim.cli.output import pluralize, say
 from exit_shim.cli.sources import read_orders
 from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show_table
-from exit_shim.clients.accounts import AT, label_of
+from exit_shim.clients.accounts import label_of
+from exit_shim.clients.hosts import AT
+from exit_shim.clients.registry import clone_client
 from exit_shim.domain.events import Record
 from exit_shim.journal import Journal
 from exit_shim.journal.default_path import journal_path
-from exit_shim.resolving import PACE, Budget, ClientClone, ExchangeReader
+from exit_shim.resolving import PACE, Budget, ExchangeReader
 from exit_shim.resolving.doubt import inquiry, why_not
 from exit_shim.resolving.from_journal import left_in_doubt, resolver_of
 from exit_shim.resolving.questions import Question
@@ -82,7 +84,7 @@ def reconcile(
         report_others(in_doubt, of_ended, label)
         if not asked:
             refuse(in_doubt, f"none of them can be asked about as account {label}", as_json=as_json)
-        host = ClientClone(client).host
+        host = clone_client(client).host
         problem = why_unanswered(client, asked)
         if problem is not None:
             refuse(asked, f"{host} cannot be asked: {problem}", as_json=as_json)
@@ -128,7 +130,7 @@ def why_unanswered(client: Any, records: list[Record]) -> str | None:
     first = next((record for record in records if why_not(record) is None), None)
     if first is None or first.intent.operation == "test":
         return None
-    reader = ExchangeReader(ClientClone(client), Budget(PACE.weight_a_minute))
+    reader = ExchangeReader(clone_client(client), Budget(PACE.weight_a_minute))
     store = inquiry(first).market.orders
     reply = reader.ask(Question(store, store.waiting, {"symbol": first.intent.order.symbol}))
     reader.close()

@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, cast
 
 import click
 
@@ -13,6 +13,7 @@ from exit_shim.cli.output import say
 from exit_shim.cli.sources import read_orders, readable_journal_errors, source_of
 from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show_table, utc_time
 from exit_shim.domain.events import Record
+from exit_shim.journal.record_source import Field
 from exit_shim.runtime.nearest_name import did_you_mean
 
 MOST_VALUES: Final = 10
@@ -61,20 +62,19 @@ def print_table(orders: Iterable[Record]) -> int:
 def why_empty(dsn: str | None, filters: dict[str, str], since_ns: int | None) -> str:
     """Say why no order is listed: there are none, none has this value, or none has all of them."""
     with readable_journal_errors():
-        source, place = source_of(dsn)
-        where = f"the journal {place}" if dsn is None else "the database"
-        if not source.read_values(place, "module"):
-            return f"{where} has no exit orders yet"
+        source = source_of(dsn)
+        if not source.read_values("module"):
+            return f"{source.name} has no exit orders yet"
         for name, value in filters.items():
-            if value not in (values := source.read_values(place, name)):
+            if value not in (values := source.read_values(cast("Field", name))):
                 return (
-                    f"--{name} {value!r} matches no order in {where}{did_you_mean(value, values)}; "
+                    f"--{name} {value!r} matches no order in {source.name}{did_you_mean(value, values)}; "
                     f"it has {nearest_values(value, values)}"
                 )
     shown = [f"--{name} {value!r}" for name, value in filters.items()]
     if since_ns:
         shown.append(f"--since {utc_time(since_ns):%Y-%m-%dT%H:%MZ}")
-    return f"no order in {where} matches {' and '.join(shown)}; remove or widen a filter"
+    return f"no order in {source.name} matches {' and '.join(shown)}; remove or widen a filter"
 
 
 def nearest_values(value: str, values: list[str]) -> str:

@@ -20,7 +20,7 @@ from exit_shim.cli.totals import OrderTotals
 from exit_shim.configuration import is_disabled
 from exit_shim.domain.modes import MODE_VARIABLE
 from exit_shim.guard.policy import FILE_NAME, POLICY_VARIABLE
-from exit_shim.journal import JournalError, counted, read_records, state_folder
+from exit_shim.journal import JournalError, RecordFilter, count_records, read_records, state_folder
 from exit_shim.journal.default_path import JOURNAL_VARIABLE
 from exit_shim.runtime.nearest_name import did_you_mean
 from exit_shim.shim import ExitShim, default_shim
@@ -228,7 +228,7 @@ def report(shim: ExitShim, records_to: TextIO | None) -> None:
         return
     shim.flush()
     try:
-        records = list(read_records(shim.journal.path, run_id=shim.journal.run_id))
+        records = list(read_records(shim.journal.path, RecordFilter(run_id=shim.journal.run_id)))
     except JournalError as error:
         why = shim.journal.health().last_error or error
         counts = json_text(shim.metrics.get_summary())
@@ -239,7 +239,7 @@ def report(shim: ExitShim, records_to: TextIO | None) -> None:
             say(record_json(record), file=records_to)
         return
     check_stdout()
-    OrderTotals(*counted(records)).show()
+    OrderTotals(*count_records(records)).show()
     coroutines = shim.gateway.entry_coroutines()
     say(
         f"{pluralize(shim.gateway.entry_orders(), 'entry order')} passed through"

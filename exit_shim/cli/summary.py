@@ -16,11 +16,11 @@ from exit_shim.cli.totals import OrderTotals
 def summary(*, as_json: bool, since: int | None, dsn: str | None) -> None:
     """Count the recorded exit orders by module and kind."""
     with readable_journal_errors():
-        source, place = source_of(dsn)
+        source = source_of(dsn)
         totals = OrderTotals(
-            source.read_counts(place, since_ns=since),
-            source.read_stacks(place, since_ns=since),
-            source.count_lost(place),
+            source.read_counts(since_ns=since),
+            source.read_stacks(since_ns=since),
+            source.count_lost(),
         )
     if as_json:
         say(json_text(totals.as_dict()))

@@ -1,7 +1,6 @@
 """`exit-shim verify`: whether the journal is complete and unchanged."""
 
 import sys
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import click
@@ -11,7 +10,7 @@ from exit_shim.cli.options import from_option, json_option
 from exit_shim.cli.output import pluralize, say
 from exit_shim.cli.sources import readable_journal_errors, source_of
 from exit_shim.cli.tables import show_table
-from exit_shim.journal import Flaw, Numbers, Run, verify_run
+from exit_shim.journal import Flaw, Numbers, RecordSource, Run, verify_run
 
 
 class VerifiedRun(NamedTuple):
@@ -41,9 +40,9 @@ def verify(*, as_json: bool, dsn: str | None) -> None:
     because the process was killed while writing. An order leaves only once its own event is in the file.
     """
     with readable_journal_errors():
-        source, place = source_of(dsn)
-        verified = [check_run(source, place, run) for run in source.read_runs(place)]
-        lost = source.count_lost(place)
+        source = source_of(dsn)
+        verified = [check_run(source, run) for run in source.read_runs()]
+        lost = source.count_lost()
     if as_json:
         say(json_text([as_dict(one) for one in verified]))
     else:
@@ -51,14 +50,14 @@ def verify(*, as_json: bool, dsn: str | None) -> None:
     sys.exit(any(one.flaw is not None for one in verified))
 
 
-def check_run(source: ModuleType, place: str, run: Run) -> VerifiedRun:
+def check_run(source: RecordSource, run: Run) -> VerifiedRun:
     """Verify a run; once more where it was pruned meanwhile."""
     numbers = Numbers(run)
-    flaw = verify_run(run, numbers.passing(source.read_events(place, run_id=run.run_id)))
+    flaw = verify_run(run, numbers.passing(source.read_events(run_id=run.run_id)))
     if flaw is not None:
-        for now in source.read_runs(place):
+        for now in source.read_runs():
             if now.run_id == run.run_id and now.pruned_pos > run.pruned_pos:
-                return check_run(source, place, now)
+                return check_run(source, now)
     return VerifiedRun(run, flaw, numbers)
 
 
@@ -78,8 +77,8 @@ def run_row(verified: VerifiedRun) -> tuple[object, ...]:
     run = verified.run
     return (
         run.run_id,
-        run.header.get("host") or "?",
-        run.header.get("pid") or "?",
+        run.header.host or "?",
+        run.header.pid or "?",
         run.pos - run.pruned_pos,
         run.head.hex()[:16],
         result_text(verified),
@@ -101,8 +100,8 @@ def as_dict(verified: VerifiedRun) -> dict[str, Any]:
     run, flaw, numbers = verified
     return {
         "run_id": run.run_id,
-        "host": run.header.get("host"),
-        "pid": run.header.get("pid"),
+        "host": run.header.host,
+        "pid": run.header.pid,
         "events": run.pos - run.pruned_pos,
         "head": run.head.hex(),
         "flaw": None if flaw is None else flaw._asdict(),

@@ -16,7 +16,7 @@ from exit_shim.cli.tables import show_table
 from exit_shim.guard.policy import CompiledPolicy, PolicyError, parse_policy
 from exit_shim.guard.rules import custom_codes, custom_rules
 from exit_shim.guard.whatif import Replay, Touched, replay, replay_records
-from exit_shim.journal import JournalError, count_orders, read_bodies, with_home
+from exit_shim.journal import JournalError, JournalReader, RecordFilter, with_home
 from exit_shim.journal.default_path import journal_path
 from exit_shim.runtime.nearest_name import did_you_mean
 
@@ -91,13 +91,13 @@ def replay_orders(outcome: Replay, source: str, since_ns: int) -> None:
     """Replay all orders, with a progress bar on a terminal."""
     is_central = is_dsn(source)
     # How many orders a database has is not known beforehand.
-    total = None if is_central else count_orders(source, since_ns=since_ns)
+    total = None if is_central else JournalReader(source).count_orders(since_ns=since_ns)
     with Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("replaying", total=total)
         steps = (
-            replay_records(source_of(source)[0].read_records(source, since_ns=since_ns), outcome)
+            replay_records(source_of(source).read_records(RecordFilter(since_ns=since_ns)), outcome)
             if is_central
-            else replay(read_bodies(source, since_ns=since_ns), outcome)
+            else replay(JournalReader(source).read_bodies(since_ns=since_ns), outcome)
         )
         for number in steps:
             bar.advance(task, number)

@@ -1,7 +1,7 @@
 """The events of an order's life: what is written down before it leaves, and what came of it."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,12 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     order_id: int | None = None
     algo_id: int | None = None
     client_order_id: str | None = None
+
+
+def common_kind(targets: tuple[Target, ...]) -> Kind:
+    """Return the kind of what a cancel takes away; "unknown" where it is not one kind."""
+    kinds = {target.kind for target in targets}
+    return kinds.pop() if len(kinds) == 1 else "unknown"
 
 
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -133,8 +139,23 @@ class InternalError(msgspec.Struct, frozen=True):
     error: str
 
 
+class RunStarted(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The start of a run: which process writes it, with which versions and settings.
+
+    `configuration` is a digest that tells one configuration from another.
+    """
+
+    host: str | None = None
+    pid: int | None = None
+    python: str | None = None
+    versions: Mapping[str, str | None] = msgspec.field(default_factory=dict)
+    sync: str | None = None
+    account: str | None = None
+    configuration: str | None = None
+
+
 class RunEnded(msgspec.Struct, frozen=True):
-    """The end of a process that came to one in good order; how many events it had written before."""
+    """The orderly end of a run, with the number of events written before it."""
 
     events: int
 
@@ -246,19 +267,36 @@ class Record(msgspec.Struct, frozen=True):
 
 _NOT_CONCLUDED = Outcome(result="unknown")
 
-DECODERS: Final[Mapping[type[msgspec.Struct], msgspec.json.Decoder[Any]]] = {
-    event: msgspec.json.Decoder(event)
-    for event in (
-        Intent,
-        Outcome,
-        OrderFindings,
-        Resolution,
-        Switch,
-        GuardFinding,
-        InternalError,
-        Lost,
-        RunEnded,
-    )
+Event: TypeAlias = (
+    Intent
+    | Outcome
+    | OrderFindings
+    | Resolution
+    | Switch
+    | GuardFinding
+    | InternalError
+    | Lost
+    | RunStarted
+    | RunEnded
+)
+"""Everything that a journal records. A new kind is one struct, a line here and one in `EVENT_NAMES`."""
+
+EVENT_NAMES: Final[Mapping[type[Event], str]] = {
+    Intent: "intent",
+    Outcome: "outcome",
+    OrderFindings: "order_findings",
+    Resolution: "resolution",
+    Switch: "switch",
+    GuardFinding: "guard_finding",
+    InternalError: "internal_error",
+    Lost: "lost",
+    RunStarted: "run_started",
+    RunEnded: "run_ended",
 }
-"""What reads each event's body. Made at once, and here: where two threads are the first to have msgspec
-(0.22.0) read into a class, it crashes the process, and the bot with it."""
+"""The name of each kind of event in journals, central databases and docs."""
+
+# Made at import: msgspec 0.22.0 crashes the process where two threads are the first to decode a class.
+DECODERS: Final[Mapping[type[msgspec.Struct], msgspec.json.Decoder[Any]]] = {
+    event: msgspec.json.Decoder(event) for event in EVENT_NAMES
+}
+"""The decoder of each kind of event."""

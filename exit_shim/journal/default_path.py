@@ -1,4 +1,4 @@
-"""Where the journal is: where code or environment say, or the platform's place for it."""
+"""Where the journal is: where code or environment say, or the platform's default."""
 
 import os
 import sys
@@ -14,23 +14,24 @@ def journal_path(given: str | os.PathLike[str] | None = None) -> str:
 
 
 def with_home(path: str | os.PathLike[str]) -> str:
-    """Replace a leading ~ or ~user: no shell does it in quotes, env files and service units."""
-    return os.path.expanduser(os.fspath(path))  # noqa: PTH111 - Path's own raises where there is no home
+    """Replace a leading ~ or ~user, which no shell does in env files and service units."""
+    # `Path.expanduser` raises where there is no home.
+    return os.path.expanduser(os.fspath(path))  # noqa: PTH111
 
 
 def default_journal_path() -> Path:
-    """`journal.db` in the platform's state folder for exit_shim, or the temporary one of the homeless."""
+    """Return `journal.db` in the state folder; in the temporary folder for a user without a home."""
     try:
         return state_folder() / "journal.db"
     except RuntimeError:
-        import tempfile  # noqa: PLC0415 - slow to load, and few users are homeless
+        import tempfile  # noqa: PLC0415 - slow to load, and few users are without a home
 
         user = os.getuid() if hasattr(os, "getuid") else "user"
         return Path(tempfile.gettempdir()) / f"exit_shim-{user}" / "journal.db"
 
 
 def state_folder() -> Path:
-    """Where state lives: XDG_STATE_HOME on Linux, Application Support on macOS, LOCALAPPDATA on Windows."""
+    """Return the platform's state folder: XDG_STATE_HOME, Application Support or LOCALAPPDATA."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "exit_shim"
     if sys.platform == "darwin":

@@ -1,4 +1,4 @@
-"""The header of a run: who writes. Apart from the database, since only writers need what it imports."""
+"""The header of a run: who writes. Readers do without what this imports."""
 
 import functools
 import os
@@ -8,13 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 
-def make_header() -> dict[str, Any]:
-    """Return what a later reader needs to know of the process: host, pid and versions."""
+def describe_process() -> dict[str, Any]:
+    """Return host, process and versions, for a run's first event."""
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "python": sys.version.split()[0],
-        **{name: _version(name) for name in ("exit_shim", "python-binance", "wrapt")},
+        "versions": {name: _version(name) for name in ("exit_shim", "python-binance", "wrapt")},
     }
 
 

@@ -25,7 +25,7 @@ from exit_shim.cli.doctor import (
     read_versions,
     table_rows,
 )
-from exit_shim.clients.binance_releases import hears_user_stream, missing_doors, sends_stops_where_accepted
+from exit_shim.clients.python_binance import hears_user_stream, missing_doors, sends_stops_where_accepted
 from exit_shim.journal import SCHEMA_VERSION, examine
 from exit_shim.testing import FakeClient
 

@@ -33,7 +33,6 @@ from exit_shim.configuration import (
     chosen_policy,
     digest,
     is_disabled,
-    journal_path,
     pace_in_force,
     raw_mode,
     sync_in_force,
@@ -63,7 +62,7 @@ from exit_shim.guard.judge import Guard
 from exit_shim.guard.policy import Policy, Roles
 from exit_shim.guard.rule_warnings import RuleWarnings
 from exit_shim.guard.rules import custom_rules
-from exit_shim.journal import Journal, Sync
+from exit_shim.journal import Journal, Sync, journal_path
 from exit_shim.resolving import FIND_LEFT, RetryPolicy
 from exit_shim.resolving.from_journal import make_resolver
 from exit_shim.runtime.background import MAX_WAITING, Dispatch

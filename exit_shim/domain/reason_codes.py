@@ -51,3 +51,29 @@ NEVER_DENY: Final = frozenset(
     {DELEGATION_GAP, LEGACY_FALLBACK, FUTILE_CANCEL, ORPHAN, PROTECTIVE_OVERRIDE, SIMULATED_ORDER}
 )
 """Rules that find what no denial could mend."""
+
+GAPS: Final[Mapping[str, str]] = {
+    "no_position": "the symbol is flat",
+    "no_owners_stop": "no stop of an owner rests that can only reduce the position",
+    "stop_limit": "the owner's stop is a stop-limit, which can rest unfilled in a gap",
+    "not_active": "the owner's stop has fired, or trails and is not activated",
+    "already_crossed": "the price is beyond the trigger of the owner's stop",
+    "too_far": "the owner's stop triggers farther from the price than cover_within",
+    "beyond_liquidation": "the position would be liquidated before the owner's stop fires",
+    "no_liquidation": "the exchange shows no liquidation price of the position, not even that it has none",
+    "price_protected": "the owner's stop has priceProtect, which can keep it from firing",
+    "no_trigger": "the exchange shows no trigger of the owner's stop",
+    "no_price": "the exchange shows no price to measure the owner's stop by",
+    "quantity_short": "the owners' stops add up to less than the position",
+    "larger_than_left": "in hedge mode the exchange refuses a stop on more than is left when it fires",
+    "too_many_exits": "more exits on a quantity rest than are worked out in hedge mode",
+    "opens_beside": "the same call opens or grows the position",
+    "closes_at_once": "the order is priced through the market, so it closes now",
+    "name_is_taken": "a live order has its client order id, which the exchange itself refuses (-4116)",
+    "over_budget": "looking at the exchange would have taken too much of the account's request weight",
+    "timed_out": "the exchange did not answer in time",
+    "could_not_be_asked": "the exchange could not be asked",
+    "the_call_cannot_be_parted": "it is part of a call of which the rest had to go out",
+    "the_guard_failed": "the guard itself failed, which is logged",
+}
+"""Why owners' stops do not surely cover a position, by the `because` of PROTECTIVE_OVERRIDE."""

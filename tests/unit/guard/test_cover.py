@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from exit_shim.domain.orders import read_order
-from exit_shim.guard.cover import GAPS, closes_all, find_gap, is_priced_through, strips, sums
+from exit_shim.domain.reason_codes import GAPS
+from exit_shim.guard.cover import closes_all, find_gap, is_priced_through, strips, sums
 from exit_shim.guard.exchange_snapshot import OpenOrder, OpenPosition, Snapshot
 
 D = Decimal

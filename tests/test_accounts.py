@@ -8,7 +8,7 @@ import wrapt
 from binance import AsyncClient, Client
 
 import exit_shim
-from exit_shim import accounts
+from exit_shim.clients import accounts
 from exit_shim.clients.accounts import account_label, exchange_of, host_of, key_label, label_of
 from exit_shim.testing.close_client import leave
 from exit_shim.testing.redirect import LOCAL_KEY

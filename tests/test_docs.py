@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 import exit_shim
-from exit_shim import policy
+from exit_shim.domain import reason_codes, verdicts
 from exit_shim.domain.attributions import Attribution, Evidence, Part
 from exit_shim.domain.events import Intent, Record, Result
 from exit_shim.domain.orders import KINDS, ExitOrder
@@ -59,7 +59,7 @@ def test_every_field_of_a_record_is_in_the_reference():
         ("Kinds", KINDS),
         ("Evidence", get_args(Evidence)),
         ("Parts", get_args(Part)),
-        ("Verdicts", get_args(policy.Action)),
+        ("Verdicts", get_args(verdicts.Action)),
         ("Outcomes", get_args(Result)),
     ],
 )
@@ -71,7 +71,7 @@ def test_every_value_is_in_the_reference(heading, values):
 def test_every_rule_has_its_row():
     """Each reason code has its row in docs/rules.md: what it means and what to do."""
     rows = re.findall(r"^\| `([A-Z_]+)` \|", (DOCS / "rules.md").read_text(), re.MULTILINE)
-    assert sorted(rows) == sorted(policy.REASONS)
+    assert sorted(rows) == sorted(reason_codes.REASONS)
 
 
 @pytest.mark.parametrize("example", blocks(DOCS / "limits.md"))

@@ -15,9 +15,9 @@ from test_guard import Bot as PlainBot
 from test_guard_attacks import PART, SYMBOL, Served
 
 import exit_shim
-from exit_shim import dispatch
 from exit_shim.guard.policy import parse_policy
 from exit_shim.guard.rules.custom import forget_custom_rules
+from exit_shim.runtime import background as dispatch
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange
 
 ODD = ENFORCE + '[rules.ODD]\nlevel = "enforce"\n'

@@ -19,8 +19,9 @@ import exit_shim
 from exit_shim.clients.accounts import label_of
 from exit_shim.clients.binance_releases import hears_user_stream
 from exit_shim.domain.orders import Reference
-from exit_shim.feeds import Gap, Over, Rests, Sized, learned, listener
-from exit_shim.guard import polling
+from exit_shim.feeds import Gap, Over, Rests, Sized, learned
+from exit_shim.feeds import exchange_poller as polling
+from exit_shim.feeds import user_stream as listener
 from exit_shim.guard.book import GRACE_S, PositionKey
 from exit_shim.guard.policy import parse_policy
 from exit_shim.testing import FakeClient, LocalExchange, faults

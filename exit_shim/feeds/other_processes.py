@@ -250,7 +250,7 @@ class ProcessFeed:
             self._turn(news.body)
             return
         with contextlib.suppress(msgspec.DecodeError):
-            if news.event == "operation":
+            if news.event == "intent":
                 intent = DECODERS[Intent].decode(news.body)
                 self._expire(intent)
                 if self._guard.enforces and not intent.verdict.is_held:

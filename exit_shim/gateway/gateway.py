@@ -83,7 +83,7 @@ class OrderCall:
 
     __slots__ = (
         *("asking", "chain", "layer", "method", "one_by_one", "params"),
-        *("presend", "sent_at", "seqs", "started", "submissions", "touched"),
+        *("presend", "sent_at", "seqs", "started", "intents", "touched"),
     )
 
     def __init__(

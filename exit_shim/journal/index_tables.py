@@ -148,7 +148,7 @@ class IndexTables:
 
     def fold(self, event_id: int, line: Line) -> None:
         """Take in an event that becomes a row."""
-        if line.event == "operation":
+        if line.event == "intent":
             self._add(event_id, line, decode(Intent, line.body))
         elif line.event == "run_ended":
             self._ended = line.ts

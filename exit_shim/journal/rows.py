@@ -40,7 +40,7 @@ _PLACEHOLDERS: Final[dict[str, Any]] = {
     "module": "unknown",
     "evidence": "unknown",
     "mode": "unknown",
-    "outcome": "unknown",
+    "result": "unknown",
     "reasons": (),
     "why": "unknown",
     "events": 0,

@@ -18,7 +18,12 @@ def on_first_use(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable
     def load(name: str) -> Any:
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(home_of[name]), name)
+        module = importlib.import_module(home_of[name])
+        value = (
+            getattr(module, name)
+            if hasattr(module, name)
+            else importlib.import_module(f"{home_of[name]}.{name}")
+        )
         setattr(sys.modules[package], name, value)
         return value
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from exit_shim.exchange import faults
     from exit_shim.exchange.engine import (
         DEFAULT_SYMBOLS,
         Exchange,
@@ -23,6 +24,7 @@ else:
     __getattr__ = on_first_use(
         __name__,
         {
+            "exit_shim.exchange": ("faults",),
             "exit_shim.exchange.engine": (
                 "DEFAULT_SYMBOLS",
                 "Exchange",
@@ -52,4 +54,5 @@ __all__ = [
     "StaticMarket",
     "Symbol",
     "WalkingMarket",
+    "faults",
 ]

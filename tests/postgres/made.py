@@ -15,7 +15,7 @@ from exit_shim.domain.events import Intent, OrderFindings, Outcome, Resolution, 
 from exit_shim.domain.orders import ExitOrder
 from exit_shim.domain.verdicts import Verdict
 from exit_shim.journal import Journal, read_events
-from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, following
+from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, follow
 
 KILLS = int(os.environ.get("EXIT_SHIM_KILLS", "10"))
 """How often the shipper is killed; the long form is 300."""
@@ -162,7 +162,7 @@ def followed(path, dsn, listener=None):
     """A shipper that follows, in a thread; its listener."""
     listener, stopped = listener or Told(), threading.Event()
     with shipper(path, dsn, batch=50) as own:
-        thread = threading.Thread(target=following.follow, args=(own, stopped, listener))
+        thread = threading.Thread(target=follow.follow, args=(own, stopped, listener))
         thread.start()
         try:
             yield listener

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 from made import until
-from pytest_postgresql.passthrough import PostgreSQLExecutor
+from pytest_postgresql.executors import PostgreSQLExecutor
 
 ADMIN = "admin"
 ACCESS = f"""\

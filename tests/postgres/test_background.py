@@ -15,7 +15,7 @@ from made import KILLS, fill, killed, local, python, until
 
 import exit_shim
 from exit_shim.journal import read_records, read_runs
-from exit_shim.sinks.postgres import Dsn, Outbox, following
+from exit_shim.sinks.postgres import Dsn, Outbox, follow
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "reduceOnly": True}
 
@@ -253,7 +253,7 @@ def test_an_interpreter_ends_at_once_amid_an_outage(path):
 def test_an_error_of_the_thread_is_told_and_ends_nothing(central, path, monkeypatch):
     """What nobody foresaw is counted and logged, and the bot goes on."""
     monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
-    monkeypatch.setattr(following, "jittered", lambda pause: 1 / 0)
+    monkeypatch.setattr(follow, "jittered", lambda pause: 1 / 0)
     with bot(path, "postgresql://u@127.0.0.1:1/d") as (shim, client):
         client.futures_create_order(**STOP)
         until(lambda: shim.internal_errors.count)

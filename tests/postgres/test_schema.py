@@ -9,7 +9,7 @@ import pytest
 from made import fill, local, ship
 
 from exit_shim.journal import read_events
-from exit_shim.sinks.postgres import Dsn, PostgresError, migrate, reading, schema
+from exit_shim.sinks.postgres import Dsn, PostgresError, migrate, queries, schema
 
 NOW = datetime.now(timezone.utc)
 ROW = "(at, run_id, seq, pos, ts, event, body, link) VALUES (now(), '', 1, 1, 1, '', '', '')"
@@ -75,7 +75,7 @@ def test_a_newer_schema_is_refused(central, path):
     central.run("INSERT INTO exit_shim.versions (version) VALUES (99)")
     for act in (
         lambda: ship(path, central.writer),
-        lambda: reading.read_runs(central.reader),
+        lambda: queries.read_runs(central.reader),
         lambda: migrate(Dsn(central.admin)),
     ):
         with pytest.raises(PostgresError, match=r"newer exit_shim \(version 99.*upgrade exit_shim"):
@@ -86,7 +86,7 @@ def test_a_newer_schema_is_refused(central, path):
 def test_a_missing_schema_is_named(bare, path):
     """Before the migration shipping and reading say which command makes the schema."""
     fill(path, 3)
-    for act in (lambda: ship(path, bare), lambda: reading.read_runs(bare)):
+    for act in (lambda: ship(path, bare), lambda: queries.read_runs(bare)):
         with pytest.raises(PostgresError, match=r"has no schema of exit_shim.*ship --migrate"):
             act()
 
@@ -110,7 +110,7 @@ def test_somebody_without_a_role_is_told_which(server, central, path):
     with pytest.raises(PostgresError, match="GRANT exit_shim_writer"):
         ship(path, stranger)
     with pytest.raises(PostgresError, match="GRANT exit_shim_reader"):
-        list(reading.read_records(central.writer))
+        list(queries.read_records(central.writer))
     with pytest.raises(PostgresError, match="permission denied for table"):
         ship(path, central.reader)
     for user in (stranger, central.reader):

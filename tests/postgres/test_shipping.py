@@ -17,7 +17,7 @@ from made import KILLS, fill, followed, intent, killed, local, python, ship, shi
 
 from exit_shim.domain.orders import ExitOrder
 from exit_shim.journal import Journal, JournalError, read_events, read_runs, verify_run
-from exit_shim.sinks.postgres import Dsn, Outbox, PostgresError, UnreachableError, following, reading
+from exit_shim.sinks.postgres import Dsn, Outbox, PostgresError, UnreachableError, follow, queries
 
 BOT = """
 import itertools, sys, time
@@ -48,11 +48,11 @@ def test_what_is_shipped_is_the_journal_byte_for_byte(central, path):
     sent = ship(path, central.writer, batch=25)
     assert central.stored() == local(path)
     assert sent == central.count()
-    found = reading.read_runs(central.reader)
+    found = queries.read_runs(central.reader)
     assert [run.run_id for run in found] == runs
     assert found == read_runs(path)
     for run in found:
-        assert verify_run(run, reading.read_events(central.reader, run_id=run.run_id)) is None
+        assert verify_run(run, queries.read_events(central.reader, run_id=run.run_id)) is None
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_what_is_changed_in_the_database_is_found(central, path, change, said):
     """A row that is altered or taken away centrally breaks the chain at that row."""
     fill(path, 40)
     ship(path, central.writer)
-    (run,) = reading.read_runs(central.reader)
+    (run,) = queries.read_runs(central.reader)
     (at,) = (event.pos for event in read_events(path) if event.seq == 9)
     central.run(change)
-    flaw = verify_run(run, reading.read_events(central.reader, run_id=run.run_id))
+    flaw = verify_run(run, queries.read_events(central.reader, run_id=run.run_id))
     assert flaw.pos == at
     assert said in flaw.what
 
@@ -148,8 +148,8 @@ def test_of_those_that_follow_one_ships(central, path):
 
 def test_an_outage_costs_nothing_but_lag(server, central, path, monkeypatch):
     """While the server is down events stay and the lag grows; soon after it is back all are there, once."""
-    monkeypatch.setattr(following, "FIRST_PAUSE_S", 0.1)
-    monkeypatch.setattr(following, "LONGEST_PAUSE_S", 0.5)
+    monkeypatch.setattr(follow, "FIRST_PAUSE_S", 0.1)
+    monkeypatch.setattr(follow, "LONGEST_PAUSE_S", 0.5)
     fill(path, 10)
     with followed(path, central.writer) as told:
         until(lambda: told.events)
@@ -174,7 +174,7 @@ def test_an_outage_costs_nothing_but_lag(server, central, path, monkeypatch):
 
 def test_sessions_that_are_cut_are_made_again(server, central, path, monkeypatch):
     """A failover that ends every session, again and again, loses and doubles nothing."""
-    monkeypatch.setattr(following, "LONGEST_PAUSE_S", 0.5)
+    monkeypatch.setattr(follow, "LONGEST_PAUSE_S", 0.5)
     with followed(path, central.writer) as told:
         for _ in range(5):
             fill(path, 30)
@@ -297,9 +297,9 @@ def test_a_run_that_was_pruned_before_is_shipped_from_there(central, path):
         own.execute("DELETE FROM events WHERE pos <= 10")
         own.execute("UPDATE runs SET pruned_pos = 10, pruned_head = ?", (link,))
     ship(path, central.writer)
-    (run,) = reading.read_runs(central.reader)
+    (run,) = queries.read_runs(central.reader)
     assert (run.pruned_pos, run.pruned_head) == (10, link)
-    assert verify_run(run, reading.read_events(central.reader, run_id=run_id)) is None
+    assert verify_run(run, queries.read_events(central.reader, run_id=run_id)) is None
 
 
 def test_nothing_is_pruned_that_is_not_shipped(server, central, path):
@@ -356,5 +356,5 @@ def test_a_character_that_the_database_cannot_take_stops_no_run(central, path):
         journal.intend(intent(2))
     ship(path, central.writer)
     assert central.stored() == local(path)
-    symbols = [record.intent.order.symbol for record in reading.read_records(central.reader)]
+    symbols = [record.intent.order.symbol for record in queries.read_records(central.reader)]
     assert symbols == ["BTC\0", "BTCUSDT"]

@@ -73,7 +73,7 @@ def _storable(value: object) -> object:
 
 
 def _made(event: Event) -> dict[str, Any]:
-    if event.event == "operation":
+    if event.event == "intent":
         return _of_intent(decode(Intent, event.body))
     run_id, _, seq = (event.about or "").rpartition(":")
     about = {"about_run": run_id or event.run_id, "about_seq": int(seq)} if seq.isdecimal() else {}

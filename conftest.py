@@ -30,7 +30,7 @@ hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the tests that kill bots at random go on; see docs/survival.md."""
+    """How long the tests that kill bots at random go on; see docs/explanation/survival.md."""
     parser.addoption("--rounds", type=int, default=15, help="bots of each kind that are killed (15)")
 
 

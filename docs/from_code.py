@@ -17,8 +17,8 @@ def environment(_: str) -> list[str]:
     rows = (
         (
             f"`{setting.environment}`",
-            f"`{setting.file}`" if setting.file else "–",
-            f"`{setting.code}=`" if setting.code else "–",
+            f"`{setting.file}`" if setting.file else "",
+            f"`{setting.code}=`" if setting.code else "",
             setting.default,
             setting.meaning,
         )
@@ -34,7 +34,7 @@ def code_only(_: str) -> list[str]:
 
 
 def file_keys(prefix: str) -> list[str]:
-    """Return the table of the policy file's keys below a prefix, such as `modes.MODE`; "" for the top level."""
+    """Return the keys of the policy file below a prefix, such as `modes.MODE`; "" is the top level."""
     rows = (
         (f"`{key}`", setting.default, setting.meaning)
         for setting in settings.SETTINGS

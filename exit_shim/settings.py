@@ -32,8 +32,8 @@ ENVIRONMENT: Final = (
         file="mode",
         code="mode",
         default="`LEGACY`",
-        meaning="Who is meant to own the exits: `LEGACY`, `EXIT_BRAIN_V3` or a mode of the policy. Read at each "
-        "order. An unknown name is logged as a warning and treated as `LEGACY`. Order of precedence: "
+        meaning="Who is meant to own the exits: `LEGACY`, `EXIT_BRAIN_V3` or a mode of the policy. Read at "
+        "each order. An unknown name is logged as a warning and treated as `LEGACY`. Order of precedence: "
         "`exit-shim mode`, code, environment, policy file.",
     ),
     Setting(
@@ -57,8 +57,8 @@ ENVIRONMENT: Final = (
         environment="EXIT_SHIM_SYNC",
         code="sync",
         default="`process`",
-        meaning="What an order's intent survives before the order leaves. `process`: the death of the process at "
-        "any instant. `power`: a loss of power too, for one `fdatasync` an order.",
+        meaning="What an order's intent survives before the order leaves. `process`: the death of the "
+        "process at any instant. `power`: a loss of power too, for one `fdatasync` an order.",
     ),
     Setting(
         environment="EXIT_SHIM_RESOLVE",
@@ -75,7 +75,8 @@ ENVIRONMENT: Final = (
     Setting(
         environment="EXIT_SHIM_FROM",
         default="not set",
-        meaning="A PostgreSQL DSN that `summary`, `records`, `explain` and `verify` read instead of the journal.",
+        meaning="A PostgreSQL DSN that `summary`, `records`, `explain` and `verify` read instead of the "
+        "journal.",
     ),
     Setting(
         environment="EXIT_SHIM_DISABLED",
@@ -112,43 +113,44 @@ POLICY: Final = (
     Setting(
         file="on_deny",
         default='`"raise"`',
-        meaning='What a denied caller gets. `"raise"`: the exception `ExitOrderDenied`. `"return_none"`: `None`. '
-        '`"simulate"`: an answer that looks like the exchange\'s and is marked.',
+        meaning='What a denied caller gets. `"raise"`: the exception `ExitOrderDenied`. `"return_none"`: '
+        '`None`. `"simulate"`: an answer that looks like the exchange\'s and is marked.',
     ),
     Setting(
         file="cover_within",
         default="`0.5`",
-        meaning="How far from the price an owner's stop may trigger and still cover the position, as a share of "
-        "the price; above 0, at most 1.",
+        meaning="How far from the price an owner's stop may trigger and still cover the position, as a "
+        "share of the price; above 0, at most 1.",
     ),
     Setting(
         file="market_closes",
         default='`"allow"`',
-        meaning='`"allow"`: an exit that closes now is never denied (MARKET, LIMIT with IOC or FOK, or a LIMIT '
-        'priced through the market). `"judge"`: it is judged as any other exit.',
+        meaning='`"allow"`: an exit that closes now is never denied (MARKET, LIMIT with IOC or FOK, or a '
+        'LIMIT priced through the market). `"judge"`: it is judged as any other exit.',
     ),
     Setting(
         file="rollout",
         default="`1.0`",
-        meaning='The share of symbols on which `"enforce"` holds, 0 to 1, chosen by a stable hash. A symbol that '
-        "is in stays in when the share grows.",
+        meaning='The share of symbols on which `"enforce"` holds, 0 to 1, chosen by a stable hash. A symbol '
+        "that is in stays in when the share grows.",
     ),
     Setting(
         file="look_within_s",
         default="`0.5`",
-        meaning="The longest that a look at the exchange may take before the order goes out, in seconds; at most "
-        "10.",
+        meaning="The longest that a look at the exchange may take before the order goes out, in seconds; at "
+        "most 10.",
     ),
     Setting(
         file="look_share",
         default="`0.25`",
-        meaning="The share of an address's request weight (2,400 a minute) that looks may use; above 0, at most 1.",
+        meaning="The share of an address's request weight (2,400 a minute) that looks may use; above 0, at "
+        "most 1.",
     ),
     Setting(
         file="passthrough",
         default="none",
-        meaning="Helper modules that send what others decided. Attribution skips them, in addition to those of "
-        "`Roles`.",
+        meaning="Helper modules that send what others decided. Attribution skips them, in addition to those "
+        "of `Roles`.",
     ),
     Setting(file="in_app", default="none", meaning="As in `Roles`."),
     Setting(file="not_in_app", default="none", meaning="As in `Roles`."),
@@ -170,7 +172,8 @@ MODE: Final = (
     Setting(
         file="modes.MODE.owners",
         default="none; `EXIT_BRAIN_V3`: those of `Roles`",
-        meaning="Modules that hold the exits. When another module is denied, only their stops count as cover.",
+        meaning="Modules that hold the exits. When another module is denied, only their stops count as "
+        "cover.",
     ),
     Setting(
         file="modes.MODE.legacy",
@@ -197,7 +200,9 @@ MODE: Final = (
         default="the file's",
         meaning="The level of OWNERSHIP_CONFLICT, UNKNOWN_MODULE and FOREIGN_CANCEL in this mode.",
     ),
-    Setting(file="modes.MODE.on_deny", default="the file's", meaning="What a denied caller gets in this mode."),
+    Setting(
+        file="modes.MODE.on_deny", default="the file's", meaning="What a denied caller gets in this mode."
+    ),
     Setting(
         file="modes.MODE.rollout",
         default="the file's",
@@ -212,7 +217,9 @@ MODE: Final = (
 )
 
 SCOPE: Final = (
-    Setting(file="modes.MODE.scopes.symbols", default="all", meaning='Symbols or patterns, such as `"BTC*"`.'),
+    Setting(
+        file="modes.MODE.scopes.symbols", default="all", meaning='Symbols or patterns, such as `"BTC*"`.'
+    ),
     Setting(file="modes.MODE.scopes.kinds", default="all", meaning='Kinds of exits, such as `"sl"`.'),
     *(
         Setting(file=f"modes.MODE.scopes.{key}", default="the mode's", meaning="As in the mode.")

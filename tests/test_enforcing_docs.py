@@ -12,7 +12,7 @@ import pytest
 from exit_shim.journal import read_events, read_records
 
 ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "enforcing.md").read_text()
+PAGE = (ROOT / "docs/how-to/enforcing.md").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,8 @@ from exit_shim.journal import JournalError, count_orders, read_bodies, with_home
 def whatif(*, policy: str, journal: str | None, mode: str | None, since: int | None, as_json: bool) -> None:
     """Take the recorded orders through another policy, and say what it would have denied.
 
-    Where the guard would look at the exchange, the journal answers; see docs/policy.md. Nothing is sent.
+    Where the guard would look at the exchange, the journal answers; see docs/explanation/cover.md. Nothing
+    is sent.
     """
     text = read_text(policy)
     try:

@@ -1,7 +1,8 @@
 """What a PostgreSQL takes, what shipping costs a bot: `python benchmarks/shipping.py [--json] [--events N]`.
 
-Starts a PostgreSQL of its own with fsync on, as `tests/postgres` does, and eight processes besides: all of
-them share this machine's cores, so what is measured is less than a server on a machine of its own takes.
+Starts a PostgreSQL of its own with fsync on, as `tests/integration/sinks/postgres` does, and eight processes
+besides: all of them share this machine's cores, so what is measured is less than a server on a machine of its
+own takes.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import psycopg
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "postgres"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "integration" / "sinks" / "postgres"))
 
 from made import Database
 from servers import Server

@@ -379,13 +379,14 @@ class ExitShim:
         """
         if self.resolver is not None:
             self.resolver.stop()
-        self.dispatch.flush(FLUSH_S)
-        self.dispatch.stop()
         self.watcher.stop()
         for threads in (self._listeners, self._pollers):
             while threads:
                 threads.pop().stop()
         self.guard.snapshots.close()
+        # What these threads found is still logged, and in the journal before that is closed.
+        self.dispatch.flush(FLUSH_S)
+        self.dispatch.stop()
         if self.journal is not None:
             self.journal.close()
         if self._shipping is not None:

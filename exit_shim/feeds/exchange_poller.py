@@ -88,7 +88,9 @@ class ExchangePoller:
             if not self._stopped.is_set():
                 self._on_trouble("take stock at the exchange", error)
             return
-        self._tell_orphans(snapshot)
+        # A finding that comes after the shim was closed would open its journal again.
+        if not self._stopped.is_set():
+            self._tell_orphans(snapshot)
 
     def _follow_clock(self) -> None:
         if self._bots is not None and (bots := self._bots()) is not None:

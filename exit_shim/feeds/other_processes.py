@@ -33,6 +33,9 @@ from exit_shim.journal.follow import Follower, News
 POLL_S: Final = 0.25
 """How often the journal is looked at: a switch reaches every process well within a second."""
 
+STOP_S: Final = 1.0
+"""The longest that `stop` waits for a round of the thread to end."""
+
 LOOK_WAITS_S: Final = 2.0
 """How long a look at the journal waits for another one, which may wait for who is looking."""
 
@@ -111,7 +114,10 @@ class ProcessFeed:
             ):  # no more threads: what is denied looks itself
                 if self._thread is None:
                     thread = threading.Thread(
-                        target=_watch, args=(weakref.ref(self),), name="exit-shim-guard", daemon=True
+                        target=_watch,
+                        args=(weakref.ref(self), self._stopped),
+                        name="exit-shim-guard",
+                        daemon=True,
                     )
                     thread.start()
                     self._thread = thread
@@ -124,9 +130,12 @@ class ProcessFeed:
             self._guard.suppressed.forget(record.intent.account, record.intent.order)
 
     def stop(self) -> None:
-        """End the thread; a later order has another one run."""
+        """End the thread, waiting a second for its round to end; a later order starts another one."""
         self._stopped.set()
-        self._thread, self._stopped = None, threading.Event()
+        thread, self._thread, self._stopped = self._thread, None, threading.Event()
+        # What a round finds after the journal was closed would open it again.
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(STOP_S)
 
     def switch(self, switch: Switch) -> None:
         """Turn a switch here, and by way of the journal everywhere."""
@@ -342,11 +351,10 @@ def take_up(book: Book, records: Iterable[Record], own_run: str) -> None:
 _watchers: weakref.WeakSet[ProcessFeed] = weakref.WeakSet()
 
 
-def _watch(watched: "weakref.ref[ProcessFeed]") -> None:
-    """The thread; it is not what keeps a watcher alive."""
+def _watch(watched: "weakref.ref[ProcessFeed]", stopped: threading.Event) -> None:
+    """Watch until stopped; the thread does not keep its watcher alive."""
     while (watcher := watched()) is not None:
         watcher.tick()
-        stopped = watcher._stopped  # noqa: SLF001 - the module's own class
         del watcher
         if stopped.wait(POLL_S):
             return

@@ -1,14 +1,14 @@
 """The page about the local exchange tells the truth."""
 
 import re
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
 from exit_shim.exchange.engine import errors
 from exit_shim.testing import faults
 
-PAGE = (Path(__file__).parent.parent.parent / "docs/reference/exchange.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/reference/exchange.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 ROW = re.compile(r"^\| (-\d+) \| (\d+) \| (.+) \|$", re.MULTILINE)
@@ -17,7 +17,7 @@ ROW = re.compile(r"^\| (-\d+) \| (\d+) \| (.+) \|$", re.MULTILINE)
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_the_examples_run(example):
     """Each snippet of the page stands on its own."""
-    exec(compile(example, "docs/reference/exchange.md", "exec"), {})
+    exec(compile(example, "docs/exchange.md", "exec"), {})
 
 
 def test_every_fault_is_listed():
@@ -37,9 +37,7 @@ def test_codes_that_are_said_to_be_missing_are():
 
 def test_every_error_is_listed_with_its_text():
     """The page of errors has exactly the codes, statuses and texts that the exchange answers with."""
-    page = (Path(__file__).parent.parent.parent / "docs/reference/exchange-errors.md").read_text(
-        encoding="utf-8"
-    )
+    page = (ROOT / "docs/reference/exchange-errors.md").read_text(encoding="utf-8")
     listed = {(int(code), int(status), text) for code, status, text in ROW.findall(page)}
     defined = {
         (value.code, value.http_status, value.text)

@@ -7,15 +7,14 @@ import json
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from repository import ROOT
 
 from exit_shim.cli import app
 from exit_shim.journal import read_records
 
-ROOT = Path(__file__).parent.parent
 LEGACY = {
     "position_monitor",
     "trailing_stop_manager",

@@ -8,8 +8,7 @@ import threading
 import time
 
 import pytest
-from test_guard import COVER, ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET, Bot
-from test_guard_attacks import MONITOR, SYMBOL, Served
+from guarded_bot import COVER, ENFORCE, LEGACY, LIMIT, MONITOR, OWNER, STOP, SYMBOL, TARGET, Bot, Served
 
 import exit_shim
 from exit_shim.guard.rules.custom import forget_custom_rules

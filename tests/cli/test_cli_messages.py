@@ -13,6 +13,7 @@ import pytest
 from binance.exceptions import BinanceAPIException
 from bots import STOP, FakeClient
 from click.testing import CliRunner
+from repository import SUPPORT
 from test_cli import bot, cli, no_process_is_left, python, three_orders
 
 import exit_shim
@@ -210,7 +211,7 @@ def test_explain_knows_the_order_of_a_process_that_was_killed(exchange):
         with exit_shim.attributed("position_monitor"):
             shim.wrap(client).futures_create_order(**STOP, newClientOrderId="mine")
     """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(SUPPORT)}
     assert python("-c", textwrap.dedent(killed), env=environment).returncode == 9
     used = exit_shim.wrap(exit_shim.testing.FakeClient(exchange=exchange))
     for act in (
@@ -335,7 +336,7 @@ def test_the_home_of_a_user_is_found(tmp_path, argument):
     home, work = tmp_path / "home", tmp_path / "work"
     home.mkdir()
     work.mkdir()
-    tests = str(Path(__file__).parent)
+    tests = str(SUPPORT)
     variable = {} if argument else {"EXIT_SHIM_JOURNAL": "~/j.db"}
     environment = {**os.environ, "HOME": str(home), "PYTHONPATH": tests, **variable}
     done = python("-c", textwrap.dedent(BOT_AT_HOME), *argument, env=environment, cwd=work)

@@ -13,6 +13,7 @@ from pathlib import Path
 import binance
 import pytest
 from click.testing import CliRunner
+from repository import ROOT
 
 import exit_shim
 from exit_shim.cli import app
@@ -309,7 +310,7 @@ def test_it_runs_as_the_command_does(journal):
 
 def test_the_reference_has_every_finding():
     """Each code stands in docs/reference/doctor.md with its level, and none that is not given."""
-    page = Path(__file__).parents[1].joinpath("docs/reference/doctor.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/doctor.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (\w+) \|", page, re.MULTILINE))
     assert listed == dict(LEVELS)
 

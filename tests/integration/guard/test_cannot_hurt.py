@@ -1,6 +1,6 @@
 """The guard cannot hurt: histories with real control flow, lived with the guard and without it.
 
-The long form is `python tests/histories.py --histories 2000`.
+The long form is `python tests/support/histories.py --histories 2000`.
 """
 
 import os

@@ -9,10 +9,9 @@ import time
 
 import pytest
 from binance import Client
+from guarded_bot import ENFORCE, LEGACY, LIMIT, OWNER, PART, STOP, SYMBOL, TARGET, Served, patient
+from guarded_bot import Bot as PlainBot
 from odd_server import OddServer
-from test_guard import ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET, patient
-from test_guard import Bot as PlainBot
-from test_guard_attacks import PART, SYMBOL, Served
 
 import exit_shim
 from exit_shim.guard.policy import parse_policy

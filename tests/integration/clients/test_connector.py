@@ -1,7 +1,7 @@
 """Binance's own connector, which is a package named `binance` too: its orders are recorded as what they are.
 
 It cannot be installed beside python-binance, whose files it overwrites, so bots with it run in a process of
-their own. `tests/connector` is laid out as binance-futures-connector 4.2.0; the environment's
+their own. `tests/support/connector` is laid out as binance-futures-connector 4.2.0; the environment's
 EXIT_SHIM_TEST_CONNECTOR names a folder with the real one instead.
 """
 
@@ -9,15 +9,15 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from odd_server import OddServer, answer
+from repository import SUPPORT
 
 from exit_shim.clients.accounts import key_label
 from exit_shim.journal import read_records
 
-CONNECTOR = os.environ.get("EXIT_SHIM_TEST_CONNECTOR") or str(Path(__file__).parent / "connector")
+CONNECTOR = os.environ.get("EXIT_SHIM_TEST_CONNECTOR") or str(SUPPORT / "connector")
 KEY, SECRET = "PlAnTeD+Key/4711==", "pLaNtEd&Secret%2F0815"
 COOKIE = "planted-cookie-value-42"
 

@@ -1,15 +1,15 @@
 """The page for people who test their bot: its examples run as they stand, its tables are the code's."""
 
 import re
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
 from exit_shim.testing import LocalExchange
 from exit_shim.testing.kit.exit_records import ExitRecords
 from exit_shim.testing.kit.marker import Wanted
 
-PAGE = (Path(__file__).parent.parent / "docs/how-to/testing-your-bot.md").read_text()
+PAGE = (ROOT / "docs/how-to/testing-your-bot.md").read_text()
 FILES = {name: text for text, name in re.findall(r"```python\n(# (\w+\.py)\n.*?)```", PAGE, re.DOTALL)}
 
 

@@ -6,14 +6,12 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from types import MethodType
 
 import pytest
 from binance.exceptions import BinanceAPIException
 from click.testing import CliRunner
+from guarded_bot import COVER, ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET, Bot, held_up
 from log_capture import captured_events
 
 import exit_shim
@@ -21,71 +19,6 @@ from exit_shim.cli import app
 from exit_shim.guard.policy import parse_policy
 from exit_shim.journal import read_events, read_records
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange, faults
-
-STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
-TARGET = {**STOP, "type": "TAKE_PROFIT_MARKET", "stopPrice": 70000}
-LIMIT = {
-    "symbol": "BTCUSDT",
-    "side": "SELL",
-    "type": "LIMIT",
-    "price": "70000",
-    "quantity": "0.005",
-    "timeInForce": "GTC",
-    "reduceOnly": "true",
-}
-COVER = {key: value for key, value in STOP.items() if key != "closePosition"} | {
-    "stopPrice": 48000,
-    "quantity": "0.010",
-    "reduceOnly": "true",
-}
-ENFORCE = 'level = "enforce"\n'
-LEGACY, OWNER = "position_monitor", "exit_brain_v3"
-
-
-def patient(policy):
-    """A policy whose looks wait longer: a loaded machine may take its time."""
-    return policy if "look_within_s" in policy else f"look_within_s = 10\n{policy}"
-
-
-class Bot:
-    """A shim of its own around a client in this process, with a position."""
-
-    def __init__(self, policy=ENFORCE, journal=False, exchange=None, client=FakeClient, **options):
-        self.records = []
-        self.covering = None
-        self.shim = exit_shim.ExitShim(
-            journal=journal, policy=parse_policy(patient(policy)), mode="EXIT_BRAIN_V3", sinks=[self]
-        )
-        self.exchange = exchange or LocalExchange(**options)
-        self.client = self.shim.wrap(client(exchange=self.exchange))
-
-    @property
-    def records(self):
-        self.shim.flush()
-        return self._records
-
-    @records.setter
-    def records(self, records):
-        self._records = records
-
-    def emit(self, record):
-        self._records.append(record)
-
-    def enter(self):
-        self.client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
-        return self
-
-    def by(self, module, method="futures_create_order", **params):
-        with exit_shim.attributed(module):
-            return getattr(self.client, method)(**params)
-
-    def cover(self):
-        """Have the owner cover the position, with a stop on its quantity; `resting` leaves it out."""
-        self.covering = self.by(OWNER, **COVER)["algoId"]
-        return self
-
-    def resting(self):
-        return [algo.algo_id for algo in self.exchange.engine.open_algos() if algo.algo_id != self.covering]
 
 
 @pytest.fixture
@@ -287,29 +220,6 @@ def test_an_owners_stop_on_its_way_is_not_taken(bot, monkeypatch):
     book = bot.shim.guard.book
     (live,) = book.guarding(book.spots()[0])
     assert (live.in_doubt, live.target.algo_id) == (False, placing.result()["algoId"])
-
-
-@contextlib.contextmanager
-def held_up(bot, monkeypatch):
-    """Have the owner place its stop on a thread, whose answer comes when the block ends."""
-    real, arrived, go = bot.client.__wrapped__, threading.Event(), threading.Event()
-    place = real.futures_create_order
-
-    def slow(_, **params):
-        answer = place(**params)
-        if params["type"] == STOP["type"]:
-            arrived.set()
-            assert go.wait(20)
-        return answer
-
-    with monkeypatch.context() as patched, ThreadPoolExecutor(1) as pool:
-        patched.setattr(real, "futures_create_order", MethodType(slow, real))
-        placing = pool.submit(bot.by, OWNER, **STOP, clientAlgoId="own")
-        assert arrived.wait(20)
-        try:
-            yield placing
-        finally:
-            go.set()
 
 
 def test_a_refused_order_is_not_expected_any_more(bot):

@@ -1,6 +1,6 @@
 """Client order ids in the book: each store has names of its own, and a number outranks a name."""
 
-from test_guard import LEGACY, LIMIT, OWNER, STOP, Bot
+from guarded_bot import LEGACY, LIMIT, OWNER, STOP, Bot
 
 from exit_shim.domain.orders import Reference
 from exit_shim.guard.exchange_snapshot import ask, read_snapshot

@@ -9,7 +9,22 @@ import pytest
 from abilities import needs_websocket_orders
 from binance.exceptions import BinanceAPIException
 from click.testing import CliRunner
-from test_guard import COVER, ENFORCE, LEGACY, LIMIT, OWNER, STOP, TARGET, Bot, held_up
+from guarded_bot import (
+    COVER,
+    ENFORCE,
+    LEGACY,
+    LIMIT,
+    MONITOR,
+    OWNER,
+    PART,
+    STOP,
+    STRANGER,
+    SYMBOL,
+    TARGET,
+    Bot,
+    Served,
+    held_up,
+)
 
 import exit_shim
 from exit_shim.cli import app
@@ -21,12 +36,6 @@ from exit_shim.guard.policy import Mode, Policy, PolicyError, parse_policy
 from exit_shim.journal import JournalError
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange
 
-SYMBOL, STRANGER = "BTCUSDT", "exposure_guard"
-PART = {key: value for key, value in STOP.items() if key != "closePosition"} | {
-    "quantity": "0.010",
-    "reduceOnly": "true",
-}
-MONITOR = ENFORCE + 'on_deny = "simulate"\n'
 ENTRY = {
     "symbol": SYMBOL,
     "side": "BUY",
@@ -38,13 +47,6 @@ ENTRY = {
 TRAILER = "trailing_stop_manager"
 HIGHER = {**STOP, "stopPrice": 51000}
 OTHER_PRICE = {**TARGET, "stopPrice": 71000}
-
-
-class Served(Bot):
-    """The same bot with a genuine client on an exchange over HTTP."""
-
-    def __init__(self, client, exchange, policy=ENFORCE):
-        super().__init__(policy, exchange=exchange, client=lambda **_: client)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import get_args
 import click
 import pytest
 from click.testing import CliRunner
+from repository import ROOT
 
 import exit_shim
 from exit_shim import settings
@@ -22,7 +23,6 @@ from exit_shim.domain.reason_codes import REASONS
 from exit_shim.domain.verdicts import Action
 from exit_shim.journal.line_format import EVENTS
 
-ROOT = next(folder for folder in Path(__file__).parents if (folder / "setup.cfg").is_file())
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 REFERENCE = DOCS / "reference"

@@ -14,8 +14,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-BOT = Path(__file__).parent.parent / "examples" / "legacy_bot"
+BOT = ROOT / "examples" / "legacy_bot"
 LEGACY = {
     "position_monitor",
     "trailing_stop_manager",

@@ -4,10 +4,10 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import msgspec
 import pytest
+from repository import ROOT
 
 import exit_shim
 from exit_shim.guard.policy import CompiledPolicy, PolicyError, parse_policy, read_policy
@@ -15,7 +15,7 @@ from exit_shim.guard.policy.model import Mode, Policy
 from exit_shim.guard.policy.rollout import is_in_rollout
 from exit_shim.journal import read_records
 
-DOCS = Path(__file__).parent.parent / "docs/reference/policy.md"
+DOCS = ROOT / "docs/reference/policy.md"
 
 
 def standing(text, module, mode="EXIT_BRAIN_V3", symbol="BTCUSDT", kind="sl", dotted=None):

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from binance.exceptions import BinanceAPIException
-from test_guard import ENFORCE, LEGACY, OWNER, Bot
-from test_guard_attacks import STRANGER
+from guarded_bot import ENFORCE, LEGACY, OWNER, STRANGER, Bot
 
 import exit_shim
 from exit_shim.guard.policy import CompiledPolicy, parse_policy

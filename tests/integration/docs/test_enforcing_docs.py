@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
 from exit_shim.journal import read_events, read_records
 
-ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/how-to/enforcing.md").read_text()
 
 

@@ -1,6 +1,6 @@
 """Histories of modules that work side by side, lived by two exchanges: one behind a guard, one without.
 
-    python tests/histories.py --histories 2000 --seed 0
+    python tests/support/histories.py --histories 2000 --seed 0
 
 A history is a pure value, made from a seed. Its steps run in both worlds, one after the other, and each
 module's code runs in each world on the answers that it gets there. After each step the engines are compared.

@@ -18,6 +18,7 @@ import zipfile
 
 import pytest
 from bots import STOP, FakeAsyncClient, FakeClient, load
+from repository import ROOT
 
 import exit_shim
 from exit_shim import Roles
@@ -914,7 +915,7 @@ BARE_BOT = """
 def test_the_example_bot_would_suggest_its_one_executor(tmp_path):
     """Without any configuration, safe_order_executor is suggested and nothing else; explain tells why."""
     (tmp_path / "driver.py").write_text(textwrap.dedent(BARE_BOT))
-    bot = os.path.join(os.path.dirname(os.path.dirname(__file__)), "examples/legacy_bot/main.py")  # noqa: PTH118, PTH120
+    bot = str(ROOT / "examples/legacy_bot/main.py")
     lines = run(tmp_path, "driver.py", bot)
     assert suggested(lambda: read_records(tmp_path / "journal.db")) == ["safe_order_executor"]
     place = next(line for line in lines if line["module"] == "safe_order_executor" and line["algo_id"])

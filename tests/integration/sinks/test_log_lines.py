@@ -11,16 +11,16 @@ import sys
 import textwrap
 import time
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from binance.exceptions import BinanceAPIException
+from repository import ROOT
 
 import exit_shim
 from exit_shim.guard.policy import parse_policy
 from exit_shim.testing import FakeClient, LocalExchange
 
-BOT = Path(__file__).parent.parent / "examples" / "legacy_bot" / "main.py"
+BOT = ROOT / "examples" / "legacy_bot" / "main.py"
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
 LIMIT = {

@@ -6,8 +6,7 @@ import json
 import pytest
 from binance.exceptions import BinanceAPIException
 from click.testing import CliRunner
-from test_guard import COVER, ENFORCE, LIMIT, Bot
-from test_guard_attacks import MONITOR, PART, STRANGER, SYMBOL
+from guarded_bot import COVER, ENFORCE, LIMIT, MONITOR, PART, STRANGER, SYMBOL, Bot
 
 import exit_shim
 from exit_shim.cli import app

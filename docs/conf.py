@@ -1,12 +1,5 @@
 """Configure the docs site: `sphinx-build -W -b html docs docs/_build`."""
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))  # from_code.py stands beside this file
-
-import exit_shim.settings  # noqa: F401 - fails early where the package is not installed
-
 project = "exit_shim"
 author = "the exit_shim project"
 exclude_patterns = ["_build"]
@@ -15,7 +8,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_click",
-    "from_code",
 ]
 
 html_theme = "furo"

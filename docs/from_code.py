@@ -1,19 +1,28 @@
-"""Generate tables of the reference from the code: the directive `from-code` for Sphinx."""
+"""Write the tables of the reference that the code has: `python docs/from_code.py`.
 
+A page marks the place with `<!-- from code: NAME ARGUMENT -->` and `<!-- end -->`. The tables are committed,
+so that the pages read in the repository too, and a test fails while they differ from the code.
+"""
+
+import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Final
 
 from exit_shim import settings
+from exit_shim.domain.reason_codes import ADVICE, REASONS
+
+MARKED: Final = re.compile(r"<!-- from code: ([\w-]+)((?: [\w.-]+)*) -->\n.*?<!-- end -->", re.DOTALL)
 
 
-def table(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> list[str]:
-    """Return the lines of a Markdown table."""
+def table(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
     lines = [columns, tuple("---" for _ in columns), *rows]
-    return ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
-def environment(_: str) -> list[str]:
-    """Return the table of environment variables, with the other ways to give each setting."""
+def environment(_: str) -> str:
+    """Return the environment variables, with the other ways to give each setting."""
     rows = (
         (
             f"`{setting.environment}`",
@@ -27,48 +36,48 @@ def environment(_: str) -> list[str]:
     return table(("environment", "policy file", "`ExitShim`", "default", "meaning"), rows)
 
 
-def code_only(_: str) -> list[str]:
-    """Return the table of settings that only code can give."""
+def code_only(_: str) -> str:
+    """Return the settings that only code can give."""
     rows = ((f"`{setting.code}=`", setting.default, setting.meaning) for setting in settings.CODE_ONLY)
     return table(("`ExitShim`", "default", "meaning"), rows)
 
 
-def file_keys(prefix: str) -> list[str]:
+def file_keys(prefix: str) -> str:
     """Return the keys of the policy file below a prefix, such as `modes.MODE`; "" is the top level."""
     rows = (
         (f"`{key}`", setting.default, setting.meaning)
         for setting in settings.SETTINGS
         if setting.file is not None
-        for table_name, _, key in [setting.file.rpartition(".")]
-        if table_name == prefix
+        for above, _, key in [setting.file.rpartition(".")]
+        if above == prefix
     )
     return table(("key", "default", "meaning"), rows)
 
 
-TABLES: Mapping[str, Callable[[str], list[str]]] = {
+def reasons(codes: str) -> str:
+    """Return what the given reason codes mean and what to do."""
+    rows = ((f"`{code}`", REASONS[code], ADVICE[code]) for code in codes.split())
+    return table(("code", "meaning", "what to do"), rows)
+
+
+TABLES: Final[Mapping[str, Callable[[str], str]]] = {
     "environment": environment,
     "code-only": code_only,
     "file-keys": file_keys,
+    "reasons": reasons,
 }
-"""What a page can ask for: `{from-code} NAME ARGUMENT`."""
 
 
-def setup(app: Any) -> dict[str, bool]:
-    """Register the directive with Sphinx."""
-    # The tests read the tables without Sphinx, so it is imported here.
-    from docutils.statemachine import StringList  # noqa: PLC0415
-    from sphinx.util.docutils import SphinxDirective  # noqa: PLC0415
+def updated(text: str) -> str:
+    """Return a page with its marked tables as the code has them."""
 
-    class FromCode(SphinxDirective):
-        """Insert the table of the given name."""
+    def current(match: re.Match[str]) -> str:
+        opening = match[0].partition("\n")[0]
+        return f"{opening}\n\n{TABLES[match[1]](match[2].strip())}\n\n<!-- end -->"
 
-        required_arguments = 1
-        optional_arguments = 1
-        final_argument_whitespace = True
+    return MARKED.sub(current, text)
 
-        def run(self) -> list[Any]:
-            lines = TABLES[self.arguments[0]]("".join(self.arguments[1:]))
-            return self.parse_text_to_nodes(StringList(lines, source="from-code"))
 
-    app.add_directive("from-code", FromCode)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+if __name__ == "__main__":
+    for page in Path(__file__).parent.glob("*/*.md"):
+        page.write_text(updated(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,6 +1,7 @@
 """The documents tell the truth: their tables against the code, their examples executed."""
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -19,8 +20,9 @@ from exit_shim.cli import app
 from exit_shim.domain.attributions import Attribution, Evidence, Part
 from exit_shim.domain.events import Intent, Record, Result
 from exit_shim.domain.orders import KINDS, ExitOrder
-from exit_shim.domain.reason_codes import REASONS
+from exit_shim.domain.reason_codes import ADVICE, REASONS
 from exit_shim.domain.verdicts import Action
+from exit_shim.journal import read_records
 from exit_shim.journal.line_format import EVENTS
 
 DOCS = ROOT / "docs"
@@ -89,7 +91,39 @@ def test_every_value_is_in_the_reference(heading, values):
 def test_every_rule_has_its_row():
     """Each reason code has its row in the reference: what it means and what to do."""
     text = (REFERENCE / "reasons.md").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"^\| `([A-Z_]+)` \|", text, re.MULTILINE)) == sorted(REASONS)
+    assert sorted(re.findall(r"^\| `([A-Z_]+)` \|", text, re.MULTILINE)) == sorted(REASONS) == sorted(ADVICE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_those_of_the_code(page):
+    """What `python docs/from_code.py` writes is what stands on the pages."""
+    text = page.read_text(encoding="utf-8")
+    assert runpy.run_path(str(DOCS / "from_code.py"))["updated"](text) == text
+
+
+def test_the_example_of_a_rule_works(tmp_path):
+    """The rule on the page of reasons reports a stop that was moved far down, and nothing else."""
+    (example,) = blocks(REFERENCE / "reasons.md")
+    exec(compile(example, "reasons.md", "exec"), {})
+
+    class Client:
+        def futures_create_order(self, **params):
+            return {"orderId": int(params["stopPrice"]), "status": "NEW"}
+
+    shim = exit_shim.ExitShim(journal=tmp_path / "journal.db", sinks=[])
+    client = shim.wrap(Client())
+    for price in (50_000, 49_000, 20_000):
+        client.futures_create_order(
+            symbol="BTCUSDT", side="SELL", type="STOP_MARKET", stopPrice=price, quantity=1, reduceOnly=True
+        )
+    shim.close()
+    found = [
+        reason
+        for record in read_records(tmp_path / "journal.db")
+        for reason in record.reasons
+        if reason.startswith("TOO_FAR")
+    ]
+    assert found == ["TOO_FAR from=49000 to=20000"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

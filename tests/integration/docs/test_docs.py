@@ -1,5 +1,6 @@
 """The documents tell the truth: their tables against the code, their examples executed."""
 
+import pkgutil
 import re
 import runpy
 import shlex
@@ -29,6 +30,12 @@ DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 REFERENCE = DOCS / "reference"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("*/*.md"))]
+
+NO_PYTHON = {
+    "exit_shim.toml",
+    "exit_shim.rules",  # the group of entry points
+    *("exit_shim.events", "exit_shim.events_other", "exit_shim.orders", "exit_shim.runs"),  # in PostgreSQL
+}
 
 
 def codes(page, heading):
@@ -157,6 +164,23 @@ def test_files_on_the_pages_are_there(page):
     )
     roots = [ROOT, Path(exit_shim.__file__).parents[1]]  # the package may be installed elsewhere
     assert [path for path in named if not any((root / path).exists() for root in roots)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_on_the_pages_are_there(page):
+    """Each module, class or function of the package that a page names can be imported."""
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"`(exit_shim(?:\.[A-Za-z_]+)+)", text)) - NO_PYTHON
+    assert [name for name in named if not is_there(name)] == []
+
+
+def is_there(name):
+    """Whether a dotted name leads to a module or to something in one."""
+    try:
+        pkgutil.resolve_name(name)
+    except (AttributeError, ImportError):
+        return False
+    return True
 
 
 def test_the_map_of_rooms_is_the_listing():

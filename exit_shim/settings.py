@@ -75,8 +75,8 @@ ENVIRONMENT: Final = (
     Setting(
         environment="EXIT_SHIM_FROM",
         default="not set",
-        meaning="A PostgreSQL DSN that `summary`, `records`, `explain` and `verify` read instead of the "
-        "journal.",
+        meaning="A PostgreSQL DSN that `summary`, `records`, `explain`, `verify` and `whatif` read instead "
+        "of the journal.",
     ),
     Setting(
         environment="EXIT_SHIM_DISABLED",

@@ -19,7 +19,7 @@ NAKED_EXIT: Final = "NAKED_EXIT"
 REFUSED_PARAMS: Final = "REFUSED_PARAMS"
 IGNORED_PARAM: Final = "IGNORED_PARAM"
 PROTECTIVE_OVERRIDE: Final = "PROTECTIVE_OVERRIDE"
-SIMULATED_ORDER: Final = "SUPPRESSED_ORDER"
+SIMULATED_ORDER: Final = "SIMULATED_ORDER"
 
 REASONS: Final[Mapping[str, str]] = {
     OWNERSHIP_CONFLICT: "a module declared legacy or monitor acts on exits that an owner should hold",

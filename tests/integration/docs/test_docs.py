@@ -167,6 +167,22 @@ def test_files_on_the_pages_are_there(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_on_the_pages_lead_somewhere(page):
+    """Each link to a file of the repository, and to a heading in it, has its target."""
+    for path, anchor in re.findall(
+        r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text(encoding="utf-8")
+    ):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        if anchor:
+            text = target.read_text(encoding="utf-8")
+            if included := re.match(r"```{include} (\S+)", text):
+                text = (target.parent / included[1]).read_text(encoding="utf-8")
+            headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_names_on_the_pages_are_there(page):
     """Each module, class or function of the package that a page names can be imported."""
     text = page.read_text(encoding="utf-8")

@@ -44,7 +44,7 @@ def pytest_configure() -> None:
 def clean_globals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees another's shim, journal, mode or logging; an internal error of the shim fails the test."""
     hidden: list[tuple[str, Exception]] = []
-    note = InternalErrors.note
+    note = InternalErrors.report
 
     def note_and_keep(internal_errors: InternalErrors, step: str, error: Exception) -> None:
         if exit_shim.runtime.internal_errors.RERAISE and threading.current_thread().name.startswith(
@@ -53,7 +53,7 @@ def clean_globals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
             hidden.append((step, error))  # what is raised on that thread fails no test
         note(internal_errors, step, error)
 
-    monkeypatch.setattr(InternalErrors, "note", note_and_keep)
+    monkeypatch.setattr(InternalErrors, "report", note_and_keep)
     for name in ("EXIT_MODE", "EXIT_BRAIN_V3_ENABLED", "EXIT_SHIM_DISABLED"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("EXIT_SHIM_RESOLVE", "0")  # a test counts the requests that arrive

@@ -19,6 +19,7 @@ from binance.exceptions import BinanceAPIException
 
 import exit_shim
 from exit_shim.clients.accounts import label_of
+from exit_shim.domain.events import Outcome
 from exit_shim.exchange.engine.symbols import DEFAULT_SYMBOLS
 from exit_shim.guard.policy import Mode
 from exit_shim.testing import LocalExchange
@@ -36,7 +37,9 @@ class Records:
     def __init__(self):
         self.why = Counter()
 
-    def emit(self, record):
+    wants = frozenset({Outcome})
+
+    def on(self, record):
         if record.intent.attribution.module != LEGACY:
             return
         if record.intent.verdict.is_held:

@@ -6,10 +6,12 @@ so that the pages read in the repository too, and a test fails while they differ
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from inspect import cleandoc
 from pathlib import Path
 from typing import Final
 
 from exit_shim import settings
+from exit_shim.domain.events import EVENT_NAMES
 from exit_shim.domain.reason_codes import ADVICE, REASONS
 
 MARKED: Final = re.compile(r"<!-- from code: ([\w-]+)((?: [\w.-]+)*) -->\n.*?<!-- end -->", re.DOTALL)
@@ -60,11 +62,25 @@ def reasons(codes: str) -> str:
     return table(("code", "meaning", "what to do"), rows)
 
 
+def events(_: str) -> str:
+    """Return the kinds of events, with what each says and its fields."""
+    rows = (
+        (
+            f"`{name}`",
+            cleandoc(event.__doc__ or "").partition("\n")[0].removeprefix("Say ").rstrip("."),
+            ", ".join(f"`{field}`" for field in event.__struct_fields__),
+        )
+        for event, name in EVENT_NAMES.items()
+    )
+    return table(("event", "what it says", "fields"), rows)
+
+
 TABLES: Final[Mapping[str, Callable[[str], str]]] = {
     "environment": environment,
     "code-only": code_only,
     "file-keys": file_keys,
     "reasons": reasons,
+    "events": events,
 }
 
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
         feed_user_event,
         get_exit_mode,
         get_exit_order_metrics,
+        install,
         is_exit_brain_mode,
         is_legacy_exit_mode,
         log_exit_metrics_summary,
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from exit_shim.attribution.attribute import attributed
     from exit_shim.attribution.propagation import carry
     from exit_shim.clients.doors import Door
-    from exit_shim.clients.patching import install, uninstall
+    from exit_shim.clients.patching import uninstall
     from exit_shim.clients.proxy import unwrap
     from exit_shim.errors import ExitOrderDenied
     from exit_shim.guard.policy import Policy, PolicyError, Roles
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from exit_shim.shim import ExitShim, wrap
     from exit_shim.sinks import Sink
 else:
-    # On first use: pytest loads this package at every start for its plugin, and python-binance,
-    # which ExitOrderDenied rests on, is not for everybody to wait for.
+    # On first use: pytest loads this package at every start for its plugin.
     from exit_shim.runtime.lazy_names import on_first_use
 
     __getattr__ = on_first_use(
@@ -41,13 +41,14 @@ else:
                 "get_exit_mode",
                 "get_exit_order_metrics",
                 "feed_user_event",
+                "install",
                 "is_exit_brain_mode",
                 "is_legacy_exit_mode",
                 "log_exit_metrics_summary",
                 "submit_exit_order",
                 "watch",
             ),
-            "exit_shim.clients.patching": ("install", "uninstall"),
+            "exit_shim.clients.patching": ("uninstall",),
             "exit_shim.guard.policy": ("Policy", "PolicyError", "Roles"),
             "exit_shim.clients.proxy": ("unwrap",),
             "exit_shim.guard.rules": ("RuleContext", "rule"),

@@ -1,11 +1,39 @@
 """The explicit interface, in the names that hand-made exit gateways had, on the process-wide shim."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from exit_shim.clients.doors import Door
+from exit_shim.clients.patching import Installation
 from exit_shim.domain.modes import EXIT_BRAIN_V3, LEGACY
-from exit_shim.shim import default_shim
+from exit_shim.shim import ExitShim, default_shim
 from exit_shim.sinks.metrics import ExitOrderMetrics
+
+
+def install(
+    *,
+    shim: ExitShim | None = None,
+    threads: bool = False,
+    doors: Mapping[type, Sequence[Door]] | None = None,
+) -> Installation[ExitShim]:
+    """Cover every python-binance client of this process: made before or after, anywhere, by any subclass.
+
+    The doors are put on the classes themselves. If python-binance is not imported yet, this happens when it
+    is. Installing twice is installing once, of two shims the latest is in force, and a client that is wrapped
+    as well is recorded once. `uninstall`, or the end of a `with` block around this call, puts the classes'
+    own methods back. With EXIT_SHIM_DISABLED=1 nothing happens.
+
+    Args:
+        shim: The configuration to use; None for the process-wide one.
+        threads: Whether `Thread`, `Timer` and the standard library's pools of threads (`ThreadPoolExecutor`,
+            with it `asyncio.to_thread` and `run_in_executor`, and `multiprocessing.pool.ThreadPool`) carry
+            the attribution of who started the work along.
+        doors: Methods of the bot's own classes that place, change or cancel orders, by class.
+
+    Returns:
+        A context manager whose `with` gives the shim.
+    """
+    return (shim or default_shim()).install(threads=threads, doors=doors)
 
 
 async def submit_exit_order(

@@ -2,24 +2,26 @@
 
     python -c "import exit_shim.auto, runpy; runpy.run_path('bot.py', run_name='__main__')"
 
-It never raises. Until python-binance is imported it only waits for that, and loads next to nothing, so it may
-stand in a `sitecustomize`, which every Python process runs.
+It never raises. Until a client library is imported it only waits for that, and loads next to nothing, so it
+may be imported in a `sitecustomize`, which every Python process runs.
 """
 
 import sys
 
 from exit_shim.clients.import_hook import ImportWatcher
+from exit_shim.clients.packages import PACKAGES
 
 
-def _arrived(name: str) -> None:
-    if name == "binance":
-        _waiting.end()
+def _on_import(name: str) -> None:
+    if name in PACKAGES:
+        for watcher in _watchers:
+            watcher.stop()
         _install()
 
 
 def _install() -> None:
     try:
-        from exit_shim.clients.patching import install  # noqa: PLC0415 - for bots alone
+        from exit_shim.api import install  # noqa: PLC0415 - only bots need it
 
         install()
     except Exception as error:  # noqa: BLE001 - the bot did not ask for this import
@@ -32,8 +34,9 @@ def _install() -> None:
         )
 
 
-_waiting = ImportWatcher("binance", _arrived)
-if "binance" in sys.modules:
+_watchers = [ImportWatcher(package, _on_import) for package in PACKAGES]
+if any(package in sys.modules for package in PACKAGES):
     _install()
 else:
-    _waiting.begin()
+    for _watcher in _watchers:
+        _watcher.start()

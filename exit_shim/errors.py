@@ -1,23 +1,29 @@
-"""Exceptions that a bot may meet; loaded on first use, because they rest on python-binance's own."""
-
-import json
-
-from binance.exceptions import BinanceAPIException
+"""Exceptions that a bot may meet."""
 
 from exit_shim.domain.verdicts import DENIED_CODE
 
 
-class ExitOrderDenied(BinanceAPIException):  # type: ignore[misc]
-    """An exit order that the ownership policy did not let out; the exchange has not seen it.
+class ExitOrderDenied(Exception):  # noqa: N818 - reads as what happened
+    """Tell the caller that the ownership policy held an exit order back; the exchange has not seen it.
 
-    A `BinanceAPIException` with HTTP status 400 and code -2010, so that a bot handles it as it handles an
-    order that the exchange refuses; -4116 where a simulated order has its client order id. `reasons` holds
-    the verdict's codes.
+    What is raised is also the error of the client's own library: for python-binance a `BinanceAPIException`
+    with HTTP status 400 and code -2010, so that a bot handles it as an order that the exchange refuses. The
+    code is -4116 where a simulated order has the same client order id.
+
+    Args:
+        message: What was denied to whom, and why.
+        reasons: The codes of the verdict.
+        code: Binance's error code to answer with.
     """
 
-    def __init__(self, message: str, reasons: tuple[str, ...] = (), code: int = DENIED_CODE) -> None:
-        super().__init__(None, 400, json.dumps({"code": code, "msg": message}))
-        self.reasons = reasons
+    message: str
+    code: int
 
-    def __reduce__(self) -> tuple[type["ExitOrderDenied"], tuple[str, tuple[str, ...], int]]:
+    def __init__(self, message: str, reasons: tuple[str, ...] = (), code: int = DENIED_CODE) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reasons = reasons
+        self.code = code
+
+    def __reduce__(self) -> tuple[object, tuple[str, tuple[str, ...], int]]:
         return type(self), (self.message, self.reasons, self.code)

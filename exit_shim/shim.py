@@ -8,13 +8,28 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
 from exit_shim.attribution.attribute import attributed
-from exit_shim.attribution.stack import Site
-from exit_shim.clients.accounts import exchange_of, label_of
-from exit_shim.clients.doors import DOOR_NAMES, Door, DoorCall, is_coroutine_method
-from exit_shim.clients.proxy import BoundDoor, ClientProxy, own_doors, proxy_class, unwrap
+from exit_shim.attribution.attributor import Attributor
+from exit_shim.attribution.stack import CallSite, SiteFinder
+from exit_shim.clients.accounts import account_label, label_of
+from exit_shim.clients.doors import Door, DoorCall, is_coroutine_method
+from exit_shim.clients.hosts import exchange_of
+from exit_shim.clients.patching import Installation, InstallRequest
+from exit_shim.clients.proxy import (
+    BoundDoor,
+    ClientProxy,
+    Unpickling,
+    bind_door,
+    declared_doors,
+    proxy_class,
+    rebind_at,
+    unpickle_with,
+    unwrap,
+)
+from exit_shim.clients.registry import DOOR_NAMES, can_be_cloned, clone_client, support_of
+from exit_shim.clients.support import ClientClone
 from exit_shim.configuration import (
     SHIP_VARIABLE,
     chosen_policy,
@@ -26,19 +41,30 @@ from exit_shim.configuration import (
     sync_in_force,
     with_policy,
 )
-from exit_shim.domain.events import GuardFinding, InternalError, Record, Switch
+from exit_shim.domain.events import (
+    GuardFinding,
+    Intent,
+    InternalError,
+    Outcome,
+    Record,
+    Resolution,
+    Switch,
+)
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
+from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.feeds import LISTEN, StreamError, UserStreamListener, take_in, why_not
 from exit_shim.feeds.exchange_poller import ExchangePoller
 from exit_shim.feeds.other_processes import ProcessFeed, who
 from exit_shim.gateway.gateway import Gateway
-from exit_shim.gateway.guarded_gateway import GuardedGateway
-from exit_shim.guard import Guard
+from exit_shim.gateway.recorder import Recorder
 from exit_shim.guard.book import Book
+from exit_shim.guard.call_judge import CallJudge
+from exit_shim.guard.judge import Guard
 from exit_shim.guard.policy import Policy, Roles
+from exit_shim.guard.rule_warnings import RuleWarnings
 from exit_shim.guard.rules import custom_rules
 from exit_shim.journal import Journal, Sync
-from exit_shim.resolving import TAKE_UP, ClientClone, RetryPolicy, can_be_cloned
+from exit_shim.resolving import TAKE_UP, RetryPolicy
 from exit_shim.resolving.from_journal import resolver_of
 from exit_shim.runtime.background import MAX_WAITING, Dispatch
 from exit_shim.runtime.internal_errors import InternalErrors
@@ -46,12 +72,10 @@ from exit_shim.runtime.logs import GATEWAY, METRICS, MODE, logger
 from exit_shim.runtime.reentrancy import ReentrantState
 from exit_shim.runtime.scrubbing import scrub, secrets_of
 from exit_shim.sinks import Sink
-from exit_shim.sinks.deferred import DeferredSinks
-from exit_shim.sinks.log import LogSink, guard_fields, guard_text, tell_resolution
+from exit_shim.sinks.log import LogSink
 from exit_shim.sinks.metrics import ExitOrderMetrics
 
 if TYPE_CHECKING:
-    from exit_shim.clients.patching import Installation
     from exit_shim.sinks.postgres import Background
 
 WRITE: Final = "write the journal"
@@ -60,7 +84,7 @@ FLUSH_S: Final = 1.0
 """How long `flush` and `close` wait for sinks and log handlers."""
 
 C = TypeVar("C")
-T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class ExitShim:
@@ -125,7 +149,7 @@ class ExitShim:
         weakref.finalize(self, self.dispatch.stop).atexit = False
         self.internal_errors = InternalErrors(self.dispatch)
         self.guard = Guard(
-            compiled_policy, Book(), custom_rules(self.internal_errors.note), self.internal_errors.note
+            compiled_policy, Book(), custom_rules(self.internal_errors.report), self.internal_errors.report
         )
         self.journal = (
             None
@@ -134,15 +158,18 @@ class ExitShim:
                 journal_path(journal),
                 weakly(self._journal_trouble),
                 sync=sync_in_force(sync),
-                about_run={"account": account, "configuration": digest(self.roles, self.policy, mode)},
+                account=account,
+                configuration=digest(self.roles, self.policy, mode),
             )
         )
-        self.watcher = ProcessFeed(self.guard, self.journal, weakly(self._found), self.internal_errors.note)
+        self.watcher = ProcessFeed(
+            self.guard, self.journal, weakly(self._record_finding), self.internal_errors.report
+        )
         self.guard.refresh = self.watcher.refresh
         self._pollers: list[ExchangePoller] = []
         self._listeners: list[UserStreamListener] = []
         if self.journal is not None:
-            self.internal_errors.keep = functools.partial(keep_failure, self.journal)
+            self.internal_errors.keep = weakly(self._keep_internal_error)
         pace = pace_in_force(resolve)
         self.resolver = (
             None
@@ -151,27 +178,41 @@ class ExitShim:
                 self.journal,
                 self.internal_errors,
                 pace,
-                weakly(self._resolved),
+                weakly(self._tell_resolution),
                 used=self.guard.snapshots.used,
             )
         )
         self._account = account
         self._shipping = self._ship(ship_to)
-        self.gateway = (GuardedGateway if self.guard.enforces else Gateway)(
-            roles=self.roles,
-            guard=self.guard,
-            current_mode=self.mode,
-            journal=self.journal,
-            sinks=[self.watcher, self.metrics],
-            apart=DeferredSinks(
-                [LogSink()] if sinks is None else sinks,
-                self.dispatch,
-                self.internal_errors,
-                None if self.journal is None else functools.partial(keep_findings, self.journal),
+        rules = RuleWarnings(self.guard)
+        self.recorder = rules.recorder = Recorder(
+            self.journal,
+            {
+                Intent: [self.guard.book.fold] if self.guard.enforces else [],
+                Outcome: [self.guard.book.fold, self.watcher.on, self.metrics.on],
+                Resolution: [self.guard.book.fold],
+            },
+            # The rules come last: their findings are told after the outcome.
+            [*([LogSink()] if sinks is None else sinks), rules],
+            self.dispatch,
+            self.internal_errors,
+            weakly(self._look_up_later),
+        )
+        self.gateway = Gateway(
+            Attributor(
+                SiteFinder(
+                    self.roles.passthrough,
+                    layers=DOOR_NAMES,
+                    in_app=self.roles.in_app,
+                    not_in_app=self.roles.not_in_app,
+                    aliases=self.roles.aliases,
+                ),
+                self.mode,
+                functools.partial(account_label, name=account),
             ),
-            account=account,
-            internal_errors=self.internal_errors,
-            in_doubt=None if self.resolver is None else self.resolver.heard,
+            CallJudge(self.guard),
+            self.recorder,
+            self.guard.book,
         )
 
     def wrap(self, client: C, *, doors: Sequence[Door] = ()) -> C:
@@ -184,16 +225,18 @@ class ExitShim:
                 return client
         self.begin()
         self._meet(unwrap(client))
-        proxy: Any = proxy_class((*own_doors(client), *doors))(unwrap(client), self.gateway)
+        bare: Any = unwrap(client)
+        proxy: Any = proxy_class(support_of(bare), (*declared_doors(client), *doors))(bare, self.gateway)
         return proxy  # type: ignore[no-any-return]
 
     def install(
         self, *, threads: bool = False, doors: Mapping[type, Sequence[Door]] | None = None
-    ) -> "Installation":
+    ) -> "Installation[ExitShim]":
         """Have every python-binance client of this process go through this shim. See `exit_shim.install`."""
-        from exit_shim.clients.patching import install  # noqa: PLC0415 - it rests on this module
-
-        return install(shim=self, threads=threads, doors=doors)
+        if is_disabled():
+            return Installation(self, None)
+        self.begin()
+        return Installation(self, InstallRequest(self, doors or {}, threads))
 
     def begin(self) -> None:
         """What `wrap` and `install` do before orders come: open the journal, follow its switches, ship it."""
@@ -208,8 +251,8 @@ class ExitShim:
     def watch(self, client: Any, *, every: float = 30.0, stream: bool | str = False) -> None:
         """Hold the book against positions and both order stores. See `exit_shim.watch`."""
         bare = unwrap(client)
-        is_async = is_coroutine_method(bare.futures_position_information)
-        clone = ClientClone(bare) if can_be_cloned(bare) else None
+        is_async = is_coroutine_method(getattr(bare, support_of(bare).reads["positions"]))
+        clone = clone_client(bare) if can_be_cloned(bare) else None
         if every < 1 or (is_async and clone is None):
             raise ValueError(
                 f"watch(a {type(bare).__name__}, every={every!r}) needs a sync client, or an AsyncClient "
@@ -222,8 +265,8 @@ class ExitShim:
             follows=bare if is_async else None,
             account=account,
             every_s=every,
-            on_finding=weakly(self._found),
-            on_trouble=self.internal_errors.note,
+            on_finding=weakly(self._record_finding),
+            on_trouble=self.internal_errors.report,
         )
         self._pollers.append(poller)
         if stream:
@@ -236,7 +279,7 @@ class ExitShim:
     ) -> None:
         why = why_not(clone, address)
         if why is not None or clone is None:
-            self.internal_errors.note(
+            self.internal_errors.report(
                 LISTEN,
                 StreamError(f"{why}; the exchange is looked at every {poller.every_s:g} s all the same"),
             )
@@ -249,7 +292,7 @@ class ExitShim:
             look_soon=poller.look_soon,
             expire=self.guard.snapshots.expire,
             hears=self.guard.snapshots.hears,
-            on_trouble=self.internal_errors.note,
+            on_trouble=self.internal_errors.report,
         )
         self._listeners.append(listener)
         listener.start()
@@ -329,7 +372,9 @@ class ExitShim:
         A sync client is called on a worker thread, so the event loop goes on. Returns what the client
         returns and raises what it raises; `order_params` are sent as they are.
         """
-        method = unwrap(client).futures_create_order
+        bare = unwrap(client)
+        door = DOOR_NAMES[support_of(bare).place_order]
+        method = getattr(bare, door.method)
         if issubclass(type(method), BoundDoor):
             method = method.__wrapped__
         is_async = is_coroutine_method(method)
@@ -338,14 +383,14 @@ class ExitShim:
             if self._shipping is not None:  # nothing may have been wrapped before
                 self._shipping.start()
             self._hold_against(symbol, order_params, client)
-            place = functools.partial(self._place, method, self.gateway.site(sys._getframe(1)))  # noqa: SLF001
+            site = self.gateway.site(sys._getframe(1))  # noqa: SLF001
+            place = functools.partial(self._place, method, door, site)
         with attributed(module_name, kind=order_kind, explanation=explanation):
             placing = place(**order_params) if is_async else await asyncio.to_thread(place, **order_params)
             return await placing if inspect.isawaitable(placing) else placing
 
-    def _place(self, method: Any, site: Site | None, /, **params: Any) -> Any:
-        asked = DoorCall(DOOR_NAMES["futures_create_order"], params)
-        return self.gateway.call(asked, method, (), params, None, site)
+    def _place(self, method: Any, door: Door, site: CallSite | None, /, **params: Any) -> Any:
+        return self.gateway.call(DoorCall(door, params), method, (), params, None, site)
 
     def summary(self) -> dict[str, Any]:
         """The metrics, and how the shim itself fares; JSON-ready."""
@@ -407,15 +452,26 @@ class ExitShim:
             self._shipping_trouble(error)
             return None
 
-    def _resolved(self, record: Record) -> None:
-        tell_resolution(record)
-        self.watcher.resolved(record)
+    def _tell_resolution(self, record: Record) -> None:
+        """Tell everybody of a resolution that the resolver has written down."""
+        if record.resolution is not None:
+            about = RecordedEvent(record.run_id, record.seq, record.intent)
+            self.recorder.tell(RecordedEvent(record.run_id, record.seq, record.resolution, about))
 
-    def _found(self, finding: GuardFinding) -> None:
-        fields = {**guard_fields(finding.reason), "symbol": finding.symbol, "account": finding.account}
-        self._warn(guard_text(finding.reason), **fields)
-        if self.journal is not None:
-            self.journal.note("guard_finding", finding)
+    def _look_up_later(self, client: Any, recorded: RecordedEvent) -> None:
+        """Have the resolver ask what became of an order that ended in doubt."""
+        about, outcome = recorded.about, recorded.event
+        if self.resolver is None or about is None or not isinstance(outcome, Outcome):
+            return
+        if isinstance(about.event, Intent):
+            self.resolver.heard(client, Record(about.run_id, about.seq, about.event, outcome))
+
+    def _record_finding(self, finding: GuardFinding) -> None:
+        self.recorder.record(finding)
+
+    def _keep_internal_error(self, step: str, text: str) -> None:
+        if step != WRITE:  # of which that would only make more
+            self.recorder.record(InternalError(step, text))
 
     def _meet(self, client: Any) -> None:
         """Take up what earlier runs left in doubt of the client's account."""
@@ -446,36 +502,24 @@ class ExitShim:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - a log that fails must not keep an order from going out
-            self.internal_errors.note(step, error)
+            self.internal_errors.report(step, error)
 
     def _shipping_trouble(self, error: Exception) -> None:
-        self.internal_errors.note("ship the journal", error)
+        self.internal_errors.report("ship the journal", error)
 
     def _journal_trouble(self, error: Exception) -> None:
-        self.internal_errors.note(WRITE, error)
+        self.internal_errors.report(WRITE, error)
 
 
-def weakly(method: Callable[[T], None]) -> Callable[[T], None]:
-    """A method for a thread that must not be what keeps its object alive."""
-    found = weakref.WeakMethod(method)
+def weakly(method: Callable[P, None]) -> Callable[P, None]:
+    """Return a method for a thread that must not be what keeps its object alive."""
+    reference = weakref.WeakMethod(method)
 
-    def call(told: T) -> None:
-        if (method := found()) is not None:
-            method(told)
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        if (method := reference()) is not None:
+            method(*args, **kwargs)
 
     return call
-
-
-def keep_findings(journal: Journal, record: Record) -> None:
-    """In the journal, about its order. One that is closed meanwhile is not opened again for it."""
-    if record.findings is not None and record.seq and journal.is_open:
-        journal.note("order_findings", record.findings, about=(record.run_id, record.seq))
-
-
-def keep_failure(journal: Journal, step: str, said: str) -> None:
-    """In the journal, but for its own failures, of which that would only make more."""
-    if step != WRITE:
-        journal.note("internal_error", InternalError(step, said))
 
 
 def warn_of_dropped(count: int) -> None:
@@ -532,3 +576,27 @@ def wrap(client: C, *, shim: ExitShim | None = None, doors: Sequence[Door] = ())
             python-binance's.
     """
     return (shim or default_shim()).wrap(client, doors=doors)
+
+
+def wrap_unpickled(client: C, doors: Sequence[Door] = ()) -> C:
+    """Wrap a client that was pickled as a proxy, in the process where it arrived."""
+    return default_shim().wrap(client, doors=doors)
+
+
+def bind_unpickled(method: Any, doors: Sequence[Door], bound_at: CallSite | None = None) -> Any:
+    """Bind a method that was pickled as a door's, in the process where it arrived.
+
+    Args:
+        method: The client's own method.
+        doors: The door; empty where it could not be pickled.
+        bound_at: Who fetched it: in a process of a pool there may be no other trace of the bot.
+    """
+    if not doors or is_disabled():
+        return method
+    bound = bind_door(method, doors[0], default_shim().gateway, sys._getframe().f_back)  # noqa: SLF001
+    if bound_at is not None:
+        rebind_at(bound, bound_at)
+    return bound
+
+
+unpickle_with(Unpickling(wrap_unpickled, bind_unpickled))

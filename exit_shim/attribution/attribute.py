@@ -1,4 +1,4 @@
-"""Which module asked for an order, and what that answer rests on."""
+"""Which module asked for an order, and what evidence there is for that."""
 
 import asyncio
 import functools
@@ -12,14 +12,15 @@ from typing import Any, Final, NamedTuple, TypeVar
 from exit_shim.attribution.code_files import plain_text
 from exit_shim.attribution.stack import (
     CHAIN,
+    CallSite,
     Frame,
-    Site,
+    PassedFrame,
     SiteFinder,
     frames_outwards,
     frames_within,
-    keep,
     may_run_a_loop,
     qualname,
+    remember,
     step_of,
     via_of,
 )
@@ -30,7 +31,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Declared(NamedTuple):
-    """What `attributed` says of the orders placed inside it; `by` whom, and what held before, `outer`."""
+    """What `attributed` declares for the orders placed inside it.
+
+    `by` is the object that declared it, and `outer` what was declared around it.
+    """
 
     module: str
     kind: str | None
@@ -42,23 +46,23 @@ class Declared(NamedTuple):
 declared: ContextVar[Declared | None] = ContextVar("exit_shim_attributed", default=None)
 
 
-def declare(said: Declared, by: object) -> None:
-    """Let this hold from here on, until `by` undoes it."""
-    set_variable(declared, said._replace(by=by, outer=declared.get()))
+def declare(declaration: Declared, by: object) -> None:
+    """Let a declaration hold from here on, until `by` undoes it."""
+    set_variable(declared, declaration._replace(by=by, outer=declared.get()))
 
 
 def undo(by: object) -> None:
-    """Undo the latest that `by` declared here, and nobody else's, such as what holds around a generator."""
-    inner, said = [], declared.get()
-    while said is not None and said.by is not by:
-        inner.append(said)
-        said = said.outer
-    if said is None:  # a generator that another task, or the end of the event loop, finishes
+    """Undo the latest declaration of `by` here, and no other, such as the one around a generator."""
+    inner, current = [], declared.get()
+    while current is not None and current.by is not by:
+        inner.append(current)
+        current = current.outer
+    if current is None:  # a generator that another task, or the end of the event loop, finishes
         return
-    said = said.outer
-    for one in reversed(inner):
-        said = one._replace(outer=said)
-    set_variable(declared, said)
+    current = current.outer
+    for declaration in reversed(inner):
+        current = declaration._replace(outer=current)
+    set_variable(declared, current)
 
 
 class attributed:  # noqa: N801 - reads as a word where it is used
@@ -111,7 +115,7 @@ class attributed:  # noqa: N801 - reads as a word where it is used
 
 
 class CarriedFrame(NamedTuple):
-    """What is kept of a frame that has gone: what `Frame` asks for, and no local variable."""
+    """A copy of a frame that has ended: what `Frame` asks for, and no local variable."""
 
     f_code: CodeType
     f_lineno: int
@@ -121,29 +125,27 @@ class CarriedFrame(NamedTuple):
 
     @property
     def f_locals(self) -> Mapping[str, Any]:
-        """None are kept."""
+        """Return nothing: no local variable is kept alive."""
         return {}
 
 
+# Threads and tasks that are made from inside inherit nothing of this.
 carried: Final[dict[object, CarriedFrame | None]] = {}
-"""The frames that led to where a running call was handed on, as `carry` saw them, by what runs it.
-
-A thread, or a task, inherits nothing of this to the tasks and callbacks that are made from inside.
-"""
+"""The frames that handed a running call on, as `carry` copied them, by the thread or task that runs it."""
 
 
-class Thread(threading.local):
-    """What stands for the running thread; its number may be another thread's soon, after a fork at once."""
+class ThreadMark(threading.local):
+    """Identify the running thread; after a fork its number may soon be another thread's."""
 
     def __init__(self) -> None:
         self.mark = object()
 
 
-_thread: Final = Thread()
+_thread: Final = ThreadMark()
 
 
 def running_in() -> object:
-    """Return what stands for the task that runs this, or else for the event loop, or else for the thread."""
+    """Return what identifies the running task, or else the event loop, or else the thread."""
     try:
         return asyncio.current_task() or asyncio.get_running_loop()
     except RuntimeError:
@@ -151,7 +153,7 @@ def running_in() -> object:
 
 
 def attribute(
-    finder: SiteFinder, frame: Frame | None, bound_at: Site | None
+    finder: SiteFinder, frame: Frame | None, bound_at: CallSite | None
 ) -> tuple[Attribution, Frame | None]:
     """Name who asked: by the context variable, the call's stack, what was carried along, or the fetch.
 
@@ -159,62 +161,58 @@ def attribute(
         The name and its evidence, and the frame that asked where it is still there to look outwards from.
     """
     if frame is not None and declared.get() is None:
-        told = finder.told.get((id(frame.f_code), frame.f_lasti))
-        if told is not None and told[1] is frame.f_globals.get("__name__"):
-            return told[2], frame
-    found, at = finder.nearest(frames_within(frame))
-    who, asking = pieced_together(finder, found, at, bound_at)
-    if (
-        asking is not None
-        and asking is frame
-        and who.evidence == "stack"
-        and not may_run_a_loop(frame.f_code)
-    ):
-        keep(finder.told, asking, (asking.f_code, asking.f_globals.get("__name__"), who))
+        remembered = finder.attributions.get((id(frame.f_code), frame.f_lasti))
+        if remembered is not None and remembered[1] is frame.f_globals.get("__name__"):
+            return remembered[2], frame
+    site, at = finder.nearest(frames_within(frame))
+    who, asking = attribute_site(finder, site, at, bound_at)
+    is_of_call = frame is not None and asking is frame and who.evidence == "stack"
+    # Code that may run an event loop may be who asked this time, and only the loop's frame the next.
+    if is_of_call and frame is not None and not may_run_a_loop(frame.f_code):
+        remember(finder.attributions, frame, (frame.f_code, frame.f_globals.get("__name__"), who))
     return who, asking
 
 
-def pieced_together(
-    finder: SiteFinder, found: Site, at: Frame | None, bound_at: Site | None
+def attribute_site(
+    finder: SiteFinder, site: CallSite, at: Frame | None, bound_at: CallSite | None
 ) -> tuple[Attribution, Frame | None]:
-    """The same, for what `nearest` has found."""
-    passed = found.passed
+    """Name who asked, as `attribute` does, for what `nearest` returned for the call's stack."""
+    passed = site.passed
     evidence: Evidence = "stack"
-    if found.known is None and carried and (handed_on := carried.get(running_in())) is not None:
-        found, at = finder.nearest(frames_outwards(handed_on))
-        passed, evidence = (*passed, *found.passed), "carried"
-    if found.known is None and bound_at is not None:
-        found, evidence = bound_at.with_line(), "bind"
-        passed = (*passed, *found.passed)
-    said = declared.get()
-    if said is not None:
-        module, explanation, evidence = said.module, said.explanation, "context"
+    if site.role is None and carried and (handed_on := carried.get(running_in())) is not None:
+        site, at = finder.nearest(frames_outwards(handed_on))
+        passed, evidence = (*passed, *site.passed), "carried"
+    if site.role is None and bound_at is not None:
+        site, evidence = bound_at.with_line(), "bind"
+        passed = (*passed, *site.passed)
+    return _attribution(site, passed, evidence), None if site.role is None else at
+
+
+def _attribution(site: CallSite, passed: tuple[PassedFrame, ...], evidence: Evidence) -> Attribution:
+    role, code, declaration = site.role, site.code, declared.get()
+    via = via_of(passed) if passed else ()
+    chain = [step_of(frame) for frame in passed[: CHAIN - 1]]
+    explanation = None
+    if declaration is not None:
+        module, explanation, evidence = declaration.module, declaration.explanation, "context"
+    elif role is None:
+        module, evidence = UNKNOWN_MODULE, "unknown"
     else:
-        module, explanation = found.known.name if found.known else UNKNOWN_MODULE, None
-        if found.known is None:
-            evidence = "unknown"
-    via: tuple[str, ...] = ()
-    chain: list[Step] = []
-    code = found.code
-    if passed:
-        via = via_of(passed)
-        chain = [step_of(*frame) for frame in passed[: CHAIN - 1]]
-    if code is None or found.known is None:
+        module = role.name
+    if code is None or role is None:
         return Attribution(
             module=module, evidence=evidence, via=via, chain=tuple(chain), explanation=explanation
-        ), None
-    function = qualname(code)
-    function = function if function.isascii() else plain_text(function)
-    chain.append(Step(found.known.label, "chosen", function, found.line))
-    who = Attribution(
+        )
+    function = plain_text(qualname(code))
+    chain.append(Step(role.label, "chosen", function, site.line))
+    return Attribution(
         module=module,
         evidence=evidence,
-        dotted_module=plain_text(found.dotted),
+        dotted_module=plain_text(site.dotted),
         function=function,
         file=plain_text(code.co_filename),
-        line=found.line,
+        line=site.line,
         via=via,
         chain=tuple(chain),
         explanation=explanation,
     )
-    return who, at

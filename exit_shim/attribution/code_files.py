@@ -1,4 +1,4 @@
-"""Whose code a file is: the bot's own or a library's, and what to call it. Pure."""
+"""Code files: whether one is the bot's own or a library's, and what to call its module. Pure."""
 
 import functools
 import os
@@ -12,46 +12,48 @@ from pathlib import Path
 from typing import Any, Final
 
 MAINS: Final = ("__main__", "__mp_main__")
-"""The program; under multiprocessing's spawn its file is imported once more, under the second name."""
+"""The names of the program; multiprocessing's spawn imports its file once more, under the second one."""
 
+PACKAGE_FOLDER: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120
+"""The folder of exit_shim itself."""
 
 LIBRARIES: Final = frozenset(
     {"aiohttp", "binance", "msgspec", "requests", "structlog", "urllib3", "websockets", "wrapt"}
 )
-"""What this package and python-binance rest on: foreign wherever it lies, such as beside the bot."""
+"""The packages that exit_shim and python-binance depend on; foreign wherever they lie."""
 
-
-WITHOUT_A_PLACE: Final = LIBRARIES | {"apscheduler", "backoff", "decorator", "retry", "retrying", "tenacity"}
-"""In a frozen app all files have names without a folder to tell them by; these call what they are given."""
+# In a frozen app all files have names without a folder; these packages call what they are given.
+WITHOUT_FOLDER: Final = LIBRARIES | {"apscheduler", "backoff", "decorator", "retry", "retrying", "tenacity"}
+"""The packages that are foreign by their name alone."""
 
 
 def is_foreign(filename: str, dotted: str = "") -> bool:
-    """True for the standard library, installed packages and exit_shim itself."""
+    """Return True for the standard library, installed packages and exit_shim itself."""
     frozen = filename.startswith("<frozen ")
     package = (filename[len("<frozen ") : -1] if frozen else dotted).partition(".")[0]
     if package in LIBRARIES:
         return True
     if (frozen or not (filename.startswith("<") or os.path.isabs(filename))) and (  # noqa: PTH117
-        package in sys.stdlib_module_names or package in WITHOUT_A_PLACE
+        package in sys.stdlib_module_names or package in WITHOUT_FOLDER
     ):
         return True
-    parts = filename.replace("\\", "/")
-    return filename.startswith(_foreign_roots()) or "/site-packages/" in parts or "/dist-packages/" in parts
+    path = filename.replace("\\", "/")
+    return filename.startswith(_foreign_roots()) or "/site-packages/" in path or "/dist-packages/" in path
 
 
 @functools.lru_cache(maxsize=1)
 def _foreign_roots() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     roots = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    roots.update({site.getusersitepackages(), os.path.dirname(os.__file__), os.path.dirname(__file__)})  # noqa: PTH120
+    roots.update({site.getusersitepackages(), os.path.dirname(os.__file__), PACKAGE_FOLDER})  # noqa: PTH120
     return tuple(root.rstrip(os.sep) + os.sep for root in roots)
 
 
 def matches(patterns: Collection[str], dotted: str, filename: str) -> bool:
-    """Whether a module is meant: by its dotted name, a package that it is in, or its file; `*` as in fnmatch.
+    """Return whether a pattern fits a module: its dotted name, a package that it is in, or its file.
 
-    `trader` and `trader.*` mean the module `trader.risk`; `*/strategies/*.py` means files, with `/` on
-    every platform.
+    A `*` is as in fnmatch. `trader` and `trader.*` fit the module `trader.risk`; `*/strategies/*.py` fits
+    files, with `/` on every platform.
     """
     path = filename.replace("\\", "/")
     return any(
@@ -61,7 +63,7 @@ def matches(patterns: Collection[str], dotted: str, filename: str) -> bool:
 
 
 def short_name(dotted: str, filename: str) -> str:
-    """`backend.services.position_monitor` → `position_monitor`; a script or package main by its file."""
+    """Shorten `backend.services.position_monitor` to `position_monitor`; name a script by its file."""
     name = dotted.rpartition(".")[2]
     if name not in MAINS:
         return name
@@ -70,7 +72,7 @@ def short_name(dotted: str, filename: str) -> str:
 
 
 def is_worker() -> bool:
-    """Whether multiprocessing started this process by a command line of its own."""
+    """Return whether multiprocessing started this process by a command line of its own."""
     # Python 3.14 has `import sys; ` in front of it.
     return any(
         re.search(r"\bfrom multiprocessing\.\w+ import (spawn_)?main\b", word) for word in sys.orig_argv
@@ -78,24 +80,24 @@ def is_worker() -> bool:
 
 
 def is_notebook(filename: str) -> bool:
-    """A cell's text, under IPython's name for it or in ipykernel's temporary file."""
+    """Return whether a file is a notebook's cell: IPython's name for it, or ipykernel's temporary file."""
     return filename.startswith("<ipython-input-") or bool(
         re.search(r"[\\/]ipykernel_\d+[\\/]\d+\.py$", filename)
     )
 
 
 def notebook(names: Mapping[str, Any]) -> str:
-    """The notebook's name as VS Code or Jupyter tell it to the kernel, else "notebook"."""
-    told = names.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
-    return Path(told).stem if isinstance(told, str) else "notebook"
+    """Return the notebook's name as VS Code or Jupyter pass it to the kernel, else "notebook"."""
+    file = names.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
+    return Path(file).stem if isinstance(file, str) else "notebook"
 
 
 def plain_text(value: object) -> str:
-    """The text of `value` as UTF-8 can hold it: a file name may carry bytes that are none."""
+    """Return the text of `value` as UTF-8 can hold it: a file name may carry bytes that are none."""
     if type(value) is str and value.isascii():
         return value
     try:
         text = str.__str__(value) if isinstance(value, str) else str(value)
-    except Exception:  # noqa: BLE001 - a name that cannot be told is told by its type
+    except Exception:  # noqa: BLE001 - a name that cannot be read is replaced by its type
         text = f"<{type(value).__name__}>"
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""The walk over a stack: which frame is the bot's own, and what lies between it and the client."""
+"""Walking a stack: which frame is the bot's own code, and what lies between it and the client."""
 
 import asyncio
 import itertools
@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 from exit_shim.attribution.code_files import (
     MAINS,
+    PACKAGE_FOLDER,
     is_foreign,
     is_notebook,
     is_worker,
@@ -19,55 +20,43 @@ from exit_shim.attribution.code_files import (
     plain_text,
     short_name,
 )
-from exit_shim.domain.attributions import Step
+from exit_shim.domain.attributions import Attribution, Step
 
 CHAIN: Final = 16
 """How many frames of a chain are kept."""
 
-
-FRAMES: Final = 64
+MAX_OUTER_FRAMES: Final = 64
 """How many frames behind the one that asked are looked at, for the chain."""
 
+MAX_POSITIONS: Final = 4096
+"""How many positions in the code are remembered."""
 
-PLACES: Final = 4096
-"""How many places in the code are remembered."""
+# More than a bot has; but one that compiles texts may give each a file name of its own.
+MAX_FILES: Final = 16_384
+"""How many files are remembered."""
 
-
-FILES: Final = 16_384
-"""How many files are: more than a bot has, but one that compiles texts may give each a name of its own."""
-
-
-_RUNNERS: Final = frozenset({"run_forever", "run_until_complete"})
-
-
-_LOOP_FRAMES: Final = 8
+LOOP_FRAMES: Final = 8
 """How many frames an event loop written in Python has of its own, at most, behind a task."""
 
-
-_OWN_FOLDER: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120
-
-
+_RUN_LOOP: Final = frozenset({"run_forever", "run_until_complete"})
 _NAMED: Final = frozenset({"own", "passthrough"})
 
-
+# Makes a named tuple in a third of the time: this is on the path of every order, entries included.
 _new = tuple.__new__
-"""Makes a named tuple in a third of the time: this is on the path of every order, entries included."""
-
 
 qualname: Final[Callable[[Any], str]] = operator.attrgetter(
     "co_qualname" if sys.version_info >= (3, 11) else "co_name"
 )
 
-
 K = TypeVar("K", bound=tuple[Any, ...])
 
-Places = dict[tuple[int, int], K]
-"""What is remembered of places: by the identity of the code, for those of copied files are equal, and the
-instruction in it."""
+# By the identity of the code, since code of copied files compares equal, and by the instruction in it. The
+# remembered value begins with the code, so that its identity is not given to another.
+Positions = dict[tuple[int, int], K]
 
 
 class Frame(Protocol):
-    """What is read of a stack frame; `types.FrameType` is one."""
+    """Describe what is read of a stack frame; `types.FrameType` is one."""
 
     @property
     def f_code(self) -> Any:
@@ -94,75 +83,72 @@ class Frame(Protocol):
         """The caller."""
 
 
-class Known(NamedTuple):
-    """What is known of a file: the short name to record, what its frames are, and the name in a chain."""
+class ModuleRole(NamedTuple):
+    """What a module is to an attribution: the name to record, what its frames are, its name in a chain."""
 
     name: str
     part: Literal["own", "passthrough", "skipped"]
     label: str
 
 
-class Passed(NamedTuple):
-    """A frame that was passed through, as cheaply as it can be kept."""
+class PassedFrame(NamedTuple):
+    """A frame between who asked and the client, in the cheapest form that can be kept."""
 
-    known: Known
+    role: ModuleRole
     code: CodeType
     line: int
 
 
-class Site(NamedTuple):
-    """The place in the bot's own code that asked; `known` is None where no frame was the bot's.
+class CallSite(NamedTuple):
+    """The place in the bot's own code that asked; `role` is None where no frame was the bot's.
 
-    `passed` holds the frames between it and the client, nearest to the client first. Which line an
-    `instruction` stands in is looked up when somebody asks: a fetch's place is hardly ever needed.
+    `passed` holds the frames between it and the client, nearest to the client first. `instruction` stands
+    for the line until somebody asks for that.
     """
 
-    known: Known | None
+    role: ModuleRole | None
     dotted: str
     code: CodeType | None
     line: int
-    passed: tuple[Passed, ...]
+    passed: tuple[PassedFrame, ...]
     instruction: int | None = None
 
-    def with_line(self) -> "Site":
-        """The same, its line looked up."""
+    def with_line(self) -> "CallSite":
+        """Return the same place with its line looked up."""
+        # Not at the fetch of a method, whose place is hardly ever needed.
         if self.code is None or self.instruction is None:
             return self
         lines = (line for start, end, line in self.code.co_lines() if start <= self.instruction < end)
         return self._replace(line=next(lines, None) or self.code.co_firstlineno, instruction=None)
 
 
-class CodeOf(NamedTuple):
-    """What is read of a code object, which cannot be pickled."""
+class CodeName(NamedTuple):
+    """What is read of a code object, which itself cannot be pickled."""
 
     co_filename: str
     co_name: str
     co_qualname: str
 
 
-def portable(site: Site | None) -> Site | None:
-    """The same place, for another process."""
+def without_code(site: CallSite | None) -> CallSite | None:
+    """Return the same place without code objects, so that it can be pickled."""
     if site is None:
         return None
-    passed = tuple(frame._replace(code=_code_of(frame.code)) for frame in site.passed)
-    return site.with_line()._replace(code=site.code and _code_of(site.code), passed=passed)
+    passed = tuple(frame._replace(code=_code_name(frame.code)) for frame in site.passed)
+    return site.with_line()._replace(code=site.code and _code_name(site.code), passed=passed)
 
 
-def _code_of(code: Any) -> Any:
-    return CodeOf(code.co_filename, code.co_name, qualname(code))
+def _code_name(code: Any) -> Any:
+    return CodeName(code.co_filename, code.co_name, qualname(code))
 
 
 class SiteFinder:
-    """Finds the first frame of the bot's own code that is not an executor.
+    """Find the first frame of the bot's own code that is not in a passthrough module.
 
-    Skipped: the standard library, installed packages, this package. Passed through: modules declared
-    executors, by short or dotted name, and functions that bear a door's own name, which are layers around
-    the client. What a module is stays the same for the life of the process, so it is decided once per file
-    name and module name: one file may be imported under two names, and two texts may be compiled under one
-    file name. Never per code object: identical functions in two files compare equal, and one would be taken
-    for the other.
-
-    The walk ends where the running task or callback of an event loop begins: see `frames_within`.
+    Skipped are the standard library, installed packages and this package. Passed through are modules
+    declared passthrough, by short or dotted name, and functions that bear a door's own name, which are layers
+    around the client. The walk ends where the running task or callback of an event loop begins: see
+    `frames_within`.
 
     Args:
         passthrough: Modules to pass through.
@@ -186,99 +172,104 @@ class SiteFinder:
         self._in_app = tuple(in_app)
         self._not_in_app = tuple(not_in_app)
         self._aliases = dict(aliases or {})
-        is_foreign(os.sep)  # asks the interpreter now: a child of a fork might find its lock shut for good
-        self._known: dict[tuple[str | None, ...], Known | None] = {}
-        self._packages: dict[str, Known] = {}
-        self.told: Places[Any] = {}
-        """What `attribute` said of a place that asked."""
-        self._steps: Places[tuple[CodeType, object, Step | None]] = {}
+        is_foreign(os.sep)  # asks the interpreter now: a child of a fork might find its lock shut forever
+        # What a module is stays the same for the life of the process, so it is decided once per file name and
+        # module name: one file may be imported under two names, and two texts compiled under one file name.
+        # Never per code object: equal functions of two files compare equal, and one would pass for the other.
+        self._roles: dict[tuple[str | None, ...], ModuleRole | None] = {}
+        self._packages: dict[str, ModuleRole] = {}
+        self.attributions: Positions[tuple[CodeType, object, Attribution]] = {}
+        """What `attribute` returned for the positions that asked."""
+        self._outer_steps: Positions[tuple[CodeType, object, Step | None]] = {}
 
-    def find(self, frame: Frame | None) -> Site:
-        """Walk outwards from `frame`."""
-        # Nearly every fetch is in the bot's own code. This is on the path of entries too.
+    def find(self, frame: Frame | None) -> CallSite:
+        """Walk outwards from `frame` to the place that asked."""
+        # Nearly every fetch is in the bot's own code, and this is on the path of entries too.
         if frame is not None:
-            code, said = frame.f_code, frame.f_globals.get("__name__")
+            code, module = frame.f_code, frame.f_globals.get("__name__")
             try:
-                own = self._known[code.co_filename, said]
+                role = self._roles[code.co_filename, module]
             except (KeyError, TypeError):
-                own = None
-            if own is not None and own[1] == "own" and code.co_name not in self._layers:
-                return _new(Site, (own, said or own[0], code, 0, (), frame.f_lasti))
+                role = None
+            if role is not None and role[1] == "own" and code.co_name not in self._layers:
+                return _new(CallSite, (role, module or role[0], code, 0, (), frame.f_lasti))
         return self.nearest(frames_within(frame))[0]
 
-    def nearest(self, frames: Iterable[Frame]) -> tuple[Site, Frame | None]:
-        """Return the first of the frames that is who asked, as a place and as it is."""
-        passed: list[Passed] = []
-        known, skipped = self._known, None
+    def nearest(self, frames: Iterable[Frame]) -> tuple[CallSite, Frame | None]:
+        """Return the first of the frames that is the bot's own, as a place and as it is."""
+        passed: list[PassedFrame] = []
+        roles, skipped = self._roles, None
         for frame in frames:
-            code, said = frame.f_code, frame.f_globals.get("__name__")
+            code, module = frame.f_code, frame.f_globals.get("__name__")
             try:
-                own = known[code.co_filename, said]
+                role = roles[code.co_filename, module]
             except (KeyError, TypeError):
-                own = self._decide(code.co_filename, frame)
-            if own is not None and own is not skipped:
-                part = own[1]
+                role = self._role_of(code.co_filename, frame)
+            if role is not None and role is not skipped:
+                part = role[1]
                 if part == "own" and code.co_name not in self._layers:
-                    dotted = said if said and type(said) is str else own[0]
+                    dotted = module if module and type(module) is str else role[0]
                     through = tuple(passed) if passed else ()
-                    return _new(Site, (own, dotted, code, frame.f_lineno, through, None)), frame
+                    return _new(CallSite, (role, dotted, code, frame.f_lineno, through, None)), frame
                 if part == "skipped":
-                    skipped = own  # the frames of a package in a row are told once
+                    skipped = role  # the frames of a package in a row are recorded once
                 if len(passed) < CHAIN - 1:
-                    passed.append(_new(Passed, (own, code, frame.f_lineno)))
-        return Site(None, "", None, 0, tuple(passed)), None
+                    passed.append(_new(PassedFrame, (role, code, frame.f_lineno)))
+        return CallSite(None, "", None, 0, tuple(passed)), None
 
     def outer(self, frame: Frame, room: int) -> tuple[Step, ...]:
-        """The bot's own frames outside `frame`, nearest first, at most `room`."""
-        steps = self._steps
+        """Return the bot's own frames outside `frame`, nearest first, at most `room`."""
+        steps = self._outer_steps
         chain: list[Step] = []
-        for at in itertools.islice(frames_within(frame), 1, FRAMES + 1):
+        for outer in itertools.islice(frames_within(frame), 1, MAX_OUTER_FRAMES + 1):
             if len(chain) >= room:
                 break
-            kept = steps.get((id(at.f_code), at.f_lasti))
-            if kept is None or kept[1] is not at.f_globals.get("__name__"):
-                kept = self._look_at(at)
-            if kept[2] is not None:
-                chain.append(kept[2])
+            # A bot is in the same few places again and again.
+            remembered = steps.get((id(outer.f_code), outer.f_lasti))
+            if remembered is None or remembered[1] is not outer.f_globals.get("__name__"):
+                remembered = self._read_outer(outer)
+            if remembered[2] is not None:
+                chain.append(remembered[2])
         return tuple(chain)
 
-    def _look_at(self, frame: Frame) -> tuple[CodeType, object, Step | None]:
-        """What a frame is in the chain of another; remembered, for a bot is in the same few places again."""
+    def _read_outer(self, frame: Frame) -> tuple[CodeType, object, Step | None]:
+        """Return the step of a frame in the chain of another, as it is remembered."""
         code, step = frame.f_code, None
-        own = self._decide(code.co_filename, frame)
-        if own is not None and own.part != "skipped":
-            step = Step(own.label, "outer", plain_text(qualname(code)), frame.f_lineno)
-        kept = code, frame.f_globals.get("__name__"), step
-        keep(self._steps, frame, kept)
-        return kept
+        role = self._role_of(code.co_filename, frame)
+        if role is not None and role.part != "skipped":
+            step = Step(role.label, "outer", plain_text(qualname(code)), frame.f_lineno)
+        remembered = code, frame.f_globals.get("__name__"), step
+        remember(self._outer_steps, frame, remembered)
+        return remembered
 
-    def _decide(self, filename: str, frame: Frame) -> Known | None:
+    def _role_of(self, filename: str, frame: Frame) -> ModuleRole | None:
         names = frame.f_globals
-        said, given = names.get("__name__"), names.get("__file__")
-        said, given = said if isinstance(said, str) else None, given if isinstance(given, str) else None
+        module, file = names.get("__name__"), names.get("__file__")
+        module, file = module if isinstance(module, str) else None, file if isinstance(file, str) else None
         is_generated = filename.startswith("<") and not filename.startswith("<frozen ")
         # "<string>" names many different texts
-        key = (filename, said, given) if is_generated else (filename, said)
-        if key not in self._known:
-            if len(self._known) >= FILES:
-                self._known.clear()
-            self._known[key] = self._known_of((is_generated and given) or filename, said, names)
-        return self._known[key]
+        key = (filename, module, file) if is_generated else (filename, module)
+        if key not in self._roles:
+            if len(self._roles) >= MAX_FILES:
+                self._roles.clear()
+            self._roles[key] = self._decide_role((is_generated and file) or filename, module, names)
+        return self._roles[key]
 
-    def _known_of(self, filename: str, said: str | None, names: Mapping[str, Any]) -> Known | None:
-        if filename.startswith(_OWN_FOLDER) or (said or "").startswith("exit_shim."):
+    def _decide_role(self, filename: str, module: str | None, names: Mapping[str, Any]) -> ModuleRole | None:
+        """Return what a module is; None for this package and for code without a place."""
+        if filename.startswith(PACKAGE_FOLDER) or (module or "").startswith("exit_shim."):
             return None
-        if filename.startswith("<") and (not said or (said == "__main__" and is_worker())):
+        if filename.startswith("<") and (not module or (module == "__main__" and is_worker())):
             return None  # generated and nameless is no place, nor is multiprocessing's own command line
-        dotted = said or "__main__"
+        dotted = module or "__main__"
         if self._is_foreign(filename, dotted):
             package = plain_text(dotted.partition(".")[0])
-            return self._packages.setdefault(package, Known(package, "skipped", package))
+            return self._packages.setdefault(package, ModuleRole(package, "skipped", package))
         short = notebook(names) if is_notebook(filename) else short_name(dotted, filename)
         name = plain_text(self._aliases.get(dotted, self._aliases.get(short, short)))
-        is_executor = not self._passthrough.isdisjoint((name, short, dotted))
+        is_passthrough = not self._passthrough.isdisjoint((name, short, dotted))
         label = name if dotted in MAINS else plain_text(dotted)
-        return Known(name, "passthrough" if is_executor else "own", label)
+        return ModuleRole(name, "passthrough" if is_passthrough else "own", label)
 
     def _is_foreign(self, filename: str, dotted: str) -> bool:
         if self._not_in_app and matches(self._not_in_app, dotted, filename):
@@ -288,11 +279,11 @@ class SiteFinder:
         return is_foreign(filename, dotted)
 
 
-def keep(places: Places[K], frame: Frame, kept: K) -> None:
-    """Remember something of the place where a frame is; `kept` begins with its code, which keeps the id."""
-    if len(places) >= PLACES:
-        places.clear()
-    places[id(frame.f_code), frame.f_lasti] = kept
+def remember(positions: Positions[K], frame: Frame, value: K) -> None:
+    """Remember something of a frame's position in the code; `value` begins with the frame's code."""
+    if len(positions) >= MAX_POSITIONS:
+        positions.clear()
+    positions[id(frame.f_code), frame.f_lasti] = value
 
 
 def frames_outwards(frame: Frame | None) -> Iterator[Frame]:
@@ -305,8 +296,8 @@ def frames_outwards(frame: Frame | None) -> Iterator[Frame]:
 def frames_within(frame: Frame | None) -> Iterator[Frame]:
     """Yield the frames from `frame` outwards, up to where the running task or callback begins.
 
-    Behind that is whoever runs the event loop, who asked for nothing, except for the one task that its
-    `run_until_complete` waits for: then the walk goes on behind it.
+    Behind that is the code that runs the event loop, which asked for nothing. Only behind the task that its
+    `run_until_complete` waits for does the walk go on.
     """
     loop = asyncio._get_running_loop()  # noqa: SLF001 - the public one raises where none runs
     return frames_outwards(frame) if loop is None else _frames_in(loop, frame)
@@ -333,8 +324,8 @@ def _frames_in(loop: Any, frame: Frame | None) -> Iterator[Frame]:
 
 
 def may_run_a_loop(code: CodeType) -> bool:
-    """Whether code names what runs an event loop."""
-    return not _RUNNERS.isdisjoint(code.co_names)
+    """Return whether code names a method that runs an event loop."""
+    return not _RUN_LOOP.isdisjoint(code.co_names)
 
 
 def _first_frame(task: Any) -> Frame | None:
@@ -349,7 +340,7 @@ def _waiting_for(task: Any, loop: object, behind: Frame | None) -> Frame | None:
     """Return the frame behind a task that waits for that task to complete; None where nobody does."""
     if task is None:
         return None
-    for at in itertools.islice(frames_outwards(behind), _LOOP_FRAMES):
+    for at in itertools.islice(frames_outwards(behind), LOOP_FRAMES):
         if _is_of(loop, "run_until_complete", at):
             return at if any(value is task for value in at.f_locals.values()) else None
     # A loop in C has no frame; it asked the task to call it back.
@@ -359,22 +350,19 @@ def _waiting_for(task: Any, loop: object, behind: Frame | None) -> Frame | None:
 
 
 def _is_of(loop: object, method: str, frame: Frame) -> bool:
-    """Whether a frame runs this method of this very event loop."""
+    """Return whether a frame runs this method of this very event loop."""
     return frame.f_code.co_name == method and frame.f_locals.get("self") is loop
 
 
-def step_of(known: Known, code: CodeType, line: int) -> Step:
-    """A frame that was passed through, as the chain keeps it."""
-    if known.part not in _NAMED:
-        return Step(known.label, "skipped")
-    return Step(
-        known.label,
-        "passthrough" if known.part == "passthrough" else "layer",
-        plain_text(qualname(code)),
-        line,
-    )
+def step_of(frame: PassedFrame) -> Step:
+    """Return a passed frame as a step of the chain."""
+    role, code, line = frame
+    if role.part not in _NAMED:
+        return Step(role.label, "skipped")
+    part: Final = "passthrough" if role.part == "passthrough" else "layer"
+    return Step(role.label, part, plain_text(qualname(code)), line)
 
 
-def via_of(passed: Sequence[Passed]) -> tuple[str, ...]:
-    """The names of the executors and layers among frames, once each."""
-    return tuple(dict.fromkeys([own.name for own, _, _ in passed if own.part in _NAMED]))
+def via_of(passed: Sequence[PassedFrame]) -> tuple[str, ...]:
+    """Return the names of the passthrough modules and layers among frames, once each."""
+    return tuple(dict.fromkeys([role.name for role, _, _ in passed if role.part in _NAMED]))

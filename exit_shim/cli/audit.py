@@ -13,7 +13,9 @@ from exit_shim.cli.output import json_text, say
 from exit_shim.cli.reading import as_json
 from exit_shim.cli.reconcile import KEY, SECRET, asks_an_exchange, check_exchange, client_of, describe_failure
 from exit_shim.cli.tables import show
-from exit_shim.clients.accounts import exchange_of, label_of
+from exit_shim.clients.accounts import label_of
+from exit_shim.clients.hosts import exchange_of
+from exit_shim.clients.registry import clone_client
 from exit_shim.configuration import journal_path
 from exit_shim.guard.exchange_snapshot import (
     OpenOrder,
@@ -25,8 +27,7 @@ from exit_shim.guard.exchange_snapshot import (
     oversized_exits,
     read_snapshot,
 )
-from exit_shim.journal import JournalError, read_records, read_runs
-from exit_shim.resolving import ClientClone
+from exit_shim.journal import JournalError, JournalReader, RecordFilter, read_records
 from exit_shim.testing.close_client import leave
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
@@ -69,7 +70,7 @@ def audit(*, local: str | None, testnet: bool, demo: bool, symbol: str | None, a
         finally:
             leave(client)
     try:
-        read_runs(journal_path())
+        JournalReader(journal_path()).read_runs()
     except JournalError as error:
         say(f"the module of each order is unknown: {error}", err=True)
     found = list(flaws(snapshot, there))
@@ -86,7 +87,7 @@ def look(client: Any, symbol: str | None) -> Snapshot:
     try:
         return ask(read_snapshot(client, symbol))
     except Exception as error:  # noqa: BLE001 - whatever the transport raises
-        refuse(f"{ClientClone(client).host} could not be asked: {describe_failure(error, client)}")
+        refuse(f"{clone_client(client).host} could not be asked: {describe_failure(error, client)}")
 
 
 def refuse(why: str) -> NoReturn:
@@ -131,7 +132,7 @@ def origin(order: OpenOrder, there: str) -> str | None:
         if name is None:
             continue
         with contextlib.suppress(JournalError):
-            for record in read_records(journal_path(), named=str(name)):
+            for record in read_records(journal_path(), RecordFilter(named=str(name))):
                 if is_placing(record, order, order.symbol) and exchange_of(record.intent.account) in known:
                     return record.intent.attribution.module
     return None

@@ -14,15 +14,19 @@ import msgspec
 from exit_shim.cli.output import json_text, say
 from exit_shim.cli.reading import as_json
 from exit_shim.cli.tables import show
-from exit_shim.clients.binance_releases import hears_user_stream, missing_doors, sends_stops_where_accepted
-from exit_shim.clients.doors import METHODS
+from exit_shim.clients.python_binance import (
+    METHODS,
+    hears_user_stream,
+    missing_doors,
+    sends_stops_where_accepted,
+)
 from exit_shim.configuration import DISABLED_VARIABLE, JOURNAL_VARIABLE, is_disabled, journal_path
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.feeds.other_processes import off_file
 from exit_shim.guard.policy import POLICY_VARIABLE, PolicyError, Roles, find_policy, modes_of, read_policy
 from exit_shim.guard.policy.model import BUILT_IN
 from exit_shim.guard.rules import custom_codes
-from exit_shim.journal import Condition, examine, read_unread_doors
+from exit_shim.journal import Condition, JournalReader, examine
 
 PACKAGES: Final = ("exit_shim", "python-binance", "wrapt", "structlog", "msgspec")
 
@@ -204,7 +208,7 @@ def about_recording(journal: Condition) -> Iterator[Finding]:
             "see exit-shim records",
         )
     if journal.runs:
-        for door, why in read_unread_doors(journal.path).items():
+        for door, why in JournalReader(journal.path).read_unread_doors().items():
             yield finding("DOOR_UNREAD", f"the door {door} has seen calls and read none of them: {why}")
 
 

@@ -11,7 +11,7 @@ from exit_shim.cli.reading import as_json, complaints, moment_of, nanoseconds
 from exit_shim.cli.sources import from_, source_of
 from exit_shim.cli.tables import show
 from exit_shim.configuration import journal_path
-from exit_shim.journal import Flaw, Numbers, Run, prune, verify_run
+from exit_shim.journal import Flaw, Numbers, RecordSource, Run, prune, verify_run
 
 UNITS: Final = {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 
@@ -57,9 +57,9 @@ def verify(*, as_json: bool, dsn: str | None) -> None:
     process that was killed amid them. An order leaves only once its own event is there.
     """
     with complaints():
-        source, path = source_of(dsn)
-        found = [checked(source, path, run) for run in source.read_runs(path)]
-        lost = source.count_lost(path)
+        source = source_of(dsn)
+        found = [checked(source, run) for run in source.read_runs()]
+        lost = source.count_lost()
     if as_json:
         say(json_text([as_told(*one) for one in found]))
     else:
@@ -102,14 +102,14 @@ def prune_(*, older_than: int | None, max_size: int | None, as_json: bool) -> No
         say(f"{gone.unshipped} runs keep old events that have not been shipped; see exit-shim ship")
 
 
-def checked(source: Any, path: Any, run: Run) -> tuple[Run, Flaw | None, Numbers]:
+def checked(source: RecordSource, run: Run) -> tuple[Run, Flaw | None, Numbers]:
     """A run, its first flaw and its numbers; looked at again where it was pruned meanwhile."""
     numbers = Numbers(run)
-    flaw = verify_run(run, numbers.passing(source.read_events(path, run_id=run.run_id)))
+    flaw = verify_run(run, numbers.passing(source.read_events(run_id=run.run_id)))
     if flaw is not None:
-        for now in source.read_runs(path):
+        for now in source.read_runs():
             if now.run_id == run.run_id and now.pruned_pos > run.pruned_pos:
-                return checked(source, path, now)
+                return checked(source, now)
     return run, flaw, numbers
 
 
@@ -121,8 +121,8 @@ def unexplained(numbers: Numbers) -> int:
 def run_row(run: Run) -> tuple[object, ...]:
     """Who wrote it, how many events it has, and the link of its last."""
     return (
-        run.header.get("host") or "?",
-        run.header.get("pid") or "?",
+        run.header.host or "?",
+        run.header.pid or "?",
         run.pos - run.pruned_pos,
         run.head.hex()[:16],
     )
@@ -141,8 +141,8 @@ def as_told(run: Run, flaw: Flaw | None, numbers: Numbers) -> dict[str, Any]:
     """A run's line of the JSON; numbers tell nothing where not all events were looked at."""
     return {
         "run_id": run.run_id,
-        "host": run.header.get("host"),
-        "pid": run.header.get("pid"),
+        "host": run.header.host,
+        "pid": run.header.pid,
         "events": run.pos - run.pruned_pos,
         "head": run.head.hex(),
         "flaw": None if flaw is None else flaw._asdict(),

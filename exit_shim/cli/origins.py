@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from exit_shim.clients.accounts import exchange_of
+from exit_shim.clients.hosts import exchange_of
 from exit_shim.domain.events import Record, Target
 
 NEVER_THERE: Final = frozenset({"rejected", "denied", "not_sent", "not_there"})

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 
@@ -15,7 +15,8 @@ from exit_shim.cli.sources import from_, source_of
 from exit_shim.cli.tables import NANOSECONDS, RECORD_COLUMNS, Report, record_row, show
 from exit_shim.domain.events import Record
 from exit_shim.guard.policy import meant
-from exit_shim.journal import JournalError
+from exit_shim.journal import JournalError, RecordFilter
+from exit_shim.journal.record_source import Field
 
 UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -76,8 +77,7 @@ def complaints() -> Iterator[None]:
 def read(dsn: str | None = None, **narrowed: Any) -> Iterator[Record]:
     """The records of the journal, or of the central database."""
     with complaints():
-        source, path = source_of(dsn)
-        yield from source.read_records(path, **narrowed)
+        yield from source_of(dsn).read_records(RecordFilter(**narrowed))
 
 
 def json_line(record: Record) -> str:
@@ -92,11 +92,11 @@ def json_line(record: Record) -> str:
 def summary(*, as_json: bool, since: int | None, dsn: str | None) -> None:
     """Count the recorded exit orders by module, kind and place."""
     with complaints():
-        source, path = source_of(dsn)
+        source = source_of(dsn)
         report = Report(
-            source.read_counts(path, since_ns=since),
-            source.read_stacks(path, since_ns=since),
-            source.count_lost(path),
+            source.read_counts(since_ns=since),
+            source.read_stacks(since_ns=since),
+            source.count_lost(),
         )
     if as_json:
         say(json_text(report.as_dict()))
@@ -144,12 +144,12 @@ def print_table(found: Iterator[Record]) -> int:
 def why_empty(dsn: str | None, narrowed: dict[str, str], since_ns: int | None) -> str:
     """Say why no order is listed: there is none at all, none with this value, or none with all of them."""
     with complaints():
-        source, path = source_of(dsn)
-        where = f"the journal {path}" if dsn is None else "the database"
-        if not source.read_values(path, "module"):
+        source = source_of(dsn)
+        where = source.name
+        if not source.read_values("module"):
             return f"{where} has no exit orders yet"
         for name, value in narrowed.items():
-            if value not in (seen := source.read_values(path, name)):
+            if value not in (seen := source.read_values(cast("Field", name))):
                 return (
                     f"--{name} {value!r} fits no order in {where}{meant(value, seen)}; {listed(value, seen)}"
                 )

@@ -15,11 +15,13 @@ import click
 from exit_shim.cli.output import say
 from exit_shim.cli.reading import json_line, read
 from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show
-from exit_shim.clients.accounts import AT, exchange_of, label_of
+from exit_shim.clients.accounts import label_of
+from exit_shim.clients.hosts import AT, exchange_of
+from exit_shim.clients.registry import clone_client
 from exit_shim.configuration import journal_path
 from exit_shim.domain.events import Record
 from exit_shim.journal import Journal
-from exit_shim.resolving import PACE, Budget, ClientClone, ExchangeReader
+from exit_shim.resolving import PACE, Budget, ExchangeReader
 from exit_shim.resolving.doubt import inquiry, why_not
 from exit_shim.resolving.from_journal import left_in_doubt, resolver_of
 from exit_shim.resolving.questions import Question
@@ -119,8 +121,8 @@ def reconcile(
             refuse(all_of_them, f"none of what can be asked about is of account {label}", as_json=as_json)
         complaint = cannot_ask(client, ours)
         if complaint is not None:
-            refuse(ours, f"{ClientClone(client).host} cannot be asked: {complaint}", as_json=as_json)
-        say(f"asking {ClientClone(client).host} about {len(ours)} orders in doubt", err=True)
+            refuse(ours, f"{clone_client(client).host} cannot be asked: {complaint}", as_json=as_json)
+        say(f"asking {clone_client(client).host} about {len(ours)} orders in doubt", err=True)
         sys.exit(STILL_IN_DOUBT if resolve(client, label, ours, patience, as_json=as_json) else 0)
 
 
@@ -190,7 +192,7 @@ def cannot_ask(client: Any, records: list[Record]) -> str | None:
     if asked is None or asked.intent.operation == "test":
         return None
     asker, store = (
-        ExchangeReader(ClientClone(client), Budget(PACE.weight_a_minute)),
+        ExchangeReader(clone_client(client), Budget(PACE.weight_a_minute)),
         inquiry(asked).market.orders,
     )
     reply = asker.ask(Question(store, store.waiting, {"symbol": asked.intent.order.symbol}))

@@ -20,7 +20,7 @@ from exit_shim.cli.tables import Report
 from exit_shim.configuration import JOURNAL_VARIABLE, is_disabled
 from exit_shim.domain.modes import MODE_VARIABLE
 from exit_shim.guard.policy import FILE_NAME, POLICY_VARIABLE, meant
-from exit_shim.journal import JournalError, counted, read_records, state_folder
+from exit_shim.journal import JournalError, RecordFilter, count_records, read_records, state_folder
 from exit_shim.shim import ExitShim, default_shim
 from exit_shim.testing import LocalExchange, WalkingMarket
 from exit_shim.testing.confine import confine
@@ -213,7 +213,7 @@ def report(shim: ExitShim, printed_to: TextIO | None) -> None:
         return
     shim.flush()
     try:
-        records = list(read_records(shim.journal.path, run_id=shim.journal.run_id))
+        records = list(read_records(shim.journal.path, RecordFilter(run_id=shim.journal.run_id)))
     except JournalError as error:
         why = shim.journal.health().last_error or error
         counts = json_text(shim.metrics.get_summary())
@@ -224,7 +224,7 @@ def report(shim: ExitShim, printed_to: TextIO | None) -> None:
             say(json_line(record), file=printed_to)
         return
     check_stdout()
-    Report(*counted(records)).show()
+    Report(*count_records(records)).show()
     coroutines = shim.gateway.entry_coroutines()
     say(
         f"{shim.gateway.entry_orders()} entry orders passed"

@@ -1,12 +1,11 @@
-"""Where the record is read from: this host's journal, or the database that many hosts share."""
+"""The option `--from`: read this host's journal, or the database that many hosts share."""
 
-from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from exit_shim import journal
-from exit_shim.configuration import journal_path
+if TYPE_CHECKING:
+    from exit_shim.journal.record_source import RecordSource
 
 FROM_VARIABLE: Final = "EXIT_SHIM_FROM"
 
@@ -15,14 +14,18 @@ from_ = click.option(
     "dsn",
     metavar="DSN",
     envvar=FROM_VARIABLE,
-    help="Read postgresql://USER@HOST/DATABASE, of all hosts, and not this host's journal.",
+    help="Read the database of all hosts, postgresql://USER@HOST/DATABASE, instead of this host's journal.",
 )
 
 
-def source_of(dsn: str | None) -> tuple[ModuleType, str]:
-    """What reads the record, and what it is told: the two have functions of the same names."""
-    if not dsn:
-        return journal, journal_path()
-    from exit_shim.sinks.postgres import queries  # noqa: PLC0415 - an extra, which only those pay for who use it
+def source_of(dsn: str | None) -> "RecordSource":
+    """Return the central database at `dsn`; without one, this host's journal."""
+    # The imports are inside, so that a command which reads no record starts without them.
+    if dsn:
+        from exit_shim.sinks.postgres.queries import PostgresReader  # noqa: PLC0415
 
-    return queries, dsn
+        return PostgresReader(dsn)
+    from exit_shim.configuration import journal_path  # noqa: PLC0415
+    from exit_shim.journal.queries import JournalReader  # noqa: PLC0415
+
+    return JournalReader(journal_path())

@@ -16,7 +16,7 @@ from exit_shim.configuration import journal_path
 from exit_shim.guard.policy import CompiledPolicy, PolicyError, meant, parse_policy
 from exit_shim.guard.rules import custom_codes, custom_rules
 from exit_shim.guard.whatif import Replay, Touched, replay, replay_records
-from exit_shim.journal import JournalError, count_orders, read_bodies, with_home
+from exit_shim.journal import JournalError, JournalReader, RecordFilter, with_home
 
 
 @click.command()
@@ -75,13 +75,13 @@ def is_central(source: str) -> bool:
 def run(into: Replay, source: str, since_ns: int) -> None:
     """Replay, with a bar where somebody looks; of a database it is not known beforehand how long it takes."""
     central = is_central(source)
-    total = None if central else count_orders(source, since_ns=since_ns)
+    total = None if central else JournalReader(source).count_orders(since_ns=since_ns)
     with Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("replaying", total=total)
         taken = (
-            replay_records(source_of(source)[0].read_records(source, since_ns=since_ns), into)
+            replay_records(source_of(source).read_records(RecordFilter(since_ns=since_ns)), into)
             if central
-            else replay(read_bodies(source, since_ns=since_ns), into)
+            else replay(JournalReader(source).read_bodies(since_ns=since_ns), into)
         )
         for number in taken:
             bar.advance(task, number)

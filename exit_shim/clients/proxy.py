@@ -1,48 +1,91 @@
-"""The transparent proxy around a client, and the method objects that its doors hand out."""
+"""The transparent proxy around a client, and the bound methods that its doors hand out."""
 
 import copy
 import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CoroutineType, MethodType
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import wrapt
 
-from exit_shim.attribution.stack import Frame, Site, portable
-from exit_shim.clients.doors import DOORS, Door, DoorCall
-from exit_shim.clients.python_binance import is_own_module
-from exit_shim.gateway.gateway import Gateway
+from exit_shim.attribution.stack import CallSite, Frame, SiteFinder, without_code
+from exit_shim.clients.doors import Door, DoorCall
+from exit_shim.clients.registry import is_library_module
+from exit_shim.clients.support import ClientSupport
+from exit_shim.runtime.internal_errors import InternalErrors
 
 # wrapt 2 keeps __iter__ out of its base class: a client that cannot be iterated must not look as if it could.
-_Base: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
+BaseProxy: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
 
 C = TypeVar("C")
+
+
+class CallHandler(Protocol):
+    """Carry out the calls of doors; the gateway does."""
+
+    finder: SiteFinder
+    internal_errors: InternalErrors
+    count_entry_coroutine: Callable[[], Any]
+
+    def is_entry(self, door: Door, params: Mapping[str, Any]) -> bool:
+        """Return whether a call certainly carries no exit, and count it."""
+
+    def asked(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DoorCall | None:
+        """Return what a call asks for in Binance's terms; None for no order."""
+
+    def call(
+        self,
+        asked: DoorCall,
+        method: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        frame: Frame | None,
+        bound_at: CallSite | None,
+    ) -> Any:
+        """Carry out one call for the code at `frame`; returns or raises what the method does."""
+
+    def unreadable(self, error: Exception) -> CallSite | None:
+        """Report a stack that cannot be read."""
+
+
+class Unpickling(NamedTuple):
+    """The module-level functions by which another process makes a proxy or a door's method again."""
+
+    client: Callable[..., Any]
+    method: Callable[..., Any]
+
+
+_unpickling: list[Unpickling] = []
+
+
+def unpickle_with(unpickling: Unpickling) -> None:
+    """Pickle proxies and doors' methods as calls of these functions, which know the process-wide shim."""
+    _unpickling[:] = [unpickling]
 
 
 def _annotate(wrapper: Any, annotations: Any) -> None:
     wrapper.__wrapped__.__annotations__ = annotations
 
 
+# Asked of a class that has none, Python puts an empty dict on that class, which would then show through
+# wrapt's own attribute for all its objects.
 ANNOTATIONS = property(lambda wrapper: wrapper.__wrapped__.__annotations__, _annotate)
-"""What is inside has them, or not. Asked of a class that has none, Python puts an empty dict on that class,
-which would then show through wrapt's own attribute for all its objects."""
+"""The annotations of what is wrapped, if it has any."""
 
 
-class BoundDoor(_Base):  # type: ignore[misc]
-    """A door's bound method: to every eye the client's own, but called it goes through the gateway.
-
-    The walk for who asked begins behind this very frame, where there may be none: a call from C, such as a
-    thread's target or an atexit callback.
-    """
+class BoundDoor(BaseProxy):  # type: ignore[misc]
+    """Stand for a door's bound method: it looks like the client's own, and calls go through the gateway."""
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the client's own docstring shows
-        door, gateway, bound_at, method = self._self_way
+        door, gateway, bound_at, method = self._self_binding
         if gateway.is_entry(door, kwargs):
             result = method(*args, **kwargs)
             if type(result) is CoroutineType:
                 gateway.count_entry_coroutine()
             return result
+        # The walk for who asked begins behind this very frame. There may be none: a call from C, such as a
+        # thread's target or an atexit callback.
         try:
             frame: Frame | None = sys._getframe(1)  # noqa: SLF001
         except ValueError:
@@ -56,19 +99,20 @@ class BoundDoor(_Base):  # type: ignore[misc]
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        door, gateway, _, method = self._self_way
-        return bound_door(copy.deepcopy(method, memo), door, gateway, sys._getframe())  # noqa: SLF001
+        door, gateway, _, method = self._self_binding
+        return bind_door(copy.deepcopy(method, memo), door, gateway, sys._getframe())  # noqa: SLF001
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        door, gateway, bound_at, method = self._self_way
-        return bound_again, (method, travelling((door,), gateway), portable(bound_at))
+        door, gateway, bound_at, method = self._self_binding
+        doors = picklable_doors((door,), gateway.internal_errors)
+        return _unpickling[0].method, (method, doors, without_code(bound_at))
 
 
-class BoundReadingDoor(BoundDoor):
-    """A door whose calls say in their own way what they ask for: a raw request, an adapter's method."""
+class BoundParsingDoor(BoundDoor):
+    """Stand for a door whose calls must be parsed first: a raw request, or an adapter's method."""
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the client's own docstring shows
-        door, gateway, bound_at, method = self._self_way
+        door, gateway, bound_at, method = self._self_binding
         asked = gateway.asked(door, args, kwargs)
         if asked is None:
             return method(*args, **kwargs)
@@ -80,40 +124,44 @@ class BoundReadingDoor(BoundDoor):
         return gateway.call(asked, method, args, kwargs, sys._getframe().f_back, bound_at)  # noqa: SLF001
 
 
-def bound_door(method: Any, door: Door, gateway: Gateway, frame: Frame | None) -> Any:
-    """Hand out `method` as the door's to the code at `frame`.
-
-    What another layer handed out is taken over, not doubled. A raw request that python-binance makes on
-    itself is the inside of another door, or of a method that is none.
-    """
+def bind_door(method: Any, door: Door, gateway: CallHandler, frame: Frame | None) -> Any:
+    """Return a client's method as the bound method of a door, for the code at `frame`."""
     if type(method) is not MethodType:
-        if issubclass(type(method), BoundDoor):
+        if issubclass(type(method), BoundDoor):  # another layer's: taken over, not doubled
             method = method.__wrapped__
         if not callable(method):
             return method
     if door.routes is None:
-        bound = (BoundDoor if door.parse is None else BoundReadingDoor)(method)
-    elif is_clients_own(frame):
+        bound = (BoundDoor if door.parse is None else BoundParsingDoor)(method)
+    elif is_library_frame(frame):
+        # A library's raw request on itself is the inside of another door, or of a method that is none.
         return method
     else:
-        bound = BoundReadingDoor(method)
-    try:  # here, not in a method of the gateway's: each call tells on the path of entries
-        bound_at: Site | None = gateway.finder.find(frame)
+        bound = BoundParsingDoor(method)
+    try:  # here, not in a method of the gateway: each call counts on the path of entries
+        bound_at: CallSite | None = gateway.finder.find(frame)
     except Exception as error:  # noqa: BLE001 - an unreadable stack costs the evidence, not the order
         bound_at = gateway.unreadable(error)
-    bound._self_way = door, gateway, bound_at, method  # noqa: SLF001 - wrapt's prefix for its own
+    bound._self_binding = door, gateway, bound_at, method  # noqa: SLF001 - wrapt's prefix for its own
     return bound
 
 
-def is_clients_own(frame: Frame | None) -> bool:
-    """Whether the code that fetches a method is python-binance's; `frame` and the like of it are ours."""
+def rebind_at(bound: Any, bound_at: CallSite) -> None:
+    """Have a door's bound method count as fetched at another place in the code; nothing for other methods."""
+    if issubclass(type(bound), BoundDoor):
+        door, gateway, _, method = bound._self_binding  # noqa: SLF001
+        bound._self_binding = door, gateway, bound_at, method  # noqa: SLF001
+
+
+def is_library_frame(frame: Frame | None) -> bool:
+    """Return whether the code that fetches a method is a client library's; frames of ours are skipped."""
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("exit_shim."):
         frame = frame.f_back
-    return frame is not None and is_own_module(frame.f_globals.get("__name__"))
+    return frame is not None and is_library_module(frame.f_globals.get("__name__"))
 
 
 class DoorAttribute:
-    """One row of the door table as an attribute of the proxy class; absent where the client has none."""
+    """Hand out a door's method as an attribute of the proxy class; absent where the client has none."""
 
     __slots__ = ("_door", "_name")
 
@@ -129,7 +177,7 @@ class DoorAttribute:
             frame: Frame | None = sys._getframe(1)  # noqa: SLF001
         except ValueError:  # fetched from C
             frame = None
-        return bound_door(method, self._door, proxy._self_gateway, frame)  # noqa: SLF001
+        return bind_door(method, self._door, proxy._self_gateway, frame)  # noqa: SLF001
 
     def __set__(self, proxy: Any, value: Any) -> None:
         setattr(proxy.__wrapped__, self._name, value)
@@ -138,12 +186,12 @@ class DoorAttribute:
         delattr(proxy.__wrapped__, self._name)
 
 
-class ClientProxy(_Base):  # type: ignore[misc]
-    """The client, with the doors of the table intercepted; all else stays on wrapt's own path in C."""
+class ClientProxy(BaseProxy):  # type: ignore[misc]
+    """Wrap a client: the doors of its library are intercepted, all else stays on wrapt's own path in C."""
 
     _self_doors = cast("tuple[Door, ...]", ())  # an annotation would show as the client's
 
-    def __init__(self, client: Any, gateway: Gateway) -> None:
+    def __init__(self, client: Any, gateway: CallHandler) -> None:
         super().__init__(client)
         self._self_gateway = gateway
 
@@ -154,18 +202,19 @@ class ClientProxy(_Base):  # type: ignore[misc]
         return type(self)(copy.deepcopy(self.__wrapped__, memo), self._self_gateway)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return wrap_again, (self.__wrapped__, travelling(self._self_doors, self._self_gateway))
+        doors = picklable_doors(self._self_doors, self._self_gateway.internal_errors)
+        return _unpickling[0].client, (self.__wrapped__, doors)
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
 
 
-class NoContextError(AttributeError, TypeError):
-    """What `with` raises for what is no context manager: TypeError, but AttributeError in Python 3.10."""
+class NotAContextManagerError(AttributeError, TypeError):
+    """Say that `with` was given no context manager: a TypeError, in Python 3.10 an AttributeError."""
 
 
 class ContextAttribute:
-    """`__enter__` or one of its kin, as an attribute of the proxy class; absent where the client has none."""
+    """Provide `__enter__` and the like on the proxy class; absent where the client has none."""
 
     __slots__ = ("_function",)
 
@@ -177,12 +226,13 @@ class ContextAttribute:
             return self._function  # contextlib's stacks ask the class
         client, name = proxy.__wrapped__, self._function.__name__
         if not hasattr(client, name):
-            raise NoContextError(f"{type(client).__name__!r} object is no context manager: it has no {name}")
+            kind = type(client).__name__
+            raise NotAContextManagerError(f"{kind!r} object is no context manager: it has no {name}")
         return MethodType(self._function, proxy)
 
 
 def __enter__(proxy: Any) -> Any:  # noqa: N807 - its name is what is looked up
-    return _entered(proxy, proxy.__wrapped__.__enter__())
+    return _proxy_for(proxy, proxy.__wrapped__.__enter__())
 
 
 def __exit__(proxy: Any, *error: Any) -> Any:  # noqa: N807
@@ -190,91 +240,78 @@ def __exit__(proxy: Any, *error: Any) -> Any:  # noqa: N807
 
 
 async def __aenter__(proxy: Any) -> Any:  # noqa: N807
-    return _entered(proxy, await proxy.__wrapped__.__aenter__())
+    return _proxy_for(proxy, await proxy.__wrapped__.__aenter__())
 
 
 async def __aexit__(proxy: Any, *error: Any) -> Any:  # noqa: N807
     return await proxy.__wrapped__.__aexit__(*error)
 
 
-def _entered(proxy: Any, entered: Any) -> Any:
-    """Entering a context hands back the proxy, not the client inside it."""
+def _proxy_for(proxy: Any, entered: Any) -> Any:
+    """Return the proxy where entering a context handed back the client inside it."""
     return proxy if entered is proxy.__wrapped__ else entered
 
 
 for _function in (__enter__, __exit__, __aenter__, __aexit__):
     setattr(ClientProxy, _function.__name__, ContextAttribute(_function))
 
-for _door in DOORS:
-    setattr(ClientProxy, _door.method, DoorAttribute(_door))
-
-for _class in (BoundDoor, BoundReadingDoor, ClientProxy):
+for _class in (BoundDoor, BoundParsingDoor, ClientProxy):
     _class.__annotations__ = cast("Any", ANNOTATIONS)
 
-for _name in {"__firstlineno__", "__static_attributes__"} & vars(ClientProxy).keys():  # Python 3.13
-    delattr(ClientProxy, _name)  # the client's own class has its own
+# Python 3.13 adds these to a class; the client's own class has its own.
+for _name in {"__firstlineno__", "__static_attributes__"} & vars(ClientProxy).keys():
+    delattr(ClientProxy, _name)
+
+_classes: dict[str, type[ClientProxy]] = {}
 
 
-def proxy_class(doors: Sequence[Door]) -> type[ClientProxy]:
-    """The proxy class that has `doors` besides those of the table, or instead of one of the same name."""
-    if not doors:
-        return ClientProxy
-    rows = {door.method: door for door in doors}
-    attributes = {name: DoorAttribute(door) for name, door in rows.items()}
-    own = {"_self_doors": tuple(rows.values()), "__annotations__": ANNOTATIONS}
-    return type("ClientProxy", (ClientProxy,), {**attributes, **own})
+def proxy_class(library: ClientSupport, declared: Sequence[Door] = ()) -> type[ClientProxy]:
+    """Return the proxy class for clients of a library.
+
+    Args:
+        library: The library whose doors it has.
+        declared: Doors besides those, or instead of one of the same name.
+    """
+    if library.name not in _classes:
+        _classes[library.name] = _make_class(ClientProxy, library.doors)
+    base = _classes[library.name]
+    if not declared:
+        return base
+    rows = {door.method: door for door in declared}
+    return _make_class(base, rows.values(), _self_doors=tuple(rows.values()))
 
 
-def own_doors(client: object) -> tuple[Door, ...]:
-    """The doors that were declared when `client` was wrapped; none for what is no proxy."""
+def _make_class(base: type[ClientProxy], doors: Iterable[Door], **attributes: Any) -> type[ClientProxy]:
+    attributes.update({door.method: DoorAttribute(door) for door in doors}, __annotations__=ANNOTATIONS)
+    return type("ClientProxy", (base,), attributes)
+
+
+def declared_doors(client: object) -> tuple[Door, ...]:
+    """Return the doors that were declared when `client` was wrapped; none for what is no proxy."""
     return type(client)._self_doors if issubclass(type(client), ClientProxy) else ()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-def travelling(doors: Sequence[Door], gateway: Gateway) -> tuple[Door, ...]:
-    """Those that can be pickled; one that cannot, with a lambda in it, must not keep the client from it."""
-    found = []
+def picklable_doors(doors: Iterable[Door], internal_errors: InternalErrors) -> tuple[Door, ...]:
+    """Return the doors that can be pickled; one that cannot must not keep the client from being pickled."""
+    picklable = []
     for door in doors:
         try:
             pickle.dumps(door)
         except Exception as error:  # noqa: BLE001, PERF203 - pickle raises what it likes
             step = f"pickle the door {door.method}, whose `parse` must be a module's function"
-            gateway.internal_errors.note(step, error)
+            internal_errors.report(step, error)
         else:
-            found.append(door)
-    return tuple(found)
-
-
-def wrap_again(client: C, doors: Sequence[Door] = ()) -> C:
-    """Unpickle: around the client that arrived, in the process where it arrived."""
-    from exit_shim.shim import default_shim  # noqa: PLC0415 - only the other side of a pickle needs it
-
-    return default_shim().wrap(client, doors=doors)
-
-
-def bound_again(method: Any, doors: Sequence[Door], bound_at: Site | None = None) -> Any:
-    """Unpickle a door's method; `doors` is its row, or empty where that could not come along.
-
-    Who fetched it comes along: in a process of a pool there may be no other trace of the bot.
-    """
-    from exit_shim.configuration import is_disabled  # noqa: PLC0415 - as above
-    from exit_shim.shim import default_shim  # noqa: PLC0415
-
-    if not doors or is_disabled():
-        return method
-    bound = bound_door(method, doors[0], default_shim().gateway, sys._getframe().f_back)  # noqa: SLF001
-    if bound_at is not None and issubclass(type(bound), BoundDoor):
-        door, gateway, _, method = bound._self_way  # noqa: SLF001
-        bound._self_way = door, gateway, bound_at, method  # noqa: SLF001
-    return bound
+            picklable.append(door)
+    return tuple(picklable)
 
 
 def unwrap(client: C) -> C:
-    """The client that was given to `wrap`; what is no proxy comes back as it is.
+    """Return the client that was given to `wrap`; what is no proxy comes back as it is.
 
     Another library's proxy, or an adapter, that stands between two of ours is such a client: only what lies
     directly inside a proxy of ours is taken out of it.
     """
-    own: Any = client
-    while issubclass(type(own), ClientProxy):
-        own = own.__wrapped__
-    return own  # type: ignore[no-any-return]
+    inner: Any = client
+    while issubclass(type(inner), ClientProxy):
+        inner = inner.__wrapped__
+    return inner  # type: ignore[no-any-return]

@@ -1,7 +1,7 @@
 """The events of an order's life: what is written down before it leaves, and what came of it."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -27,8 +27,14 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     client_order_id: str | None = None
 
 
+def common_kind(targets: tuple[Target, ...]) -> Kind:
+    """Return the kind of what a cancel takes away; "unknown" where it is not one kind."""
+    kinds = {target.kind for target in targets}
+    return kinds.pop() if len(kinds) == 1 else "unknown"
+
+
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """An order, or a cancel or change of some, about to leave: what, by whom, judged how.
+    """Say which order, change or cancel is about to leave, who asked for it, and how it was judged.
 
     `ts` is nanoseconds since the epoch; `targets` are the orders that a cancel or change is about; of a
     cancel-all, `store` is what it reaches.
@@ -48,7 +54,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the exchange's answer, or its silence, proves.
+    """Say what the exchange's answer, or its silence, proves about an intent.
 
     `presend_us` is what the shim added before the send; `total_us` the whole call as the bot saw it,
     the exchange included. Both in microseconds. `chain` goes on where that of the attribution ends, at who
@@ -67,7 +73,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Resolution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a later look at the exchange proved of an order that was in doubt.
+    """Say what a later look at the exchange proved about an order in doubt.
 
     `outcome`: "accepted", it was there; "rejected", it was refused; "not_there", it never was, as far as
     `evidence` shows: each question with its answer. Of a cancel or change: "accepted", it took effect;
@@ -86,14 +92,14 @@ class Resolution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """Events that are not in the journal, and why not."""
+    """Say how many events could not be kept, and why."""
 
     why: str
     events: int
 
 
 class Switch(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A switch that somebody turned while bots run: an event `switch`.
+    """Say who switched the mode, or whether the policy may hold orders back, while bots run.
 
     `mode` is the new mode, "" for back to what environment and code say; `enforce` whether the policy may
     hold orders back. What is None stays as it was.
@@ -105,7 +111,7 @@ class Switch(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class GuardFinding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A finding of the guard that is about no single order, such as a stop that did not come."""
+    """Say what the guard found that is about no single order, such as a stop that did not come."""
 
     reason: str
     symbol: str | None = None
@@ -113,7 +119,7 @@ class GuardFinding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OrderFindings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Findings about one order of the rules that only warn; written soon after its outcome.
+    """Say what the rules that only warn found about an order, soon after its outcome.
 
     `book` is the live exits around it at that moment, in words.
     """
@@ -127,14 +133,29 @@ UNREAD: Final = "read a call of the door "
 
 
 class InternalError(msgspec.Struct, frozen=True):
-    """A failure of the shim's own: in which step, and what it said."""
+    """Say which step of the shim failed, the first time of its kind, and how."""
 
     step: str
     error: str
 
 
+class RunStarted(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Say that a run begins: in which process, with which versions and settings.
+
+    `configuration` is a digest that tells one configuration from another.
+    """
+
+    host: str | None = None
+    pid: int | None = None
+    python: str | None = None
+    versions: Mapping[str, str | None] = msgspec.field(default_factory=dict)
+    sync: str | None = None
+    account: str | None = None
+    configuration: str | None = None
+
+
 class RunEnded(msgspec.Struct, frozen=True):
-    """The end of a process that came to one in good order; how many events it had written before."""
+    """Say that the process ended in good order, and how many events it had written."""
 
     events: int
 
@@ -246,19 +267,36 @@ class Record(msgspec.Struct, frozen=True):
 
 _NOT_CONCLUDED = Outcome(result="unknown")
 
-DECODERS: Final[Mapping[type[msgspec.Struct], msgspec.json.Decoder[Any]]] = {
-    event: msgspec.json.Decoder(event)
-    for event in (
-        Intent,
-        Outcome,
-        OrderFindings,
-        Resolution,
-        Switch,
-        GuardFinding,
-        InternalError,
-        Lost,
-        RunEnded,
-    )
+Event: TypeAlias = (
+    Intent
+    | Outcome
+    | OrderFindings
+    | Resolution
+    | Switch
+    | GuardFinding
+    | InternalError
+    | Lost
+    | RunStarted
+    | RunEnded
+)
+"""Everything that a journal records. A new kind is one struct, a line here and one in `EVENT_NAMES`."""
+
+EVENT_NAMES: Final[Mapping[type[Event], str]] = {
+    Intent: "intent",
+    Outcome: "outcome",
+    OrderFindings: "order_findings",
+    Resolution: "resolution",
+    Switch: "switch",
+    GuardFinding: "guard_finding",
+    InternalError: "internal_error",
+    Lost: "lost",
+    RunStarted: "run_started",
+    RunEnded: "run_ended",
 }
-"""What reads each event's body. Made at once, and here: where two threads are the first to have msgspec
-(0.22.0) read into a class, it crashes the process, and the bot with it."""
+"""The name of each kind of event in journals, central databases and docs."""
+
+# Made at import: msgspec 0.22.0 crashes the process where two threads are the first to decode a class.
+DECODERS: Final[Mapping[type[msgspec.Struct], msgspec.json.Decoder[Any]]] = {
+    event: msgspec.json.Decoder(event) for event in EVENT_NAMES
+}
+"""The decoder of each kind of event."""

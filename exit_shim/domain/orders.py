@@ -1,6 +1,7 @@
 """What an exit order is, read from the fields that a python-binance call carries. Pure."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 import msgspec
@@ -187,3 +188,19 @@ def read_order(params: Mapping[str, Any], kind: Kind | None = None) -> ExitOrder
         fields["client_order_id"] = text(params["clientAlgoId"])  # its newClientOrderId never leaves
     known = kind or kind_of(fields)
     return None if known is None else ExitOrder(kind=known, **fields)
+
+
+BATCHES: Final = ("batchOrders", "orders")
+"""The fields in which calls carry lists of orders."""
+
+
+def fields_of_order(params: Mapping[str, Any], place: int | None) -> Mapping[str, Any]:
+    """Return the fields of one order of a call, not to be changed; `place` is its place in a batch."""
+    if place is None:
+        return MappingProxyType(params)  # a rule of a user's must not change what is sent
+    for name in BATCHES:
+        items = params.get(name)
+        if isinstance(items, list) and place < len(items) and isinstance(items[place], Mapping):
+            fields: Mapping[str, Any] = items[place]
+            return MappingProxyType(fields)
+    return {}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exit_shim.exchange.engine.engine import Exchange, system_clock
 from exit_shim.exchange.engine.market import Market, Number
@@ -22,7 +22,7 @@ from exit_shim.exchange.faults.plan import FaultPlan
 from exit_shim.exchange.http.app import make_app
 from exit_shim.exchange.http.auth import ApiKey, Credentials
 from exit_shim.exchange.http.gate import Answer
-from exit_shim.exchange.http.listener import HOST, Listener
+from exit_shim.exchange.http.listening_socket import HOST, ListeningSocket, run_on_own_loop
 from exit_shim.exchange.http.request import RawRequest
 from exit_shim.exchange.http.service import REMEMBERED_REQUESTS, Service
 from exit_shim.exchange.request_record import RequestRecord
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 DEFAULT_CREDENTIALS: Mapping[str, str] = MappingProxyType({"local-key": "local-secret"})
-#: Seconds that a stop waits for the thread; it needs milliseconds.
-PATIENCE = 10
+#: Seconds that `stop` waits for the thread, which needs milliseconds unless `lock` is held.
+PATIENCE = 30
 
 
 class LocalExchange:
@@ -113,7 +113,7 @@ class LocalExchange:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
-        self._listener: Listener | None = None
+        self._listening: ListeningSocket | None = None
 
     # Life
 
@@ -140,13 +140,24 @@ class LocalExchange:
         return self
 
     def stop(self) -> None:
-        """Stop listening and close every connection; does nothing when it does not run."""
-        thread, self._thread = self._thread, None
-        if thread is None or self._loop is None or self._stopping is None:
+        """Stop listening and close every connection; do nothing when it does not run.
+
+        Raises:
+            RuntimeError: when it does not stop, since another block holds `lock`.
+        """
+        thread, loop, stopping = self._thread, self._loop, self._stopping
+        if thread is None or loop is None or stopping is None:
             return
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        # The loop is closed where another thread has stopped it just now.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(stopping.set)
         thread.join(PATIENCE)
-        self._port = self._listener = None
+        if thread.is_alive():
+            raise RuntimeError(
+                f"the local exchange at {self.url} did not stop within {PATIENCE} s: leave every block that "
+                "holds its lock, then call stop() again"
+            )
+        self._thread = self._port = self._listening = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -190,11 +201,11 @@ class LocalExchange:
     @contextlib.contextmanager
     def refusing_connections(self) -> Iterator[None]:
         """Inside, connections are refused and those there were are dropped; afterwards the port is back."""
-        self._in_loop(self._listener_now().pause())
+        self._in_loop(self._running_socket().refuse)
         try:
             yield
         finally:
-            self._in_loop(self._listener_now().accept())
+            self._in_loop(self._running_socket().accept)
 
     # Driving it and looking at it
 
@@ -300,18 +311,22 @@ class LocalExchange:
 
     # The thread
 
-    def _listener_now(self) -> Listener:
-        if self._listener is None:
+    def _running_socket(self) -> ListeningSocket:
+        if self._listening is None:
             raise RuntimeError("the local exchange does not run: call start(), or use it in a with block")
-        return self._listener
+        return self._listening
 
-    def _in_loop(self, work: Coroutine[Any, Any, None]) -> None:
-        assert self._loop is not None  # noqa: S101 - there is a listener, so there is a loop
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
+    def _in_loop(self, act: Callable[[], None]) -> None:
+        assert self._loop is not None  # noqa: S101 - there is a listening socket, so there is a loop
+
+        async def act_there() -> None:
+            act()
+
+        asyncio.run_coroutine_threadsafe(act_there(), self._loop).result(PATIENCE)
 
     def _serve(self, ready: threading.Event, failures: list[BaseException]) -> None:
         try:
-            asyncio.run(self._listen(ready))
+            run_on_own_loop(self._listen(ready))
         except BaseException as failure:  # noqa: BLE001 - it belongs to the thread that called start()
             failures.append(failure)
         finally:
@@ -319,14 +334,14 @@ class LocalExchange:
 
     async def _listen(self, ready: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        listener = Listener(lambda refuse: make_app(self.service, refuse), self._wanted_port)
+        listening = ListeningSocket(lambda refuse: make_app(self.service, refuse), self._wanted_port)
         try:
-            await listener.open()
-            self._port, self._listener = listener.port, listener
+            await listening.open()
+            self._port, self._listening = listening.port, listening
             ready.set()
             await self._stopping.wait()
         finally:
-            await listener.close()
+            await listening.close()
 
 
 def _loaded(path: Path | None, clock: Clock, market: Market | None) -> Exchange | None:

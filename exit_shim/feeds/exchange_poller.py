@@ -4,8 +4,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+from exit_shim.clients.registry import support_of
 from exit_shim.domain.events import GuardFinding
 from exit_shim.domain.reason_codes import ORPHAN
 from exit_shim.guard.book import READ_LAG_NS
@@ -60,7 +62,7 @@ class ExchangePoller:
 
     def start(self) -> None:
         """Begin, in a thread that does not keep the poller alive."""
-        leave = None if self._bots is None else self._client.session.close
+        leave = None if self._bots is None else partial(support_of(self._client).close, self._client)
         threading.Thread(
             target=_poll,
             args=(weakref.ref(self), self._stopped, self._wanted, leave),
@@ -94,7 +96,7 @@ class ExchangePoller:
 
     def _follow_clock(self) -> None:
         if self._bots is not None and (bots := self._bots()) is not None:
-            self._client.timestamp_offset = bots.timestamp_offset
+            support_of(self._client).refresh_clone(self._client, bots)
 
     def _set_right(self, snapshot: Snapshot, asked: int) -> None:
         book = self._guard.book

@@ -20,11 +20,11 @@ from exit_shim.domain.events import (
     Outcome,
     Record,
     Resolution,
-    Result,
     Switch,
 )
-from exit_shim.domain.orders import Operation, Reference
+from exit_shim.domain.orders import Reference
 from exit_shim.domain.reason_codes import STRIPPED
+from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.guard.book import Book
 from exit_shim.guard.judge import Guard
 from exit_shim.journal import Journal, JournalError
@@ -76,7 +76,7 @@ class ProcessFeed:
         self._on_finding = on_finding
         self._on_trouble = on_trouble
         self._follower = None if journal is None else Follower(journal.path)
-        self._pending: OrderedDict[tuple[str, int], Intent] = OrderedDict()
+        self._pending: OrderedDict[tuple[str, int], RecordedEvent] = OrderedDict()
         self._begun = False
         self._looked = 0.0
         self._start_anew()
@@ -86,7 +86,7 @@ class ProcessFeed:
         if guard.enforces:
             guard.book.catch_up = self.catch_up
         if journal is not None:
-            guard.suppressed.recall = self.recall
+            guard.simulated.recall = self.recall
 
     def _start_anew(self) -> None:
         self._lock = threading.RLock()
@@ -122,12 +122,14 @@ class ProcessFeed:
                     thread.start()
                     self._thread = thread
 
-    def emit(self, record: Record) -> None:
-        """An order was concluded: from now on there is something to watch, after a fork too."""
+    def on(self, recorded: RecordedEvent) -> None:
+        """Take an outcome: from now on there is something to watch, after a fork too."""
         if self._thread is None:
             self.run()
-        if self._guard.suppressed and went_out(record):
-            self._guard.suppressed.forget(record.intent.account, record.intent.order)
+        if self._guard.simulated and may_rest(recorded):
+            intent = recorded.intent
+            assert intent is not None  # noqa: S101 - `may_rest` has seen it
+            self._guard.simulated.forget(intent.account, intent.order)
 
     def stop(self) -> None:
         """End the thread, waiting a second for its round to end; a later order starts another one."""
@@ -143,12 +145,6 @@ class ProcessFeed:
             turn(self._journal, switch)
             self._see_off_file()
         self._guard.switches.turn(switch)
-
-    def resolved(self, record: Record) -> None:
-        """An order in doubt is so no more."""
-        if record.resolution is not None:
-            self._guard.book.note(record.intent, resolved(record.intent.operation, record.resolution))
-            self._guard.book.settle(record.intent.account, record.intent.order.symbol)
 
     def refresh(self) -> None:
         """Look at the switches, if nobody did of late: nothing is denied on an old word."""
@@ -260,35 +256,45 @@ class ProcessFeed:
             return
         with contextlib.suppress(msgspec.DecodeError):
             if news.event == "intent":
-                intent = DECODERS[Intent].decode(news.body)
-                self._expire(intent)
-                if self._guard.enforces and not intent.verdict.is_held:
-                    self._guard.book.expect(intent)
-                self._pending[news.run_id, news.seq] = intent
-                while len(self._pending) > MAX_PENDING:
-                    self._pending.popitem(last=False)
-                return
-            run_id, _, seq = (news.about or "").rpartition(":")
-            key = (run_id or news.run_id, int(seq)) if seq.isdigit() else None
-            pending = None if key is None else self._pending.get(key)
-            if key is None or pending is None:
-                return
-            self._expire(pending)
-            outcome = concluded(pending.operation, news)
-            if outcome.result != "unknown":
-                del self._pending[key]
-            self._guard.book.note(pending, outcome)
-            if news.event == "resolution":
-                self._guard.book.settle(pending.account, pending.order.symbol)
+                self._take_intent(news)
+            else:
+                self._take_outcome(news)
+
+    def _take_intent(self, news: News) -> None:
+        intent = DECODERS[Intent].decode(news.body)
+        recorded = RecordedEvent(news.run_id, news.seq, intent)
+        recorded.leaves = not intent.verdict.is_held
+        self._expire(intent)
+        self._guard.book.fold(recorded)
+        self._pending[news.run_id, news.seq] = recorded
+        while len(self._pending) > MAX_PENDING:
+            self._pending.popitem(last=False)
+
+    def _take_outcome(self, news: News) -> None:
+        run_id, _, seq = (news.about or "").rpartition(":")
+        key = (run_id or news.run_id, int(seq)) if seq.isdigit() else None
+        about = None if key is None else self._pending.get(key)
+        if key is None or about is None or about.intent is None:
+            return
+        self._expire(about.intent)
+        event: Outcome | Resolution
+        if news.event == "outcome":
+            event = DECODERS[Outcome].decode(news.body)
+        else:
+            event = DECODERS[Resolution].decode(news.body)
+        if event.result != "unknown":
+            del self._pending[key]
+        self._guard.book.fold(RecordedEvent(news.run_id, news.seq, event, about))
 
 
-def went_out(record: Record) -> bool:
-    """Whether an order may rest at the exchange now."""
-    concluded = record.outcome
+def may_rest(recorded: RecordedEvent) -> bool:
+    """Return whether an outcome leaves an order that may rest at the exchange now."""
+    intent, event = recorded.intent, recorded.event
     return (
-        record.intent.operation == "place"
-        and concluded is not None
-        and concluded.result in {"accepted", "unknown"}
+        intent is not None
+        and intent.operation == "place"
+        and isinstance(event, Outcome)
+        and event.result in {"accepted", "unknown"}
     )
 
 
@@ -306,7 +312,7 @@ def turn(journal: Journal, switch: Switch) -> bool:
             done = True
         elif switch.enforce == "on":
             path.unlink(missing_ok=True)
-    journal.note("switch", switch)
+    journal.append(switch)
     return journal.flush() or done
 
 
@@ -319,33 +325,15 @@ def who() -> str:
     return f"{name} (pid {os.getpid()})"
 
 
-def concluded(operation: Operation, news: News) -> Outcome:
-    """What an outcome or a resolution says, as an outcome."""
-    if news.event == "outcome":
-        outcome: Outcome = DECODERS[Outcome].decode(news.body)
-        return outcome
-    return resolved(operation, DECODERS[Resolution].decode(news.body))
-
-
-def resolved(operation: Operation, found: Resolution) -> Outcome:
-    """What was proved later of an order, as an outcome; a placed one that has ended does not rest.
-
-    Of a cancel the status is that of what it took.
-    """
-    ended = operation == "place" and found.status in {"FILLED", "CANCELED", "EXPIRED", "FINISHED", "REJECTED"}
-    outcome: Result = "accepted" if found.result == "accepted" and not ended else "rejected"
-    return Outcome(outcome, found.order_id, found.algo_id, found.client_order_id)
-
-
 def take_up(book: Book, records: Iterable[Record], own_run: str) -> None:
     """Let a book learn from records of other runs, oldest first, and from what this run cancelled."""
     for record in records:
         if record.run_id == own_run and record.intent.operation != "cancel":
             continue
-        if record.resolution is not None:
-            book.note(record.intent, resolved(record.intent.operation, record.resolution))
-        elif record.outcome is not None:
-            book.note(record.intent, record.outcome)
+        event = record.resolution or record.outcome
+        if event is not None:
+            about = RecordedEvent(record.run_id, record.seq, record.intent)
+            book.fold(RecordedEvent(record.run_id, record.seq, event, about))
 
 
 _watchers: weakref.WeakSet[ProcessFeed] = weakref.WeakSet()

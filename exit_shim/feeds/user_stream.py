@@ -8,13 +8,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import Any, Final
 
-from exit_shim.clients.binance_releases import hears_user_stream
+from exit_shim.clients.support import ClientClone
 from exit_shim.feeds.stream_events import take_in
 from exit_shim.guard.book import Book
-from exit_shim.resolving import ClientClone
 from exit_shim.runtime.scrubbing import describe, secrets_of
 
 THREAD: Final = "exit-shim-stream"
@@ -43,19 +41,7 @@ def why_not(clone: ClientClone | None, address: str | None) -> str | None:
     """Why a client's stream can never be had; None: it can be tried."""
     if clone is None:
         return "only a client of python-binance's own has one, and this one is not, or does not really send"
-    from binance import BinanceSocketManager  # noqa: PLC0415 - it is there: a genuine client is of it
-
-    if not hears_user_stream(BinanceSocketManager):
-        return (
-            f"python-binance {version('python-binance')} connects to an address at which Binance has sent no "
-            "user data since 2026-04-23: install 1.0.36 or later"
-        )
-    if address is None and not clone.is_at_home:
-        return (
-            f"the client asks {clone.host}, which is none of python-binance's own hosts: say where its "
-            'stream is, by watch(client, stream="wss://…/")'
-        )
-    return None
+    return clone.why_no_user_stream(address)
 
 
 class UserStreamListener:
@@ -178,7 +164,7 @@ async def _connection(
     """Listen for as long as one connection holds; python-binance's own reconnecting would hide the gap."""
     client = clone.async_client()
     try:
-        socket = _socket(client, address)
+        socket = clone.user_stream(client, address, MOST_WAITING)
         try:
             await asyncio.wait_for(socket.connect(), CONNECT_S)
             await _hear(socket, watched, stopped)
@@ -193,16 +179,6 @@ async def _connection(
         ) from None
     finally:
         await client.session.close()
-
-
-def _socket(client: Any, address: str | None) -> Any:
-    from binance import BinanceSocketManager  # noqa: PLC0415 - heavy, and the client's own package
-
-    manager = BinanceSocketManager(client, max_queue_size=MOST_WAITING)
-    if address is not None:
-        for name in ("FSTREAM_URL", "FSTREAM_TESTNET_URL", "FSTREAM_DEMO_URL"):
-            setattr(manager, name, address.rstrip("/") + "/")
-    return manager.futures_user_socket()
 
 
 async def _hear(socket: Any, watched: "weakref.ref[UserStreamListener]", stopped: threading.Event) -> None:

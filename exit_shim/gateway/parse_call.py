@@ -1,14 +1,21 @@
 """Step one of an order's way: what a call is about, in recorded terms. Pure given a book."""
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from exit_shim.clients.doors import Door
-from exit_shim.domain.events import Target
-from exit_shim.domain.orders import CONDITIONAL_KINDS, COUNTDOWN, ExitOrder, Kind, Reference, read_order
-from exit_shim.guard.book import Book, common_kind
+from exit_shim.domain.events import Target, common_kind
+from exit_shim.domain.orders import (
+    CONDITIONAL_KINDS,
+    COUNTDOWN,
+    ExitOrder,
+    Kind,
+    Reference,
+    Store,
+    read_order,
+)
 from exit_shim.runtime.scrubbing import HIDDEN, SHORTEST_CREDENTIAL, Marks, marks_of_owner
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -20,6 +27,16 @@ _new = tuple.__new__
 """Makes a named tuple in a third of the time."""
 
 
+class TargetLookup(Protocol):
+    """Finds the orders that a cancel or change is about, as far as they are known: the book."""
+
+    def find(self, account: str | None, reference: Reference) -> Target | None:
+        """Return the order behind an id; None where its placing is not known."""
+
+    def all_of(self, account: str | None, symbol: str | None, store: Store) -> tuple[Target, ...]:
+        """Return the live exits that a cancel-all takes away."""
+
+
 class Item(NamedTuple):
     """One order of a call: its place in the batch, its fields, and what a cancel or change is about."""
 
@@ -29,7 +46,7 @@ class Item(NamedTuple):
 
 
 def read_call(
-    door: Door, params: Mapping[str, Any], kind: Kind | None, book: Book, account: str | None
+    door: Door, params: Mapping[str, Any], kind: Kind | None, book: TargetLookup, account: str | None
 ) -> list[Item]:
     """The exits that a call places, and the orders that it changes or cancels; empty for an entry.
 
@@ -37,7 +54,7 @@ def read_call(
         door: The row that describes the call.
         params: Its fields under Binance's names.
         kind: What the code declared the orders to be.
-        book: The exits that are known to rest.
+        book: Finds what a cancel or change is about.
         account: Whose.
     """
     if door.operation == "place":
@@ -101,7 +118,7 @@ def _change(
     params: Mapping[str, Any],
     reference: Reference,
     kind: Kind | None,
-    book: Book,
+    book: TargetLookup,
     account: str | None,
 ) -> Item:
     target = book.find(account, reference) or Target(

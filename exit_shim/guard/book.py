@@ -5,20 +5,21 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from exit_shim.domain.events import Intent, Outcome, Target
+from exit_shim.domain.events import Intent, Outcome, Resolution, Result, Target
 from exit_shim.domain.orders import (
     CONDITIONAL_KINDS,
     COUNTDOWN,
     ExitOrder,
-    Kind,
+    Operation,
     Reference,
     Store,
     closes_now,
 )
+from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.runtime.reentrancy import DeferredAggregate
 
 MAX_LIVE: Final = 20_000
@@ -53,6 +54,7 @@ Key: TypeAlias = tuple[str | None, object]
 """An account, and one of the ids of its order."""
 
 UNANSWERED: Final = Outcome("unknown")
+ENDED: Final = frozenset({"FILLED", "CANCELED", "EXPIRED", "FINISHED", "REJECTED"})
 
 
 class PositionKey(NamedTuple):
@@ -132,26 +134,7 @@ class BookContext(NamedTuple):
 NOTHING_NEAR: Final = BookContext()
 
 
-class BookEntry:
-    """A concluded order on its way into the book.
-
-    With the call's own fields as `params` it is one that rules are to be asked about: then `near` is what the
-    book had around it, as soon as the book has come to it. `known` is when it was concluded, ns since the
-    epoch. `is_judged`: the enforced rules were asked before it was sent.
-    """
-
-    __slots__ = ("intent", "is_judged", "known", "near", "outcome", "params")
-
-    def __init__(self, intent: Intent, outcome: Outcome, params: Mapping[str, Any] | None) -> None:
-        self.intent = intent
-        self.outcome = outcome
-        self.params = params
-        self.known = time.time_ns()
-        self.near: BookContext | None = None
-        self.is_judged = False
-
-
-class Book(DeferredAggregate[BookEntry]):
+class Book(DeferredAggregate[RecordedEvent]):
     """Live exits by account and id, and by position; thread-safe, bounded."""
 
     def __init__(self) -> None:
@@ -175,18 +158,26 @@ class Book(DeferredAggregate[BookEntry]):
         self.is_behind = False
         """While what other processes and earlier runs did is not taken up yet."""
 
-    def note(self, intent: Intent, outcome: Outcome, params: Mapping[str, Any] | None = None) -> BookEntry:
-        """Learn from a concluded order: what was accepted rests, what was cancelled does not.
+    def fold(self, recorded: RecordedEvent) -> None:
+        """Learn from an event of this process, of another one, or of an earlier run.
 
-        With `params`, the call's own fields, what is around it is looked at first.
+        What was accepted rests, and what was cancelled does not. This is the only way in which the book
+        learns of orders; sizes and what the exchange itself says come by other methods.
         """
-        noted = BookEntry(intent, outcome, params)
-        if params is not None or self.expects or outcome.result in {"accepted", "unknown"}:
-            self.take(noted)
-        return noted
+        event, about = recorded.event, recorded.about
+        if isinstance(event, Outcome):
+            if about is not None and (
+                about.params is not None or self.expects or event.result in {"accepted", "unknown"}
+            ):
+                self.take(recorded)
+        elif isinstance(event, Intent):
+            if self.expects and recorded.leaves:
+                self._expect(event)
+        elif isinstance(event, Resolution) and about is not None:
+            self.take(recorded)
 
-    def expect(self, intent: Intent) -> None:
-        """An order is about to leave: until it is concluded it counts as one in doubt.
+    def _expect(self, intent: Intent) -> None:
+        """Have an order that is about to leave count as one in doubt until its outcome.
 
         Else a cancel-all of another thread, in the moment between the exchange's taking an owner's stop and
         its answer, would take a stop that nobody knows of yet.
@@ -196,11 +187,20 @@ class Book(DeferredAggregate[BookEntry]):
                 self._fold_all()
                 self._suppose(intent, UNANSWERED, time.time_ns())
 
-    def _fold(self, noted: BookEntry) -> None:
-        intent, outcome, known = noted.intent, noted.outcome, noted.known
+    def _fold(self, recorded: RecordedEvent) -> None:
+        intent, event = recorded.intent, recorded.event
+        if intent is None:
+            return
+        if recorded.about is not None and recorded.about.params is not None:
+            recorded.near = self._see(intent)
+        if isinstance(event, Outcome):
+            self._learn(intent, event, recorded.ts)
+        elif isinstance(event, Resolution):
+            self._learn(intent, outcome_proved_by(event, intent.operation), recorded.ts)
+            self._doubts.discard((intent.account, intent.order.symbol))
+
+    def _learn(self, intent: Intent, outcome: Outcome, known: int) -> None:
         order, operation = intent.order, intent.operation
-        if noted.params is not None:
-            noted.near = self._see(intent)
         if outcome.result == "unknown":
             if operation in {"place", "cancel"}:
                 self._doubt(intent, outcome, known)
@@ -267,11 +267,12 @@ class Book(DeferredAggregate[BookEntry]):
             self._fold_all()
             return self._around(taken)
 
-    def near(self, noted: BookEntry) -> BookContext:
-        """What was around a concluded order when it came, of those with `params`."""
+    def near(self, recorded: RecordedEvent) -> BookContext:
+        """Return what was around an order of this process when its outcome came."""
         with self._lock:
             self._fold_all()
-        return noted.near or NOTHING_NEAR
+        near: BookContext = recorded.near or NOTHING_NEAR
+        return near
 
     def size(self, spot: PositionKey) -> Decimal | None:
         """The position's size when it was last seen at the exchange; None: never."""
@@ -621,6 +622,16 @@ def position_of(account: str | None, order: ExitOrder) -> PositionKey:
     return PositionKey(account, order.symbol, order.position_side or "BOTH", order.side)
 
 
+def outcome_proved_by(resolution: Resolution, operation: Operation) -> Outcome:
+    """Return what was proved later of an order, as an outcome; a placed one that has ended does not rest.
+
+    Of a cancel the status is that of what it took.
+    """
+    ended = operation == "place" and resolution.status in ENDED
+    result: Result = "accepted" if resolution.result == "accepted" and not ended else "rejected"
+    return Outcome(result, resolution.order_id, resolution.algo_id, resolution.client_order_id)
+
+
 def rests(order: ExitOrder) -> bool:
     """Return whether an order waits at the exchange once it is accepted."""
     return not closes_now(order.type, order.time_in_force)
@@ -687,9 +698,3 @@ def is_other(live: LiveExit, named: Reference | Target) -> bool:
         return True
     store = "conditional" if own.algo_id else "orders" if own.order_id else meant
     return meant is not None and store != meant
-
-
-def common_kind(targets: tuple[Target, ...]) -> Kind:
-    """The kind of what a cancel takes away, where it is one."""
-    kinds = {target.kind for target in targets}
-    return kinds.pop() if len(kinds) == 1 else "unknown"

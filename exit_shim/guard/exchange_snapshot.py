@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from exit_shim.clients.accounts import is_genuine
+from exit_shim.clients.registry import is_genuine, support_of
 from exit_shim.domain.events import Target
 from exit_shim.domain.orders import (
     CONDITIONAL_KINDS,
@@ -26,16 +26,12 @@ TRAILING: Final = "TRAILING_STOP_MARKET"
 WAITS: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
 """The statuses of an order that will still act. One that is being triggered may come to nothing."""
 
-LISTS: Final[Mapping[str, str]] = {
-    "orders": "futures_get_open_orders",
-    "algos": "futures_get_open_algo_orders",
-    "positions": "futures_position_information",
-}
-"""The reads that a stock is made of, and the client's method for each."""
+LISTS: Final = ("orders", "algos", "positions")
+"""The reads that a snapshot is made of."""
 
 LAST_PRICE: Final = "last"
-READS: Final[Mapping[str, str]] = {**LISTS, LAST_PRICE: "futures_symbol_ticker"}
-"""The same with the last price, without which a stock is whole too."""
+READS: Final = (*LISTS, LAST_PRICE)
+"""The same with the last price, without which a snapshot is whole too."""
 
 MAY_LACK: Final = frozenset({"algos", LAST_PRICE})
 """Reads that older releases and adapters have no method for."""
@@ -172,14 +168,15 @@ def read_snapshot(
 
 def question(client: Any, name: str, symbol: str | None, patience: float | None = None) -> Question | None:
     """Return one of the `READS` as a call of the client's method; None where the client lacks the method."""
-    method = getattr(client, READS[name], None)
+    library = support_of(client)
+    method = getattr(client, library.reads[name], None)
     if method is None:
         if name in MAY_LACK:
             return None
-        raise UnreadableError(f"{type(client).__name__} has no {READS[name]}")
+        raise UnreadableError(f"{type(client).__name__} has no {library.reads[name]}")
     named: dict[str, Any] = {} if symbol is None else {"symbol": symbol}
     if patience is not None and is_genuine(client):
-        named["requests_params"] = {"timeout": patience}
+        named.update(library.time_limit(patience))
     return partial(method, **named)
 
 

@@ -1,23 +1,22 @@
 """Step three of an order's way: the policy and the book, held against one order."""
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from exit_shim.clients.doors import Door
 from exit_shim.domain.attributions import Attribution
-from exit_shim.domain.events import Intent, OrderFindings, Outcome, Target
-from exit_shim.domain.orders import COUNTDOWN, Operation, Reference, Store, closes_now
+from exit_shim.domain.events import Intent, OrderFindings, Target
+from exit_shim.domain.orders import COUNTDOWN, Operation, Reference, Store, closes_now, fields_of_order
 from exit_shim.domain.reason_codes import (
     FOREIGN_CANCEL,
     FUTILE_CANCEL,
     SIMULATED_ORDER,
     STRIPPED,
 )
+from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.domain.verdicts import ALLOWED, OBSERVED, Verdict, code_of
-from exit_shim.guard.book import Book, BookContext, BookEntry, LiveExit, position_of
+from exit_shim.guard.book import Book, BookContext, LiveExit, position_of
 from exit_shim.guard.delegations import Delegations
 from exit_shim.guard.denials import Denials
 from exit_shim.guard.exchange_snapshot import Snapshot
@@ -29,11 +28,8 @@ from exit_shim.guard.switches import Switches
 
 UNJUDGED: Final = frozenset({"conditional", "unknown"})
 PLACES: Final[frozenset[Operation]] = frozenset({"place", "modify"})
-SIGNING: Final = ("signature", "timestamp", "recvWindow")
+SIGNING: Final = frozenset({"signature", "timestamp", "recvWindow"})
 UNRULED: Final[frozenset[Operation]] = frozenset({"test", "query"})
-
-BATCHES: Final = ("batchOrders", "orders")
-"""The fields in which calls carry lists of orders."""
 
 OF_CANCELLING: Final = frozenset({FOREIGN_CANCEL, STRIPPED, FUTILE_CANCEL})
 OF_PLACING: Final = frozenset(RULES) - OF_CANCELLING
@@ -90,7 +86,7 @@ class Guard:
         self.compiled_policy = compiled_policy
         self.book = book
         self.switches = Switches()
-        self.suppressed = SimulatedOrders()
+        self.simulated = SimulatedOrders()
         self.denials = Denials()
         self.delegations = Delegations(compiled_policy.policy.delegate)
         self.snapshots = Snapshots(
@@ -114,7 +110,7 @@ class Guard:
         A cancel about which only the exchange can tell is held, as `UNSEEN`, until that was looked at.
         """
         operation, order, who = intent.operation, intent.order, intent.attribution
-        if operation != "place" and self._is_about_suppressed(intent):
+        if operation != "place" and self._is_about_simulated(intent):
             return Verdict("simulate", (SIMULATED_ORDER,), on_deny="simulate")
         if operation in PLACES and order.kind not in UNJUDGED:
             standing = self.compiled_policy.of(
@@ -136,33 +132,26 @@ class Guard:
         verdict = self.judge_cancel(case)
         return UNSEEN if not verdict.is_held and self._must_be_seen(case, intent.store) else verdict
 
-    def is_asked_for(self, door: Door, params: Mapping[str, Any]) -> bool:
-        """Whether a query may be about an order that only the guard knows: where any account has such."""
-        return any(map(self.suppressed.may_have, door.references(params)))
-
-    def note(self, intent: Intent, outcome: Outcome, params: Mapping[str, Any]) -> BookEntry | None:
-        """Have the book learn of an order; what is returned is for `findings`, where there may be any."""
+    def findings(self, recorded: RecordedEvent) -> OrderFindings | None:
+        """Return what the rules that only warn say of an order that was concluded; None: nothing."""
+        about = recorded.about
+        if about is None or about.params is None or not isinstance(about.event, Intent):
+            return None  # another process asks them
+        intent = about.event
         if intent.operation in UNRULED or intent.verdict.is_held:
-            self.book.note(intent, outcome)
             return None
-        own = dict(own_params(params, intent.batch_index))
-        for name in SIGNING:  # python-binance signs a raw request in the bot's own dict
-            own.pop(name, None)
-        noted = self.book.note(intent, outcome, own)
-        noted.is_judged = self.enforces and self.switches.enforcing
-        return noted
-
-    def findings(self, noted: BookEntry) -> OrderFindings | None:
-        """What the rules that only warn say of an order that was concluded; None: nothing."""
-        near = self.book.near(noted)
-        case = self.case(noted.intent, noted.params or {}, near)
+        near = self.book.near(recorded)
+        # python-binance signs a raw request in the bot's own dict, which may be sent again.
+        params = {name: value for name, value in about.params.items() if name not in SIGNING}
+        case = self.case(intent, params, near)
         plan = self.plan(case.mode, case.order.symbol, case.operation)
-        told = {code_of(reason) for reason in noted.intent.verdict.reasons}
-        steps = plan.warning if noted.is_judged else (*plan.warning, *plan.enforced)
+        reported = {code_of(reason) for reason in intent.verdict.reasons}
+        was_judged = self.enforces and self.switches.enforcing
+        steps = plan.warning if was_judged else (*plan.warning, *plan.enforced)
         reasons = tuple(
             f"{step.code} {facts}".rstrip() + step.ending
             for step in steps
-            if step.code not in told and (facts := self.ask(step.code, step.rule, case)) is not None
+            if step.code not in reported and (facts := self.ask(step.code, step.rule, case)) is not None
         )
         return OrderFindings(reasons, words((*near.beside, *near.taken))) if reasons else None
 
@@ -283,7 +272,7 @@ class Guard:
 
     def coming(self, intent: Intent, params: Mapping[str, Any]) -> RuleContext:
         """The case of an order that is about to leave."""
-        own = own_params(params, intent.batch_index)
+        own = fields_of_order(params, intent.batch_index)
         return self.case(intent, own, self.book.see(intent))
 
     def case(self, intent: Intent, params: Mapping[str, Any], near: BookContext) -> RuleContext:
@@ -325,29 +314,17 @@ class Guard:
     def _standing(self, who: Attribution, mode: str, symbol: str | None, kind: str) -> Grant:
         return self.compiled_policy.of(who.module, who.dotted_module, mode, symbol, kind)
 
-    def _is_about_suppressed(self, intent: Intent) -> bool:
+    def _is_about_simulated(self, intent: Intent) -> bool:
         """Conditional orders cannot be changed, which is the exchange's to answer."""
         if len(intent.targets) != 1:
             return False
-        kept = self.suppressed.find(intent.account, reference_to(intent.targets[0]))
+        kept = self.simulated.find(intent.account, reference_to(intent.targets[0]))
         return kept is not None and (intent.operation == "cancel" or kept.store == "orders")
 
 
 def words(lives: tuple[LiveExit, ...]) -> tuple[str, ...]:
     """Live exits for people, as many as a record takes."""
     return tuple(live.words for live in lives[:MAX_BOOK_WORDS])
-
-
-def own_params(params: Mapping[str, Any], place: int | None) -> Mapping[str, Any]:
-    """The fields of one order of a call."""
-    if place is None:
-        return MappingProxyType(params)  # a rule of one's own must not change what is sent
-    for name in BATCHES:
-        items = params.get(name)
-        if isinstance(items, list) and place < len(items) and isinstance(items[place], Mapping):
-            own: Mapping[str, Any] = items[place]
-            return MappingProxyType(own)
-    return {}
 
 
 def reference_to(target: Target) -> Reference:

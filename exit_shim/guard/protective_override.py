@@ -6,14 +6,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from exit_shim.domain.events import Intent, Target
-from exit_shim.domain.orders import CONDITIONAL_KINDS, Reference, Store, upper
+from exit_shim.domain.events import Intent, Target, common_kind
+from exit_shim.domain.orders import CONDITIONAL_KINDS, Reference, Store, fields_of_order, upper
 from exit_shim.domain.reason_codes import PROTECTIVE_OVERRIDE, SIMULATED_ORDER, STRIPPED
 from exit_shim.domain.verdicts import ALLOWED, DUPLICATED_CODE, Verdict, code_of
-from exit_shim.guard.book import LiveExit, common_kind, number, position_of
+from exit_shim.guard.book import LiveExit, number, position_of
 from exit_shim.guard.cover import EXACT, Gap, covering, find_gap, is_priced_through, strips
 from exit_shim.guard.exchange_snapshot import OpenOrder, Snapshot
-from exit_shim.guard.judge import UNSEEN, Guard, own_params
+from exit_shim.guard.judge import UNSEEN, Guard
 from exit_shim.guard.rules import RuleContext, is_owners
 from exit_shim.guard.snapshots import Unseen
 
@@ -119,7 +119,7 @@ class OverrideCheck:
             return False
         store: Store = "conditional" if order.type in CONDITIONAL_KINDS else "orders"
         named = Reference(client_order_id=order.client_order_id, store=store)
-        kept = self._guard.suppressed.find(intent.account, named)
+        kept = self._guard.simulated.find(intent.account, named)
         return kept is not None and kept.is_open and (kept.store, kept.order.symbol) == (store, order.symbol)
 
     def _why_the_exchange_answers(
@@ -129,7 +129,7 @@ class OverrideCheck:
         order, policy = intent.order, self._guard.compiled_policy.policy
         if not seen.held(position_of(intent.account, order)):
             return Gap("no_position")  # it is for one that is still to come, or for the other side
-        match = own_params(params, intent.batch_index).get("priceMatch")
+        match = fields_of_order(params, intent.batch_index).get("priceMatch")
         closes = is_priced_through(order, number(order.price), seen) or upper(match).startswith(OPPONENT)
         if policy.market_closes == "allow" and closes:
             return Gap("closes_at_once")
@@ -162,7 +162,7 @@ class OverrideCheck:
         elif isinstance(seen, Snapshot) and not taken:
             about = msgspec.structs.replace(intent, targets=())  # it has ended, and nobody loses it
         case: RuleContext = self._guard.case(
-            about, own_params(params, intent.batch_index), self._guard.book.around(taken)
+            about, fields_of_order(params, intent.batch_index), self._guard.book.around(taken)
         )
         return with_verdict(intent, self._guard.judge_cancel(case, self._strips(intent, place, seen)))
 
@@ -252,8 +252,8 @@ def override_denial(intent: Intent, gap: Gap, symbol: str | None = None) -> Inte
     return with_verdict(intent, msgspec.structs.replace(verdict, reasons=(*verdict.reasons, reason)))
 
 
-def unsent(intent: Intent) -> Intent:
-    """A submission whose call was ended from outside before it was settled: nobody denied it."""
+def undenied(intent: Intent) -> Intent:
+    """Return an intent whose caller gave up before it was settled: nobody denied it."""
     verdict = intent.verdict
     if not verdict.is_held:
         return intent

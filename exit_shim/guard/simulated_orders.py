@@ -15,10 +15,10 @@ from exit_shim.runtime.reentrancy import ReentrantState
 MAX_KEPT: Final = 10_000
 """Answers remembered; older ones are in the journal, if there is one."""
 
-MARK: Final = "exit_shim_suppressed"
+MARK: Final = "exit_shim_simulated"
 """The key that every answer has whose order was not sent; its value is the reason."""
 
-PREFIX: Final = "suppressed~"
+PREFIX: Final = "simulated~"
 """What the client order id of an order begins with that had none; its number follows."""
 
 OPEN: Final = "NEW"
@@ -199,7 +199,7 @@ def number_of(reference: Reference) -> int | None:
 
 
 def kept_of(intent: Intent, number: int, *, is_algo: bool) -> SimulatedOrder:
-    """A suppressed placing, answered under a number."""
+    """A simulated placing, answered under a number."""
     order, created = intent.order, intent.ts // 1_000_000
     shape = algo_answer if is_algo else order_answer
     answer = {**shape(order, number, created), MARK: "; ".join(intent.verdict.reasons)}
@@ -207,7 +207,7 @@ def kept_of(intent: Intent, number: int, *, is_algo: bool) -> SimulatedOrder:
 
 
 def rebuilt(number: int, records: Iterable[Record]) -> SimulatedOrder | None:
-    """A suppressed order as the records about it leave it, oldest first; None: they tell of no such."""
+    """A simulated order as the records about it leave it, oldest first; None: they tell of no such."""
     kept: SimulatedOrder | None = None
     for record in records:
         intent, concluded = record.intent, record.outcome

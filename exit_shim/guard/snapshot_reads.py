@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from exit_shim.clients.accounts import is_genuine, label_of
+from exit_shim.clients.accounts import label_of
+from exit_shim.clients.registry import can_be_cloned, clone_client, is_genuine, support_of
 from exit_shim.guard.exchange_snapshot import (
     LAST_PRICE,
     LISTS,
@@ -16,7 +17,7 @@ from exit_shim.guard.exchange_snapshot import (
     question,
     snapshot_from,
 )
-from exit_shim.resolving import ClientClone, UsedWeight, can_be_cloned
+from exit_shim.resolving import UsedWeight
 from exit_shim.runtime.reentrancy import ReentrantState
 
 THREAD: Final = "exit-shim-look"
@@ -136,9 +137,8 @@ class Clones(ReentrantState):
             idle = self._idle.get(label_of(client))
             clone = idle.pop() if idle else None
         if clone is None:
-            clone = ClientClone(client).client()
-        clone.timestamp_offset = getattr(client, "timestamp_offset", 0)
-        clone.response = None
+            clone = clone_client(client).client()
+        support_of(client).refresh_clone(clone, client)
         return clone
 
     def give_back(self, client: Any, clone: Any) -> None:
@@ -148,7 +148,7 @@ class Clones(ReentrantState):
             if len(idle) < MOST_IDLE:
                 idle.append(clone)
                 return
-        clone.session.close()
+        support_of(clone).close(clone)
 
     def close(self) -> None:
         """Let go of the connections of those that nobody uses."""
@@ -156,7 +156,7 @@ class Clones(ReentrantState):
             idle, self._idle = self._idle, {}
         for clones in idle.values():
             for clone in clones:
-                clone.session.close()
+                support_of(clone).close(clone)
 
 
 class Asking(NamedTuple):
@@ -200,7 +200,7 @@ class Asking(NamedTuple):
             try:
                 answer = self._answer(name, clone)
             finally:
-                self.used.heed(clone.response)
+                self.used.heed(support_of(clone).last_answer(clone))
                 self.clones.give_back(self.client, clone)
         except Exception:  # noqa: BLE001 - whatever a transport raises is no answer
             answers.fail(name)
@@ -244,7 +244,7 @@ class Asking(NamedTuple):
 
     def _heed_own(self) -> None:
         if is_genuine(self.client):
-            self.used.heed_bots(vars(self.client).get("response"))
+            self.used.heed_bots(support_of(self.client).last_answer(self.client))
 
 
 EMPTY: Final[list[Any]] = []

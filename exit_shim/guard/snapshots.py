@@ -7,7 +7,8 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
 from typing import Any, Final, TypeAlias
 
-from exit_shim.clients.accounts import exchange_of, is_genuine
+from exit_shim.clients.hosts import exchange_of
+from exit_shim.clients.registry import can_be_cloned, is_genuine, support_of
 from exit_shim.domain.orders import upper
 from exit_shim.guard.exchange_snapshot import Snapshot
 from exit_shim.guard.snapshot_reads import (
@@ -21,7 +22,7 @@ from exit_shim.guard.snapshot_reads import (
     reads_of,
     weight_of,
 )
-from exit_shim.resolving import Budget, UsedWeights, can_be_cloned
+from exit_shim.resolving import Budget, UsedWeights
 from exit_shim.resolving.weight import WEIGHT_LIMIT
 from exit_shim.runtime.reentrancy import ReentrantState
 
@@ -263,7 +264,7 @@ class Snapshots(ReentrantState):
         place, weight = exchange_of(key[0]), weight_of(key[1])
         used = self.used.at(place)
         if is_genuine(client):
-            used.heed_bots(getattr(client, "__dict__", {}).get("response"))
+            used.heed_bots(support_of(client).last_answer(client))
         budget = self._budgets.get(place)
         if budget is None:
             budget = self._budgets[place] = Budget(self._weight_a_minute, self._clock)

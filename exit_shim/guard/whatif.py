@@ -9,19 +9,27 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from exit_shim.clients.doors import DOOR_NAMES
-from exit_shim.domain.events import OrderFindings, Record, Resolution, Result, Target
-from exit_shim.domain.orders import ExitOrder, Operation, Reference, Store, closes_hedge_side
+from exit_shim.clients.registry import DOOR_NAMES
+from exit_shim.domain.events import (
+    DECODERS,
+    Intent,
+    OrderFindings,
+    Outcome,
+    Record,
+    Resolution,
+    Target,
+    common_kind,
+)
+from exit_shim.domain.orders import ExitOrder, Reference, Store, closes_hedge_side
 from exit_shim.domain.reason_codes import IGNORED_PARAM, OVERSIZED, REFUSED_PARAMS, SIMULATED_ORDER, STRIPPED
+from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.domain.verdicts import ALLOWED, OBSERVED, Verdict, code_of
-from exit_shim.feeds.other_processes import resolved
 from exit_shim.guard.book import (
     MAX_LIVE,
     PROTECTIVE_TYPES,
     Book,
     LiveExit,
     PositionKey,
-    common_kind,
     is_protective,
     keys,
     number,
@@ -34,45 +42,6 @@ from exit_shim.guard.rules import RULES, CustomRule, RuleContext, is_owners
 from exit_shim.guard.rules.books import oversized
 from exit_shim.guard.rules.context import NANOSECONDS
 from exit_shim.journal.queries import Bodies
-
-
-class Asker(msgspec.Struct, frozen=True, gc=False):
-    """Who asked, as far as a policy looks at it."""
-
-    module: str
-    dotted_module: str | None = None
-
-
-class Submitted(msgspec.Struct, frozen=True, gc=False):
-    """A submission as far as a policy looks at it: reading the rest of a million takes too long."""
-
-    ts: int
-    door: str
-    operation: Operation
-    order: ExitOrder
-    attribution: Asker
-    mode: str
-    verdict: Verdict = Verdict()
-    account: str | None = None
-    batch_index: int | None = None
-    targets: tuple[Target, ...] = ()
-    store: Store | None = None
-
-
-class Concluded(msgspec.Struct, frozen=True, gc=False):
-    """An outcome, as far as the book learns from it."""
-
-    outcome: Result
-    order_id: int | None = None
-    algo_id: int | None = None
-    client_order_id: str | None = None
-
-
-SUBMITTED: Final = msgspec.json.Decoder(Submitted)
-CONCLUDED: Final = msgspec.json.Decoder(Concluded)
-
-FOUND: Final = msgspec.json.Decoder(OrderFindings)
-RESOLVED: Final = msgspec.json.Decoder(Resolution)
 
 OF_FIELDS: Final = (REFUSED_PARAMS, IGNORED_PARAM)
 """Rules on what of a call is not recorded."""
@@ -115,9 +84,7 @@ class Due(NamedTuple):
 
     at: int
     number: int
-    intent: Any
-    outcome: Any
-    settles: bool = False
+    recorded: RecordedEvent
 
 
 class Replay:
@@ -143,7 +110,7 @@ class Replay:
         self._guard.tells = False
         self._then: tuple[str, ...] = ()
         self._compiled_policy = compiled_policy
-        self._unsent: dict[tuple[str | None, object], Submitted] = {}
+        self._unsent: dict[tuple[str | None, object], Intent] = {}
         """What rested then, and would not have been sent, by its ids."""
         self._idle: dict[Placing, None] = {}
         """Stops in the book that cover nothing at the exchange."""
@@ -152,8 +119,8 @@ class Replay:
 
     def take(
         self,
-        intent: Submitted,
-        outcome: Concluded | None,
+        intent: Intent,
+        outcome: Outcome | None,
         found: tuple[str, ...] = (),
         resolution: Resolution | None = None,
     ) -> tuple[str, Verdict]:
@@ -193,14 +160,13 @@ class Replay:
         """Have the book learn what came of an order: when the guard's would."""
         if outcome is not None:
             if intent.batch_index is None:
-                self._book.note(intent, outcome)
+                self._book.fold(event_about(intent, outcome))
             else:  # all of a batch are judged before any is sent
                 self._learn_at(intent.ts, intent, outcome)
             if intent.order.type in PROTECTIVE_TYPES and not can_only_reduce(intent.order):
                 self._set_idle(placing(intent, outcome))
         if resolution is not None:
-            at = intent.ts + int(resolution.after_s * NANOSECONDS)
-            self._learn_at(at, intent, resolved(intent.operation, resolution), settles=True)
+            self._learn_at(intent.ts + int(resolution.after_s * NANOSECONDS), intent, resolution)
             self._see_ahead(intent, resolution)
 
     def _see_ahead(self, intent: Any, resolution: Resolution) -> None:
@@ -216,17 +182,15 @@ class Replay:
         if len(self._idle) > MAX_LIVE:
             del self._idle[next(iter(self._idle))]
 
-    def _learn_at(self, at: int, intent: Any, outcome: Any, *, settles: bool = False) -> None:
-        heapq.heappush(self._due, Due(at, next(self._numbers), intent, outcome, settles))
+    def _learn_at(self, at: int, intent: Intent, event: Outcome | Resolution) -> None:
+        heapq.heappush(self._due, Due(at, next(self._numbers), event_about(intent, event)))
 
     def _learn_due(self, now: int) -> None:
         while self._due and self._due[0].at < now:
             due = heapq.heappop(self._due)
-            self._book.note(due.intent, due.outcome)
-            if due.settles:
-                self._book.settle(due.intent.account, due.intent.order.symbol)
+            self._book.fold(due.recorded)
 
-    def _forgo(self, intent: Submitted, outcome: Any) -> None:
+    def _forgo(self, intent: Intent, outcome: Any) -> None:
         """Keep in mind what would not have been sent, for what was done with it then."""
         name = outcome.client_order_id or intent.order.client_order_id
         for key in keys(intent.account, Reference(outcome.order_id, outcome.algo_id, name)):
@@ -234,19 +198,19 @@ class Replay:
         while len(self._unsent) > MAX_LIVE:
             del self._unsent[next(iter(self._unsent))]
 
-    def _find_unsent(self, intent: Submitted) -> Submitted | None:
+    def _find_unsent(self, intent: Intent) -> Intent | None:
         """The order that a cancel or change of one is about, where it would not have been sent."""
         if len(intent.targets) != 1 or reach_of(intent) is not None:
             return None
         return self._denied(intent.account, intent.targets[0])
 
-    def _denied(self, account: str | None, target: Target) -> Submitted | None:
+    def _denied(self, account: str | None, target: Target) -> Intent | None:
         for key in keys(account, target):
             if (unsent := self._unsent.get(key)) is not None:
                 return None if self._book.find_live(account, target) else unsent
         return None
 
-    def _answer(self, intent: Submitted, unsent: Submitted) -> tuple[str, Verdict]:
+    def _answer(self, intent: Intent, unsent: Intent) -> tuple[str, Verdict]:
         """What its caller gets, to whom the order itself was denied: the guard's answer, or nothing."""
         who, order = unsent.attribution, unsent.order
         standing = self._compiled_policy.of(
@@ -258,7 +222,7 @@ class Replay:
         self._count("answered", intent, verdict, order.symbol)
         return "answered", verdict
 
-    def _aimed(self, intent: Submitted) -> Submitted:
+    def _aimed(self, intent: Intent) -> Intent:
         """A cancel or change, about what the guard's book would say that it is about.
 
         The book of then did not know what an earlier run had placed, where it did not have to.
@@ -280,7 +244,7 @@ class Replay:
         live = self._book.find_live(account, target)
         return target if live is None else live.target
 
-    def _all_of(self, intent: Submitted, store: Store) -> tuple[Target, ...]:
+    def _all_of(self, intent: Intent, store: Store) -> tuple[Target, ...]:
         """What a cancel-all takes: what the book has, and what was placed before the history begins."""
         account, targets = intent.account, intent.targets
         known = self._book.all_of(account, intent.order.symbol, store)
@@ -336,7 +300,7 @@ class Replay:
         is_at_market = live.is_protective and live.type != STOP_LIMIT
         return is_at_market and Placing(live.ts, live.target.client_order_id) not in self._idle
 
-    def _count(self, fate: str, intent: Submitted, verdict: Verdict, about: str | None = None) -> None:
+    def _count(self, fate: str, intent: Intent, verdict: Verdict, about: str | None = None) -> None:
         order, symbol = intent.order, intent.order.symbol or about
         lives = self._lives(intent)
         if symbol is None and lives:
@@ -358,7 +322,7 @@ class Replay:
         for spot in dict.fromkeys(spots):
             self._touch(spot, f"{intent.operation} {fate}")
 
-    def _lives(self, intent: Submitted) -> list[LiveExit]:
+    def _lives(self, intent: Intent) -> list[LiveExit]:
         found = (self._book.find_live(intent.account, target) for target in intent.targets)
         return [live for live in found if live is not None]
 
@@ -368,6 +332,11 @@ class Replay:
 
     def _trouble(self, step: str, error: Exception) -> None:  # noqa: ARG002 - counted, that is all
         self.internal_errors += 1
+
+
+def event_about(intent: Intent, event: Outcome | Resolution) -> RecordedEvent:
+    """Return what came of an intent as the book learns it."""
+    return RecordedEvent("", 0, event, RecordedEvent("", 0, intent))
 
 
 def both_of(spot: PositionKey) -> tuple[PositionKey, ...]:
@@ -388,7 +357,7 @@ def can_only_reduce(order: ExitOrder) -> bool:
     return order.close_position or order.reduce_only or closes_hedge_side(order.side, order.position_side)
 
 
-def reach_of(intent: Submitted) -> Store | None:
+def reach_of(intent: Intent) -> Store | None:
     """Which orders a cancel-all cancels; None for what is none.
 
     Journals of earlier releases tell by the door, and by what was there.
@@ -406,10 +375,10 @@ def replay(history: Iterable[Bodies], into: Replay) -> Iterator[int]:
     taken = 0
     for operation, outcome, found, resolution in history:
         into.take(
-            SUBMITTED.decode(operation),
-            None if outcome is None else CONCLUDED.decode(outcome),
-            () if found is None else FOUND.decode(found).reasons,
-            None if resolution is None else RESOLVED.decode(resolution),
+            DECODERS[Intent].decode(operation),
+            None if outcome is None else DECODERS[Outcome].decode(outcome),
+            () if found is None else DECODERS[OrderFindings].decode(found).reasons,
+            None if resolution is None else DECODERS[Resolution].decode(resolution),
         )
         taken += 1
         if taken % 1000 == 0:

@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import decimal
+import functools
 import inspect
 import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from exit_shim.clients.answers import Answer
-from exit_shim.clients.doors import DOOR_NAMES, Door, DoorCall, is_coroutine_method
-from exit_shim.clients.python_binance import is_own_module
+from exit_shim.clients.doors import Door, is_coroutine_method
+from exit_shim.clients.registry import DOOR_NAMES, market_of, support_of
+from exit_shim.domain.answers import Answer
+from exit_shim.domain.decisions import Call, Go, NeedsLook, Withheld, Withhold
 from exit_shim.domain.events import Intent, Target
 from exit_shim.domain.orders import COUNTDOWN, upper
 from exit_shim.domain.reason_codes import SIMULATED_ORDER
@@ -20,7 +22,7 @@ from exit_shim.guard.book import position_of
 from exit_shim.guard.cover import EXACT, Gap, find_gap
 from exit_shim.guard.exchange_snapshot import Snapshot
 from exit_shim.guard.judge import Guard, reference_to
-from exit_shim.guard.protective_override import OverrideCheck, Owned, Place, Sights, override_denial
+from exit_shim.guard.protective_override import OverrideCheck, Owned, Place, Sights, override_denial, undenied
 from exit_shim.guard.simulated_orders import (
     MARK,
     SimulatedOrder,
@@ -30,8 +32,8 @@ from exit_shim.guard.simulated_orders import (
 )
 from exit_shim.guard.snapshots import Unseen
 
-ELSEWHERE: Final = ("papi_", "futures_coin_", "request_papi_", "request_futures_coin_")
-"""What the names of doors begin with whose orders are not where a look looks."""
+LOOKED_AT: Final = ("um", None)
+"""The markets of doors whose orders are where a look looks; None for an adapter's door."""
 
 LOOKS: Final = "exit-shim-looks"
 """The name of the threads that wait for looks at several symbols."""
@@ -55,18 +57,18 @@ def error_element(intent: Intent) -> dict[str, Any]:
 
 
 def stand_in(
-    intent: Intent, suppressed: SimulatedOrders, *, routes_stops: bool, is_all: bool = False
+    intent: Intent, simulated: SimulatedOrders, *, routes_stops: bool, is_all: bool = False
 ) -> dict[str, Any]:
-    """The answer that stands for a suppressed order, cancel or change; `is_all` for a cancel-all."""
+    """The answer that stands for a simulated order, cancel or change; `is_all` for a cancel-all."""
     order, reason = intent.order, "; ".join(intent.verdict.reasons)
     if intent.operation == "place":
         is_algo = is_algo_answer(intent.door, order, routes_stops=routes_stops)
-        return suppressed.place(intent, is_algo=is_algo)
+        return simulated.place(intent, is_algo=is_algo)
     if intent.verdict.reasons == (SIMULATED_ORDER,):
-        kept = suppressed.find(intent.account, reference_to(intent.targets[0]))
+        kept = simulated.find(intent.account, reference_to(intent.targets[0]))
         if kept is not None:
             is_cancel = intent.operation == "cancel"
-            return suppressed.cancel(kept) if is_cancel else suppressed.change(kept, order)
+            return simulated.cancel(kept) if is_cancel else simulated.change(kept, order)
     if intent.operation == "modify":
         changed = standing_answer(intent, intent.targets[0], "NEW", reason)
         return {**changed, "pair": intent.order.symbol}
@@ -108,28 +110,27 @@ def is_list(door: Door) -> bool:
     return door.payload in {"batch", "references"}
 
 
-def can_be_parted(asked: DoorCall, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether some orders of a call can be left out: its fields are the call's own, not an adapter's."""
-    return asked.params is kwargs or any(given is asked.params for given in (*args, *kwargs.values()))
+def can_be_split(call: Call) -> bool:
+    """Return whether some orders of a call can be left out: its fields are the call's own."""
+    params = call.params
+    return params is call.kwargs or any(given is params for given in (*call.args, *call.kwargs.values()))
 
 
-def split_batch(
-    asked: DoorCall, held: Sequence[int], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The call's arguments without the orders at the places `held`; the caller's objects stay as they are."""
-    whole, rest = asked.params, without(asked, frozenset(held))
-    if whole is kwargs:
-        return args, rest
+def split_batch(call: Call, held: Sequence[int]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return a call's arguments without the orders at the places `held`; the caller's objects stay."""
+    whole, rest = call.params, without(call, frozenset(held))
+    if whole is call.kwargs:
+        return call.args, rest
     return (
-        tuple(rest if given is whole else given for given in args),
-        {name: rest if given is whole else given for name, given in kwargs.items()},
+        tuple(rest if given is whole else given for given in call.args),
+        {name: rest if given is whole else given for name, given in call.kwargs.items()},
     )
 
 
-def without(asked: DoorCall, held: frozenset[int]) -> dict[str, Any]:
-    """The fields of a call without some of its orders."""
-    rest, place = dict(asked.params), 0
-    for name in asked.door.list_fields:
+def without(call: Call, held: frozenset[int]) -> dict[str, Any]:
+    """Return the fields of a call without some of its orders."""
+    rest, place = dict(call.params), 0
+    for name in call.door.list_fields:
         given = rest.get(name)
         items = json.loads(given) if isinstance(given, str) else given
         if not isinstance(items, Sequence) or isinstance(items, str):
@@ -142,7 +143,7 @@ def without(asked: DoorCall, held: frozenset[int]) -> dict[str, Any]:
             rest[name] = json.dumps(kept)
         else:
             rest[name] = kept
-        if asked.door.payload == "batch":
+        if call.door.payload == "batch":
             break
     return rest
 
@@ -157,29 +158,7 @@ def merge_answers(answer: Any, held: Mapping[int, Any]) -> Any:
     return whole
 
 
-def routes_stops(method: Callable[..., Any]) -> bool:
-    """Whether a method sends conditional orders to the Algo Service: only genuine old clients do not."""
-    function = getattr(method, "__func__", method)
-    code = getattr(function, "__code__", None)
-    genuine = is_own_module(getattr(function, "__module__", None))
-    return not genuine or code is None or "clientAlgoId" in code.co_consts
-
-
-def is_async_client(client: Any) -> bool:
-    """Whether a client's methods are to be awaited, whatever one of them looks like."""
-    listing = getattr(type(client), "futures_get_open_orders", None)
-    return listing is not None and is_coroutine_method(listing)
-
-
-class WithheldAnswers(NamedTuple):
-    """An order that does not go out, what is recorded of it, and what stands in its place in an answer."""
-
-    intent: Intent
-    outcome: Answer
-    answer: Any
-
-
-def is_answered_in_parts(door: Door, held: Sequence[WithheldAnswers]) -> bool:
+def is_answered_in_parts(door: Door, held: Sequence[Withheld]) -> bool:
     """Whether a call of which nothing goes out is answered with a list: an error for each denied order.
 
     So is python-binance's, as the exchange answers it. An adapter's answer may be anything, and its caller
@@ -188,40 +167,73 @@ def is_answered_in_parts(door: Door, held: Sequence[WithheldAnswers]) -> bool:
     return door.method in DOOR_NAMES or any(one.intent.verdict.action != "deny" for one in held)
 
 
-class WithheldCall:
-    """One call of a door in which an order is to be held back.
+class WithheldCall(NeedsLook):
+    """A call with an order that is to be held back: what is looked at first, and what the caller gets.
 
     Args:
         guard: Decides, after a look at the exchange where there must be one.
-        asked: What the call asks for.
-        method: The client's.
-        args: The call's.
-        kwargs: The call's.
+        call: The call.
+        touch: As in `Go`.
     """
 
-    def __init__(
-        self,
-        guard: Guard,
-        asked: DoorCall,
-        method: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> None:
-        self.method = method
-        self.args = args
-        self.kwargs = kwargs
-        self.sends = True
+    def __init__(self, guard: Guard, call: Call, touch: Callable[[], None] | None) -> None:
         self._guard = guard
-        self._settling = OverrideCheck(guard)
-        self._asked = asked
-        self._held: dict[int, WithheldAnswers] = {}
+        self._check = OverrideCheck(guard)
+        self._call = call
+        self._touch = touch
 
-    def look(self, places: Sequence[tuple[Place, bool]]) -> Sights:
+    @property
+    def is_awaited(self) -> bool:  # type: ignore[override]
+        """Whether the bot awaits the answer, even where a plain function hides the coroutine function.
+
+        Not where no event loop runs here: a plain method of an async client may wait for one elsewhere.
+        """
+        if is_coroutine_method(self._call.method):
+            return True
+        client = client_of(self._call)
+        return support_of(client).is_async(client) and asyncio._get_running_loop() is not None  # noqa: SLF001
+
+    def look(self) -> Go | Withhold:
+        """Look at the exchange, and decide."""
+        return self._decide(self._see(self._places()))
+
+    async def look_async(self) -> Go | Withhold:
+        """Do the same without blocking the event loop."""
+        places = self._places()
+        snapshots, client = self._guard.snapshots, client_of(self._call)
+        looks = (snapshots.get_async(client, *place, fresh=fresh) for place, fresh in places)
+        seen = await asyncio.gather(*looks)
+        return self._decide({place: one for (place, _), one in zip(places, seen, strict=True)})
+
+    def unsent(self) -> Sequence[Intent]:
+        """Return the intents of a call whose caller gave up: nobody denied them."""
+        return [undenied(intent) for intent in self._call.intents]
+
+    def _places(self) -> Sequence[tuple[Place, bool]]:
+        """Return the symbols to look at, each with whether that must be a fresh look.
+
+        It must where an order was denied before and is asked again, and for what rests on the price of now.
+        """
+        if market_of(self._call.door.method) not in LOOKED_AT:
+            return []
+        places: dict[Place, bool] = {}
+        try:
+            for intent in filter(self._check.needs_a_look, self._call.intents):
+                place = self._check.place_of(intent)
+                if place.symbol is not None:
+                    has_price = intent.order.type == "LIMIT" or intent.operation == "modify"
+                    fresh = has_price or self._guard.denials.has(intent)
+                    places[place] = places.get(place, False) or fresh
+        except Exception as error:  # noqa: BLE001 - what is not seen is not held back
+            self._guard.on_trouble("find what to look at", error)
+        return list(places.items())
+
+    def _see(self, places: Sequence[tuple[Place, bool]]) -> Sights:
         """Return what rests and is open at places, looked at all at once.
 
         What is raised while it waits is the caller's own, such as a time limit by a signal.
         """
-        snapshots, client = self._guard.snapshots, self._client()
+        snapshots, client = self._guard.snapshots, client_of(self._call)
         if len(places) == 1:
             ((place, fresh),) = places
             return {place: snapshots.get(client, *place, fresh=fresh)}
@@ -239,147 +251,136 @@ class WithheldCall:
                 look.join()
         return sights
 
-    async def look_async(self, places: Sequence[tuple[Place, bool]]) -> Sights:
-        """Return the same with an async client."""
-        snapshots, client = self._guard.snapshots, self._client()
-        looks = (snapshots.get_async(client, *place, fresh=fresh) for place, fresh in places)
-        seen = await asyncio.gather(*looks)
-        return {place: snapshot for (place, _), snapshot in zip(places, seen, strict=True)}
+    def _decide(self, sights: Sights) -> Go | Withhold:
+        """Decide by what was seen; where that fails, nothing is held back."""
+        try:
+            return self._split(sights)
+        except Exception as error:  # noqa: BLE001
+            self._guard.on_trouble("hold an order back", error)
+            gap = Gap("the_guard_failed")
+            self._call.intents = [override_denial(intent, gap) for intent in self._call.intents]
+            return Go(self._touch)
 
-    def places(self, intents: Sequence[Intent]) -> Sequence[tuple[Place, bool]]:
-        """Return the symbols to look at, each with whether that must be a fresh look.
+    def _split(self, sights: Sights) -> Go | Withhold:
+        """Part the orders that go out from those that do not."""
+        call = self._call
+        intents = self._settle(sights)
+        stays = [intent for intent in intents if intent.verdict.is_held]
+        sends = is_list(call.door) and len(stays) < count_orders(call)
+        if stays and sends and not can_be_split(call):
+            gap = Gap("the_call_cannot_be_parted")
+            intents, stays = [override_denial(intent, gap) for intent in intents], []
+        held = [self._hold(intent) for intent in stays]
+        end_simulated(self._guard, intents)
+        goes = [intent for intent in intents if not intent.verdict.is_held]
+        if not held:
+            call.intents = goes
+            return Go(self._touch)
+        decision = Withhold(held, functools.partial(self._answer, held))
+        decision.touch, decision.intents = self._touch, goes
+        if sends:
+            self._send_rest(decision, held)
+        return decision
 
-        It must where an order was denied before and is asked again, and for what rests on the price of now.
-        """
-        if self._asked.door.method.lstrip("_").startswith(ELSEWHERE):
-            return []
-        places: dict[Place, bool] = {}
-        for one in intents:
-            if self._settling.needs_a_look(one):
-                place = self._settling.place_of(one)
-                if place.symbol is not None:
-                    has_price = one.order.type == "LIMIT" or one.operation == "modify"
-                    fresh = has_price or self._guard.denials.has(one)
-                    places[place] = places.get(place, False) or fresh
-        return list(places.items())
-
-    def part(self, intents: Sequence[Intent], sights: Sights) -> tuple[list[Intent], list[WithheldAnswers]]:
-        """The orders that go out, and those that do not."""
+    def _settle(self, sights: Sights) -> list[Intent]:
+        """Return the intents under the verdicts that they have after the look."""
         for place, seen in sights.items():
             if isinstance(seen, Snapshot):
                 self._guard.saw(*place, seen, seen.asked)
         self._guard.refresh()
-        settled = [self._settling.settled(one, sights, self._asked.params) for one in intents]
-        opened = self._opened(intents)
-        settled = [
+        intents = [self._check.settled(one, sights, self._call.params) for one in self._call.intents]
+        opened = self._find_opened(intents)
+        return [
             override_denial(one, Gap("opens_beside"))
             if one.order.symbol in opened and one.operation == "place"
             else one
-            for one in settled
+            for one in intents
         ]
-        goes = [intent for intent in settled if not intent.verdict.is_held]
-        stays = [intent for intent in settled if intent.verdict.is_held]
-        sends = is_list(self._asked.door) and len(stays) < self._count()
-        if stays and sends and not can_be_parted(self._asked, self.args, self.kwargs):
-            gap = Gap("the_call_cannot_be_parted")
-            return [override_denial(intent, gap) for intent in settled], []
-        held = [self._hold(intent) for intent in stays]
-        self._held = dict(zip([one.intent.batch_index or 0 for one in held], held, strict=True))
-        if held and sends:
-            self.args, self.kwargs = split_batch(self._asked, list(self._held), self.args, self.kwargs)
-        self.sends = sends or not held
-        end_suppressed(self._guard, settled)
-        return goes, held
 
-    @property
-    def is_awaited(self) -> bool:
-        """Whether the bot awaits the answer, even where a plain function hides the coroutine function.
-
-        Not where no event loop runs here: a plain method of an async client may wait for one elsewhere.
-        """
-        if is_coroutine_method(self.method):
-            return True
-        return is_async_client(self._client()) and asyncio._get_running_loop() is not None  # noqa: SLF001
-
-    def answer(self) -> Any:
-        """Return what the caller gets whose call is held back whole.
-
-        Raises:
-            ExitOrderDenied: The policy says so.
-        """
-        held = [self._held[place] for place in sorted(self._held)]
-        is_batch, first = is_list(self._asked.door), held[0]
-        if is_batch and is_answered_in_parts(self._asked.door, held):
-            return [one.answer for one in held]
-        if first.intent.verdict.on_deny == "raise":
-            from exit_shim.errors import ExitOrderDenied  # noqa: PLC0415 - it rests on python-binance
-
-            verdict = first.intent.verdict
-            raise ExitOrderDenied(message(first.intent), verdict.reasons, verdict.error_code)
-        return None if is_batch else first.answer
-
-    def rest(self, *args: Any, **kwargs: Any) -> Any:
-        """Send what goes out, and put the held ones into the answer."""
-        return self._merge(self.method(*args, **kwargs))
-
-    async def rest_async(self, *args: Any, **kwargs: Any) -> Any:
-        """The same with an async method, or with a plain one that returns a coroutine."""
-        answer = self.method(*args, **kwargs)
-        return self._merge(await answer if inspect.isawaitable(answer) else answer)
-
-    def _merge(self, answer: Any) -> Any:
-        return merge_answers(answer, {place: held.answer for place, held in self._held.items()})
-
-    def _opened(self, intents: Sequence[Intent]) -> frozenset[str]:
+    def _find_opened(self, intents: Sequence[Intent]) -> frozenset[str]:
         """Return the symbols on which the same call opens or grows a position, too."""
-        door, params = self._asked
+        door, params = self._call.door, self._call.params
         if door.payload != "batch" or door.operation != "place":
             return frozenset()
         exits = {one.batch_index for one in intents}
         entries = (order for place, order in enumerate(door.batch(params)) if place not in exits)
         return frozenset(upper(order.get("symbol")) for order in entries)
 
-    def _client(self) -> Any:
-        return getattr(self.method, "__self__", None)
-
-    def _count(self) -> int:
-        door, params = self._asked
-        return len(door.batch(params) if door.payload == "batch" else door.references(params))
-
-    def _hold(self, intent: Intent) -> WithheldAnswers:
-        answer: Any = None
+    def _hold(self, intent: Intent) -> Withheld:
+        call, stands_for = self._call, None
         self._guard.denials.add(intent)
         if intent.verdict.action == "simulate":
-            is_algo = "algoType" in self._asked.params or routes_stops(self.method)
-            is_all = self._asked.door.payload == "symbol"
-            answer = stand_in(intent, self._guard.suppressed, routes_stops=is_algo, is_all=is_all)
-        elif is_list(self._asked.door):
-            answer = error_element(intent)
-        return WithheldAnswers(intent, outcome_of(intent, answer), answer)
+            library = support_of(client_of(call))
+            is_algo = "algoType" in call.params or library.has_algo_orders(call.method)
+            is_all = call.door.payload == "symbol"
+            stands_for = stand_in(intent, self._guard.simulated, routes_stops=is_algo, is_all=is_all)
+        elif is_list(call.door):
+            stands_for = error_element(intent)
+        return Withheld(intent, outcome_of(intent, stands_for), stands_for)
+
+    def _answer(self, held: Sequence[Withheld]) -> Any:
+        """Return what the caller gets whose call is held back whole.
+
+        Raises:
+            ExitOrderDenied: The policy says so.
+        """
+        is_batch, first = is_list(self._call.door), held[0]
+        if is_batch and is_answered_in_parts(self._call.door, held):
+            return [one.stands_for for one in held]
+        if first.intent.verdict.on_deny == "raise":
+            verdict, library = first.intent.verdict, support_of(client_of(self._call))
+            raise library.denial(message(first.intent), verdict.reasons, verdict.error_code)
+        return None if is_batch else first.stands_for
+
+    def _send_rest(self, decision: Withhold, held: Sequence[Withheld]) -> None:
+        """Have what is left of a batch sent, and the answers of the others put between."""
+        method, call = self._call.method, self._call
+        answers = {one.intent.batch_index or 0: one.stands_for for one in held}
+        decision.args, decision.kwargs = split_batch(call, list(answers))
+
+        def rest(*args: Any, **kwargs: Any) -> Any:
+            return merge_answers(method(*args, **kwargs), answers)
+
+        async def rest_async(*args: Any, **kwargs: Any) -> Any:
+            answer = method(*args, **kwargs)
+            return merge_answers(await answer if inspect.isawaitable(answer) else answer, answers)
+
+        decision.rest, decision.rest_async = rest, rest_async
 
 
-def end_suppressed(guard: Guard, intents: Sequence[Intent]) -> None:
-    """Where a call is a cancel-all that is not denied, what it would have taken of suppressed orders ends."""
+def client_of(call: Call) -> Any:
+    """Return the client whose method a call calls; None where that does not show."""
+    return getattr(call.method, "__self__", None)
+
+
+def count_orders(call: Call) -> int:
+    """Return how many orders a call is about."""
+    door, params = call.door, call.params
+    return len(door.batch(params) if door.payload == "batch" else door.references(params))
+
+
+def end_simulated(guard: Guard, intents: Sequence[Intent]) -> None:
+    """Where a call is a cancel-all that is not denied, what it would have taken of simulated orders ends."""
     for one in intents:
         if one.store is not None and one.verdict.action != "deny" and one.order.type != COUNTDOWN:
-            guard.suppressed.end_all(one.account, one.order.symbol, one.store)
+            guard.simulated.end_all(one.account, one.order.symbol, one.store)
 
 
-def answer_query(guard: Guard, asked: DoorCall, method: Callable[..., Any], account: str | None) -> Any:
-    """The answer to a query about an order that only the guard knows; a coroutine for an async method.
+def answer_query(guard: Guard, call: Call) -> Any:
+    """Return the answer to a query about a simulated order; a coroutine for an async method.
 
-    None: it is none of this account's.
+    None: it is about no simulated order of this account.
     """
-    (reference,) = asked.door.references(asked.params)
-    kept = guard.suppressed.find(account, reference)
+    (reference,) = call.door.references(call.params)
+    kept = guard.simulated.find(call.account, reference)
     if kept is None:
         return None
-    client = getattr(method, "__self__", None)
-    if is_coroutine_method(method) or is_async_client(client):
+    client = client_of(call)
+    if is_coroutine_method(call.method) or support_of(client).is_async(client):
         return answer_later(guard, kept, client)
     if kept.is_open:
         end_unless_covered(guard, kept, guard.snapshots.get(client, *place_of(kept), fresh=True))
-    return guard.suppressed.query(kept)
+    return guard.simulated.query(kept)
 
 
 async def answer_later(guard: Guard, kept: SimulatedOrder, client: Any) -> Any:
@@ -390,8 +391,8 @@ async def answer_later(guard: Guard, kept: SimulatedOrder, client: Any) -> Any:
             end_unless_covered(guard, kept, seen)
         except Exception as error:  # noqa: BLE001 - what cannot be told is not said to stand
             guard.on_trouble("answer a query", error)
-            guard.suppressed.expire(kept)
-    return guard.suppressed.query(kept)
+            guard.simulated.expire(kept)
+    return guard.simulated.query(kept)
 
 
 def place_of(kept: SimulatedOrder) -> Place:
@@ -412,4 +413,4 @@ def end_unless_covered(guard: Guard, kept: SimulatedOrder, seen: Snapshot | Unse
         with decimal.localcontext(EXACT):
             if find_gap(seen, kept.order.symbol, owned, within) is None:
                 return
-    guard.suppressed.expire(kept)
+    guard.simulated.expire(kept)

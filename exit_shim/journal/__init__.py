@@ -1,8 +1,8 @@
-"""The durable record: written before an order leaves, append-only and chained, shared by one host.
+"""The durable record of one host: written before an order leaves, append-only and chained.
 
-An event is a line in its run's spool first (`spool`), and a row of the SQLite database a moment later
-(`moving`, `ingesting`). What was appended survives the death of the process at any instruction; with
-`sync="power"` the loss of power too. One database serves all processes of a host.
+Each event is first appended to a file of its run (`spool`), without other processes' locks, so it survives
+`kill -9`; with `sync="power"` a power failure too. A moment later it is copied into SQLite (`drain`,
+`ingest`). If the process dies in between, the next command or bot finishes the copy (`recovery`).
 """
 
 from exit_shim.journal.default_path import default_path, state_folder, with_home
@@ -10,23 +10,8 @@ from exit_shim.journal.health import Condition, examine
 from exit_shim.journal.index_tables import IN_DOUBT, OrderSite, state_of
 from exit_shim.journal.log_writer import Health, Journal
 from exit_shim.journal.overflow import MAX_WAITING
-from exit_shim.journal.queries import (
-    Count,
-    Event,
-    Run,
-    Stack,
-    count_lost,
-    count_orders,
-    counted,
-    read_bodies,
-    read_counts,
-    read_events,
-    read_records,
-    read_runs,
-    read_stacks,
-    read_unread_doors,
-    read_values,
-)
+from exit_shim.journal.queries import JournalReader, count_records, read_records
+from exit_shim.journal.record_source import Count, RecordFilter, RecordSource, Run, Stack, StoredEvent
 from exit_shim.journal.retention import Pruned, prune
 from exit_shim.journal.schema import SCHEMA_VERSION, JournalError
 from exit_shim.journal.spool import Sync, living_runs
@@ -38,32 +23,26 @@ __all__ = [
     "SCHEMA_VERSION",
     "Condition",
     "Count",
-    "Event",
     "Flaw",
     "Health",
     "Journal",
     "JournalError",
+    "JournalReader",
     "Numbers",
     "OrderSite",
     "Pruned",
+    "RecordFilter",
+    "RecordSource",
     "Run",
     "Stack",
+    "StoredEvent",
     "Sync",
-    "count_lost",
-    "count_orders",
-    "counted",
+    "count_records",
     "default_path",
     "examine",
     "living_runs",
     "prune",
-    "read_bodies",
-    "read_counts",
-    "read_events",
     "read_records",
-    "read_runs",
-    "read_stacks",
-    "read_unread_doors",
-    "read_values",
     "state_folder",
     "state_of",
     "verify_run",

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import functools
+import itertools
 import os
 import socket
 import sqlite3
@@ -15,8 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from exit_shim.journal import schema
-from exit_shim.journal.ingest import RunOrigin, ingest, transaction
-from exit_shim.journal.schema import SCHEMA_VERSION, JournalError
+from exit_shim.journal.ingest import transaction
+from exit_shim.journal.schema import JournalError
 
 BUSY_TIMEOUT_S: Final = 0.3
 """The longest that one statement waits for another process's lock; no order waits for it."""
@@ -102,15 +103,61 @@ def legible(path: Path, what: str) -> Iterator[None]:
 
 
 def open_writer(path: Path, *, lasting: bool = False) -> sqlite3.Connection:
-    """Make the file where it is missing, and its tables; JournalError where it cannot be the journal."""
+    """Open the journal for writing; make file and tables where they are missing.
+
+    Raises:
+        OldSchemaError: An older release has written it; see `set_aside`.
+        JournalError: It cannot be the journal, or cannot be written.
+    """
     create_private(path)
     connection = connect(path, read_only=False, lasting=lasting)
     try:
-        _prepare(connection, path)
+        schema.check_schema(connection, path)
+        if schema.is_empty(connection):
+            _make_tables(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    # `prune` gives room back, which SQLite can do only if the file was told so while it was empty.
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    connection.execute("PRAGMA journal_mode=WAL")
+    with transaction(connection):
+        # Another process may have made them meanwhile.
+        if schema.is_empty(connection):
+            schema.make_tables(connection)
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename a journal of an older release; return its new path, None where another process was faster.
+
+    Raises:
+        JournalError: It is in use, or cannot be renamed.
+    """
+    before = identity(path)
+    try:
+        with contextlib.closing(connect(path, read_only=False)) as connection:
+            # SQLite leaves WAL mode only where nobody else has the file open. Without a WAL, one rename moves
+            # all of it, and the lock keeps others from writing to it meanwhile.
+            connection.execute("PRAGMA journal_mode=DELETE")
+            connection.execute("BEGIN EXCLUSIVE")
+            if before is None or identity(path) != before:
+                return None
+            aside = next(name for name in _names_aside(path) if not name.exists())
+            path.rename(aside)
+            return aside
+    except (OSError, sqlite3.Error) as error:
+        raise JournalError(
+            f"{path} was written by an older exit_shim and cannot be renamed now ({error}); "
+            "stop the bots and commands that use it, or set EXIT_SHIM_JOURNAL to another path"
+        ) from error
+
+
+def _names_aside(path: Path) -> Iterator[Path]:
+    return (path.with_name(f"{path.name}.old-{number}") for number in itertools.count(1))
 
 
 def checkpoint(path: Path) -> None:
@@ -118,30 +165,6 @@ def checkpoint(path: Path) -> None:
     if path.with_name(f"{path.name}-wal").stat().st_size > CHECKPOINT_BYTES:
         with contextlib.closing(connect(path, read_only=False)) as own:
             own.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables in a new file, and today's of an older one's; refuse what is not ours or is newer."""
-    if schema.check_schema(connection, path) == SCHEMA_VERSION:
-        return
-    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # `prune` gives room back; only a new file heeds it
-    connection.execute("PRAGMA journal_mode=WAL")
-    with transaction(connection):
-        found = schema.check_schema(connection, path)  # another process may have been at it meanwhile
-        if found == 0:
-            schema.make_tables(connection)
-        elif found == 1:
-            _bring_forward(connection)
-        elif found == 2:  # noqa: PLR2004 - a version
-            schema.index_findings(connection)
-
-
-def _bring_forward(connection: sqlite3.Connection) -> None:
-    schema.put_aside_first(connection)
-    schema.make_tables(connection)
-    for run_id, started, header_, lines in schema.first_runs(connection):
-        ingest(connection, RunOrigin(run_id, started, header_), lines)
-    schema.drop_first(connection)
 
 
 def create_private(path: Path) -> None:
@@ -165,13 +188,13 @@ def create_private(path: Path) -> None:
         ) from error
 
 
-def header() -> dict[str, Any]:
-    """Who writes: what a later reader needs to make sense of a run."""
+def describe_process() -> dict[str, Any]:
+    """Return host, process and versions, for a run's first event."""
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "python": sys.version.split()[0],
-        **{name: _version(name) for name in ("exit_shim", "python-binance", "wrapt")},
+        "versions": {name: _version(name) for name in ("exit_shim", "python-binance", "wrapt")},
     }
 
 

@@ -1,4 +1,4 @@
-"""Where the journal is: where somebody says, or the platform's place for it."""
+"""The journal's default path on each platform."""
 
 import os
 import sys
@@ -7,12 +7,13 @@ from pathlib import Path
 
 
 def with_home(path: str | os.PathLike[str]) -> str:
-    """Replace a leading ~ or ~user: no shell does it in quotes, env files and service units."""
-    return os.path.expanduser(os.fspath(path))  # noqa: PTH111 - Path's own raises where there is no home
+    """Replace a leading ~ or ~user, which no shell does in env files and service units."""
+    # `Path.expanduser` raises where there is no home.
+    return os.path.expanduser(os.fspath(path))  # noqa: PTH111
 
 
 def default_path() -> Path:
-    """`journal.db` in the platform's state folder for exit_shim, or the temporary one of the homeless."""
+    """Return `journal.db` in the state folder; in the temporary folder for a user without a home."""
     try:
         return state_folder() / "journal.db"
     except RuntimeError:
@@ -21,7 +22,7 @@ def default_path() -> Path:
 
 
 def state_folder() -> Path:
-    """Where state lives: XDG_STATE_HOME on Linux, Application Support on macOS, LOCALAPPDATA on Windows."""
+    """Return the platform's state folder: XDG_STATE_HOME, Application Support or LOCALAPPDATA."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "exit_shim"
     if sys.platform == "darwin":

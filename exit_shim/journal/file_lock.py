@@ -1,4 +1,4 @@
-"""Locks on files that end with the process, however that ends."""
+"""Locks on files that end with the process, however it ends."""
 
 import os
 import sys
@@ -7,10 +7,10 @@ if sys.platform == "win32":
     import msvcrt
 
     FAR = 2**40
-    """Locked is a byte that no spool reaches, since Windows keeps others from reading a locked one."""
+    """The locked byte, which no spool reaches: Windows keeps others from reading a locked byte."""
 
     def try_to_hold(fd: int) -> bool:
-        """Lock the file if nobody has; until it is closed."""
+        """Lock the file until it is closed; return False where somebody else has."""
         os.lseek(fd, FAR, os.SEEK_SET)
         try:
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
@@ -22,11 +22,8 @@ else:
     import fcntl
 
     def try_to_hold(fd: int) -> bool:
-        """Lock the file if nobody has; until it is closed.
-
-        `flock`, whose lock is the open file's: a POSIX lock would end with the first of this process's
-        descriptors of the file that is closed.
-        """
+        """Lock the file until it is closed; return False where somebody else has."""
+        # A POSIX lock would end with the first descriptor of the file that this process closes.
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -35,6 +32,6 @@ else:
 
 
 def hold(fd: int) -> None:
-    """Lock a file that nobody else knows of; OSError where the file system has no locks."""
+    """Lock a new file; raise OSError where the file system has no locks."""
     if not try_to_hold(fd):
-        raise OSError("a new file is locked by somebody else")
+        raise OSError("a new file is locked by another process")

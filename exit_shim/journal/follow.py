@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 from exit_shim.domain.events import Record
 from exit_shim.journal.database import connect
 from exit_shim.journal.fork_and_exit import checkpointing
-from exit_shim.journal.queries import RECORDS, record_of
-from exit_shim.journal.schema import POS_BITS, RARE, JournalError, check_schema, is_bare
+from exit_shim.journal.queries import RECORDS
+from exit_shim.journal.record_source import record_of
+from exit_shim.journal.schema import POS_BITS, RARE, JournalError, OldSchemaError, check_schema, is_empty
 
 LATEST_SWITCHES: Final = f"SELECT body FROM events WHERE event = 'switch' AND {RARE} ORDER BY ts, id"  # noqa: S608
 NEW: Final = """
@@ -79,8 +80,8 @@ class Follower:
         with self._reading() as connection:
             if connection is None:
                 return []
-            found = connection.execute(f"{RECORDS} WHERE {where} ORDER BY orders.ts, orders.id", values)
-            return [record_of(row) for row in found]
+            question = RECORDS.format(where=f"WHERE {where}")
+            return [record_of(*row) for row in connection.execute(question, values)]
 
     def _stamp_now(self) -> tuple[int, ...]:
         """Changes whenever the database does."""
@@ -99,6 +100,14 @@ class Follower:
             return
         try:
             with checkpointing, contextlib.closing(connect(self.path, read_only=True)) as connection:
-                yield None if is_bare(connection) or not check_schema(connection, self.path) else connection
+                yield connection if self._is_readable(connection) else None
         except sqlite3.Error as error:
             raise JournalError(f"the journal {self.path} cannot be followed ({error})") from error
+
+    def _is_readable(self, connection: sqlite3.Connection) -> bool:
+        try:
+            check_schema(connection, self.path)
+        except OldSchemaError:
+            # The journal's thread is about to put a new one in its place.
+            return False
+        return not is_empty(connection)

@@ -1,4 +1,4 @@
-"""What becomes of journals when the process forks or ends."""
+"""Close and reopen journals around a fork, and close them when the process ends."""
 
 import atexit
 import os
@@ -9,27 +9,27 @@ import weakref
 from typing import Final, Protocol
 
 FORK_S: Final = 1.0
-"""The longest that a fork waits for a thread of ours to leave SQLite."""
+"""The longest that a fork waits for a thread to leave SQLite."""
 
 
 class ForkedJournal(Protocol):
-    """A journal, as the process that forks or ends sees it."""
+    """What forks and exits need of a journal."""
 
-    def let_go_for_fork(self, held: list[threading.Lock]) -> None:
-        """Before a fork: close the file, and keep it closed by a lock that is added to `held`."""
+    def close_for_fork(self, held: list[threading.Lock]) -> None:
+        """Close the database until after the fork; add the lock that keeps it closed to `held`."""
 
     def abandon(self) -> None:
-        """In the child: leave what is the parent's, and begin anew."""
+        """Begin a new run in the child of a fork."""
 
     def end(self) -> None:
-        """Write down that the process ends."""
+        """Append the end of the run."""
 
     def close(self) -> None:
-        """Write what waits, and let go of the file."""
+        """Copy what waits and close the files."""
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process of this number may be there; Windows cannot be asked by a signal, and says yes."""
+    """Return whether a process of this number may be running; on Windows always True."""
     if sys.platform == "win32":
         return True
     try:
@@ -50,9 +50,9 @@ _children: set[int] = set()
 
 
 def _before_fork() -> None:
-    """Let no thread of ours be inside SQLite while the process is copied: its mutexes would stay shut."""
+    # A thread inside SQLite during the fork would leave its mutexes locked in the child.
     for journal in list(journals):
-        journal.let_go_for_fork(_held)
+        journal.close_for_fork(_held)
     if checkpointing.acquire(timeout=FORK_S):
         _held.append(checkpointing)
 
@@ -69,7 +69,7 @@ def _after_fork_in_child() -> None:
 
 
 def close_at_exit_of_a_child() -> None:
-    """Have journals closed where a child of `multiprocessing` ends: it skips `atexit`."""
+    """Close journals when a child of `multiprocessing` ends, which skips `atexit`."""
     util = sys.modules.get("multiprocessing.util")
     if util is not None and os.getpid() not in _children:
         _children.add(os.getpid())
@@ -82,13 +82,13 @@ def _close_all() -> None:
         journal.close()
 
 
-def _close_for_good() -> None:
-    """From here on no thread of ours is sure to run: outcomes are written where they are concluded."""
+def _close_at_exit() -> None:
+    # From here on threads may not run: events are written on the thread that appends them.
     exiting.set()
     _close_all()
 
 
-atexit.register(_close_for_good)
+atexit.register(_close_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child

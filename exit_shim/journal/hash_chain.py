@@ -1,4 +1,4 @@
-"""The hash chain of a run: each event's link is taken over the link before it and the event. Pure."""
+"""The hash chain of a run: each event's link is a hash over the link before it and the event."""
 
 import hashlib
 from typing import Final
@@ -9,10 +9,10 @@ LINK_BYTES: Final = 16
 
 
 def seed(run_id: str) -> bytes:
-    """What a run's first event is linked to."""
+    """Return the link before a run's first event."""
     return hashlib.blake2b(run_id.encode(), digest_size=LINK_BYTES).digest()
 
 
 def link(previous: bytes, line: Line) -> bytes:
-    """The link of an event: BLAKE2b, 16 bytes, over the link before it and the event's own text."""
+    """Return the link of an event."""
     return hashlib.blake2b(previous + line.text(), digest_size=LINK_BYTES).digest()

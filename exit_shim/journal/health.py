@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from exit_shim.journal.database import ODD, connect, is_busy
-from exit_shim.journal.schema import SCHEMA_VERSION, JournalError, check_schema, is_bare
+from exit_shim.journal.schema import SCHEMA_VERSION, JournalError, check_schema, is_empty
 from exit_shim.journal.spool import spools
 
 CHECKED_BYTES: Final = 200_000_000
@@ -73,12 +73,14 @@ def _examine_place(at: Path, found: Condition) -> Condition:
 def _examine_file(at: Path, found: Condition) -> Condition:
     found = found._replace(exists=True, size=_size(at), spooled=sum(_bytes(one) for one in spools(at)))
     with contextlib.closing(connect(at, read_only=True)) as reader:
-        found = found._replace(schema=check_schema(reader, at))
+        check_schema(reader, at)
+        is_new = is_empty(reader)
+        found = found._replace(schema=None if is_new else SCHEMA_VERSION)
         if found.size <= CHECKED_BYTES:
             (damage,) = reader.execute("PRAGMA quick_check(1)").fetchone()
             if damage != "ok":
                 return found._replace(problem=f"the journal {at} is damaged: {damage}")
-        if found.schema == SCHEMA_VERSION and not is_bare(reader):
+        if not is_new:
             runs, records, in_doubt = reader.execute(COUNTS).fetchone()
             found = found._replace(runs=runs, records=records, in_doubt=in_doubt)
     problem = _why_not_writable(at)

@@ -2,14 +2,14 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import msgspec
 
 from exit_shim.domain.events import Intent, Outcome, Resolution, Target
-from exit_shim.journal.line_format import Line
+from exit_shim.journal.line_format import Line, Subject
 from exit_shim.journal.rows import decode
 
 HOUR_NS: Final = 3_600_000_000_000
@@ -57,18 +57,22 @@ class OrderSite(NamedTuple):
 
 FIND_SITE: Final = """
 SELECT site FROM sites
-WHERE (module, intent, kind, function, place, via, evidence) = (?, ?, ?, ?, ?, ?, ?)
+WHERE (module, operation, kind, function, place, via, evidence) = (?, ?, ?, ?, ?, ?, ?)
 """
 
 ADD_SITE: Final = """
-INSERT INTO sites (module, intent, kind, function, place, via, evidence) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO sites (module, operation, kind, function, place, via, evidence) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
 FIND: Final = """
 SELECT events.seq, orders.id, orders.ts, site, account, symbol, mode, conflict, state, outcome, resolution,
     body
-FROM events JOIN orders USING (id) WHERE events.run = {run} AND events.seq IN ({seqs})
+FROM events JOIN orders USING (id)
+WHERE events.run = (SELECT run FROM runs WHERE run_id = ?) AND events.seq IN ({seqs})
 """
+
+ABOUT_ORDERS: Final = frozenset({"outcome", "resolution"})
+"""Events that change what is known of an order."""
 
 FIND_EARLY: Final = """
 SELECT id, seq, ts, event, about, body FROM events
@@ -111,11 +115,11 @@ class IndexTables:
     def __init__(self, connection: sqlite3.Connection, run: int, run_id: str) -> None:
         self._connection = connection
         self._run = run
-        self._own = f"{run_id}:"
-        self._new: dict[int, OrderRow] = {}
-        self._old: dict[str, OrderRow] = {}
+        self._run_id = run_id
+        self._new: dict[Subject, OrderRow] = {}
+        self._old: dict[Subject, OrderRow] = {}
         self._changed: dict[int, OrderRow] = {}
-        self._early: defaultdict[str, list[tuple[int, Line]]] = defaultdict(list)
+        self._early: defaultdict[Subject | None, list[tuple[int, Line]]] = defaultdict(list)
         self._sites: dict[OrderSite, int] = {}
         self._names: list[tuple[str, int]] = []
         self._counts: defaultdict[tuple[int, int, int, str, str], list[int]] = defaultdict(lambda: [0, 0])
@@ -127,23 +131,24 @@ class IndexTables:
 
         The latter are about an intent that was in a file which is taken up after the next one.
         """
-        intents = {line.seq for line in lines if line.event == "intent"}
-        if intents:
-            for event_id, *fields in self._connection.execute(FIND_EARLY, (self._run, min(intents))):
+        own = {(self._run_id, line.seq) for line in lines if line.event == "intent"}
+        if own:
+            _, first = min(own)
+            for event_id, *fields in self._connection.execute(FIND_EARLY, (self._run, first)):
                 line = Line(*fields)
-                self._early[self._about(line)].append((event_id, line))
-        about = {self._about(line) for line in lines if line.event in {"outcome", "resolution"}}
-        seqs = [int(seq) for seq in about if seq.isdigit() and int(seq) not in intents]
-        if seqs:
-            self._find("?", [self._run, *seqs], len(seqs))
-        for run_id, _, seq in (one.rpartition(":") for one in about if ":" in one):
-            if seq.isdigit():
-                self._find("(SELECT run FROM runs WHERE run_id = ?)", [run_id, int(seq)], 1, f"{run_id}:")
+                self._early[line.subject()].append((event_id, line))
+        by_run: defaultdict[str, set[int]] = defaultdict(set)
+        for line in lines:
+            subject = line.subject() if line.event in ABOUT_ORDERS else None
+            if subject is not None and subject not in own:
+                by_run[subject[0]].add(subject[1])
+        for run_id, seqs in by_run.items():
+            self._find(run_id, seqs)
 
-    def _find(self, run: str, values: Sequence[object], number: int, prefix: str = "") -> None:
-        question = FIND.format(run=run, seqs=", ".join("?" * number))
-        for seq, *fields, body in self._connection.execute(question, values).fetchall():
-            order = self._old[f"{prefix}{seq}"] = OrderRow(decode(Intent, body), *fields)
+    def _find(self, run_id: str, seqs: Collection[int]) -> None:
+        question = FIND.format(seqs=", ".join("?" * len(seqs)))
+        for seq, *fields, body in self._connection.execute(question, [run_id, *seqs]).fetchall():
+            order = self._old[run_id, seq] = OrderRow(decode(Intent, body), *fields)
             order.is_old = True
 
     def fold(self, event_id: int, line: Line) -> None:
@@ -152,17 +157,12 @@ class IndexTables:
             self._add(event_id, line, decode(Intent, line.body))
         elif line.event == "run_ended":
             self._ended = line.ts
-        elif line.event in {"outcome", "resolution"}:
-            about = self._about(line)
-            order = self._new.get(int(about)) if about.isdigit() else None
-            order = order or self._old.get(about)
-            if order is not None:  # else its intent is not in this file: it was lost, or has been pruned
+        elif line.event in ABOUT_ORDERS:
+            subject = line.subject()
+            order = None if subject is None else self._new.get(subject) or self._old.get(subject)
+            # Where there is none, its intent was lost or has been pruned.
+            if order is not None:
                 self._settle(order, event_id, line)
-
-    def _about(self, line: Line) -> str:
-        """The `seq` of an order of this run, or RUN_ID:SEQ of another's."""
-        about = line.about or ""
-        return about.removeprefix(self._own)
 
     def finish(self) -> None:
         """Write it."""
@@ -190,12 +190,12 @@ class IndexTables:
             outcome=None,
             resolution=None,
         )
-        self._new[line.seq] = order
+        self._new[self._run_id, line.seq] = order
         self._count(order, order.state, 1)
         self._name(order, [intent.order.client_order_id])
         for target in intent.targets:
             self._name(order, names_of(target))
-        for early_id, early in self._early.get(str(line.seq), ()):
+        for early_id, early in self._early.get((self._run_id, line.seq), ()):
             self._settle(order, early_id, early)
 
     def _settle(self, order: OrderRow, event_id: int, line: Line) -> None:

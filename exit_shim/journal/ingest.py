@@ -1,4 +1,4 @@
-"""From lines to rows: the one place where events enter the database, each chained to the one before it."""
+"""Add events to the database, each chained to the one before it."""
 
 import contextlib
 import sqlite3
@@ -16,7 +16,7 @@ KNOWN: Final = "SELECT seq FROM events WHERE run = ? AND seq BETWEEN ? AND ?"
 
 
 class RunOrigin(NamedTuple):
-    """Whose lines these are, and where in the run's spool the last of them ends; no place: from elsewhere."""
+    """The run that lines belong to, and where in its spool the last of them ends; None outside a spool."""
 
     run_id: str
     started: int
@@ -26,22 +26,23 @@ class RunOrigin(NamedTuple):
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing."""
+    """Commit all that is done inside, or nothing of it."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
-        with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back already
+        # On a full disk SQLite has rolled back already.
+        with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
 
 
 def ingest(connection: sqlite3.Connection, origin: RunOrigin, lines: Iterable[Line | None]) -> int:
-    """Add a run's events behind those that it has, inside the caller's transaction.
+    """Add a run's events inside the caller's transaction; return how many were new.
 
-    A line that is damaged is None: an event says so in its place. One that is in already, by its `seq`, is
-    passed over. Returns how many were added.
+    An event that is there already, by its `seq`, is skipped. A damaged line is None and becomes an event
+    `lost`.
     """
     add_run(connection, origin.run_id, origin.started, origin.header)
     run, pos, head = connection.execute(
@@ -50,16 +51,16 @@ def ingest(connection: sqlite3.Connection, origin: RunOrigin, lines: Iterable[Li
     given = [line or _damaged(pos, place) for place, line in enumerate(lines)]
     seqs = [line.seq for line in given] or [0]
     known = {seq for (seq,) in connection.execute(KNOWN, (run, min(seqs), max(seqs))).fetchall()}
-    folding, rows = IndexTables(connection, run, origin.run_id), []
-    folding.look_up(given)
+    tables, rows = IndexTables(connection, run, origin.run_id), []
+    tables.look_up(given)
     for line in given:
         if line.seq not in known:
             known.add(line.seq)
             pos, head = pos + 1, hash_chain.link(head, line)
             rows.append(((run << POS_BITS) + pos, *line, head))
-            folding.fold(rows[-1][0], line)
+            tables.fold(rows[-1][0], line)
     put(connection, ADD_EVENTS, rows)
-    folding.finish()
+    tables.finish()
     connection.execute("UPDATE runs SET pos = ?, head = ? WHERE run = ?", (pos, head, run))
     if origin.place is not None:
         connection.execute("UPDATE runs SET segment = ?, offset = ? WHERE run = ?", (*origin.place, run))
@@ -67,5 +68,5 @@ def ingest(connection: sqlite3.Connection, origin: RunOrigin, lines: Iterable[Li
 
 
 def _damaged(pos: int, place: int) -> Line:
-    """What stands for a line that cannot be read; its number is one that no journal gives."""
+    # No journal gives an event a negative number.
     return Line(-1 - pos - place, 0, "lost", None, '{"why":"a line of the spool was damaged","events":1}')

@@ -2,34 +2,22 @@
 
 import zlib
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple, cast, get_args
-
-EventName = Literal[
-    "run_started",
-    "intent",
-    "outcome",
-    "order_findings",
-    "resolution",
-    "switch",
-    "guard_finding",
-    "internal_error",
-    "lost",
-    "run_ended",
-]
-"""What an event says: a run's start and end, an order or a cancel about to leave, what came of it, what the
-rules that only warn found about it, what a later look at the exchange proved of it, a change of mode, a
-finding of the guard about no single order, a failure of the shim's own, events lost."""
-
-EVENTS: Final = frozenset(get_args(EventName))
+from typing import Final, NamedTuple, TypeAlias
 
 NOTHING: Final = "-"
 CRC_DIGITS: Final = 8
 MOST: Final = 2**63 - 1
 """The greatest number that a row takes."""
 
+Subject: TypeAlias = tuple[str, int]
+"""The run and the number of an intent."""
+
 
 class Line(NamedTuple):
-    """One event. `about` is the intent's `seq`, behind `RUN_ID:` where that is another run's."""
+    """One event as text.
+
+    `event` is its name, which may be one of a later release. `about` is RUN_ID:SEQ of an intent, or None.
+    """
 
     seq: int
     ts: int
@@ -37,8 +25,13 @@ class Line(NamedTuple):
     about: str | None
     body: str
 
+    def subject(self) -> Subject | None:
+        """Return the run and the number of the intent that it is about; None for an event about no order."""
+        run_id, _, seq = (self.about or "").rpartition(":")
+        return (run_id, int(seq)) if run_id and seq.isdecimal() and len(seq) < len(str(MOST)) else None
+
     def text(self) -> bytes:
-        """What the checksum and the chain are taken over."""
+        """Return the bytes that checksum and hash chain are taken over."""
         return f"{self.seq} {self.ts} {self.event} {self.about or NOTHING} {self.body}".encode()
 
 
@@ -68,6 +61,6 @@ def _line(written: bytes) -> Line | None:
         seq, ts, event, about, body = text.decode().split(" ", 4)
         if max(abs(int(seq)), abs(int(ts))) > MOST:
             return None
-        return Line(int(seq), int(ts), cast("EventName", event), None if about == NOTHING else about, body)
+        return Line(int(seq), int(ts), event, None if about == NOTHING else about, body)
     except ValueError:
         return None

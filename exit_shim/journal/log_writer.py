@@ -1,4 +1,4 @@
-"""Appending to the journal: never in the way of an order, whatever the files do."""
+"""Append events to the journal without delaying an order, whatever the files do."""
 
 import contextlib
 import itertools
@@ -8,20 +8,18 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import msgspec
-
-from exit_shim.domain.events import Intent, Lost, Outcome, RunEnded
-from exit_shim.journal.database import header
-from exit_shim.journal.drain import RETRY_S, Drain, complaint
+from exit_shim.domain.events import EVENT_NAMES, Event, Intent, Lost, RunEnded, RunStarted
+from exit_shim.journal.database import describe_process
+from exit_shim.journal.drain import RETRY_S, Drain, write_failure
 from exit_shim.journal.fork_and_exit import exiting, inherited, journals
 from exit_shim.journal.ingest import RunOrigin
-from exit_shim.journal.line_format import NOTHING, EventName, compose
+from exit_shim.journal.line_format import NOTHING, compose
 from exit_shim.journal.overflow import Overflow
 from exit_shim.journal.rows import encode
 from exit_shim.journal.schema import JournalError
@@ -29,21 +27,23 @@ from exit_shim.journal.spool import Segment, Spool, Sync
 from exit_shim.journal.writer_thread import WriterThread
 
 LOCK_S: Final = 0.1
-"""The longest that one append waits for this process's other threads."""
+"""The longest that an append waits for other threads of this process."""
 
-LOOK_S: Final = 1.0
-"""How often the journal's thread looks for orders that wait for their answers."""
+POLL_S: Final = 1.0
+"""How often the journal's thread copies events unasked: an intent alone does not wake it."""
 
 CLOSE_S: Final = 1.0
-"""The longest that closing moves what waits, or waits for another process's lock; no order waits for it."""
+"""The longest that closing copies events or waits for another process's lock."""
 
 ABOUT_NOTHING: Final = NOTHING.encode()
 
+NAMES: Final = {event: name.encode() for event, name in EVENT_NAMES.items()}
+
 
 class Health(NamedTuple):
-    """How the journal fares: events that are not in the database yet, and those lost.
+    """Counts of events that are not in the database: `waiting` in spool or memory, and `dropped`.
 
-    `waiting` counts those in the spool, which are safe, and those in memory, which `in_memory` counts.
+    Those in the spool are safe; `in_memory` counts those that a crash would lose.
     """
 
     path: str
@@ -54,18 +54,19 @@ class Health(NamedTuple):
 
 
 class Journal:
-    """Appends to the run's spool; thread-safe, begun anew after `fork`, never slower than a stated bound.
+    """Append events to this run's spool; thread-safe, and a new run in the child of a fork.
 
-    An event is in the spool when the call returns, and in the database a moment later, by a thread of the
-    journal's own. What the spool does not take at once waits in memory, bounded, and is retried; nothing
-    here raises.
+    An event is in the spool when `append` returns; the journal's thread copies it into the database. What
+    the spool cannot take waits in memory, bounded, and is retried. Nothing here raises, and no append
+    takes longer than a stated time.
 
     Args:
         path: The database; it and its folder are created, readable by their owner alone.
-        on_trouble: Told of each failure to write.
-        sync: "process": an intent survives the death of the process at any instant, though not the loss of
-            power. "power": that too, at the price of one `fdatasync` an order, before it leaves.
-        about_run: What the run's header is to say besides host, process and versions; JSON-ready.
+        on_trouble: Called with each failure to write.
+        sync: "process": an intent survives the death of the process. "power": it survives a power failure
+            too, for the price of one `fdatasync` per order before it leaves.
+        account: The account's label, for the run's first event.
+        configuration: A digest of the configuration, for the run's first event.
     """
 
     def __init__(
@@ -74,23 +75,27 @@ class Journal:
         on_trouble: Callable[[Exception], None] | None = None,
         *,
         sync: Sync = "process",
-        about_run: Mapping[str, Any] | None = None,
+        account: str | None = None,
+        configuration: str | None = None,
     ) -> None:
         self.path = Path(os.path.abspath(path))  # noqa: PTH100 - Path's own raises where the folder is gone
         self.sync = sync
         self._on_trouble = on_trouble or (lambda _: None)
-        self._about_run = {**(about_run or {}), "sync": sync}
+        self._account = account
+        self._configuration = configuration
+        self._is_closed = False
         self._begin_run()
         journals.add(self)
 
     def _begin_run(self) -> None:
-        """A fresh run: at the start, and in a child after `fork`, where nothing of the parent's is usable."""
+        """Begin a new run: nothing of a parent's is usable in the child of a fork."""
         self.run_id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         self._started = time.time_ns()
         self._header = ""
         self._seqs = itertools.count(1)
         self._unused: list[int] = []
-        self._lock = threading.RLock()  # of whose holder it is known whether it is this thread
+        # A lock that is not re-entrant would let an interrupted `release` free another thread's hold.
+        self._lock = threading.RLock()
         self._holder: int | None = None
         self._spool = Spool(self.path, self.run_id, self.sync)
         self._retry_at = 0.0
@@ -98,146 +103,155 @@ class Journal:
         self._appended = 0
         self._memory = Overflow()
         origin = partial(Journal.origin, weakref.proxy(self))
-        self._mover = Drain(self.path, self._spool, origin, self._memory.lose, self._on_trouble)
+        self._drain = Drain(self.path, self._spool, origin, self._memory.lose, self._on_trouble)
         # Not `__del__`: in a circle the connection may be finalized before it, and warns that it is open.
-        weakref.finalize(self, let_go, self._mover, self._spool).atexit = False
+        weakref.finalize(self, close_unused, self._drain, self._spool).atexit = False
         self._writer: WriterThread | None = None
-        self._hiring = threading.RLock()
+        self._starting = threading.RLock()
 
     def origin(self) -> RunOrigin:
-        """What the run's row is to say."""
+        """Return what the run's row in the database says."""
         return RunOrigin(self.run_id, self._started, self._header or "{}")
 
     def open(self) -> None:
-        """Begin the run now, not at the first order; a failure is told to `on_trouble` and retried later."""
+        """Begin the run before the first order, so that trouble with its files shows at once."""
+        self._is_closed = False
         self._to_spool(b"")
         self._wake()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it has files of its run open."""
-        return bool(self._spool.segments)
+    def append(self, event: Event, about: tuple[str, int] | None = None) -> int:
+        """Append an event durably; return its number in this run.
 
-    def intend(self, intent: Intent) -> int:
-        """Write down an order about to leave; returns its `seq` in this run."""
-        body = encode(intent)
-        seq = next(self._seqs)  # as late as can be: `verify` misses a number that no event has
-        self._append(compose(seq, intent.ts, b"intent", ABOUT_NOTHING, body), lasting=True)
-        return seq
-
-    def conclude(self, seq: int, outcome: Outcome) -> None:
-        """Write down what came of the order that `intend` numbered `seq`."""
-        body = encode(outcome)
-        self._append(compose(next(self._seqs), time.time_ns(), b"outcome", b"%d" % seq, body))
-        self._wake()
-
-    def note(self, event: EventName, body: msgspec.Struct, about: tuple[str, int] | None = None) -> int:
-        """Write down any other event; `about` is the run and number of the intent that it is about."""
-        subject = ABOUT_NOTHING if about is None else f"{about[0]}:{about[1]}".encode()
-        written = encode(body)
+        Args:
+            event: The event. An intent outlives what `sync` promises before this returns.
+            about: Run and number of the intent that the event is about; None for an event about no order.
+        """
+        body = encode(event)
+        subject = ABOUT_NOTHING if about is None else b"%b:%d" % (about[0].encode(), about[1])
+        name = NAMES[type(event)]
+        if isinstance(event, Intent):
+            # An order opens a closed journal again: it is about to leave.
+            self._is_closed = False
+            # The number is taken last: `verify` reports one that no event has.
+            seq = next(self._seqs)
+            self._append(compose(seq, event.ts, name, subject, body), lasting=True)
+            return seq
+        # What comes late to a closed journal is no reason to make its folder again.
+        if self._is_closed and not self.path.parent.exists():
+            return 0
         seq = next(self._seqs)
-        self._append(compose(seq, time.time_ns(), event.encode(), subject, written))
+        self._append(compose(seq, time.time_ns(), name, subject, body))
         self._wake()
         return seq
 
     def end(self) -> None:
-        """Write down that the process ends, if the run has begun."""
+        """Append the end of the run, if it has begun."""
         if self._appended:
-            self.note("run_ended", RunEnded(self._appended))
+            self.append(RunEnded(self._appended))
 
     def flush(self, seconds: float = math.inf) -> bool:
-        """Move all that waits into the database, now; False where it does not take it, or not in time."""
-        self._go_on_where_it_can()
+        """Copy all waiting events into the database now; return False where that fails or takes too long."""
+        self._rotate_spool()
         spooled = self._empty_memory(self._to_spool)
-        done = self._mover.flush(seconds) and (spooled or self._empty_memory(self._mover.add))
+        done = self._drain.flush(seconds) and (spooled or self._empty_memory(self._drain.add))
         failure, self._failure = self._failure, None
         if failure is not None:
-            self._on_trouble(complaint(self.path, failure))
+            self._on_trouble(write_failure(self.path, failure))
         return done
 
     def _empty_memory(self, take: Callable[[bytes], bool]) -> bool:
-        """Give away what waits in memory, and then the number of those that had to be dropped from it."""
+        """Hand over the events in memory, then an event that says how many were dropped."""
         if not self._memory.hand_over(take):
             return False
-        lost = self._memory.untold
+        lost = self._memory.unrecorded
         if lost:
-            body, seq = encode(Lost("neither the spool nor the database kept them", lost)), self._number()
-            if not take(compose(seq, time.time_ns(), b"lost", ABOUT_NOTHING, body)):
-                self._unused.append(seq)  # this is tried each second for as long as nothing is taken
+            body, seq = (
+                encode(Lost("neither the spool nor the database kept them", lost)),
+                self._take_number(),
+            )
+            if not take(compose(seq, time.time_ns(), NAMES[Lost], ABOUT_NOTHING, body)):
+                # This is tried each second; a number each time would look like lost events.
+                self._unused.append(seq)
                 return False
-            self._memory.told(lost)
+            self._memory.mark_recorded(lost)
         return True
 
-    def _number(self) -> int:
-        """The next number, or one that was taken and not used."""
+    def _take_number(self) -> int:
+        """Return an unused number."""
         try:
             return self._unused.pop()
         except IndexError:
             return next(self._seqs)
 
     def health(self) -> Health:
-        """What is waiting and what was lost, for summaries."""
+        """Return the counts for summaries."""
         in_memory = len(self._memory)
         waiting = self._spool.waiting() + in_memory
-        return Health(str(self.path), waiting, in_memory, self._memory.dropped, self._mover.last_error)
+        return Health(str(self.path), waiting, in_memory, self._memory.dropped, self._drain.last_error)
 
     def close(self) -> None:
-        """Move what is waiting, as far as the database takes it in a second, and let go of the files.
+        """Copy what waits, for a second at most, and close the files.
 
-        What it does not take stays in the spool, for whoever opens the journal next. An order opens all anew.
+        What the database does not take stays in the spool for whoever opens the journal next. An order opens
+        the journal again; any other event that comes later is written without a thread.
         """
+        self._is_closed = True
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.stop()
         deadline = time.monotonic() + CLOSE_S
         while not self.flush(deadline - time.monotonic()) and time.monotonic() < deadline:
-            if "locked" not in (self._mover.last_error or ""):
+            if "locked" not in (self._drain.last_error or ""):
                 break
             time.sleep(CLOSE_S / 20)
-        self._mover.let_go()
-        with self._having_spool() as is_mine:
+        self._drain.close()
+        with self._holding_spool() as is_mine:
             if is_mine:
                 self._spool.close()
         if self._memory:
             self._on_trouble(
                 JournalError(
-                    f"{len(self._memory)} events are in memory alone, since neither the journal {self.path} "
-                    "nor its spool takes them: they are lost if the process ends now"
+                    f"{len(self._memory)} events are only in memory and are lost when the process ends: "
+                    f"neither the journal {self.path} nor its spool folder can be written"
                 )
             )
 
     def tend(self) -> float | None:
-        """What the journal's thread does between orders; the seconds after which it comes back unasked."""
-        if not self._mover.is_due():
+        """Copy what waits, on the journal's thread; return the seconds until the next try."""
+        if not self._drain.is_due():
             return RETRY_S
         try:
-            self._mover.notice_removal()
-            done = self.flush() and self._mover.take_up_once()
-        except Exception as error:  # noqa: BLE001 - this thread must outlive whatever it meets
-            self._mover.rest()
+            self._drain.notice_removal()
+            done = self.flush() and self._drain.recover_once()
+        # The thread must outlive any failure.
+        except Exception as error:  # noqa: BLE001
+            self._drain.back_off()
             self._on_trouble(error)
             return RETRY_S
-        return LOOK_S if done else RETRY_S
+        return POLL_S if done else RETRY_S
 
     def _append(self, data: bytes, *, lasting: bool = False) -> None:
-        if self._memory:  # what waits there goes first
+        # What waits in memory goes first.
+        if self._memory:
             self._memory.keep(data)
-            self._help_out(lasting=lasting)
+            self._empty_some_memory(lasting=lasting)
         elif not self._to_spool(data, lasting=lasting):
             self._memory.keep(data)
 
-    def _help_out(self, *, lasting: bool) -> None:
-        """Move on some of what waits in memory: busy threads would fill it faster than one empties it."""
-        if self._retry_at <= time.monotonic() and self._memory.help_out(self._to_spool):
+    def _empty_some_memory(self, *, lasting: bool) -> None:
+        # Busy threads would fill the memory faster than the journal's thread alone empties it.
+        if self._retry_at <= time.monotonic() and self._memory.hand_over_some(self._to_spool):
             segments = self._spool.segments[-1:]
             if lasting and segments:
-                self._is_lasting(*segments)
+                self._make_lasting(*segments)
 
     def _to_spool(self, data: bytes, *, lasting: bool = False) -> bool:
         me = threading.get_ident()
-        if self._holder == me:  # a signal handler places an order: it would wait for what it has interrupted
+        # A signal handler that places an order would wait for the append that it has interrupted.
+        if self._holder == me:
             return False
-        try:  # a signal handler that raises may do so as soon as the lock is had
+        # A signal handler that raises may do so at any instruction from the acquisition on.
+        try:
             if not self._lock.acquire(timeout=LOCK_S):
                 return False
             self._holder = me
@@ -248,58 +262,65 @@ class Journal:
             segment = self._spool.append(data)
             self._appended += data.count(b"\n")
         except OSError as error:
-            self._give_up(error)
+            self._postpone(error)
             return False
         finally:
             if self._holder == me:
                 self._holder = None
-            try:  # noqa: SIM105 - the first call is to be the release: amid another the handler might raise
+            # No `suppress`: a handler might raise inside it, before the release.
+            try:  # noqa: SIM105
                 self._lock.release()
-            except RuntimeError:  # it was not had
+            except RuntimeError:
                 pass
-        return not lasting or self._is_lasting(segment)
+        return not lasting or self._make_lasting(segment)
 
-    def _is_lasting(self, segment: Segment) -> bool:
-        """Have what was appended on the disk, if that is wished for; without the lock, for it takes long."""
+    def _make_lasting(self, segment: Segment) -> bool:
+        # Without the lock, for it takes long.
         try:
             self._spool.make_lasting(segment)
         except OSError as error:
-            self._give_up(error)
+            self._postpone(error)
             return False
         return True
 
-    def _give_up(self, error: OSError) -> None:
-        """Leave the spool alone for a while; whoever flushes tells, for an order must not wait for a log."""
+    def _postpone(self, error: OSError) -> None:
+        # Reported by whoever flushes: an order must not wait for a log.
         self._retry_at = time.monotonic() + RETRY_S
         self._failure = error
 
     def _begin_spool(self) -> None:
         self._spool.begin()
         if not self._header:
-            self._header = msgspec.json.encode({**header(), **self._about_run}).decode()
-            self._spool.append(
-                compose(0, self._started, b"run_started", ABOUT_NOTHING, self._header.encode())
+            started = RunStarted(
+                **describe_process(),
+                sync=self.sync,
+                account=self._account,
+                configuration=self._configuration,
             )
+            header = encode(started)
+            self._header = header.decode()
+            self._spool.append(compose(0, self._started, NAMES[RunStarted], ABOUT_NOTHING, header))
             self._appended += 1
 
-    def _go_on_where_it_can(self) -> None:
-        """Begin another file where the spool's is big, or where somebody has taken it away or cut it."""
+    def _rotate_spool(self) -> None:
+        """Begin another file where the current one is big, or was removed or truncated."""
         try:
-            with self._having_spool() as is_mine:  # else it might be closed amid the looking
+            # Without the lock it might be closed meanwhile.
+            with self._holding_spool() as is_mine:
                 if not (is_mine and self._spool.wants_another()):
                     return
-            another = self._spool.another()
-            with self._having_spool() as is_mine:
+            another = self._spool.make_segment()
+            with self._holding_spool() as is_mine:
                 if is_mine:
-                    self._spool.go_on_in(another)
+                    self._spool.append_to(another)
                 else:
                     another.remove()
         except OSError as error:
-            self._give_up(error)
+            self._postpone(error)
 
     @contextlib.contextmanager
-    def _having_spool(self) -> Iterator[bool]:
-        """Have the spool to oneself; False where that cannot be, as in a signal handler amid an append."""
+    def _holding_spool(self) -> Iterator[bool]:
+        """Hold the spool's lock; yield False where that fails, as in a signal handler during an append."""
         me = threading.get_ident()
         if self._holder == me:
             yield False
@@ -311,55 +332,56 @@ class Journal:
         finally:
             if self._holder == me:
                 self._holder = None
-            try:  # noqa: SIM105 - as above
+            try:  # noqa: SIM105
                 self._lock.release()
             except RuntimeError:
                 pass
 
     def _wake(self) -> None:
-        writer = self._writer or self._hire()
+        writer = self._writer or self._start_writer()
         if writer is not None:
             writer.wake(self)
-        elif exiting.is_set():
+        elif self._is_closed or exiting.is_set():
             self.close()
         else:
             self.flush()
 
-    def _hire(self) -> WriterThread | None:
-        """A writer, or None where no thread can be had: none left, or the interpreter is on its way out."""
-        if exiting.is_set():
+    def _start_writer(self) -> WriterThread | None:
+        """Return the running writer; None where closed, exiting, or out of threads."""
+        if self._is_closed or exiting.is_set():
             return None
         try:
-            with self._hiring:  # else each of many threads at once would have one, and they would never end
+            # Two threads that start one each would leave one that never ends.
+            with self._starting:
                 writer = self._writer = self._writer or WriterThread(self)
         except RuntimeError:
             return None
         return writer
 
-    def let_go_for_fork(self, held: list[threading.Lock]) -> None:
-        """Close the database, and keep it closed until after the fork.
-
-        A child that inherits an open connection inherits SQLite's belief that this process has its locks,
-        which it has not: its parent could then take away the WAL that the child writes.
-        """
-        lock = self._mover.acquire()
+    def close_for_fork(self, held: list[threading.Lock]) -> None:
+        """Close the database until after the fork; add the lock that keeps it closed to `held`."""
+        # A child that inherits an open connection believes to hold SQLite's locks, which it does not: the
+        # parent could remove the WAL that the child writes.
+        lock = self._drain.acquire()
         if lock is not None:
             held.append(lock)
             with contextlib.suppress(Exception):
-                self._mover.disconnect()
+                self._drain.disconnect()
 
     def abandon(self) -> None:
-        """In a child after `fork`: leave the parent's connection untouched; closing it corrupts its locks."""
-        if self._mover.connection is not None:
-            inherited.append(self._mover.connection)
-            self._mover.connection = None
-        self._spool.let_go()
+        """Begin a new run in the child of a fork, and leave the parent's files as they are."""
+        # Closing the parent's connection would corrupt its locks.
+        if self._drain.connection is not None:
+            inherited.append(self._drain.connection)
+            self._drain.connection = None
+        self._spool.close_files()
         self._begin_run()
 
 
-def let_go(mover: Drain, spool: Spool) -> None:
-    """Close what a journal had open that nobody has any more."""
-    with contextlib.suppress(Exception):  # a disk's trouble; nobody is there to be told
-        mover.disconnect()
+def close_unused(drain: Drain, spool: Spool) -> None:
+    """Close the files of a journal that was garbage-collected."""
+    # There is nobody left to report a failure to.
     with contextlib.suppress(Exception):
-        spool.let_go()
+        drain.disconnect()
+    with contextlib.suppress(Exception):
+        spool.close_files()

@@ -1,4 +1,4 @@
-"""Where events wait while the spool takes nothing: bounded, the oldest go first, and what goes is counted."""
+"""Events in memory while the spool cannot be written: bounded; the oldest are dropped and counted."""
 
 import contextlib
 import threading
@@ -7,32 +7,31 @@ from collections.abc import Callable
 from typing import Final
 
 MAX_WAITING: Final = 10_000
-"""Events held in memory; beyond it the oldest are dropped and counted."""
+"""The most events held in memory; beyond it the oldest are dropped."""
 
 AT_ONCE: Final = 2_000
-"""Events that are given away in one piece, in a millisecond or two; busy threads add hundreds meanwhile."""
+"""Events handed over in one piece: a millisecond or two, in which busy threads add hundreds."""
 
 PATIENCE_S: Final = 1.0
-"""The longest that one thread waits for another that is giving lines away; no order waits for it."""
+"""The longest that a flush waits for another thread that hands lines over; an append does not wait."""
 
 
 class Overflow:
-    """Lines in their order; thread-safe, and never in a signal handler's way."""
+    """A bounded queue of lines; thread-safe, and safe in signal handlers."""
 
     def __init__(self) -> None:
         self._lines: deque[bytes] = deque()
         self._counting = threading.RLock()
-        self._giving = threading.Lock()
-        self._giver: int | None = None
-        self._given = 0
+        self._handing_over = threading.Lock()
+        self._handed_over = 0
         self.dropped = 0
-        self.untold = 0
+        self.unrecorded = 0
 
     def __len__(self) -> int:
-        return len(self._lines) + self._given
+        return len(self._lines) + self._handed_over
 
     def keep(self, line: bytes) -> None:
-        """Add a line; where there are too many the oldest is lost. Waits for nobody's files."""
+        """Add a line; drop the oldest where there are too many."""
         if len(self._lines) >= MAX_WAITING:
             with contextlib.suppress(IndexError):
                 self._lines.popleft()
@@ -40,45 +39,43 @@ class Overflow:
         self._lines.append(line)
 
     def lose(self, lines: int) -> None:
-        """Count lines that are nowhere any more."""
+        """Count lines as dropped."""
         with self._counting:
             self.dropped += lines
-            self.untold += lines
+            self.unrecorded += lines
 
     def hand_over(self, take: Callable[[bytes], bool]) -> bool:
-        """Give the lines away, oldest first, for as long as they are taken; whether all were.
-
-        A line counts until it is taken, so that none that comes meanwhile gets in front of it.
-        """
+        """Hand all lines to `take`, oldest first, until it fails; return whether all were taken."""
         while len(self):
-            if not self._hand_over_some(take, PATIENCE_S):
+            if not self._hand_over_piece(take, PATIENCE_S):
                 return False
         return True
 
-    def help_out(self, take: Callable[[bytes], bool]) -> bool:
-        """Give some lines away, and wait for nobody who is at it; whether none is left."""
-        return self._hand_over_some(take, 0) and not len(self)
+    def hand_over_some(self, take: Callable[[bytes], bool]) -> bool:
+        """Hand over some lines, without waiting for another thread; return whether none is left."""
+        return self._hand_over_piece(take, 0) and not len(self)
 
-    def _hand_over_some(self, take: Callable[[bytes], bool], patience: float) -> bool:
-        me = threading.get_ident()
-        if self._giver == me or not self._giving.acquire(timeout=patience):
+    def _hand_over_piece(self, take: Callable[[bytes], bool], patience: float) -> bool:
+        # In a signal handler that interrupts this very function, the lock is not had in time either.
+        if not self._handing_over.acquire(timeout=patience):
             return False
-        self._giver, taken = me, False
+        taken = False
         lines: list[bytes] = []
         try:
-            self._given = min(AT_ONCE, len(self._lines))
+            # These count until they are taken, so that no later line overtakes them.
+            self._handed_over = min(AT_ONCE, len(self._lines))
             with contextlib.suppress(IndexError):
-                while len(lines) < self._given:
+                while len(lines) < self._handed_over:
                     lines.append(self._lines.popleft())
             taken = take(b"".join(lines))
         finally:
             if not taken:
                 self._lines.extendleft(reversed(lines))
-            self._given, self._giver = 0, None
-            self._giving.release()
+            self._handed_over = 0
+            self._handing_over.release()
         return taken
 
-    def told(self, lines: int) -> None:
-        """The record itself says by now that so many were dropped."""
+    def mark_recorded(self, lines: int) -> None:
+        """Note that the journal itself says by now that these lines were dropped."""
         with self._counting:
-            self.untold -= lines
+            self.unrecorded -= lines

@@ -13,7 +13,7 @@ from exit_shim.journal.database import legible, open_writer
 from exit_shim.journal.fork_and_exit import is_running
 from exit_shim.journal.index_tables import ADD_UP, COUNT, IN_DOUBT, SPANS, put
 from exit_shim.journal.ingest import transaction
-from exit_shim.journal.recovery import take_up
+from exit_shim.journal.recovery import recover
 from exit_shim.journal.schema import POS_BITS, JournalError
 from exit_shim.journal.spool import living_runs
 
@@ -90,7 +90,7 @@ def prune(
     with legible(at, "pruned"), contextlib.closing(open_writer(at)) as connection:
         connection.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
         with contextlib.suppress(OSError):  # a file that cannot be read stays
-            take_up(connection, at)
+            recover(connection, at)
         used = _used(connection)
         events, in_doubt, unshipped = _prune(connection, before_ns) if before_ns is not None else (0, 0, 0)
         for _ in range(TRIES if max_bytes is not None else 0):

@@ -1,14 +1,12 @@
-"""The database's tables, and how those of an older release become today's."""
+"""The tables of the SQLite database."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from exit_shim.journal.hash_chain import seed
-from exit_shim.journal.line_format import Line
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 APPLICATION_ID: Final = 0x45584954
 """Marks the file as ours: "EXIT" in SQLite's header."""
 
@@ -16,10 +14,7 @@ POS_BITS: Final = 40
 POS_MASK: Final = (1 << POS_BITS) - 1
 
 RARE: Final = "event IN ('lost', 'internal_error', 'switch')"
-"""What questions for such events must say for their index to answer them."""
-
-FINDINGS_INDEX: Final = "CREATE INDEX findings ON events (about) WHERE event = 'order_findings'"
-"""By RUN_ID:SEQ of the order that they are about."""
+"""The condition that a query must repeat word by word to use the index of rare events."""
 
 TABLES: Final = f"""
 CREATE TABLE runs (
@@ -48,17 +43,17 @@ CREATE TABLE events (
 );
 CREATE UNIQUE INDEX event_numbers ON events (run, seq);
 CREATE INDEX rare_events ON events (event, ts) WHERE {RARE};
-{FINDINGS_INDEX};
+CREATE INDEX findings ON events (about) WHERE event = 'order_findings';
 CREATE TABLE sites (
     site INTEGER PRIMARY KEY,
     module TEXT NOT NULL,
-    intent TEXT NOT NULL,
+    operation TEXT NOT NULL,
     kind TEXT NOT NULL,
     function TEXT NOT NULL,
     place TEXT NOT NULL,
     via TEXT NOT NULL,
     evidence TEXT NOT NULL,
-    UNIQUE (module, intent, kind, function, place, via, evidence)
+    UNIQUE (module, operation, kind, function, place, via, evidence)
 );
 CREATE TABLE orders (
     id INTEGER PRIMARY KEY,
@@ -106,87 +101,61 @@ CREATE TABLE shipments (
     PRIMARY KEY (destination, run_id)
 ) WITHOUT ROWID;
 """
-"""`events` is the record, append-only and chained run by run. The rest is made from it, so that questions are
-answered by an index: one row an order, the names that the exchange and the bot have for it, counts of each
-place in the bot by hour and by day, and the stacks that were seen. `shipments` says what other databases have
-of a run."""
+"""`events` is the record: append-only, chained run by run. All other tables but `shipments` are made from it.
 
-FIRST_EVENTS: Final = """
-SELECT seq, ts, event, concludes & ?, body FROM first_events WHERE id >= ? AND id < ? ORDER BY id
+They answer queries by an index: one row per order, the ids that exchange and bot have for it, counts of each
+place in the bot per hour and day, and the stacks that were seen. `shipments` says how far each run was copied
+to other databases.
 """
 
 
 class JournalError(ValueError):
-    """The journal cannot be used; the text names the file, the rule and the way out."""
+    """The journal cannot be used; the text names the file, what was expected and the way out."""
 
 
-def check_schema(connection: sqlite3.Connection, path: Path) -> int:
-    """The file's schema version, 0 for an empty one; JournalError where it cannot be ours."""
-    bare = is_bare(connection)  # before the rest: another process may be making the tables at this moment
-    application, found = (
+class OldSchemaError(JournalError):
+    """The journal has the schema of an older release."""
+
+
+def check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise JournalError where a file is not a journal of today's schema; an empty file is none yet."""
+    # First, since another process may be making the tables at this moment.
+    if is_empty(connection):
+        return
+    application, version = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
     )
-    if not bare and application != APPLICATION_ID:
+    if application != APPLICATION_ID:
         raise JournalError(
-            f"{path} is a database of something else; set EXIT_SHIM_JOURNAL to another path for the journal"
+            f"{path} is a database of another program; set EXIT_SHIM_JOURNAL to another path for the journal"
         )
-    if found > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise JournalError(
-            f"{path} was written by a newer exit_shim (schema {found}, this one knows {SCHEMA_VERSION}); "
+            f"{path} was written by a newer exit_shim (schema {version}, expected {SCHEMA_VERSION}); "
             "upgrade exit_shim or set EXIT_SHIM_JOURNAL to another path"
         )
-    return int(found)
+    if version < SCHEMA_VERSION:
+        raise OldSchemaError(
+            f"{path} was written by an older exit_shim (schema {version}, expected {SCHEMA_VERSION}); "
+            "the next bot renames it and begins a new journal; read it with the release that wrote it"
+        )
 
 
-def is_bare(connection: sqlite3.Connection) -> bool:
-    """Whether the file is empty as yet: made, and its maker not come to the schema, or dead."""
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Return whether the file has no tables: its maker is about to make them, or died before."""
     return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,))
 
 
 def make_tables(connection: sqlite3.Connection) -> None:
-    """Make today's tables, inside the caller's transaction."""
+    """Make the tables, inside the caller's transaction."""
     for statement in TABLES.split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
-def index_findings(connection: sqlite3.Connection) -> None:
-    """Make today's of the tables of schema 2, inside the caller's transaction."""
-    connection.execute(FINDINGS_INDEX)
-    connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-
-
-def put_aside_first(connection: sqlite3.Connection) -> None:
-    """Move the tables of schema 1 out of the way, inside the caller's transaction."""
-    connection.execute("DROP INDEX conclusions")
-    connection.execute("ALTER TABLE runs RENAME TO first_runs")
-    connection.execute("ALTER TABLE events RENAME TO first_events")
-
-
-def first_runs(connection: sqlite3.Connection) -> Iterator[tuple[str, int, str, list[Line]]]:
-    """What schema 1 holds, a run at a time: its name, start and header, and its events."""
-    runs = connection.execute("SELECT run, run_id, started, header FROM first_runs ORDER BY run").fetchall()
-    for run, run_id, started, header in runs:
-        found = connection.execute(
-            FIRST_EVENTS,
-            (POS_MASK, run << POS_BITS, run + 1 << POS_BITS),
-        )
-        lines = [
-            Line(seq, ts, event, None if about is None else str(about), body)
-            for seq, ts, event, about, body in found
-        ]
-        yield run_id, started, header, lines
-
-
-def drop_first(connection: sqlite3.Connection) -> None:
-    """Let go of schema 1, once its events are in today's tables."""
-    connection.execute("DROP TABLE first_events")
-    connection.execute("DROP TABLE first_runs")
-
-
 def add_run(connection: sqlite3.Connection, run_id: str, started: int, header: str) -> None:
-    """Write a run down, once."""
+    """Add the row of a run, unless it is there."""
     connection.execute(
         "INSERT OR IGNORE INTO runs (run_id, started, header, head, pruned_head) VALUES (?, ?, ?, ?, ?)",
         (run_id, started, header, seed(run_id), seed(run_id)),

@@ -1,9 +1,9 @@
-"""Where a run's events are first: plain files of lines, appended to before an order leaves.
+"""The plain files that a run appends its events to before an order leaves.
 
-An append is one `write`, a fifth of what a row in SQLite costs and never in another process's way. What has
-been written outlives the process; with `sync="power"` the machine too. The journal's thread moves the lines
-into the database, and then the files go. Each is locked for as long as its process lives: those that are not
-are what dead runs left.
+An append is one `write`: a fifth of the cost of a row in SQLite, and no lock that another process could hold.
+What was written survives the process; with `sync="power"` a power failure too. The journal's thread copies
+the lines into the database and removes the files. Each file is locked while its process lives: an unlocked
+one was left by a dead run.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from exit_shim.journal import file_lock
 from exit_shim.journal.line_format import whole
 
 Sync = Literal["process", "power"]
-"""What an intent survives once the order leaves: the death of the process, or the loss of power too."""
+"""What an intent survives once the order leaves: the death of the process, or a power failure too."""
 
 SEGMENT_BYTES: Final = 4_000_000
-"""The size from which on a new file is begun, so that old ones can go."""
+"""The size from which a new file is begun, so that old ones can be removed."""
 
 SPOOL_BYTES: Final = 256_000_000
-"""The most that one run leaves here while the database takes nothing; beyond it memory is next."""
+"""The most that one run keeps here while the database cannot be written; later events go to memory."""
 
 CHUNK_BYTES: Final = 64_000
 """The most that is read back at once: some hundred events, one transaction."""
@@ -35,14 +35,14 @@ SUFFIX: Final = ".spool"
 
 
 def folder_of(journal: Path) -> Path:
-    """Where the spools of a journal are."""
+    """Return the folder of a journal's spool files."""
     return journal.with_name(f"{journal.name}-spool")
 
 
 class Segment:
     """One file of a run's spool."""
 
-    __slots__ = ("fd", "inode", "is_amid_append", "lines", "moved", "number", "path", "read", "size")
+    __slots__ = ("fd", "inode", "is_appending", "lines", "moved", "number", "path", "read", "size")
 
     def __init__(self, path: Path, fd: int, number: int) -> None:
         self.path = path
@@ -51,68 +51,70 @@ class Segment:
         found = os.fstat(fd)
         self.inode = found.st_dev, found.st_ino
         self.size = found.st_size
-        self.is_amid_append = False
+        self.is_appending = False
         self.read = 0
         self.lines = 0
         self.moved = 0
 
     def is_in_place(self) -> bool:
-        """Whether the file is still where it was made."""
+        """Return whether the file is still at its path."""
         with contextlib.suppress(OSError):
             found = self.path.stat()
             return (found.st_dev, found.st_ino) == self.inode
         return False
 
     def chunk(self) -> bytes:
-        """The whole lines that follow what has been read."""
+        """Return the next whole lines that were not read."""
         asked = CHUNK_BYTES
         while True:
             data = os.pread(self.fd, asked, self.read)
             end = whole(data)
             if end or len(data) < asked:
                 return data[:end]
-            asked *= 4  # a line may be longer than most
+            # A line may be longer than a chunk.
+            asked *= 4
 
-    def was_cut(self) -> bool:
-        """Whether somebody has made the file shorter."""
-        size = self.size  # before one looks: others append meanwhile
+    def was_truncated(self) -> bool:
+        """Return whether another program made the file shorter."""
+        # The size comes first, since other threads append meanwhile.
+        size = self.size
         return os.fstat(self.fd).st_size < size
 
     def all(self) -> bytes:
-        """All that is in it now."""
+        """Return all that is in the file."""
         return os.pread(self.fd, os.fstat(self.fd).st_size, 0)
 
     def measure(self) -> None:
-        """Go by the file itself where an append did not come to its end: a signal handler raised amid it."""
-        if self.is_amid_append:
+        """Take the size from the file where a signal handler interrupted an append."""
+        if self.is_appending:
             self.size = os.fstat(self.fd).st_size
-            self.is_amid_append = False
+            self.is_appending = False
 
     def rest(self) -> bytes:
-        """All that follows what has been read."""
+        """Return all that was not read."""
         return os.pread(self.fd, self.size - self.read, self.read)
 
     def remove(self) -> None:
-        """Take the file away."""
+        """Remove and close the file."""
         with contextlib.suppress(OSError):
             if self.is_in_place():
                 self.path.unlink()
         self.close()
 
     def close(self) -> None:
-        """Close the file, once; its lock goes with it."""
+        """Close the file, which ends its lock."""
         fd, self.fd = self.fd, CLOSED
         if fd != CLOSED:
             os.close(fd)
 
 
 class Spool:
-    """The files of one living run. Nothing here is locked: the journal sees to that.
+    """The files of one living run. Not thread-safe: the journal holds a lock.
 
     Args:
         journal: The database's path.
-        run_id: Whose events.
-        sync: What an intent is to survive.
+        run_id: The run that appends.
+        sync: What an intent survives.
     """
 
     def __init__(self, journal: Path, run_id: str, sync: Sync) -> None:
@@ -124,11 +126,11 @@ class Spool:
         self._numbers = itertools.count(1)
 
     def begin(self) -> None:
-        """Begin another file; OSError where there can be none."""
-        self.go_on_in(self.another())
+        """Make another file and append to it from now on; raise OSError where that fails."""
+        self.append_to(self.make_segment())
 
-    def another(self) -> Segment:
-        """Make another file, without any lock, for it takes long; OSError where there can be none."""
+    def make_segment(self) -> Segment:
+        """Make another file; raise OSError where that fails. Needs no lock, since it takes long."""
         number = next(self._numbers)
         path = self._folder / f"{self._run_id}.{number}{SUFFIX}"
         new = [folder for folder in (self._folder, *self._folder.parents) if not folder.exists()]
@@ -140,9 +142,10 @@ class Spool:
         )
         try:
             file_lock.hold(fd)
-            made.rename(path)  # nobody takes it for a dead run's before it is locked
+            # Before it is locked, others would take it for a dead run's.
+            made.rename(path)
             if self.sync == "power":
-                for folder in (self._folder, *(one.parent for one in new)):
+                for folder in (self._folder, *(each.parent for each in new)):
                     sync_folder(folder)
         except BaseException:
             os.close(fd)
@@ -151,52 +154,51 @@ class Spool:
             raise
         return Segment(path, fd, number)
 
-    def go_on_in(self, segment: Segment) -> None:
+    def append_to(self, segment: Segment) -> None:
         """Append to this file from now on."""
-        self.segments += [*self._taken_back(), segment]
+        self.segments += [*self._reopen_unread(), segment]
 
-    def _taken_back(self) -> Iterator[Segment]:
-        """What a close left unread, held again: it is to come to the database before what follows."""
-        left, self._left = self._left, []
-        for closed in left:
-            segment = held_again(closed.path, closed.number)
+    def _reopen_unread(self) -> Iterator[Segment]:
+        # What a close left unread must come to the database before what follows.
+        unread, self._left = self._left, []
+        for closed in unread:
+            segment = reopen(closed.path, closed.number)
             if segment is not None:
                 segment.read, segment.lines, segment.moved = closed.read, closed.lines, closed.moved
                 yield segment
 
     def wants_another(self) -> bool:
-        """Whether the file that is written to is big enough to be let go of, or has been tampered with."""
+        """Return whether the current file is big, or was removed or truncated."""
         return any(
-            segment.size > SEGMENT_BYTES or not segment.is_in_place() or segment.was_cut()
+            segment.size > SEGMENT_BYTES or not segment.is_in_place() or segment.was_truncated()
             for segment in self.segments[-1:]
         )
 
     def append(self, data: bytes) -> Segment:
-        """Write lines; OSError where the file does not take them, and then nothing of them is in it."""
+        """Append whole lines; raise OSError where they do not fit, and leave nothing of them in the file."""
         segment = self.segments[-1]
         segment.measure()
         if segment.size > SEGMENT_BYTES and sum(one.size for one in self.segments) > SPOOL_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(segment.path))
-        segment.is_amid_append = True
+        segment.is_appending = True
         try:
             written = os.write(segment.fd, data)
         except OSError:
-            segment.is_amid_append = False
+            segment.is_appending = False
             raise
-        if written != len(data):  # the disk is full: half a line would spoil the next
+        # On a full disk, half a line would spoil the next one.
+        if written != len(data):
             os.ftruncate(segment.fd, segment.size)
-            segment.is_amid_append = False
+            segment.is_appending = False
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(segment.path))
         segment.size += written
-        segment.is_amid_append = False
+        segment.is_appending = False
         segment.lines += data.count(b"\n")
         return segment
 
     def make_lasting(self, segment: Segment) -> None:
-        """Not to return before the loss of power cannot undo what was appended, if that is wished for at all.
-
-        A file that was closed meanwhile is in the database, which is as lasting.
-        """
+        """Write what was appended to the disk itself, if `sync` asks for that."""
+        # A file that was closed meanwhile is in the database, which is as durable.
         fd = segment.fd
         if self.sync == "power" and fd != CLOSED:
             try:
@@ -206,72 +208,70 @@ class Spool:
                     raise
 
     def waiting(self) -> int:
-        """How many lines are not known to be in the database."""
+        """Return the number of lines that are not known to be in the database."""
         return sum(segment.lines - segment.moved for segment in (*self._left, *self.segments))
 
     def unread(self) -> Segment | None:
-        """The first file with lines that were not read."""
+        """Return the first file with unread lines."""
         return next((one for one in self.segments if one.read < one.size), None)
 
     def drop_read(self) -> None:
-        """Take away the files that have been read, but for the one that is written to."""
+        """Remove the files that were read, except the current one."""
         for segment in self.segments[:-1]:
             if segment.read >= segment.size:
                 self.segments.remove(segment)
                 segment.remove()
 
     def close(self) -> None:
-        """Take away what has been read, and leave the rest for whoever comes."""
+        """Remove the files that were read, and leave the others to whoever opens the journal next."""
         for segment in self.segments:
             segment.measure()
             if segment.read >= segment.size:
                 segment.remove()
             else:
                 self._left.append(segment)
-        self.let_go()
+        self.close_files()
 
     def rewind(self) -> None:
-        """Read from the beginning again."""
+        """Read all files again from their start."""
         for segment in self.segments:
             segment.read = segment.moved = 0
 
-    def let_go(self) -> None:
-        """Close the files and leave them."""
+    def close_files(self) -> None:
+        """Close the files without removing any."""
         segments, self.segments = self.segments, []
         for segment in segments:
             segment.close()
 
 
-class Left(NamedTuple):
-    """A file that a dead run has left, held open and locked."""
+class Abandoned(NamedTuple):
+    """A file that a dead run left, open and locked."""
 
     run_id: str
     segment: Segment
 
 
-def left(journal: Path) -> Iterator[Left]:
-    """What dead runs have left, oldest first; each is ours while the caller looks at it.
-
-    Behind a file that somebody holds, the others of its run are left to whoever that is: an outcome must not
-    come to the database before its intent.
-    """
-    held: set[str] = set()
-    for path in sorted(spools(journal), key=named):
-        run_id, number = named(path)
-        if run_id in held:
+def find_abandoned(journal: Path) -> Iterator[Abandoned]:
+    """Yield the files that dead runs left, oldest first, each locked until the next."""
+    in_use: set[str] = set()
+    for path in sorted(spools(journal), key=split_name):
+        run_id, number = split_name(path)
+        # After a file that another process holds, it copies the rest of the run too: no outcome may come to
+        # the database before its intent.
+        if run_id in in_use:
             continue
-        segment = held_again(path, number)
+        segment = reopen(path, number)
         if segment is None:
-            held.add(run_id)
+            in_use.add(run_id)
             continue
         try:
-            yield Left(run_id, segment)
+            yield Abandoned(run_id, segment)
         finally:
             segment.close()
 
 
-def held_again(path: Path, number: int) -> Segment | None:
-    """Open and lock a file that was let go of; None where it is gone, another user's, or held by somebody."""
+def reopen(path: Path, number: int) -> Segment | None:
+    """Open and lock a file again; return None where it is gone, another user's, or in use."""
     with contextlib.ExitStack() as undo, contextlib.suppress(OSError):
         segment = Segment(path, os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0)), number)
         undo.callback(segment.close)
@@ -282,33 +282,34 @@ def held_again(path: Path, number: int) -> Segment | None:
 
 
 def spools(journal: Path) -> list[Path]:
-    """The files of all runs, living and dead."""
+    """Return the files of all runs, living and dead."""
     return list(folder_of(journal).glob(f"*{SUFFIX}"))
 
 
 def living_runs(journal: Path) -> frozenset[str]:
-    """The runs whose processes live, where what dead ones left has just been taken up."""
-    return frozenset(named(path)[0] for path in spools(journal))
+    """Return the runs that have files: those alive, once `recover` has copied what dead ones left."""
+    return frozenset(split_name(path)[0] for path in spools(journal))
 
 
-def named(path: Path) -> tuple[str, int]:
-    """The run and the number of a file."""
+def split_name(path: Path) -> tuple[str, int]:
+    """Return the run and the number of a file."""
     run_id, _, number = path.stem.rpartition(".")
     return run_id, int(number) if number.isdecimal() else 0
 
 
 def sync_file(fd: int) -> None:
-    """Have the file's bytes on the disk itself."""
+    """Write a file's bytes to the disk itself."""
     try:
-        import fcntl  # noqa: PLC0415 - not everywhere
+        import fcntl  # noqa: PLC0415 - missing on Windows
 
-        fcntl.fcntl(fd, getattr(fcntl, "F_FULLFSYNC"))  # noqa: B009 - macOS alone, whose fsync does less
+        # On macOS `fsync` alone leaves them in the disk's cache.
+        fcntl.fcntl(fd, getattr(fcntl, "F_FULLFSYNC"))  # noqa: B009 - macOS only
     except (ImportError, AttributeError):
         getattr(os, "fdatasync", os.fsync)(fd)
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the folder's entries on the disk; where folders cannot be opened the system does it."""
+    """Write a folder's entries to the disk; where folders cannot be opened, the system does."""
     with contextlib.suppress(PermissionError):
         fd = os.open(folder, os.O_RDONLY)
         try:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from exit_shim.domain.events import Lost
 from exit_shim.journal import hash_chain
-from exit_shim.journal.queries import Event, Run
+from exit_shim.journal.record_source import Run, StoredEvent
 from exit_shim.journal.rows import decode
 
 
@@ -31,14 +31,14 @@ class Numbers:
         self._last = 0
         self.told = 0
 
-    def passing(self, events: Iterable[Event]) -> Iterator[Event]:
+    def passing(self, events: Iterable[StoredEvent]) -> Iterator[StoredEvent]:
         """The same events."""
         for event in events:
             if event.pos <= self._run.pos:
                 self._see(event)
             yield event
 
-    def _see(self, event: Event) -> None:
+    def _see(self, event: StoredEvent) -> None:
         if event.seq > 0:  # 0 is the start's, and what stands for a damaged line has one below
             self._events += 1
             self._last = max(self._last, event.seq)
@@ -51,7 +51,7 @@ class Numbers:
         return self._last - self._events if self._run.pruned_pos == 0 else None
 
 
-def verify_run(run: Run, events: Iterable[Event]) -> Flaw | None:
+def verify_run(run: Run, events: Iterable[StoredEvent]) -> Flaw | None:
     """The first flaw of a run, None where all its events are there, unchanged and in order.
 
     Args:

@@ -1,4 +1,4 @@
-"""The journal's own thread."""
+"""The thread that copies events from the spool into the database."""
 
 import contextlib
 import queue
@@ -13,66 +13,64 @@ from exit_shim.journal.database import checkpoint
 from exit_shim.journal.fork_and_exit import checkpointing, close_at_exit_of_a_child
 
 GATHER_S: Final = 0.05
-"""How long the journal's thread lets events gather: nothing hangs on it, and the bot is busy right now."""
+"""How long events gather before they are copied: nobody waits for it, and the bot is busy right now."""
 
 STOP_S: Final = 1.0
 """The longest that closing waits for the thread."""
 
 
-class Tended(Protocol):
-    """A journal, as its thread sees it."""
+class TendedJournal(Protocol):
+    """What the thread needs of a journal."""
 
     path: Path
 
     def tend(self) -> float | None:
-        """Write what waits; the seconds after which to come back unasked, None for when there is a bell."""
+        """Copy what waits; return the seconds until the next try, None to wait for a wake-up."""
 
 
 class WriterThread:
-    """The journal's own thread: writes what waits, and moves the WAL into the file.
+    """Copy events and checkpoint the WAL, which would delay an order on its own thread."""
 
-    Both would stall an order if they were done on the caller's thread. It is woken through a
-    `SimpleQueue`, the one means of threading that a signal handler may use amid its own use.
-    """
-
-    def __init__(self, journal: Tended) -> None:
+    def __init__(self, journal: TendedJournal) -> None:
         self._journal = weakref.ref(journal)
-        self._bells: queue.SimpleQueue[Tended | None] = queue.SimpleQueue()
+        # Nothing but a `SimpleQueue` may be used in a signal handler that interrupts its use.
+        self._wakeups: queue.SimpleQueue[TendedJournal | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="exit-shim-journal", daemon=True)
         self._thread.start()
         close_at_exit_of_a_child()
 
-    def wake(self, journal: Tended) -> None:
-        """Say that something waits; the bell keeps the journal alive until it is written."""
-        if self._bells.empty():
-            self._bells.put(journal)
+    def wake(self, journal: TendedJournal) -> None:
+        """Wake the thread, and keep the journal alive until its events are copied."""
+        if self._wakeups.empty():
+            self._wakeups.put(journal)
 
     def stop(self) -> None:
-        """End the thread, once it is through with what it is doing."""
-        self._bells.put(None)
+        """Stop the thread after its current work."""
+        self._wakeups.put(None)
         if self._thread is not threading.current_thread():
             self._thread.join(timeout=STOP_S)
 
     def _run(self) -> None:
         pause: float | None = None
         while True:
-            journal: Tended | None = None
+            journal: TendedJournal | None = None
             with contextlib.suppress(queue.Empty):
-                if (journal := self._bells.get(timeout=pause)) is None:
+                if (journal := self._wakeups.get(timeout=pause)) is None:
                     return
             time.sleep(GATHER_S)
             journal = journal or self._journal()
-            if journal is None or not self._hear_out():
+            if journal is None or not self._drop_wakeups():
                 return
             pause = journal.tend()
             with contextlib.suppress(sqlite3.Error, OSError), checkpointing:
                 checkpoint(journal.path)
-            del journal  # this thread must not be what keeps it alive
+            # The thread must not keep the journal alive.
+            del journal
 
-    def _hear_out(self) -> bool:
-        """Empty the bells; False where one of them says stop."""
+    def _drop_wakeups(self) -> bool:
+        """Take all wake-ups from the queue; return False where one of them says stop."""
         with contextlib.suppress(queue.Empty):
             while True:
-                if self._bells.get_nowait() is None:
+                if self._wakeups.get_nowait() is None:
                     return False
         return True

@@ -1,6 +1,5 @@
 """What became of orders in doubt: asked of the exchange by their client order ids, read-only, unhurriedly."""
 
-from exit_shim.clients.client_clone import ClientClone, can_be_cloned
 from exit_shim.resolving.asking import Budget, ExchangeReader
 from exit_shim.resolving.doubt import PACE, Doubt, RetryPolicy
 from exit_shim.resolving.resolver import TAKE_UP, Resolver, pursue
@@ -10,13 +9,11 @@ __all__ = [
     "PACE",
     "TAKE_UP",
     "Budget",
-    "ClientClone",
     "Doubt",
     "ExchangeReader",
     "Resolver",
     "RetryPolicy",
     "UsedWeight",
     "UsedWeights",
-    "can_be_cloned",
     "pursue",
 ]

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from exit_shim.clients.client_clone import ClientClone
+from exit_shim.clients.registry import support_of
+from exit_shim.clients.support import ClientClone
 from exit_shim.resolving.questions import NO_SUCH_ORDER, Question, Reply
 from exit_shim.resolving.weight import (
     LIMITED,
@@ -101,23 +102,21 @@ class ExchangeReader:
         self._budget.spend(question.weight)
         self._used.spend(question.weight)
         client = self._client = self._client or self.clone.client()
-        request = getattr(client, question.store.request, None)
-        if request is None:
-            return Reply(failure=f"this python-binance has no {question.store.request}")
         try:
-            found = request("get", question.path, signed=True, data=dict(question.params))
+            found = self.clone.get(client, question.store.prefix, question.path, question.params)
         except Exception as error:  # noqa: BLE001 - whatever a transport raises is no answer
             return self._failed(error)
         finally:
-            self._budget.heed(client.response)
-            self._used.heed(client.response)
+            answer = support_of(client).last_answer(client)
+            self._budget.heed(answer)
+            self._used.heed(answer)
         return Reply(found if isinstance(found, list) else (found,))
 
     def close(self) -> None:
         """Let go of the connections."""
         client, self._client = self._client, None
         if client is not None:
-            client.session.close()
+            support_of(client).close(client)
 
     def _failed(self, error: Exception) -> Reply:
         code = getattr(error, "code", None)
@@ -129,7 +128,7 @@ class ExchangeReader:
 
     def _look_at_the_bots_answers(self) -> None:
         client = self._bots() if self._bots is not None else None
-        answer = getattr(client, "response", None)
+        answer = support_of(client).last_answer(client)
         if answer is not None and (self._heeded is None or self._heeded() is not answer):
             self._heeded = weakref.ref(answer)
             self._budget.heed(answer)

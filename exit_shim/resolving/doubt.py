@@ -4,11 +4,11 @@ from collections.abc import Generator
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal, NamedTuple
 
-from exit_shim.clients.accounts import exchange_of
+from exit_shim.clients.hosts import exchange_of
 from exit_shim.domain.events import Intent, Record, Resolution, Target
 from exit_shim.domain.orders import CONDITIONAL_KINDS
 from exit_shim.resolving.lookup import EARLY_MS, Look, OrderQuery, look
-from exit_shim.resolving.questions import QueryMarket, Question, Reply, Seen, market_of
+from exit_shim.resolving.questions import QueryMarket, Question, Reply, Seen, query_market_of
 
 NANOSECONDS: Final = 1_000_000_000
 MILLISECOND: Final = 1_000_000
@@ -59,7 +59,7 @@ def why_not(record: Record) -> str | None:
     order, targets = intent.order, intent.targets
     places = intent.operation == "place"
     reasons = (
-        (market_of(intent.door) is None, f"{intent.door} is no method whose market is known"),
+        (query_market_of(intent.door) is None, f"{intent.door} is no method whose market is known"),
         (order.symbol is None, "it names no symbol"),
         (places and not order.client_order_id, "it has no client order id to ask for"),
         ("countdown" in intent.door, "a countdown is shown by no query"),
@@ -85,7 +85,7 @@ def inquiry(record: Record, taken: frozenset[int] = frozenset(), offset_ms: int 
         offset_ms: What to add to this machine's clock for the exchange's.
     """
     intent = record.intent
-    market, order = market_of(intent.door), intent.order
+    market, order = query_market_of(intent.door), intent.order
     assert market is not None  # noqa: S101 - what `why_not` is for
     symbol = order.symbol or ""
     if intent.operation == "place":

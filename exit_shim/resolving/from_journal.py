@@ -5,18 +5,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from exit_shim.domain.events import Record
-from exit_shim.journal import Journal, JournalError, living_runs, read_records
+from exit_shim.journal import Journal, JournalError, RecordFilter, living_runs, read_records
 from exit_shim.journal.fork_and_exit import FORK_S, checkpointing
 from exit_shim.resolving import PACE, Resolver, RetryPolicy, UsedWeights
 from exit_shim.runtime.internal_errors import InternalErrors
-from exit_shim.sinks.log import tell_given_up, tell_resolution
+from exit_shim.sinks.log import log_given_up, log_resolution
 
 
 def left_in_doubt(path: Path) -> list[Record]:
     """What runs that have ended left in doubt, oldest first; those that live look after their own."""
     found: list[Record] = []
-    with contextlib.suppress(JournalError), unforked():  # no journal, no doubts
-        found = list(read_records(path, in_doubt=True))  # which takes up what dead runs have left
+    # Without a journal nothing is in doubt. Reading moves what dead runs left into the database first.
+    with contextlib.suppress(JournalError), unforked():
+        found = list(read_records(path, RecordFilter(in_doubt=True)))
     living = living_runs(path)
     return [record for record in found if record.run_id not in living]
 
@@ -26,7 +27,7 @@ def namesakes(journal: Journal, name: str) -> list[Record] | None:
     if not journal.flush():
         return None
     with unforked():
-        found = list(read_records(journal.path, named=name))
+        found = list(read_records(journal.path, RecordFilter(named=name)))
     return [record for record in found if record.intent.order.client_order_id == name]
 
 
@@ -45,7 +46,7 @@ def resolver_of(
     journal: Journal,
     internal_errors: InternalErrors,
     pace: RetryPolicy = PACE,
-    tell: Callable[[Record], object] = tell_resolution,
+    tell: Callable[[Record], object] = log_resolution,
     give_up: Callable[[Record, str], object] | None = None,
     used: UsedWeights | None = None,
 ) -> Resolver:
@@ -56,12 +57,12 @@ def resolver_of(
 
     def of_this_run(record: Record, reason: str) -> None:
         if record.run_id == journal.run_id:
-            tell_given_up(record, reason)
+            log_given_up(record, reason)
 
     return Resolver(
         left_behind=lambda: [one for one in left_in_doubt(journal.path) if one.run_id != journal.run_id],
         namesakes=lambda name: namesakes(journal, name),
-        write=lambda found, run_id, seq: journal.note("resolution", found, (run_id, seq)),
+        write=lambda found, run_id, seq: journal.append(found, (run_id, seq)),
         tell=tell,
         give_up=give_up or of_this_run,
         internal_errors=internal_errors,

@@ -7,6 +7,9 @@ and what production answered in September 2026.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from exit_shim.clients.registry import market_of
+from exit_shim.clients.support import Market
+
 NO_SUCH_ORDER: Final = -2013
 
 PAGE: Final = 100
@@ -16,11 +19,10 @@ PAGE: Final = 100
 class QueryStore(NamedTuple):
     """A place where an exchange keeps orders: how one is asked for, those that wait, and those that were.
 
-    `request` is python-binance's own method for the host; `number` and `name` are the parameters that take
-    the exchange's id and the client's. Weights are those of a request that names a symbol.
+    `number` and `name` are the parameters that take the exchange's id and the client's. Weights are those of
+    a request that names a symbol.
     """
 
-    request: str
     prefix: str
     single: tuple[str, ...]
     waiting: str
@@ -38,14 +40,10 @@ class QueryMarket(NamedTuple):
     shows_absence: bool = False
 
 
-_UM, _CM, _PORTFOLIO = "_request_futures_api", "_request_futures_coin_api", "_request_papi_api"
-
-
 def _portfolio(market: str, history_weight: int) -> QueryMarket:
     orders, waiting = f"{market}/", f"{market}/conditional/"
     return QueryMarket(
         QueryStore(
-            _PORTFOLIO,
             "/papi/v1/",
             (f"{orders}order",),
             f"{orders}openOrders",
@@ -53,7 +51,6 @@ def _portfolio(market: str, history_weight: int) -> QueryMarket:
             history_weight,
         ),
         QueryStore(
-            _PORTFOLIO,
             "/papi/v1/",
             (f"{waiting}openOrder", f"{waiting}orderHistory"),
             f"{waiting}openOrders",
@@ -66,28 +63,29 @@ def _portfolio(market: str, history_weight: int) -> QueryMarket:
 
 
 USDT_MARGINED: Final = QueryMarket(
-    QueryStore(_UM, "/fapi/v1/", ("order",), "openOrders", "allOrders", 5),
-    QueryStore(
-        _UM, "/fapi/v1/", ("algoOrder",), "openAlgoOrders", "allAlgoOrders", 5, "algoId", "clientAlgoId"
-    ),
+    QueryStore("/fapi/v1/", ("order",), "openOrders", "allOrders", 5),
+    QueryStore("/fapi/v1/", ("algoOrder",), "openAlgoOrders", "allAlgoOrders", 5, "algoId", "clientAlgoId"),
     shows_absence=True,
 )
 COIN_MARGINED: Final = QueryMarket(
-    QueryStore(_CM, "/dapi/v1/", ("order",), "openOrders", "allOrders", 20), shows_absence=True
+    QueryStore("/dapi/v1/", ("order",), "openOrders", "allOrders", 20), shows_absence=True
 )
 PORTFOLIO_UM: Final = _portfolio("um", 5)
 PORTFOLIO_CM: Final = _portfolio("cm", 20)
 
 
-def market_of(door: str) -> QueryMarket | None:
-    """The market that a door of python-binance leads to; None for an adapter's, and where it leads to two."""
-    if door.startswith("papi_"):
-        return PORTFOLIO_CM if "_cm_" in door else PORTFOLIO_UM
-    if door.startswith(("futures_coin_", _CM)):
-        return COIN_MARGINED
-    if door.startswith(("futures_", "ws_futures_", _UM, "_ws_futures_api_request")):
-        return USDT_MARGINED
-    return None
+MARKETS: Final[Mapping[Market, QueryMarket]] = {
+    "um": USDT_MARGINED,
+    "cm": COIN_MARGINED,
+    "portfolio_um": PORTFOLIO_UM,
+    "portfolio_cm": PORTFOLIO_CM,
+}
+
+
+def query_market_of(door: str) -> QueryMarket | None:
+    """Return the market that a door leads to; None for an adapter's door, and for one that leads to two."""
+    market = market_of(door)
+    return None if market is None else MARKETS.get(market)
 
 
 class Question(NamedTuple):

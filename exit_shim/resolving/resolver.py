@@ -13,8 +13,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from exit_shim.clients.accounts import exchange_of, label_of
-from exit_shim.clients.client_clone import ClientClone, can_be_cloned
+from exit_shim.clients.accounts import label_of
+from exit_shim.clients.hosts import exchange_of
+from exit_shim.clients.registry import can_be_cloned, clone_client
 from exit_shim.domain.events import Record, Resolution
 from exit_shim.resolving.asking import Budget, ExchangeReader
 from exit_shim.resolving.doubt import NANOSECONDS, PACE, Doubt, RetryPolicy
@@ -139,7 +140,7 @@ class Resolver(ReentrantState):
         asker = self._askers.get(key)
         if asker is None:
             used = self._used.at(exchange_of(key))
-            asker = self._askers[key] = ExchangeReader(ClientClone(client), self._budget, used)
+            asker = self._askers[key] = ExchangeReader(clone_client(client), self._budget, used)
         asker.watch(client)
         with self._lock:
             self._news.put((case, key, account))
@@ -194,9 +195,11 @@ class Resolver(ReentrantState):
                 self._note(case, key)
             if key not in self._met and account is not None:
                 self._met.add(key)
-                nothing: list[Record] = []
-                for record in self._internal_errors.otherwise(nothing, TAKE_UP, self._left_by, account):
-                    self._note(Doubt(record, self.pace), key)
+                try:
+                    for record in self._left_by(account):
+                        self._note(Doubt(record, self.pace), key)
+                except Exception as error:  # noqa: BLE001 - this run's orders are still to be asked about
+                    self._internal_errors.report(TAKE_UP, error)
 
     def _note(self, case: Doubt, key: str) -> None:
         name = case.record.run_id, case.record.seq
@@ -218,7 +221,7 @@ class Resolver(ReentrantState):
             except StoppedError:
                 raise
             except Exception as error:  # noqa: BLE001 - one order's trouble is not another's
-                self._internal_errors.note("look up an order in doubt", error)
+                self._internal_errors.report("look up an order in doubt", error)
                 case.put_off("it could not be looked up")
             if resolution is None and case.hopeless:
                 self._say_why(case)
@@ -228,9 +231,10 @@ class Resolver(ReentrantState):
                 self._due[name] = time.monotonic() + case.pause
 
     def _say_why(self, case: Doubt) -> None:
-        self._internal_errors.otherwise(
-            None, "say what stays in doubt", self._give_up, case.record, case.reason or ""
-        )
+        try:
+            self._give_up(case.record, case.reason or "")
+        except Exception as error:  # noqa: BLE001 - the other orders in doubt are still to be asked about
+            self._internal_errors.report("say what stays in doubt", error)
 
     def _pursue(self, case: Doubt, asker: ExchangeReader, news: News) -> Resolution | None:
         found = pursue(case, asker, self._namesakes, lambda seconds: self._wait(news, seconds))

@@ -2,7 +2,6 @@
 
 import traceback
 from collections.abc import Callable
-from typing import Any, TypeVar
 
 from exit_shim.runtime.background import Dispatch
 from exit_shim.runtime.logs import GATEWAY, logger
@@ -13,8 +12,6 @@ RERAISE = False
 """Set by the shim's own test suite, so that no internal error hides there."""
 
 FRAMES_KEPT = 4
-
-T = TypeVar("T")
 
 
 class InternalErrors(ReentrantState):
@@ -32,16 +29,8 @@ class InternalErrors(ReentrantState):
         self.count = 0
         self._seen: set[tuple[str, str]] = set()
 
-    def otherwise(self, fallback: T, step: str, act: Callable[..., T], *args: Any) -> T:
-        """What `act` returns; where it fails, `fallback`: the record is the poorer for it, not the order."""
-        try:
-            return act(*args)
-        except Exception as error:  # noqa: BLE001
-            self.note(step, error)
-            return fallback
-
-    def note(self, step: str, error: Exception) -> None:
-        """Take note of `error`, met in `step`; raises only under the shim's own tests."""
+    def report(self, step: str, error: Exception) -> None:
+        """Count `error`, met in `step`, and log the first of its kind; raises only under our own tests."""
         key = step, describe(error)
         with self._lock:
             self.count += 1

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from exit_shim.domain.events import Intent, Record, Result
+from exit_shim.domain.events import GuardFinding, Intent, OrderFindings, Outcome, Record, Resolution, Result
 from exit_shim.domain.orders import Operation
 from exit_shim.domain.reason_codes import PROTECTIVE_OVERRIDE, REASONS
+from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.domain.verdicts import code_of, is_loud
-from exit_shim.runtime.logs import GATEWAY, GUARD, logger, stamped, time_of_line
+from exit_shim.runtime.logs import GATEWAY, GUARD, logger, time_of_line
 
 NAMES: Final[Mapping[Operation, str]] = {
     "place": "exit order",
@@ -35,53 +36,71 @@ WORDS: Final[Mapping[Result, str]] = {"unknown": "IN DOUBT", "not_sent": "NOT SE
 
 
 class LogSink:
-    """Logs what the guard found before the send, the submission, the answer, and what was found later.
+    """Logs each event at its own time: info where all is well, warning or error where somebody should look.
 
-    Of what never left there is no submission: one line says so, with all that is known of it.
+    An order that leaves has two lines, when it is sent and when it is answered. One that the guard held back
+    has one, with all that is known of it.
     """
 
-    def emit(self, record: Record) -> None:
-        """Log one concluded order: info where all is well, warning or error where somebody should look."""
-        log, intent, outcome = logger(), record.intent, record.outcome
-        names = names_of(intent)
-        has_left = outcome is None or outcome.result not in NEVER_LEFT
-        with stamped(record.sent_at):
-            warn(log, record, intent.verdict.reasons)
-            if has_left:
-                text = f"{GATEWAY} submitted {what(intent)}"
-                log.info(text, **names, **details(intent), time=time_of_line())
-        if outcome is not None:
-            conclude(log, record, names if has_left else {**names, **details(intent)})
-        if record.findings is not None:
-            warn(log, record, record.findings.reasons)
+    def on(self, recorded: RecordedEvent) -> None:
+        """Log one event; those that have no line are passed over."""
+        event, intent = recorded.event, recorded.intent
+        if intent is None:
+            if isinstance(event, GuardFinding):
+                log_guard_finding(event)
+        elif isinstance(event, Intent):
+            log_reasons(intent, intent.verdict.reasons, intent.verdict.action)
+            if recorded.leaves:
+                fields = {**names_of(intent), **details(intent), "time": time_of_line()}
+                logger().info(f"{GATEWAY} submitting {what(intent)}", **fields)
+        elif isinstance(event, Outcome):
+            has_line = recorded.about is not None and recorded.about.leaves
+            log_outcome(intent, event, {} if has_line else details(intent))
+        elif isinstance(event, OrderFindings):
+            log_reasons(intent, event.reasons, action_of(intent, event))
+        elif isinstance(event, Resolution) and recorded.about is not None:
+            about = recorded.about
+            log_resolution(Record(about.run_id, about.seq, intent, resolution=event))
 
 
-def tell_resolution(record: Record) -> None:
+def action_of(intent: Intent, findings: OrderFindings) -> str:
+    """Return what the guard did about an order, once the rules that only warn were asked."""
+    action = intent.verdict.action
+    return "warn" if action == "allow" and any(map(is_loud, findings.reasons)) else action
+
+
+def log_guard_finding(finding: GuardFinding) -> None:
+    """Log what the guard found about no single order."""
+    fields = {**guard_fields(finding.reason), "symbol": finding.symbol, "account": finding.account}
+    logger().warning(guard_text(finding.reason), **fields)
+
+
+def log_resolution(record: Record) -> None:
     """Log what became of an order in doubt: loudest where it is there and the bot was told that it failed."""
-    found, intent = record.resolution, record.intent
-    if found is None:
+    resolution, intent = record.resolution, record.intent
+    if resolution is None:
         return
     fields = {
         **names_of(intent),
         "record": f"{record.run_id}:{record.seq}",
-        "outcome": found.result,
-        "status": found.status,
-        "order_id": found.order_id,
-        "algo_id": found.algo_id,
-        "client_order_id": found.client_order_id or intent.order.client_order_id,
-        "after_s": found.after_s,
-        "evidence": "; ".join(found.evidence),
+        "outcome": resolution.result,
+        "status": resolution.status,
+        "order_id": resolution.order_id,
+        "algo_id": resolution.algo_id,
+        "client_order_id": resolution.client_order_id or intent.order.client_order_id,
+        "after_s": resolution.after_s,
+        "evidence": "; ".join(resolution.evidence),
     }
     log, text = logger(), f"{GATEWAY} {what(intent)} no longer in doubt"
-    if intent.operation == "place" and found.result == "accepted":
+    if intent.operation == "place" and resolution.result == "accepted":
         log.error(text, **fields, meaning="it IS at the exchange, and the bot was told that it failed")
-    elif intent.operation == "cancel" and found.result == "not_there":
+    elif intent.operation == "cancel" and resolution.result == "not_there":
         log.warning(text, **fields, meaning="it took nothing away")
     else:
         log.info(text, **fields)
 
 
-def tell_given_up(record: Record, reason: str) -> None:
+def log_given_up(record: Record, reason: str) -> None:
     """Log why an order stays in doubt."""
     intent = record.intent
     logger().warning(
@@ -110,13 +129,13 @@ def names_of(intent: Intent) -> dict[str, Any]:
     }
 
 
-def warn(log: Any, record: Record, reasons: Iterable[str]) -> None:
-    """Log what the guard found of an order, and what it decided."""
-    intent = record.intent
+def log_reasons(intent: Intent, reasons: Iterable[str], action: str) -> None:
+    """Log what the guard found about an order, and what it did."""
+    log = logger()
     for reason in filter(is_loud, reasons):
         fields = {**guard_fields(reason), **names_of(intent), "operation": intent.operation}
         say = log.error if code_of(reason) == PROTECTIVE_OVERRIDE else log.warning
-        say(guard_text(reason), **fields, verdict=record.action, time=time_of_line())
+        say(guard_text(reason), **fields, verdict=action, time=time_of_line())
 
 
 def guard_text(reason: str) -> str:
@@ -151,14 +170,12 @@ def details(intent: Intent) -> dict[str, Any]:
     }
 
 
-def conclude(log: Any, record: Record, names: dict[str, Any]) -> None:
+def log_outcome(intent: Intent, outcome: Outcome, more: Mapping[str, Any]) -> None:
     """Log what became of an order, loudest where it may rest at the exchange unseen."""
-    intent, outcome = record.intent, record.outcome
-    if outcome is None:
-        return
-    result = outcome.result
+    log, result = logger(), outcome.result
     fields = {
-        **names,
+        **names_of(intent),
+        **more,
         "order_id": outcome.order_id,
         "algo_id": outcome.algo_id,
         "error_code": outcome.error_code,

@@ -3,12 +3,13 @@
 from collections import Counter
 from typing import Any
 
-from exit_shim.domain.events import Record
+from exit_shim.domain.events import Outcome
 from exit_shim.domain.reason_codes import OWNERSHIP_CONFLICT
+from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.runtime.reentrancy import DeferredAggregate
 
 
-class ExitOrderMetrics(DeferredAggregate[Record]):
+class ExitOrderMetrics(DeferredAggregate[RecordedEvent]):
     """Thread-safe counts since the start of the process or the last `reset`."""
 
     def __init__(self) -> None:
@@ -25,18 +26,20 @@ class ExitOrderMetrics(DeferredAggregate[Record]):
             self._other: Counter[str] = Counter()
             self._conflicts = 0
 
-    def emit(self, record: Record) -> None:
-        """Count one order. What places no exit counts apart: cancels, changes, tests, conditional entries."""
-        self.take(record)
+    def on(self, recorded: RecordedEvent) -> None:
+        """Count an outcome; cancels, changes, tests and conditional entries are counted apart."""
+        self.take(recorded)
 
-    def _fold(self, record: Record) -> None:
-        intent = record.intent
+    def _fold(self, recorded: RecordedEvent) -> None:
+        intent, outcome = recorded.intent, recorded.event
+        if intent is None or not isinstance(outcome, Outcome):
+            return
         if intent.operation != "place" or intent.order.kind == "conditional":
             self._other["conditional" if intent.operation == "place" else intent.operation] += 1
             return
         self._by_module[intent.attribution.module] += 1
         self._by_kind[intent.order.kind] += 1
-        self._by_outcome[record.outcome.result if record.outcome else "unknown"] += 1
+        self._by_outcome[outcome.result] += 1
         self._conflicts += any(reason.startswith(OWNERSHIP_CONFLICT) for reason in intent.verdict.reasons)
 
     def get_summary(self) -> dict[str, Any]:

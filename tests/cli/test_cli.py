@@ -233,7 +233,9 @@ def test_log_lines_come_before_the_report(bot):
         + "\n    import logging, sys\n    logging.basicConfig(stream=sys.stdout, level='INFO')\n    close()"
     )
     said = cli("run", "--local", path).stdout
-    places = [said.find(text) for text in ("submitted exit order", "exit order accepted", "1 exit orders by")]
+    places = [
+        said.find(text) for text in ("submitting exit order", "exit order accepted", "1 exit orders by")
+    ]
     assert -1 < places[0] < places[1] < places[2]
 
 

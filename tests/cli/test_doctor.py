@@ -18,7 +18,7 @@ from repository import ROOT
 import exit_shim
 from exit_shim.cli import app
 from exit_shim.cli.doctor import LEVELS, client, installed_version, report, rows, versions
-from exit_shim.clients.binance_releases import hears_user_stream, missing_doors, sends_stops_where_accepted
+from exit_shim.clients.python_binance import hears_user_stream, missing_doors, sends_stops_where_accepted
 from exit_shim.journal import SCHEMA_VERSION, examine
 from exit_shim.testing import FakeClient
 

@@ -120,7 +120,7 @@ def resolve(bot, **found):
     """A look at the exchange, as the resolver has it in the journal."""
     bot.shim.flush()
     record = bot.records[-1]
-    bot.shim.journal.note("resolution", Resolution(**found), about=(record.run_id, record.seq))
+    bot.shim.journal.append(Resolution(**found), (record.run_id, record.seq))
 
 
 def not_there(bot, _restart):

@@ -14,7 +14,7 @@ import weakref
 
 import pytest
 
-from exit_shim.journal import read_events, read_records, read_runs, verify_run
+from exit_shim.journal import JournalReader, read_records, verify_run
 
 MEDIAN_US, MAX_US = 100_000, 3_000_000
 """What the shim may add before the send while something is broken: no wait for a lock at each order.
@@ -178,7 +178,10 @@ def flaws(path):
     """What is wrong with the file's pages and with the runs' chains."""
     with contextlib.closing(sqlite3.connect(path)) as own:
         pages = [said for (said,) in own.execute("PRAGMA integrity_check") if said != "ok"]
-    found = [verify_run(run, read_events(path, run_id=run.run_id)) for run in read_runs(path)]
+    found = [
+        verify_run(run, JournalReader(path).read_events(run_id=run.run_id))
+        for run in JournalReader(path).read_runs()
+    ]
     return pages + [flaw for flaw in found if flaw is not None]
 
 

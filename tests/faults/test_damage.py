@@ -13,14 +13,11 @@ from exit_shim.domain.events import Outcome
 from exit_shim.journal import (
     Journal,
     JournalError,
-    count_lost,
+    JournalReader,
+    RecordFilter,
     examine,
     prune,
-    read_counts,
-    read_events,
     read_records,
-    read_runs,
-    read_stacks,
     verify_run,
 )
 from exit_shim.journal.line_format import parse
@@ -41,7 +38,7 @@ def orders(client, path, quiet):
         for _ in range(times):
             wrapped.futures_create_order(**harm.EXIT)
         if dead:
-            shim.journal._spool.let_go()
+            shim.journal._spool.close_files()
         shim.close()
 
     return place
@@ -51,12 +48,15 @@ def look_at_everything(path):
     """Ask the journal for all that it has; a JournalError is an answer, anything else is not."""
     questions = (
         lambda: list(read_records(path)),
-        lambda: [verify_run(run, read_events(path, run_id=run.run_id)) for run in read_runs(path)],
-        lambda: read_counts(path),
-        lambda: read_counts(path, since_ns=1),
-        lambda: read_stacks(path),
-        lambda: count_lost(path),
-        lambda: list(read_records(path, named="x")),
+        lambda: [
+            verify_run(run, JournalReader(path).read_events(run_id=run.run_id))
+            for run in JournalReader(path).read_runs()
+        ],
+        lambda: JournalReader(path).read_counts(),
+        lambda: JournalReader(path).read_counts(since_ns=1),
+        lambda: JournalReader(path).read_stacks(),
+        lambda: JournalReader(path).count_lost(),
+        lambda: list(read_records(path, RecordFilter(named="x"))),
         lambda: prune(path, before_ns=1),
         lambda: examine(path),
     )
@@ -95,7 +95,7 @@ def test_a_damaged_database(exchange, path, orders, tmp_path, client, how):
         told = []
         journal = Journal(spoilt, told.append)
         (record, *_) = read_records(path)
-        journal.conclude(journal.intend(record.intent), Outcome("accepted"))
+        journal.append(Outcome("accepted"), (journal.run_id, journal.append(record.intent)))
         moved.append(journal.flush())
         assert moved[-1] or told or journal.health().last_error
         journal.close()
@@ -139,14 +139,14 @@ def test_a_damaged_spool_of_a_dead_run(exchange, path, orders, how):
         left = spool.read_bytes() + b"\n"  # a line may be whole but for its end
         survivors = [line for line in parse(left) if line is not None]
         list(read_records(path))
-        events = [event for event in read_events(path) if event.event != "lost"]
+        events = [event for event in JournalReader(path).read_events() if event.event != "lost"]
         assert [event.line for event in events] == survivors
         assert all(bodies[line.seq] == line for line in survivors)
         assert harm.flaws(path) == []
         assert not spools(path)
         spoilt = number >= 0 and len(survivors) < len(bodies)
-        assert count_lost(path) >= (spoilt and how != "truncated")
-        if count_lost(path):
+        assert JournalReader(path).count_lost() >= (spoilt and how != "truncated")
+        if JournalReader(path).count_lost():
             assert "events were lost" in "".join(summary_of(path))
         for name in ("", "-wal", "-shm"):
             path.with_name(path.name + name).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import time
 import harm
 import pytest
 
-from exit_shim.journal import count_lost, read_records
+from exit_shim.journal import JournalReader, read_records
 from exit_shim.journal.spool import spools
 
 KILLED = """
@@ -258,7 +258,7 @@ def test_two_processes_take_up_the_same_dead_runs(exchange, path, pieces):
     assert len(records) == 60
     assert all(record.outcome for record in records)
     assert spools(path) == []
-    assert count_lost(path) == 0
+    assert JournalReader(path).count_lost() == 0
 
 
 def test_a_taker_is_not_overtaken(exchange, path):
@@ -269,7 +269,7 @@ def test_a_taker_is_not_overtaken(exchange, path):
         shim = exit_shim.ExitShim(journal=JOURNAL, sinks=[])
         client = new_client(shim)
         def another(*_, **__):
-            shim.journal._spool.go_on_in(shim.journal._spool.another())
+            shim.journal._spool.append_to(shim.journal._spool.make_segment())
         client.session.hooks["response"] = another  # each outcome is in the file behind its intent's
         place(client, 3)
         os._exit(0)

@@ -12,7 +12,7 @@ import harm
 import pytest
 
 import exit_shim
-from exit_shim.journal import MAX_WAITING, SCHEMA_VERSION, count_lost, read_events, read_records
+from exit_shim.journal import MAX_WAITING, SCHEMA_VERSION, JournalReader, read_records
 from exit_shim.journal.overflow import AT_ONCE
 from exit_shim.journal.spool import folder_of, spools
 
@@ -157,10 +157,10 @@ def test_a_spool_that_is_cut_short_while_in_use(exchange, path, wrapped, shim, c
     place(wrapped)
     shim.close()
     dropped = shim.summary()["journal"]["dropped"]
-    assert count_lost(path) == dropped > 0
-    events = [event for event in read_events(path) if event.event in ("intent", "outcome")]
+    assert JournalReader(path).count_lost() == dropped > 0
+    events = [event for event in JournalReader(path).read_events() if event.event in ("intent", "outcome")]
     assert len(events) + dropped == 2 * len(harm.arrived(exchange))
-    assert any("made shorter" in text for text in messages(caplog))
+    assert any("truncated by another program" in text for text in messages(caplog))
     assert len(harm.reckon(exchange, path, lost=4)) >= 4
     assert f"{dropped} events were lost" in harm.command(path, "summary")
 
@@ -186,7 +186,7 @@ def test_a_full_memory_waits_for_nobody(path, quiet, exchange):
         worst, until = 0, time.monotonic() + 1.5
         while time.monotonic() < until:
             begun = time.perf_counter()
-            shim.journal.intend(SUBMISSION)
+            shim.journal.append(INTENT)
             worst = max(worst, time.perf_counter() - begun)
             time.sleep(0.0005)
         place(client, 20)
@@ -201,10 +201,10 @@ def test_a_full_memory_waits_for_nobody(path, quiet, exchange):
         exchange,
         path,
         before="""
-        from exit_shim.attribution.attribute import Attribution
+        from exit_shim.domain.attributions import Attribution
         from exit_shim.domain.orders import ExitOrder
-        from exit_shim.domain.events import Submission
-        SUBMISSION = Submission(ts=1, door="d", intent="place", order=ExitOrder(kind="sl"),
+        from exit_shim.domain.events import Intent
+        INTENT = Intent(ts=1, door="d", operation="place", order=ExitOrder(kind="sl"),
                                 attribution=Attribution(module="m", evidence="stack"), mode="LEGACY")
         logging.disable()
         """,
@@ -212,7 +212,7 @@ def test_a_full_memory_waits_for_nobody(path, quiet, exchange):
     worst, in_memory, dropped = map(float, said.split())
     assert worst < harm.MAX_US / 1e6
     assert abs(in_memory - MAX_WAITING) <= AT_ONCE
-    assert count_lost(path) == dropped > 0
+    assert JournalReader(path).count_lost() == dropped > 0
     seen = harm.arrived(exchange)
     assert len(seen) == 20
     assert seen.keys() <= {record.intent.order.client_order_id for record in read_records(path)}
@@ -246,7 +246,7 @@ def test_permission_taken_away_for_good(exchange, path):
     with Afflicted(exchange, path, before=harm.MORTAL) as bot:
         bot.goes_on()
         bot.goes_on()
-    assert "56 events are in memory alone" in bot.log
+    assert "56 events are only in memory" in bot.log
     path.parent.chmod(0o700)
     assert "there is no journal" in harm.command(path, "summary")
 
@@ -299,7 +299,7 @@ def test_a_limit_on_the_size_of_files(exchange, path):
     )
     assert said == "50\n"
     assert len(harm.reckon(exchange, path)) == 28
-    assert count_lost(path) == 0
+    assert JournalReader(path).count_lost() == 0
 
 
 @pytest.mark.parametrize("also", ["", "the database"])

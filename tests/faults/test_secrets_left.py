@@ -9,7 +9,7 @@ import harm
 import pytest
 from odd_server import OddServer, answer, hang, reset
 
-from exit_shim.journal import count_lost, read_records
+from exit_shim.journal import JournalReader, read_records
 
 KEY, SECRET, HEADER = "PlAnTeD+Key/4711==", "pLaNtEd&Secret%2F0815", "planted-HEADER-value-42"
 PASSWORD, OPTION, SIGNATURE = "planted-Proxy-Pa55", "planted-option-0042", "0123456789abcdef" * 4
@@ -25,7 +25,7 @@ logging.basicConfig(level=logging.INFO)
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # the client's own, which says what it likes
 KEY, SECRET, HEADER, PASSWORD, OPTION = {(KEY, SECRET, HEADER, PASSWORD, OPTION)!r}
 class Sink:
-    def emit(self, record):
+    def on(self, recorded):
         raise OSError(f"postgresql://bot:{{PASSWORD}}@db/x password={{PASSWORD}} refused, api_key={{KEY}}")
 shim = exit_shim.ExitShim(journal=JOURNAL, sinks=[Sink(), exit_shim.sinks.log.LogSink()])
 bare = Client(KEY, SECRET, ping=False)
@@ -119,7 +119,7 @@ def test_no_secret_is_left_by_a_failure(path, tmp_path, failure):
                 found[f"{file.name} {step}"] = file.read_bytes().decode("latin-1")
         if path.is_file():
             list(read_records(path))
-            assert count_lost(path) == 0
+            assert JournalReader(path).count_lost() == 0
     for words in (("summary", "--json"), ("records", "--json"), ("doctor",)):
         found[words[0]] = harm.command(path, *words)
     assert len(found) > 4

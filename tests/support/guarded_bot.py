@@ -5,6 +5,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import MethodType
 
+from record_sink import keep_record
+
 import exit_shim
 from exit_shim.guard.policy import parse_policy
 from exit_shim.testing import FakeClient, LocalExchange
@@ -61,8 +63,8 @@ class Bot:
     def records(self, records):
         self._records = records
 
-    def emit(self, record):
-        self._records.append(record)
+    def on(self, recorded):
+        keep_record(self._records, recorded)
 
     def enter(self):
         self.client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)

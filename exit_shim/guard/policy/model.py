@@ -13,7 +13,7 @@ Level = Literal["observe", "warn", "enforce"]
 """Record a finding; warn of it too; or hold the order back where the rule can."""
 
 OnDeny = Literal["raise", "return_none", "simulate"]
-"""What a denied caller gets: ExitOrderDenied, None, or an answer that is marked as suppressed."""
+"""What a denied caller gets: ExitOrderDenied, None, or an answer that is marked as simulated."""
 
 Unknown = Literal["allow", "warn", "deny"]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
-from exit_shim.clients.doors import DOOR_NAMES
+from exit_shim.clients.registry import DOOR_NAMES
 from exit_shim.domain.events import Target
 from exit_shim.domain.orders import COUNTDOWN, Store
 from exit_shim.guard.book import BookContext, LiveExit, number

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from exit_shim.clients.doors import DOOR_NAMES
+from exit_shim.clients.registry import DOOR_NAMES
 from exit_shim.domain.orders import (
     CONDITIONAL_KINDS,
     FIELDS,

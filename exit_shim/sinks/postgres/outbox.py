@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from exit_shim.journal import Event, JournalError, Run, read_events, read_runs
+from exit_shim.journal import JournalError, JournalReader, Run, StoredEvent
 from exit_shim.journal.database import open_writer
 from exit_shim.journal.file_lock import try_to_hold
 
@@ -26,6 +26,7 @@ class Outbox:
 
     def __init__(self, journal: Path, destination: str) -> None:
         self.journal = journal
+        self._reader = JournalReader(journal)
         self.destination = destination
         self.lock = threading.Lock()
         digest = hashlib.blake2s(destination.encode(), digest_size=4).hexdigest()
@@ -35,12 +36,12 @@ class Outbox:
     def runs(self) -> list[Run]:
         """The journal's runs."""
         with self.lock:
-            return read_runs(self.journal)
+            return self._reader.read_runs()
 
-    def events(self, run_id: str, after: int, limit: int) -> list[Event]:
+    def events(self, run_id: str, after: int, limit: int) -> list[StoredEvent]:
         """The next events of a run, in the order of its chain."""
         with self.lock:
-            return list(read_events(self.journal, run_id=run_id, after_pos=after, limit=limit))
+            return list(self._reader.read_events(run_id=run_id, after_pos=after, limit=limit))
 
     def remember(self, shipped: Mapping[str, int]) -> None:
         """Keep how far each run has come at the destination, so that nothing unshipped is pruned."""

@@ -8,7 +8,7 @@ import msgspec
 
 from exit_shim.domain.attributions import Step
 from exit_shim.domain.events import Intent, Outcome, Resolution
-from exit_shim.journal import Event
+from exit_shim.journal import StoredEvent
 from exit_shim.journal.index_tables import names_of, site_of
 from exit_shim.journal.rows import decode
 
@@ -35,7 +35,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "evidence": "text",
     "mode": "text",
     "conflict": "boolean",
-    "outcome": "text",
+    "result": "text",
     "names": "text[]",
     "stack": "bigint",
 }
@@ -46,10 +46,10 @@ bytes, and what a damaged journal holds must be storable too. The rest is made f
 by whoever asks.
 """
 
-MADE: Final = tuple(name for name in COLUMNS if name not in Event._fields)
+MADE: Final = tuple(name for name in COLUMNS if name not in StoredEvent._fields)
 
 
-def row(event: Event, host: str | None) -> tuple[Any, ...]:
+def row(event: StoredEvent, host: str | None) -> tuple[Any, ...]:
     """One event as `COLUMNS` has it."""
     made = {**_made(event), "host": host}
     return (
@@ -72,11 +72,11 @@ def _storable(value: object) -> object:
     return value.replace("\0", "\\0") if isinstance(value, str) else value
 
 
-def _made(event: Event) -> dict[str, Any]:
+def _made(event: StoredEvent) -> dict[str, Any]:
     if event.event == "intent":
         return _of_intent(decode(Intent, event.body))
-    run_id, _, seq = (event.about or "").rpartition(":")
-    about = {"about_run": run_id or event.run_id, "about_seq": int(seq)} if seq.isdecimal() else {}
+    subject = event.line.subject()
+    about = {} if subject is None else {"about_run": subject[0], "about_seq": subject[1]}
     known: Outcome | Resolution
     if event.event == "outcome":
         known = decode(Outcome, event.body)
@@ -85,7 +85,7 @@ def _made(event: Event) -> dict[str, Any]:
     else:
         return about
     stack = _stack(known.chain) if isinstance(known, Outcome) else None
-    return {**about, "outcome": known.result, "names": _names(names_of(known)), "stack": stack}
+    return {**about, "result": known.result, "names": _names(names_of(known)), "stack": stack}
 
 
 def _of_intent(intent: Intent) -> dict[str, Any]:

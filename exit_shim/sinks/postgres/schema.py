@@ -16,7 +16,9 @@ READER: Final = "exit_shim_reader"
 MONTHS_AHEAD: Final = 12
 """Partitions are made for so many months after the one at hand, so a yearly migration is enough."""
 
-FIRST: Final = f"""
+VERSION: Final = 3
+
+SCHEMA: Final = f"""
 CREATE TABLE exit_shim.versions (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now());
 CREATE TABLE exit_shim.runs (
     run_id text PRIMARY KEY,
@@ -39,6 +41,7 @@ CREATE TABLE exit_shim.events_other PARTITION OF exit_shim.events DEFAULT;
 CREATE INDEX events_chain ON exit_shim.events (run_id, pos);
 CREATE INDEX events_outcome ON exit_shim.events (run_id, about_seq) WHERE event = 'outcome';
 CREATE INDEX events_resolved ON exit_shim.events (about_run, about_seq) WHERE event = 'resolution';
+CREATE INDEX events_findings ON exit_shim.events (about_run, about_seq) WHERE event = 'order_findings';
 CREATE INDEX events_orders ON exit_shim.events (ts) WHERE event = 'intent';
 CREATE INDEX events_module ON exit_shim.events (module, ts) WHERE event = 'intent';
 CREATE INDEX events_symbol ON exit_shim.events (symbol, ts) WHERE event = 'intent';
@@ -46,15 +49,15 @@ CREATE INDEX events_names ON exit_shim.events USING gin (names);
 CREATE VIEW exit_shim.orders AS
 SELECT
     intent.at, intent.ts, intent.run_id, intent.seq, intent.host, intent.account, intent.module,
-    intent.symbol, intent.intent, intent.kind, intent.function, intent.place, intent.via, intent.evidence,
+    intent.symbol, intent.operation, intent.kind, intent.function, intent.place, intent.via, intent.evidence,
     intent.mode, intent.conflict, intent.stack, outcome.stack AS later_stack,
-    coalesce(nullif(outcome.outcome, 'unknown'), resolution.outcome, 'in doubt') AS state,
-    intent.body AS submission, outcome.body AS conclusion, resolution.body AS resolution
+    coalesce(nullif(outcome.result, 'unknown'), resolution.result, 'in doubt') AS state,
+    intent.body AS intent, outcome.body AS outcome, resolution.body AS resolution
 FROM exit_shim.events AS intent
 LEFT JOIN exit_shim.events AS outcome
     ON outcome.event = 'outcome' AND outcome.run_id = intent.run_id AND outcome.about_seq = intent.seq
 LEFT JOIN (
-    SELECT DISTINCT ON (about_run, about_seq) about_run, about_seq, outcome, body
+    SELECT DISTINCT ON (about_run, about_seq) about_run, about_seq, result, body
     FROM exit_shim.events WHERE event = 'resolution'
     ORDER BY about_run, about_seq, ts DESC, pos DESC
 ) AS resolution ON resolution.about_run = intent.run_id AND resolution.about_seq = intent.seq
@@ -63,15 +66,7 @@ WHERE intent.event = 'intent';
 """An event is one by its run and `seq`. A key must have the partitions' column in it, and has: `at` follows
 from `ts`, which the event's link covers, so an event that is sent again is the same in all three."""
 
-FINDINGS: Final = """
-CREATE INDEX events_findings ON exit_shim.events (about_run, about_seq) WHERE event = 'order_findings';
-"""
-"""What rules that only warn found is read with the order that it is about."""
-
-MIGRATIONS: Final = (FIRST, FINDINGS)
-"""What makes version 1 of nothing, version 2 of 1, and so on."""
-
-VERSION: Final = len(MIGRATIONS)
+SET_ASIDE: Final = "ALTER SCHEMA exit_shim RENAME TO exit_shim_{version}"
 
 GRANTS: Final = {
     WRITER: """
@@ -163,11 +158,14 @@ def _migrate(connection: "psycopg.Connection[Any]", address: Dsn, now: datetime)
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
     found = check_version(connection, address)
     _check_encoding(connection, address)
-    connection.execute("CREATE SCHEMA IF NOT EXISTS exit_shim")
-    for number, script in enumerate(MIGRATIONS[found:], found + 1):
-        connection.execute(script)
-        connection.execute("INSERT INTO exit_shim.versions (version) VALUES (%s)", (number,))
-        yield f"schema version {number}"
+    if 0 < found < VERSION:
+        connection.execute(SET_ASIDE.format(version=found))
+        yield f"schema version {found} renamed to exit_shim_{found}"
+    if found < VERSION:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS exit_shim")
+        connection.execute(SCHEMA)
+        connection.execute("INSERT INTO exit_shim.versions (version) VALUES (%s)", (VERSION,))
+        yield f"schema version {VERSION}"
     for name in _make_partitions(connection, now):
         yield f"partition {name}"
     yield from _grant(connection)

@@ -1,12 +1,12 @@
 """From the local journal to the central database: sent at least once, stored once, in order run by run."""
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from exit_shim.journal import Event, JournalError, Run
+from exit_shim.journal import JournalError, Run, StoredEvent
+from exit_shim.journal.rows import encode
 from exit_shim.sinks.postgres.dsn import Dsn, PostgresError, UnreachableError, driver
 from exit_shim.sinks.postgres.outbox import Outbox
 from exit_shim.sinks.postgres.rows import COLUMNS, row
@@ -180,14 +180,14 @@ class Shipper:
         self._remember(REMEMBER_S)
         return len(events)
 
-    def _store(self, connection: "psycopg.Connection[Any]", run: Run, events: Sequence[Event]) -> None:
+    def _store(self, connection: "psycopg.Connection[Any]", run: Run, events: Sequence[StoredEvent]) -> None:
         with connection.transaction(), connection.cursor() as cursor:
             cursor.execute(ARRIVALS)
             if self._stored[run.run_id] <= run.pruned_pos:
                 cursor.execute(RUN, _run_row(run))
             with cursor.copy(COPY) as copy:
                 for number, event in enumerate(events, 1):
-                    copy.write_row(row(event, run.header.get("host")))
+                    copy.write_row(row(event, run.header.host))
                     if number % AT_A_STRETCH == 0:
                         self._breathe()
             cursor.execute(STORE)
@@ -220,10 +220,10 @@ def _reached(run_id: str, found: Mapping[str, int | None], here: Mapping[str, in
 def _run_row(run: Run) -> tuple[object, ...]:
     return (
         run.run_id,
-        run.header.get("host"),
-        run.header.get("pid"),
+        run.header.host,
+        run.header.pid,
         run.started,
-        json.dumps(run.header),
+        encode(run.header).decode(),
         run.pruned_pos,
         run.pruned_head,
     )

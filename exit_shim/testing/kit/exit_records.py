@@ -51,7 +51,7 @@ class ExitRecords(Sequence[Record]):
         return self._some(f"on {symbol!r}", lambda record: record.intent.order.symbol == symbol)
 
     def with_outcome(self, outcome: str) -> ExitRecords:
-        """Those that ended as accepted, rejected, denied, suppressed, unknown or not_sent; at least one."""
+        """Those that ended as accepted, rejected, denied, simulated, unknown or not_sent; at least one."""
         __tracebackhide__ = True
         return self._some(
             f"with outcome {outcome!r}",

@@ -26,7 +26,7 @@ from exit_shim.attribution.attribute import attribute
 from exit_shim.attribution.propagation import carrying_threads
 from exit_shim.attribution.stack import SiteFinder
 from exit_shim.cli.passthrough import probable_passthrough
-from exit_shim.journal import counted, read_records
+from exit_shim.journal import count_records, read_records
 
 EXECUTOR = """
     import asyncio, concurrent.futures, threading
@@ -868,7 +868,7 @@ def test_the_frames_of_a_library_in_a_row_are_told_once(strategy, lines):
 
 def suggested(lines_of):
     """The probable executors in what was recorded."""
-    return [found.module for found in probable_passthrough(counted(lines_of())[1])]
+    return [found.module for found in probable_passthrough(count_records(lines_of())[1])]
 
 
 def test_probable_passthrough(tmp_path, recorded):

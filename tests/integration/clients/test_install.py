@@ -16,8 +16,9 @@ from binance import AsyncClient, Client
 from bots import STOP
 
 import exit_shim
-from exit_shim.clients.doors import DOORS, Door
+from exit_shim.clients.doors import Door
 from exit_shim.clients.import_hook import ImportWatcher
+from exit_shim.clients.python_binance import DOORS
 from exit_shim.testing.close_client import leave
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
@@ -530,7 +531,7 @@ def test_a_failing_shim_is_not_in_the_imports_way(monkeypatch):
     """What fails while the classes are changed is counted, and raised to nobody."""
     monkeypatch.setattr(exit_shim.runtime.internal_errors, "RERAISE", False)
     shim = exit_shim.ExitShim(journal=False, sinks=[])
-    with mock.patch.object(exit_shim.clients.patching, "clients", side_effect=ValueError("odd")):
+    with mock.patch.object(exit_shim.clients.patching, "library_doors", side_effect=ValueError("odd")):
         shim.install()
     assert shim.internal_errors.count == 1
 
@@ -538,10 +539,10 @@ def test_a_failing_shim_is_not_in_the_imports_way(monkeypatch):
 def test_other_finders_are_asked_in_their_order():
     """The finder that waits gives a module of the package the spec it would have had, others none."""
     awaited = ImportWatcher("json", lambda name: None)
-    awaited.begin()
+    awaited.start()
     try:
         assert awaited.find_spec("email", None) is None
         assert awaited.find_spec("json.nothing", []) is None
         assert awaited.find_spec("json", None).origin == __import__("json").__file__
     finally:
-        awaited.end()
+        awaited.stop()

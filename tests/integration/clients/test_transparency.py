@@ -26,7 +26,7 @@ from binance.exceptions import BinanceAPIException
 from bots import STOP, FakeAsyncClient, FakeClient
 
 import exit_shim
-from exit_shim.clients.doors import DOORS
+from exit_shim.clients.python_binance import DOORS, PYTHON_BINANCE
 from exit_shim.testing import LocalExchange
 from exit_shim.testing.close_client import leave
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
@@ -704,10 +704,11 @@ def test_protocols_and_abstract_classes():
 
 def test_a_denied_order_is_an_exception_that_bots_know():
     """ExitOrderDenied is a BinanceAPIException with code -2010, and survives str, copy and pickle."""
-    denied = exit_shim.ExitOrderDenied('module "a" may not', ("OWNERSHIP_CONFLICT module=a",))
+    denied = PYTHON_BINANCE.denial('module "a" may not', ("OWNERSHIP_CONFLICT module=a",), -2010)
     assert isinstance(denied, BinanceAPIException)
+    assert isinstance(denied, exit_shim.ExitOrderDenied)
     for one in (denied, copy.copy(denied), pickle.loads(pickle.dumps(denied))):
-        assert type(one) is exit_shim.ExitOrderDenied
+        assert type(one) is type(denied)
         assert (one.code, one.status_code, one.message) == (-2010, 400, 'module "a" may not')
         assert one.reasons == ("OWNERSHIP_CONFLICT module=a",)
         assert str(one) == 'APIError(code=-2010): module "a" may not'

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from repository import ROOT
 
-from exit_shim.journal import read_events, read_records
+from exit_shim.journal import JournalReader, RecordFilter, read_records
 
 PAGE = (ROOT / "docs/how-to/enforcing.md").read_text()
 
@@ -68,7 +68,7 @@ def test_it_begins_with_watching(afternoon):
 def test_the_policy_warns_first(afternoon):
     """The second run has the conflicts and the stranger, and nothing held back."""
     runs = list(dict.fromkeys(record.run_id for record in read_records(afternoon[0] / "afternoon.db")))
-    second = list(read_records(afternoon[0] / "afternoon.db", run_id=runs[1]))
+    second = list(read_records(afternoon[0] / "afternoon.db", RecordFilter(run_id=runs[1])))
     codes = {reason.partition(" ")[0] for record in second for reason in record.reasons}
     assert {"OWNERSHIP_CONFLICT", "UNKNOWN_MODULE"} <= codes
     assert not [r for r in second if r.outcome and r.outcome.result in {"denied", "simulated"}]
@@ -82,13 +82,17 @@ def test_whatif_tells_beforehand(afternoon):
 
 
 def test_enforcing_holds_back(afternoon):
-    """The last run has suppressed orders of legacy modules."""
+    """The last run has simulated orders of legacy modules."""
     assert "simulated" in outputs(afternoon, "summary")[1]
 
 
 def test_the_switches_are_in_the_journal(afternoon):
     """Who turned them, and what they were turned to."""
-    switches = [event for event in read_events(afternoon[0] / "afternoon.db") if event.event == "switch"]
+    switches = [
+        event
+        for event in JournalReader(afternoon[0] / "afternoon.db").read_events()
+        if event.event == "switch"
+    ]
     assert len(switches) == 4
     assert [event for event in switches if '"by":"the desk","enforce":"off"' in event.body]
     assert outputs(afternoon, "enforce")[1] == "off\n"

@@ -14,10 +14,11 @@ import pytest
 import requests
 from abilities import ALGO, needs_algo
 from binance import AsyncClient, BinanceSocketManager, Client
+from record_sink import keep_record
 
 import exit_shim
 from exit_shim.clients.accounts import label_of
-from exit_shim.clients.binance_releases import hears_user_stream
+from exit_shim.clients.python_binance import hears_user_stream
 from exit_shim.domain.orders import Reference
 from exit_shim.feeds import Gap, Over, Rests, Sized, learned
 from exit_shim.feeds import exchange_poller as polling
@@ -266,8 +267,8 @@ def test_no_order_is_held_against_itself():
     records = []
 
     class Sink:
-        def emit(self, record):
-            records.append(record)
+        def on(self, recorded):
+            keep_record(records, recorded)
 
     shim = exit_shim.ExitShim(journal=False, account="mine", policy=parse_policy(""), sinks=[Sink()])
     exchange = LocalExchange()

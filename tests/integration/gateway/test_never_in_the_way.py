@@ -13,6 +13,7 @@ import structlog
 
 import exit_shim
 import exit_shim.gateway.gateway
+from exit_shim.domain.events import Outcome
 from exit_shim.gateway.nesting import within
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "quantity": 0.01}
@@ -356,8 +357,10 @@ def test_an_unhurt_shim_after_many_failures(caplog):
     """A failure that comes back a thousand times is counted a thousand times and logged once."""
 
     class Sink:
-        def emit(self, record):
-            return fail(record)
+        wants = frozenset({Outcome})
+
+        def on(self, recorded):
+            return fail(recorded)
 
     shim = exit_shim.ExitShim(journal=False, sinks=[Sink()])
     wrapped = exit_shim.wrap(Fake(), shim=shim)

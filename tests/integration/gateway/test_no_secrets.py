@@ -12,6 +12,8 @@ import structlog
 from odd_server import OddServer, answer, async_client_on, hang, reset, sync_client
 
 import exit_shim
+from exit_shim.clients.python_binance import PYTHON_BINANCE
+from exit_shim.domain.events import Outcome
 from exit_shim.journal import read_records
 from exit_shim.runtime.scrubbing import MAX_READ, scrub, secrets_of, text_of
 
@@ -144,11 +146,11 @@ def test_an_internal_error_does_not_tell_secrets(traces, monkeypatch, capfd, con
         structlog.configure(processors=[structlog.processors.JSONRenderer()])
 
     class Sink:
-        def emit(self, record):
+        def on(self, recorded):
             raise OSError(f"postgresql://bot:{PROXY_PASSWORD}@db/x password={PROXY_PASSWORD} refused")
 
     shim = exit_shim.shim.default_shim()
-    monkeypatch.setattr(shim.gateway, "_sinks", (Sink(),))
+    monkeypatch.setattr(shim.recorder, "_deferred", {Outcome: (Sink(),)})
 
     class Fake:
         def futures_create_order(self, **params):
@@ -194,7 +196,7 @@ def test_the_accounts_label_is_no_key(recorded):
 
 def test_our_own_exception_tells_no_more_than_its_reason():
     """ExitOrderDenied holds its message and codes, and no response or request with headers in it."""
-    denied = exit_shim.ExitOrderDenied("denied: another owns this exit", ("OWNERSHIP_CONFLICT module=m",))
+    denied = PYTHON_BINANCE.denial("denied: another owns this exit", ("OWNERSHIP_CONFLICT module=m",), -2010)
     assert (denied.response, denied.request) == (None, None)
     assert "headers" not in str(vars(denied))
 

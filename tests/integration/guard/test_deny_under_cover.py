@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 from binance.exceptions import BinanceAPIException
+from record_sink import keep_record
 from virtual_time import jumping, new_loop
 
 import exit_shim
@@ -45,8 +46,8 @@ class Bot:
         self.client = self.shim.wrap(client or self.app)
         self.is_hedged = self.exchange.engine.hedge_mode
 
-    def emit(self, record):
-        self.records.append(record)
+    def on(self, recorded):
+        keep_record(self.records, recorded)
 
     def enter(self, quantity="0.010", side="BUY", position_side="LONG"):
         sides = {"positionSide": position_side} if self.is_hedged else {}

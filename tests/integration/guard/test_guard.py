@@ -17,7 +17,7 @@ from log_capture import captured_events
 import exit_shim
 from exit_shim.cli import app
 from exit_shim.guard.policy import parse_policy
-from exit_shim.journal import read_events, read_records
+from exit_shim.journal import JournalReader, read_records
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange, faults
 
 
@@ -59,28 +59,28 @@ def test_a_monitor_gets_an_answer_of_the_doors_shape():
     answer = bot.by(LEGACY, **STOP, clientAlgoId="mine")
     assert answer["algoId"] > 0  # the stop went out: nothing else covers the position
     bot.cover()
-    suppressed = bot.by(LEGACY, **{**TARGET, "stopPrice": 71000}, clientAlgoId="mine-too")
-    assert set(suppressed) - set(real) == {"exit_shim_suppressed"}
-    assert suppressed["algoId"] < 0
+    simulated = bot.by(LEGACY, **{**TARGET, "stopPrice": 71000}, clientAlgoId="mine-too")
+    assert set(simulated) - set(real) == {"exit_shim_simulated"}
+    assert simulated["algoId"] < 0
     seen = len(bot.exchange.order_requests)
-    for asked in ({"algoId": suppressed["algoId"]}, {"clientAlgoId": "mine-too"}):
+    for asked in ({"algoId": simulated["algoId"]}, {"clientAlgoId": "mine-too"}):
         assert bot.by(LEGACY, "futures_get_algo_order", **asked)["algoStatus"] == "NEW"
         told = bot.by(LEGACY, "futures_get_order", symbol="BTCUSDT", **asked)
-        assert told.items() >= suppressed.items()
-    cancelled = bot.by(LEGACY, "futures_cancel_order", symbol="BTCUSDT", algoId=suppressed["algoId"])
-    assert (cancelled["algoId"], cancelled["code"]) == (suppressed["algoId"], "200")
-    assert bot.by(LEGACY, "futures_get_algo_order", algoId=suppressed["algoId"])["algoStatus"] == "CANCELED"
+        assert told.items() >= simulated.items()
+    cancelled = bot.by(LEGACY, "futures_cancel_order", symbol="BTCUSDT", algoId=simulated["algoId"])
+    assert (cancelled["algoId"], cancelled["code"]) == (simulated["algoId"], "200")
+    assert bot.by(LEGACY, "futures_get_algo_order", algoId=simulated["algoId"])["algoStatus"] == "CANCELED"
     assert len(bot.exchange.order_requests) == seen
     assert bot.records[-1].outcome.result == "simulated"
     assert bot.by(OWNER, "futures_get_algo_order", algoId=real["algoId"])["algoId"] == real["algoId"]
 
 
-def test_an_ordinary_order_suppressed():
+def test_an_ordinary_order_simulated():
     """A LIMIT order's answer has orderId and status; the query by the client's own id finds it."""
     bot = Bot(ENFORCE + 'on_deny = "simulate"').enter().cover()
     real = bot.by(OWNER, **LIMIT)
     answer = bot.by(LEGACY, **LIMIT, newClientOrderId="mine")
-    assert set(answer) - set(real) == {"exit_shim_suppressed"}
+    assert set(answer) - set(real) == {"exit_shim_simulated"}
     asked = bot.by(LEGACY, "futures_get_order", symbol="BTCUSDT", origClientOrderId="mine")
     assert (asked["orderId"], asked["status"]) == (answer["orderId"], "NEW")
     cancelled = bot.by(LEGACY, "futures_cancel_order", symbol="BTCUSDT", orderId=answer["orderId"])
@@ -525,7 +525,7 @@ def test_switches_reach_running_processes(tmp_path, monkeypatch):
         command("mode", "default")
         becomes(["LEGACY", "sent"])
         bot.stdin.close()
-    switches = [event for event in read_events(path) if event.event == "switch"]
+    switches = [event for event in JournalReader(path).read_events() if event.event == "switch"]
     assert len(switches) == 4
     assert '"by":"me","mode":"EXIT_BRAIN_V3"' in switches[0].body
     assert "pid" in switches[1].body

@@ -29,7 +29,7 @@ from guarded_bot import (
 import exit_shim
 from exit_shim.cli import app
 from exit_shim.cli.audit import flaws
-from exit_shim.clients.doors import DOOR_NAMES
+from exit_shim.clients.registry import DOOR_NAMES
 from exit_shim.exchange.engine.algo import AlgoRef
 from exit_shim.guard.exchange_snapshot import OpenOrder, ask, bare, read_snapshot
 from exit_shim.guard.policy import Mode, Policy, PolicyError, parse_policy
@@ -283,14 +283,14 @@ def test_in_hedge_mode_stops_cover_what_they_close_one_after_the_other(stops, co
 
 
 def test_a_name_that_went_out_is_the_exchanges_to_answer(monitor):
-    """A suppressed order's client id, used again for a real one, asks for and cancels the real one."""
+    """A simulated order's client id, used again for a real one, asks for and cancels the real one."""
     monitor.cover()
-    suppressed = monitor.by(LEGACY, **TARGET, clientAlgoId="mine")
-    assert suppressed["algoId"] < 0
+    simulated = monitor.by(LEGACY, **TARGET, clientAlgoId="mine")
+    assert simulated["algoId"] < 0
     placed = monitor.by(STRANGER, **PART, clientAlgoId="mine")
     asked = monitor.by(STRANGER, "futures_get_algo_order", clientAlgoId="mine")
     assert asked["algoId"] == placed["algoId"]
-    assert monitor.by(LEGACY, "futures_get_algo_order", algoId=suppressed["algoId"])["algoStatus"] == "NEW"
+    assert monitor.by(LEGACY, "futures_get_algo_order", algoId=simulated["algoId"])["algoStatus"] == "NEW"
     monitor.by(STRANGER, "futures_cancel_algo_order", clientAlgoId="mine")
     assert monitor.resting() == []
 
@@ -307,7 +307,7 @@ def test_a_simulated_order_takes_no_other_simulated_orders_name(monitor):
     assert monitor.by(TRAILER, **OTHER_PRICE, clientAlgoId="mine")["algoId"] < 0
 
 
-def test_a_batch_of_real_and_suppressed_cancels(monitor):
+def test_a_batch_of_real_and_simulated_cancels(monitor):
     """Each is answered in its place: the real one by the exchange, the others by the guard."""
     monitor.shim.switch(enforce=False)
     real = monitor.by(LEGACY, **LIMIT)
@@ -334,13 +334,13 @@ def test_a_child_gives_other_ids_than_its_parent():
 
 
 def test_later_queries_of_other_products_are_doors():
-    """Orders of COIN-M and portfolio margin can be suppressed, so asking for one is a door too."""
+    """Orders of COIN-M and portfolio margin can be simulated, so asking for one is a door too."""
     asking = {name for name, door in DOOR_NAMES.items() if door.operation == "query"}
     assert {"futures_coin_get_order", "papi_get_um_order", "papi_get_um_conditional_open_order"} <= asking
 
 
 def test_client_order_ids_are_an_accounts_own():
-    """An id that stands for a suppressed order of one account is another account's own for its real one."""
+    """An id that stands for a simulated order of one account is another account's own for its real one."""
     shim = exit_shim.ExitShim(journal=False, policy=parse_policy(MONITOR), mode="EXIT_BRAIN_V3", sinks=[])
     exchanges, clients = [LocalExchange(), LocalExchange()], []
     for exchange, key in zip(exchanges, "ab", strict=True):
@@ -374,36 +374,36 @@ CHANGE = {"symbol": SYMBOL, "side": "SELL", "quantity": "0.004", "price": "71000
     ],
     ids=["modify", "raw", "batch", "websocket"],
 )
-def test_changing_a_suppressed_order_is_answered(changing):
+def test_changing_a_simulated_order_is_answered(changing):
     """A change of it does not go to the exchange, which knows it not; asked for, it shows as changed."""
     bot = Bot(MONITOR).enter().cover()
-    suppressed, seen = bot.by(LEGACY, **LIMIT), len(bot.exchange.order_requests)
+    simulated, seen = bot.by(LEGACY, **LIMIT), len(bot.exchange.order_requests)
     with exit_shim.attributed(LEGACY):
-        changed = changing(bot.client, {**CHANGE, "orderId": suppressed["orderId"]})
-    asked = bot.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=suppressed["orderId"])
-    assert changed == {**changed, **suppressed, "price": "71000", "origQty": "0.004", "updateTime": ANY}
-    assert asked.items() >= {name: changed[name] for name in suppressed}.items()
+        changed = changing(bot.client, {**CHANGE, "orderId": simulated["orderId"]})
+    asked = bot.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=simulated["orderId"])
+    assert changed == {**changed, **simulated, "price": "71000", "origQty": "0.004", "updateTime": ANY}
+    assert asked.items() >= {name: changed[name] for name in simulated}.items()
     assert (asked["price"], asked["origQty"], asked["status"]) == ("71000", "0.004", "NEW")
     assert len(bot.exchange.order_requests) == seen
 
 
-def test_a_change_of_a_suppressed_order_has_the_doors_shape(monitor):
+def test_a_change_of_a_simulated_order_has_the_doors_shape(monitor):
     """Every key is there that the exchange answers with, and the mark besides."""
     monitor.cover()
     real, said = (
         monitor.by(who, "futures_modify_order", **CHANGE, orderId=monitor.by(who, **LIMIT)["orderId"])
         for who in (OWNER, LEGACY)
     )
-    assert set(said) - set(real) == {"exit_shim_suppressed"}
+    assert set(said) - set(real) == {"exit_shim_simulated"}
     assert set(real) <= set(said)
 
 
-def test_a_stop_that_was_suppressed_cannot_be_changed_either(monitor):
+def test_a_stop_that_was_simulated_cannot_be_changed_either(monitor):
     """The exchange changes no conditional orders, and is the one to say so."""
     monitor.by(OWNER, **STOP)
-    suppressed = monitor.by(LEGACY, **PART)
+    simulated = monitor.by(LEGACY, **PART)
     with pytest.raises(BinanceAPIException):
-        monitor.by(LEGACY, "futures_modify_order", **CHANGE, orderId=suppressed["algoId"])
+        monitor.by(LEGACY, "futures_modify_order", **CHANGE, orderId=simulated["algoId"])
 
 
 @pytest.mark.parametrize(
@@ -416,21 +416,21 @@ def test_a_stop_that_was_suppressed_cannot_be_changed_either(monitor):
     ],
     ids=["that went out", "of the other store", "of another symbol", "that was answered too"],
 )
-def test_a_cancel_all_ends_suppressed_orders_too(client, exchange, resting, conditional, symbol, status):
-    """After it, asking for one of the module's suppressed orders says CANCELED, as of any other."""
+def test_a_cancel_all_ends_simulated_orders_too(client, exchange, resting, conditional, symbol, status):
+    """After it, asking for one of the module's simulated orders says CANCELED, as of any other."""
     bot = Served(client, exchange, MONITOR + '[rules.FOREIGN_CANCEL]\nlevel = "enforce"\n').enter().cover()
-    suppressed = bot.by(LEGACY, **LIMIT)
+    simulated = bot.by(LEGACY, **LIMIT)
     if resting is not None:
         bot.by(OWNER, **resting)
     bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=symbol, conditional=conditional)
-    asked = bot.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=suppressed["orderId"])
+    asked = bot.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=simulated["orderId"])
     assert asked["status"] == status
     assert len(exchange.engine.open_orders()) == (resting is not None)
     bot.shim.close()
 
 
 def test_a_raw_cancel_all_ends_what_its_path_reaches(monitor):
-    """Of suppressed orders, too, DELETE algoOpenOrders takes the conditional ones alone."""
+    """Of simulated orders, too, DELETE algoOpenOrders takes the conditional ones alone."""
     limit, target = monitor.by(LEGACY, **LIMIT), monitor.by(LEGACY, **TARGET)
     monitor.client._request_futures_api("delete", "algoOpenOrders", True, data={"symbol": SYMBOL})
     ids = {"algoStatus": {"algoId": target["algoId"]}, "status": {"orderId": limit["orderId"]}}
@@ -440,43 +440,43 @@ def test_a_raw_cancel_all_ends_what_its_path_reaches(monitor):
     assert told == ["CANCELED", "NEW"]
 
 
-def test_a_denied_cancel_all_ends_no_suppressed_orders(client, exchange):
+def test_a_denied_cancel_all_ends_no_simulated_orders(client, exchange):
     """One that is denied by an exception took nothing."""
     lists = f'owners = ["{OWNER}"]\nlegacy = ["{LEGACY}"]\nmonitors = ["{STRANGER}"]\n'
     rule = '[rules.FOREIGN_CANCEL]\nlevel = "enforce"\n'
     bot = Served(client, exchange, f"{ENFORCE}[modes.EXIT_BRAIN_V3]\n{lists}{rule}").enter().cover()
-    suppressed = bot.by(STRANGER, **LIMIT)
+    simulated = bot.by(STRANGER, **LIMIT)
     bot.by(OWNER, **LIMIT)
     with pytest.raises(exit_shim.ExitOrderDenied):
         bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL)
-    asked = bot.by(STRANGER, "futures_get_order", symbol=SYMBOL, orderId=suppressed["orderId"])
+    asked = bot.by(STRANGER, "futures_get_order", symbol=SYMBOL, orderId=simulated["orderId"])
     assert asked["status"] == "NEW"
     bot.shim.close()
 
 
-def test_a_countdown_ends_no_suppressed_orders(monitor):
+def test_a_countdown_ends_no_simulated_orders(monitor):
     """It takes nothing before it has run out."""
-    suppressed = monitor.by(LEGACY, **LIMIT)
+    simulated = monitor.by(LEGACY, **LIMIT)
     monitor.by(LEGACY, "futures_countdown_cancel_all", symbol=SYMBOL, countdownTime=120_000)
-    asked = monitor.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=suppressed["orderId"])
+    asked = monitor.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=simulated["orderId"])
     assert asked["status"] == "NEW"
 
 
-def test_a_suppressed_order_outlives_a_restart(tmp_path):
+def test_a_simulated_order_outlives_a_restart(tmp_path):
     """An id that the bot kept is answered by the next run, and by other processes, from the journal."""
     first = Bot(MONITOR, journal=tmp_path / "j.db").enter().cover()
-    suppressed = first.by(LEGACY, **LIMIT)
+    simulated = first.by(LEGACY, **LIMIT)
     first.shim.close()
     again = Bot(MONITOR, journal=tmp_path / "j.db", exchange=first.exchange)
-    about = {"symbol": SYMBOL, "orderId": suppressed["orderId"]}
-    assert again.by(LEGACY, "futures_get_order", **about)["orderId"] == suppressed["orderId"]
-    assert again.by(LEGACY, "futures_cancel_order", **about)["orderId"] == suppressed["orderId"]
+    about = {"symbol": SYMBOL, "orderId": simulated["orderId"]}
+    assert again.by(LEGACY, "futures_get_order", **about)["orderId"] == simulated["orderId"]
+    assert again.by(LEGACY, "futures_cancel_order", **about)["orderId"] == simulated["orderId"]
     again.shim.close()
 
 
 @pytest.mark.parametrize("policy", [MONITOR, 'level = "warn"\n'])
 @pytest.mark.parametrize("order", [LIMIT, TARGET])
-def test_what_became_of_a_suppressed_order_outlives_a_restart(tmp_path, order, policy):
+def test_what_became_of_a_simulated_order_outlives_a_restart(tmp_path, order, policy):
     """Answers and ids are the same after it, and so is what was done since."""
     first = Bot(MONITOR, journal=tmp_path / "j.db").enter().cover()
     kept, gone, changed = (first.by(LEGACY, **order) for _ in range(3))
@@ -498,7 +498,7 @@ def test_what_became_of_a_suppressed_order_outlives_a_restart(tmp_path, order, p
     for one in (*before, *after):
         one.pop("updateTime")
     assert after == before
-    name = {"clientAlgoId" if number == "algoId" else "origClientOrderId": f"suppressed~{-kept[number]}"}
+    name = {"clientAlgoId" if number == "algoId" else "origClientOrderId": f"simulated~{-kept[number]}"}
     assert again.by(LEGACY, "futures_get_order", symbol=SYMBOL, **name)[number] == kept[number]
     seen = len(again.exchange.order_requests)
     again.by(LEGACY, "futures_cancel_order", symbol=SYMBOL, **{number: kept[number]})
@@ -506,14 +506,14 @@ def test_what_became_of_a_suppressed_order_outlives_a_restart(tmp_path, order, p
     again.shim.close()
 
 
-def test_a_suppressed_order_is_other_processes_too(tmp_path):
+def test_a_simulated_order_is_other_processes_too(tmp_path):
     """Another shim on the same journal answers for it while the first one lives."""
     one = Bot(MONITOR, journal=tmp_path / "j.db").enter().cover()
     other = Bot(MONITOR, journal=tmp_path / "j.db", exchange=one.exchange)
-    suppressed = one.by(LEGACY, **LIMIT)
+    simulated = one.by(LEGACY, **LIMIT)
     one.shim.flush()
-    asked = other.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=suppressed["orderId"])
-    assert (asked["orderId"], asked["status"]) == (suppressed["orderId"], "NEW")
+    asked = other.by(LEGACY, "futures_get_order", symbol=SYMBOL, orderId=simulated["orderId"])
+    assert (asked["orderId"], asked["status"]) == (simulated["orderId"], "NEW")
     for shim in (one.shim, other.shim):
         shim.close()
 
@@ -524,7 +524,7 @@ def test_only_the_guards_own_ids_are_looked_up(tmp_path, monkeypatch):
     real = bot.by(OWNER, **LIMIT, newClientOrderId="own")
     bot.by(LEGACY, **LIMIT)
     asked_for = []
-    monkeypatch.setattr(bot.shim.guard.suppressed, "recall", lambda name: asked_for.append(name) or [])
+    monkeypatch.setattr(bot.shim.guard.simulated, "recall", lambda name: asked_for.append(name) or [])
     for ids in ({"orderId": real["orderId"]}, {"origClientOrderId": "own"}):
         for method in ("futures_get_order", "futures_cancel_order"):
             with contextlib.suppress(BinanceAPIException):  # it is cancelled once
@@ -550,11 +550,11 @@ def test_an_unreadable_journal_costs_the_answer_alone(tmp_path, monkeypatch):
         bot.shim.close()
 
 
-def ask_for_the_stop(bot, suppressed):
-    return bot.by(LEGACY, "futures_get_algo_order", algoId=suppressed["algoId"])["algoStatus"]
+def ask_for_the_stop(bot, simulated):
+    return bot.by(LEGACY, "futures_get_algo_order", algoId=simulated["algoId"])["algoStatus"]
 
 
-def test_a_suppressed_stop_stands_as_long_as_an_owners_does(monitor):
+def test_a_simulated_stop_stands_as_long_as_an_owners_does(monitor):
     """Once its position has none any more, asking says EXPIRED; placed anew, it goes out."""
     placed = monitor.by(OWNER, **STOP)
     stop, target = monitor.by(LEGACY, **PART), monitor.by(LEGACY, **TARGET)
@@ -565,7 +565,7 @@ def test_a_suppressed_stop_stands_as_long_as_an_owners_does(monitor):
     assert ask_for_the_stop(monitor, stop) == "EXPIRED"
 
 
-def test_a_stop_of_another_legacy_module_keeps_no_suppressed_one_alive(monitor):
+def test_a_stop_of_another_legacy_module_keeps_no_simulated_one_alive(monitor):
     """Who placed it may take it away at any time: it covers nobody's denial, and nobody's answer."""
     placed = monitor.by(OWNER, **STOP)
     stop = monitor.by(LEGACY, **PART)
@@ -597,20 +597,20 @@ def test_an_answer_has_the_doors_shape(monitor, what):
     asked = {"symbol": SYMBOL, **fields(monitor.by(OWNER, **order))}
     said = monitor.by(LEGACY, method, **asked)
     real = monitor.by(OWNER, method, **asked)
-    assert set(said) - set(real) == {"exit_shim_suppressed"}
+    assert set(said) - set(real) == {"exit_shim_simulated"}
     assert set(real) <= set(said)
 
 
 @pytest.mark.parametrize(("order", "number"), [(LIMIT, "orderId"), (TARGET, "algoId")])
 def test_a_query_has_the_doors_shape(monitor, order, number):
-    """Asked for later, a suppressed order has every key of one that rests."""
+    """Asked for later, a simulated order has every key of one that rests."""
     monitor.cover()
     real, said = (monitor.by(who, **order) for who in (OWNER, LEGACY))
     real, said = (
         monitor.by(LEGACY, "futures_get_order", symbol=SYMBOL, **{number: one[number]})
         for one in (real, said)
     )
-    assert set(said) - set(real) == {"exit_shim_suppressed", *({"cumQty"} if order is LIMIT else ())}
+    assert set(said) - set(real) == {"exit_shim_simulated", *({"cumQty"} if order is LIMIT else ())}
     assert set(real) <= set(said)
 
 
@@ -630,7 +630,7 @@ def test_the_websocket_doors_are_answered_alike():
     bot = Bot(MONITOR).enter().cover()
     order = {**TARGET, "closePosition": "true"}
     real, said = (bot.by(who, "ws_futures_create_order", **order) for who in (OWNER, LEGACY))
-    assert set(said) - set(real) == {"exit_shim_suppressed"}
+    assert set(said) - set(real) == {"exit_shim_simulated"}
     cancelled = bot.by(LEGACY, "ws_futures_cancel_algo_order", algoId=said["algoId"])
     assert cancelled["algoId"] == said["algoId"]
 

@@ -6,6 +6,7 @@ import time
 import pytest
 from binance.exceptions import BinanceAPIException
 from log_capture import captured_events
+from record_sink import keep_record
 
 import exit_shim
 from exit_shim.domain.attributions import Attribution
@@ -45,8 +46,8 @@ class Bot:
         self.exchange = LocalExchange(**exchange)
         self.client = self.shim.wrap(FakeClient(exchange=self.exchange))
 
-    def emit(self, record):
-        self.records.append(record)
+    def on(self, recorded):
+        keep_record(self.records, recorded)
 
     def enter(self, quantity=0.01, **more):
         self.client.futures_create_order(
@@ -106,9 +107,9 @@ class Held(threading.Event):
         super().__init__()
         self.records = []
 
-    def emit(self, record):
+    def on(self, recorded):
         assert self.wait(60)
-        self.records.append(record)
+        keep_record(self.records, recorded)
 
 
 def test_rules_see_the_book_as_it_was_when_the_order_came(tmp_path):

@@ -14,13 +14,15 @@ from binance import BinanceSocketManager, Client
 from odd_server import OddServer, answer, hang
 
 import exit_shim
-from exit_shim.clients.accounts import exchange_of, label_of
-from exit_shim.clients.binance_releases import hears_user_stream
+from exit_shim.clients.accounts import label_of
+from exit_shim.clients.hosts import exchange_of
+from exit_shim.clients.python_binance import hears_user_stream
+from exit_shim.clients.registry import clone_client
 from exit_shim.guard.exchange_snapshot import Snapshot, read_position, read_resting
 from exit_shim.guard.policy import PolicyError, parse_policy
 from exit_shim.guard.snapshot_reads import weight_of
 from exit_shim.guard.snapshots import Snapshots, Unseen
-from exit_shim.resolving import Budget, ClientClone, ExchangeReader, UsedWeight
+from exit_shim.resolving import Budget, ExchangeReader, UsedWeight
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange, faults
 from exit_shim.testing.close_client import leave
 
@@ -559,7 +561,9 @@ def test_after_a_refusal_for_too_many_nothing_is_asked(shop, fault):
 def test_the_resolver_and_the_looks_count_together(client, exchange):
     """A look that was refused for too many requests keeps the resolver quiet as well."""
     shop = Shop(client, exchange)
-    asker = ExchangeReader(ClientClone(client), Budget(60), shop.snapshots.used.at(exchange_of(shop.account)))
+    asker = ExchangeReader(
+        clone_client(client), Budget(60), shop.snapshots.used.at(exchange_of(shop.account))
+    )
     assert asker.wait_s(1) == 0
     exchange.faults.inject(faults.too_many_requests(), path="positionRisk")
     shop.get()

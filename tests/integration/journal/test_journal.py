@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -23,7 +24,8 @@ from exit_shim.journal import (
     MAX_WAITING,
     Journal,
     JournalError,
-    count_lost,
+    JournalReader,
+    RecordFilter,
     default_path,
     read_records,
 )
@@ -169,7 +171,7 @@ def test_nobody_else_can_read_it(tmp_path):
     before = os.umask(0)
     try:
         journal = Journal(tmp_path / "state" / "journal.db")
-        journal.intend(intent())
+        journal.append(intent())
         assert journal.flush()
     finally:
         os.umask(before)
@@ -201,7 +203,7 @@ def spoil(path, how):
     if how == "another database":
         with contextlib.closing(sqlite3.connect(path)) as own:
             own.execute("CREATE TABLE other (x)")
-        return "something else"
+        return "another program"
     if how == "no database":
         path.write_bytes(b"not a database, by any means. " * 100)
         return "not a database"
@@ -293,7 +295,7 @@ def test_the_journals_own_thread_catches_up_after_a_lock(monkeypatch, tmp_path):
     journal.open()
     assert journal.flush()
     with locked(journal.path):
-        journal.conclude(journal.intend(intent()), Outcome("accepted"))
+        journal.append(Outcome("accepted"), (journal.run_id, journal.append(intent())))
         time.sleep(0.2)
         assert journal.health().waiting == 2
     until(lambda: journal.health().waiting == 0)
@@ -306,7 +308,7 @@ def test_an_order_under_way_is_soon_in_the_database(tmp_path, monkeypatch):
     monkeypatch.setattr(exit_shim.journal.log_writer, "LOOK_S", 0.05)
     journal = Journal(tmp_path / "journal.db")
     journal.open()
-    journal.intend(intent())
+    journal.append(intent())
     until(lambda: len(list(read_records(journal.path))) == 1)
     journal.close()
 
@@ -320,7 +322,7 @@ def test_a_lock_that_lasts_is_told(tmp_path, monkeypatch):
     journal.open()
     assert journal.flush()
     with locked(journal.path):
-        journal.conclude(journal.intend(intent()), Outcome("accepted"))
+        journal.append(Outcome("accepted"), (journal.run_id, journal.append(intent())))
         time.sleep(0.2)
         assert told == []
         until(lambda: told)
@@ -336,7 +338,7 @@ def test_memory_is_bounded_and_losses_are_counted(tmp_path):
     journal.open()
     event = intent()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: journal.intend(event), range(MAX_WAITING + 500)))
+        list(pool.map(lambda _: journal.append(event), range(MAX_WAITING + 500)))
     health = journal.health()
     assert MAX_WAITING - 64 <= health.in_memory <= MAX_WAITING + 64
     assert health.in_memory + health.dropped == MAX_WAITING + 500
@@ -345,7 +347,7 @@ def test_memory_is_bounded_and_losses_are_counted(tmp_path):
     time.sleep(1.1)
     journal.close()
     assert len(list(read_records(journal.path))) == health.in_memory
-    assert count_lost(journal.path) == health.dropped
+    assert JournalReader(journal.path).count_lost() == health.dropped
 
 
 def test_a_full_disk(tmp_path):
@@ -467,7 +469,7 @@ def test_two_journals_of_one_process_do_not_undo_each_others_locks(tmp_path):
     second.open()
     run("client.futures_create_order(**STOP)", path)
     for journal in (first, second):
-        journal.intend(intent())
+        journal.append(intent())
         assert journal.flush()
     counted = run(
         "print(len(list(exit_shim.journal.read_records(sys.argv[1]))))",
@@ -505,7 +507,7 @@ def test_a_fork_amid_the_writing_of_other_threads(tmp_path):
         tmp_path / "journal.db",
         before="import warnings; warnings.simplefilter('ignore')",
     )
-    children = list(read_records(tmp_path / "journal.db", symbol="CHILD"))
+    children = list(read_records(tmp_path / "journal.db", RecordFilter(symbol="CHILD")))
     assert len({record.run_id for record in children}) == 12
     assert all(record.outcome for record in children)
 
@@ -571,12 +573,12 @@ def test_an_append_within_an_append_does_not_wait(tmp_path, monkeypatch):
 
     def interrupted(self, data):
         monkeypatch.setattr(Spool, "append", append)
-        inner.append(journal.intend(intent(ts=2)))
+        inner.append(journal.append(intent(ts=2)))
         return append(self, data)
 
     monkeypatch.setattr(Spool, "append", interrupted)
     begun = time.monotonic()
-    outer = journal.intend(intent(ts=1))
+    outer = journal.append(intent(ts=1))
     assert time.monotonic() - begun < 30  # half of what waiting for the lock takes
     journal.close()
     assert [record.seq for record in read_records(journal.path)] == [outer, *inner]
@@ -599,12 +601,12 @@ def test_a_signal_handler_may_place_orders(tmp_path):
         signal.setitimer(signal.ITIMER_REAL, 0)
         assert max(placed) < 1, max(placed)
         shim.close()
-        print(Client.orders, shim.metrics.get_summary()["total_orders"], shim.troubles.count)
+        print(Client.orders, shim.metrics.get_summary()["total_orders"], shim.internal_errors.count)
         """,
         tmp_path / "journal.db",
         before="import logging; logging.disable()",
     )
-    assert len(list(read_records(tmp_path / "journal.db", symbol="HANDLER"))) >= 200
+    assert len(list(read_records(tmp_path / "journal.db", RecordFilter(symbol="HANDLER")))) >= 200
     assert all(record.outcome for record in read_records(tmp_path / "journal.db"))
 
 
@@ -714,10 +716,10 @@ def test_the_wal_is_moved_into_the_file_and_shrinks(tmp_path, monkeypatch):
     wal = tmp_path / "journal.db-wal"
     event = intent()
     for _ in range(300):
-        journal.conclude(journal.intend(event), Outcome("accepted"))
+        journal.append(Outcome("accepted"), (journal.run_id, journal.append(event)))
     until(lambda: journal.health().waiting == 0)
     for _ in range(20):  # the writer may be amid its checkpoint; an append after it starts the WAL anew
-        journal.conclude(journal.intend(event), Outcome("accepted"))
+        journal.append(Outcome("accepted"), (journal.run_id, journal.append(event)))
         until(lambda: journal.health().waiting == 0)
         time.sleep(0.01)
         if wal.stat().st_size < 100_000:
@@ -730,14 +732,14 @@ def test_a_journal_removed_in_use_begins_anew(tmp_path):
     """Someone removes the file under a running bot: the log says so, and later orders are in a new file."""
     told = []
     journal = Journal(tmp_path / "journal.db", told.append)
-    journal.conclude(journal.intend(intent()), Outcome("accepted"))
+    journal.append(Outcome("accepted"), (journal.run_id, journal.append(intent())))
     assert journal.flush()
     for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
         (tmp_path / name).unlink()
-    journal.conclude(journal.intend(intent()), Outcome("accepted"))
+    journal.append(Outcome("accepted"), (journal.run_id, journal.append(intent())))
     until(lambda: told)
     assert "was removed or replaced" in str(told[0])
-    journal.intend(intent())
+    journal.append(intent())
     journal.close()
     assert len(list(read_records(tmp_path / "journal.db"))) == 3  # what was still in the spool comes along
 
@@ -760,8 +762,8 @@ def test_a_journal_removed_in_use_begins_anew(tmp_path):
 def test_odd_values_cost_their_exactness_not_the_record(tmp_path, changed, field, kept):
     """What JSON cannot carry, or today's types do not allow, is written and read back as text."""
     journal = Journal(tmp_path / "journal.db")
-    journal.intend(intent(**changed))
-    journal.intend(intent())
+    journal.append(intent(**changed))
+    journal.append(intent())
     journal.close()
     odd, plain = read_records(journal.path)
     assert odd.flat()[field] == kept
@@ -771,8 +773,8 @@ def test_odd_values_cost_their_exactness_not_the_record(tmp_path, changed, field
 def test_rows_of_another_release_are_read_as_far_as_they_can_be(tmp_path):
     """A kind or an outcome that this release has no word for does not hide the rest of the journal."""
     journal = Journal(tmp_path / "journal.db")
-    seq = journal.intend(intent())
-    journal.conclude(seq, Outcome("accepted", order_id=5))
+    seq = journal.append(intent())
+    journal.append(Outcome("accepted", order_id=5), (journal.run_id, seq))
     journal.close()
     with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
         own.execute('UPDATE events SET body = replace(body, \'"kind":"sl"\', \'"kind":"iceberg"\')')
@@ -786,11 +788,11 @@ def test_rows_of_another_release_are_read_as_far_as_they_can_be(tmp_path):
 def test_the_first_outcome_stands_and_nothing_is_held_up(tmp_path):
     """A second outcome of an order is passed over; what follows it is written."""
     journal = Journal(tmp_path / "journal.db")
-    seq = journal.intend(intent())
-    journal.conclude(seq, Outcome("accepted"))
-    journal.conclude(seq, Outcome("unknown"))
-    other = journal.intend(intent())
-    journal.conclude(other, Outcome("rejected"))
+    seq = journal.append(intent())
+    journal.append(Outcome("accepted"), (journal.run_id, seq))
+    journal.append(Outcome("unknown"), (journal.run_id, seq))
+    other = journal.append(intent())
+    journal.append(Outcome("rejected"), (journal.run_id, other))
     assert journal.flush()
     assert [record.outcome.result for record in read_records(journal.path)] == ["accepted", "rejected"]
     journal.close()
@@ -801,7 +803,7 @@ def test_a_file_whose_maker_died_at_once_is_an_empty_journal(tmp_path):
     (tmp_path / "journal.db").touch()
     assert list(read_records(tmp_path / "journal.db")) == []
     journal = Journal(tmp_path / "journal.db")
-    journal.intend(intent())
+    journal.append(intent())
     journal.close()
     assert len(list(read_records(tmp_path / "journal.db"))) == 1
 
@@ -811,7 +813,7 @@ def test_a_relative_path_stays_where_it_was(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     journal = Journal("journal.db")
     monkeypatch.chdir("/")
-    journal.intend(intent())
+    journal.append(intent())
     journal.close()
     assert len(list(read_records(tmp_path / "journal.db"))) == 1
 
@@ -835,7 +837,7 @@ def test_no_thread_to_be_had_means_writing_at_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr("threading.Thread.start", none_left)
     journal = Journal(tmp_path / "journal.db")
-    journal.conclude(journal.intend(intent()), Outcome("accepted"))
+    journal.append(Outcome("accepted"), (journal.run_id, journal.append(intent())))
     assert [event for event, _ in rows(journal.path)] == ["intent", "outcome"]
     monkeypatch.undo()
     journal.close()
@@ -847,7 +849,7 @@ def test_closing_takes_no_longer_for_a_long_spool(tmp_path, monkeypatch):
     monkeypatch.setattr(Journal, "_wake", lambda _self: None)
     journal = Journal(tmp_path / "journal.db")
     for _ in range(10_000):
-        journal.intend(intent())
+        journal.append(intent())
     journal.close()
     assert journal.health().waiting > 1_000
     assert len(list(read_records(journal.path))) == 10_000
@@ -865,10 +867,41 @@ def test_many_threads_at_once_have_one_writer(tmp_path):
 
                 def conclude(_, ready=ready):
                     ready.wait()
-                    journal.conclude(journal.intend(intent()), Outcome("accepted"))
+                    journal.append(Outcome("accepted"), (journal.run_id, journal.append(intent())))
 
                 list(pool.map(conclude, range(8)))
             journal.close()
     finally:
         sys.setswitchinterval(interval)
     assert threading.active_count() == before
+
+
+def test_a_late_event_does_not_open_a_closed_journal_again(tmp_path):
+    """It is written where the folder is there, without a thread; a folder that is gone is not made again."""
+    folder = tmp_path / "state"
+    journal = Journal(folder / "journal.db")
+    seq = journal.append(intent())
+    journal.close()
+    threads = threading.active_count()
+    journal.append(Outcome("accepted"), (journal.run_id, seq))
+    assert spools(journal.path) == []
+    (record,) = read_records(journal.path)
+    assert record.outcome.result == "accepted"
+    shutil.rmtree(folder)
+    assert journal.append(Outcome("rejected"), (journal.run_id, seq)) == 0
+    journal.end()
+    journal.close()
+    assert not folder.exists()
+    assert threading.active_count() == threads
+
+
+def test_an_order_opens_a_closed_journal_again(tmp_path):
+    """It is about to leave, so it is written down, even where the folder has to be made again."""
+    folder = tmp_path / "state"
+    journal = Journal(folder / "journal.db")
+    journal.append(intent())
+    journal.close()
+    shutil.rmtree(folder)
+    assert journal.append(intent()) > 0
+    journal.close()
+    assert len(list(read_records(journal.path))) == 1

@@ -20,11 +20,12 @@ import exit_shim
 from exit_shim.cli import app
 from exit_shim.cli.reconcile import KEY, SECRET
 from exit_shim.clients.accounts import key_label
+from exit_shim.clients.registry import clone_client
 from exit_shim.domain.attributions import Attribution
 from exit_shim.domain.events import Intent, Outcome
 from exit_shim.domain.orders import ExitOrder
-from exit_shim.journal import Journal, read_events, read_records
-from exit_shim.resolving import Budget, ClientClone, ExchangeReader, RetryPolicy
+from exit_shim.journal import Journal, JournalReader, RecordFilter, read_records
+from exit_shim.resolving import Budget, ExchangeReader, RetryPolicy
 from exit_shim.resolving.questions import USDT_MARGINED, Question
 from exit_shim.testing import FakeClient, LocalExchange, faults
 from exit_shim.testing.close_client import leave
@@ -85,9 +86,9 @@ def test_what_is_found_is_an_event_of_its_own_and_a_log_line(shim, exchange, cli
     (record,) = settled(shim)
     assert record.outcome.result == "unknown"
     assert (record.resolution.result, record.resolution.status) == ("accepted", "FILLED")
-    (event,) = [one for one in read_events(shim.journal.path) if one.event == "resolution"]
+    (event,) = [one for one in JournalReader(shim.journal.path).read_events() if one.event == "resolution"]
     assert event.about == f"{record.run_id}:{record.seq}"
-    assert list(read_records(shim.journal.path, in_doubt=True)) == []
+    assert list(read_records(shim.journal.path, RecordFilter(in_doubt=True))) == []
     (line,) = [one for one in caplog.records if "no longer in doubt" in one.getMessage()]
     assert line.levelno == logging.ERROR
     said = line.getMessage()
@@ -174,7 +175,7 @@ def test_an_exchanges_errors_carry_no_secret_on(client):
     with OddServer(echo) as server:
         own = Client("the-planted-key", "the-planted-secret", ping=False)
         own.FUTURES_URL = server.url + "/fapi"
-        asker = ExchangeReader(ClientClone(own), Budget(60))
+        asker = ExchangeReader(clone_client(own), Budget(60))
         reply = asker.ask(Question(USDT_MARGINED.orders, "order", {"symbol": "BTCUSDT", "orderId": 1}))
         asker.close()
         leave(own)
@@ -296,7 +297,7 @@ def in_doubt(exchange=None, ago_s=300, account=LABEL, **order):
         mode="LEGACY",
         account=account if exchange is None else f"{account}@127.0.0.1:{exchange.port}",
     )
-    journal.conclude(journal.intend(intent), Outcome("unknown"))
+    journal.append(Outcome("unknown"), (journal.run_id, journal.append(intent)))
     journal.close()
 
 
@@ -312,7 +313,9 @@ def test_reconcile_asks_and_writes_down(bot, exchange, client):
     path = os.environ["EXIT_SHIM_JOURNAL"]
     assert {record.resolution.result for record in read_records(path)} == {"accepted", "not_there"}
     runs = {record.run_id for record in read_records(path)}
-    assert {event.run_id for event in read_events(path) if event.event == "resolution"}.isdisjoint(runs)
+    assert {
+        event.run_id for event in JournalReader(path).read_events() if event.event == "resolution"
+    }.isdisjoint(runs)
     again = cli("reconcile", "--local", exchange.url)
     assert (again.returncode, again.stdout) == (0, "nothing is in doubt\n")
     changing = [request for request in exchange.order_requests if request.method != "POST"]

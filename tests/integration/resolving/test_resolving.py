@@ -21,6 +21,7 @@ from odd_server import OddServer, answer, hang, sync_client
 
 import exit_shim
 from exit_shim import resolving
+from exit_shim.clients.registry import can_be_cloned, clone_client
 from exit_shim.domain.attributions import Attribution
 from exit_shim.domain.events import Intent, Outcome, Record, Target
 from exit_shim.domain.orders import ExitOrder
@@ -28,12 +29,10 @@ from exit_shim.exchange.faults.kinds import Fault
 from exit_shim.journal import read_records
 from exit_shim.resolving import (
     Budget,
-    ClientClone,
     ExchangeReader,
     Resolver,
     RetryPolicy,
     UsedWeight,
-    can_be_cloned,
 )
 from exit_shim.resolving.doubt import Doubt, cancelled, why_not
 from exit_shim.resolving.lookup import EARLY_MS, LATE_MS, OrderQuery
@@ -86,7 +85,7 @@ class Desk:
             internal_errors=exit_shim.shim.default_shim().internal_errors,
             pace=pace,
         )
-        exit_shim.shim.default_shim().gateway._in_doubt = self.resolver.heard
+        exit_shim.shim.default_shim().resolver = self.resolver
         return self
 
     def settle(self, seconds=60):
@@ -377,7 +376,7 @@ def test_after_429_and_418_it_is_silent(desk, exchange, long, fault):
 def test_an_account_near_its_limit_is_left_alone(client):
     """Where the last answer, the bot's or its own, says that half the limit is used, a minute is waited."""
     now = [0.0]
-    asker = ExchangeReader(ClientClone(client), Budget(60, clock=lambda: now[0]))
+    asker = ExchangeReader(clone_client(client), Budget(60, clock=lambda: now[0]))
     asker.watch(client)
     client.response = answered = requests.Response()
     answered.headers["x-mbx-used-weight-1m"] = "1300"
@@ -598,7 +597,7 @@ def test_a_sibling_is_set_up_like_its_client(exchange):
     own.timestamp_offset = 1_500
     own.session.verify, own.session.trust_env = False, False
     own.session.proxies["http"] = "http://127.0.0.1:3"
-    clone = ClientClone(own)
+    clone = clone_client(own)
     made = clone.client()
     assert type(made) is Client
     assert (clone.host, clone.offset_ms) == ("127.0.0.1:1", 1_500)
@@ -613,7 +612,7 @@ def test_a_sibling_is_set_up_like_its_client(exchange):
     assert not hasattr(made, "loop")
     assert "the-secret" not in f"{clone!r} {clone}"
     own.testnet = False
-    assert ClientClone(own).host == "127.0.0.1:2"
+    assert clone_client(own).host == "127.0.0.1:2"
     made.session.close()
     leave(own)
 
@@ -621,7 +620,7 @@ def test_a_sibling_is_set_up_like_its_client(exchange):
 async def test_an_async_clients_proxy_becomes_the_siblings(exchange):
     """Proxy and timeout of aiohttp are handed on in the terms of requests; the environment's are not."""
     own = AsyncClient("k", "s", {"timeout": 7}, https_proxy="http://127.0.0.1:3")
-    made = ClientClone(own).client()
+    made = clone_client(own).client()
     assert made._requests_params["timeout"] == 7
     assert made._requests_params["proxies"] == dict.fromkeys(("http", "https"), "http://127.0.0.1:3")
     assert made.session.trust_env is False
@@ -830,7 +829,7 @@ def test_the_other_markets_are_asked_at_their_own_addresses(door):
     with OddServer(answer(200, body)) as server, sync_client(server.url) as wrapped:
         own = exit_shim.unwrap(wrapped)
         own.FUTURES_COIN_URL, own.PAPI_URL = server.url + "/dapi", server.url + "/papi"
-        asker = ExchangeReader(ClientClone(own), Budget(60))
+        asker = ExchangeReader(clone_client(own), Budget(60))
         found = resolving.pursue(Doubt(record), asker, lambda name: ())
         asker.close()
     assert found.result == "accepted"
@@ -908,7 +907,7 @@ def test_retry_after_is_honoured(client, status, header, least, whose):
 
     body = {"code": -1003, "msg": "Too many requests."}
     headers = {} if header is None else {"Retry-After": header}
-    asker = ExchangeReader(ClientClone(client), Budget(60, clock=clock), UsedWeight(clock=clock))
+    asker = ExchangeReader(clone_client(client), Budget(60, clock=clock), UsedWeight(clock=clock))
     asker.watch(client)
     with requests_mock.Mocker() as web:
         web.get(requests_mock.ANY, status_code=status, json=body, headers=headers)
@@ -924,7 +923,7 @@ def test_retry_after_is_honoured(client, status, header, least, whose):
 
 def test_retry_after_may_be_a_date(client):
     """A proxy in between may say until when."""
-    asker = ExchangeReader(ClientClone(client), Budget(60, clock=lambda: 0.0))
+    asker = ExchangeReader(clone_client(client), Budget(60, clock=lambda: 0.0))
     asker.watch(client)
     client.response = answered = requests.Response()
     answered.status_code = 429

@@ -118,7 +118,7 @@ def test_each_order_of_the_example_is_submitted_and_answered(example_lines):
     """As many orders are said to be submitted as are said to be answered, by every kind."""
     events = [line["event"] for line in example_lines if str(line["event"]).startswith("[EXIT_GATEWAY]")]
     for what in ("exit order", "cancel"):
-        submitted = events.count(f"[EXIT_GATEWAY] submitted {what}")
+        submitted = events.count(f"[EXIT_GATEWAY] submitting {what}")
         answered = [event for event in events if event.startswith(f"[EXIT_GATEWAY] {what} ")]
         assert submitted == len(answered) > 20
 
@@ -182,7 +182,7 @@ def test_submitted_is_stamped_with_the_time_at_which_it_left(client, inline, cap
     assert shim.flush(60)
     shim.close()
     submitted, accepted = caplog.records
-    assert submitted.getMessage().startswith("[EXIT_GATEWAY] submitted exit order ")
+    assert submitted.getMessage().startswith("[EXIT_GATEWAY] submitting exit order ")
     assert asked[0] <= submitted.created <= client.called
     assert client.answered <= accepted.created
     told = parse_logfmt(submitted.getMessage())["time"]
@@ -252,7 +252,7 @@ def test_what_was_accepted_is_submitted_and_accepted(operation, caplog):
     events = [text.partition(" kind=")[0] for text, _ in own.ask(operation, OWNER)]
     own.shim.close()
     what = WHAT[operation]
-    assert events[:2] == [f"[EXIT_GATEWAY] submitted {what}", f"[EXIT_GATEWAY] {what} accepted"]
+    assert events[:2] == [f"[EXIT_GATEWAY] submitting {what}", f"[EXIT_GATEWAY] {what} accepted"]
 
 
 CALLS = {
@@ -290,7 +290,7 @@ def test_what_failed_on_the_way_is_told_as_what_it_is(operation, outcome, caplog
     fields = parse_logfmt(last)
     assert last.startswith(f"[EXIT_GATEWAY] {WHAT[operation]} {words} ")
     assert [text.partition(" kind=")[0] for text in before] == (
-        [f"[EXIT_GATEWAY] submitted {WHAT[operation]}"] if outcome == "unknown" else []
+        [f"[EXIT_GATEWAY] submitting {WHAT[operation]}"] if outcome == "unknown" else []
     )
     assert ("placing another" in fields["meaning"]) is (operation == "place" and outcome == "unknown")
     assert ("function" in fields) is (outcome == "not_sent")
@@ -302,7 +302,7 @@ def test_a_rejected_cancel_is_rejected(caplog):
     lines = own.lines(OWNER, "futures_cancel_order", symbol="BTCUSDT", orderId=987654321)
     own.shim.close()
     assert [text.partition(" kind=")[0] for text, _ in lines] == [
-        "[EXIT_GATEWAY] submitted cancel",
+        "[EXIT_GATEWAY] submitting cancel",
         "[EXIT_GATEWAY] cancel rejected",
     ]
     assert lines[1][1]["error_code"] == "-2011"
@@ -315,6 +315,6 @@ def test_a_conditional_order_is_not_called_an_exit(caplog):
     events = [text.partition(" kind=")[0] for text, _ in own.lines(LEGACY, "futures_create_order", **entry)]
     own.shim.close()
     assert events == [
-        "[EXIT_GATEWAY] submitted conditional order",
+        "[EXIT_GATEWAY] submitting conditional order",
         "[EXIT_GATEWAY] conditional order accepted",
     ]

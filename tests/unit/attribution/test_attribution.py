@@ -538,10 +538,10 @@ def place_through(client, order):
 
 def test_files_without_end_are_not_all_remembered(monkeypatch):
     """A bot that compiles texts, each under a name of its own, has each told right and takes no more room."""
-    monkeypatch.setattr("exit_shim.attribution.stack.FILES", 50)
+    monkeypatch.setattr("exit_shim.attribution.stack.MAX_FILES", 50)
     finder = SiteFinder()
     for number in range(200):
         names = {"__name__": f"rules_{number}"}
         exec(compile("import sys\nframe = sys._getframe()", f"/bot/rules/{number}.py", "exec"), names)
-        assert finder.find(names["frame"]).known.name == f"rules_{number}"
-    assert len(finder._known) <= 50
+        assert finder.find(names["frame"]).role.name == f"rules_{number}"
+    assert len(finder._roles) <= 50

@@ -9,7 +9,8 @@ from binance import AsyncClient, Client
 
 import exit_shim
 from exit_shim.clients import accounts
-from exit_shim.clients.accounts import account_label, exchange_of, host_of, key_label, label_of
+from exit_shim.clients.accounts import account_label, key_label, label_of
+from exit_shim.clients.hosts import exchange_of, host_of
 from exit_shim.testing.close_client import leave
 from exit_shim.testing.redirect import LOCAL_KEY
 
@@ -172,7 +173,7 @@ def test_not_all_clients_that_ever_were_are_remembered():
     for port in range(1_000):
         stub = Stub(FUTURES_URL=f"http://127.0.0.1:{port}/fapi")
         assert account_label(stub.order) == f"{LABEL}@127.0.0.1:{port}"
-    assert len(accounts._known) <= accounts._MOST_KNOWN
+    assert len(accounts._labels) <= accounts.MAX_LABELS
 
 
 @pytest.mark.parametrize(

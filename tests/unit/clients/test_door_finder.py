@@ -8,7 +8,7 @@ import pytest
 from abilities import ALGO
 from binance import AsyncClient, Client
 
-from exit_shim.clients.doors import METHODS, SEAMS
+from exit_shim.clients.python_binance import METHODS, RAW_REQUESTS
 from exit_shim.testing.no_event_loop import no_loop_made
 
 ORDER_PATHS = re.compile(r"(order|algo|countdown|oco|batch)", re.IGNORECASE)
@@ -112,7 +112,7 @@ def test_every_method_that_changes_orders_is_a_door(client_class):
 
 def test_every_seam_is_where_requests_leave():
     """The raw request methods of the table are all that python-binance has for futures."""
-    seams = {door.method for door in SEAMS if ALGO or hasattr(Client, door.method)}
+    seams = {door.method for door in RAW_REQUESTS if ALGO or hasattr(Client, door.method)}
     raw = {
         name
         for name in dir(Client)

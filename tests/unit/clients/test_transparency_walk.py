@@ -19,7 +19,8 @@ from binance import AsyncClient, BinanceSocketManager, Client, DepthCacheManager
 from bots import STOP, FakeClient
 
 import exit_shim
-from exit_shim.clients.doors import DOOR_NAMES, Door
+from exit_shim.clients.doors import Door
+from exit_shim.clients.registry import DOOR_NAMES
 
 OWNERS = pytest.mark.parametrize("owner", [Client, AsyncClient])
 WAYS = pytest.mark.parametrize("way", ["wrapped", "installed", "both"])

@@ -16,28 +16,27 @@ from click.testing import CliRunner
 import exit_shim
 from exit_shim.cli import app
 from exit_shim.domain.attributions import Attribution, Step
-from exit_shim.domain.events import Intent, Lost, Outcome, Resolution, Target
+from exit_shim.domain.events import Intent, InternalError, Lost, Outcome, Resolution, RunStarted, Target
 from exit_shim.domain.orders import ExitOrder
 from exit_shim.domain.verdicts import Verdict
 from exit_shim.journal import (
     IN_DOUBT,
-    SCHEMA_VERSION,
     Journal,
+    JournalError,
+    JournalReader,
     Numbers,
-    counted,
-    examine,
+    RecordFilter,
+    count_records,
     prune,
-    read_counts,
-    read_events,
     read_records,
-    read_runs,
-    read_stacks,
     verify_run,
 )
 from exit_shim.journal.file_lock import try_to_hold
 from exit_shim.journal.follow import LATEST_SWITCHES, Follower
 from exit_shim.journal.line_format import parse
-from exit_shim.journal.queries import LOST, RECORDS
+from exit_shim.journal.log_writer import NAMES
+from exit_shim.journal.queries import RECORDS
+from exit_shim.journal.rows import decode
 from exit_shim.journal.spool import spools
 
 HOUR = 3_600_000_000_000
@@ -66,7 +65,10 @@ def intent(ts, module="position_monitor", **order):
 def ordered(journal, *moments, outcome="accepted", **order):
     """Write concluded orders."""
     for moment in moments:
-        journal.conclude(journal.intend(intent(moment, **order)), Outcome(outcome, order_id=moment % 1000))
+        journal.append(
+            Outcome(outcome, order_id=moment % 1000),
+            (journal.run_id, journal.append(intent(moment, **order))),
+        )
 
 
 @pytest.fixture
@@ -93,7 +95,8 @@ def at(moment):
 
 def flaws(path):
     """The flaw of each run, None for a whole one."""
-    return [verify_run(run, read_events(path, run_id=run.run_id)) for run in read_runs(path)]
+    reader = JournalReader(path)
+    return [verify_run(run, reader.read_events(run_id=run.run_id)) for run in reader.read_runs()]
 
 
 def verified(path):
@@ -115,12 +118,12 @@ def test_a_whole_journal_verifies(journal):
     ordered(journal, *range(300, 320))
     journal.close()
     assert flaws(journal.path) == [None]
-    (run,) = read_runs(journal.path)
-    events = list(read_events(journal.path))
+    (run,) = JournalReader(journal.path).read_runs()
+    events = list(JournalReader(journal.path).read_events())
     assert [event.pos for event in events] == list(range(1, run.pos + 1))
     assert events[0].event == "run_started"
-    assert json.loads(events[0].body) == run.header
-    assert run.header["pid"] == os.getpid()
+    assert decode(RunStarted, events[0].body) == run.header
+    assert run.header.pid == os.getpid()
     status, said = verified(journal.path)
     assert status == 0
     assert "whole" in said
@@ -172,9 +175,9 @@ def test_rows_that_changed_places_are_out_of_order(journal):
 def numbers(path):
     """Of each run, how many numbers no event has, and how many events it says are lost."""
     found = []
-    for run in read_runs(path):
+    for run in JournalReader(path).read_runs():
         own = Numbers(run)
-        assert verify_run(run, own.passing(read_events(path, run_id=run.run_id))) is None
+        assert verify_run(run, own.passing(JournalReader(path).read_events(run_id=run.run_id))) is None
         found.append((own.missing, own.told))
     return found
 
@@ -195,7 +198,7 @@ def test_no_number_is_left_out(journal):
     journal.end()
     journal.close()
     assert numbers(journal.path) == [(0, 0)]
-    left = [event.seq for event in read_events(journal.path)]
+    left = [event.seq for event in JournalReader(journal.path).read_events()]
     assert sorted(left) == list(range(802))
 
 
@@ -269,11 +272,11 @@ import os, signal, sys
 import exit_shim.journal.log_writer as appending
 from exit_shim.journal import Journal
 sys.path.insert(0, sys.argv[2])
-from test_journal_record import submission
+from test_journal_record import intent
 appending.Journal._wake = lambda self: None
 journal = Journal(sys.argv[1])
-journal.intend(submission(1))
-journal.intend(submission(2))
+journal.append(intent(1))
+journal.append(intent(2))
 os.kill(os.getpid(), signal.SIGKILL)
 """
     path = tmp_path / "journal.db"
@@ -285,14 +288,14 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert [record.intent.ts for record in read_records(path)] == [1, 2]
     assert spools(path) == []
     assert flaws(path) == [None]
-    assert list(read_records(path, in_doubt=True)) == list(read_records(path))
-    (lost,) = (event for event in read_events(path) if event.event == "lost")
+    assert list(read_records(path, RecordFilter(in_doubt=True))) == list(read_records(path))
+    (lost,) = (event for event in JournalReader(path).read_events() if event.event == "lost")
     assert "damaged" in lost.body
 
 
 def test_a_living_run_is_not_taken_up(journal):
     """Another opener leaves the spool of a process that lives alone."""
-    journal.intend(intent(1))
+    journal.append(intent(1))
     other = Journal(journal.path)
     ordered(other, 5)
     other.close()
@@ -325,9 +328,9 @@ def test_counts_are_those_of_the_records(journal):
         (100, "a", "accepted"),
     ]:
         ordered(journal, now - hours * HOUR, now - hours * HOUR - 7, module=module, outcome=outcome)
-    journal.intend(intent(now - HOUR // 2))
+    journal.append(intent(now - HOUR // 2))
     (first, _) = read_back_in_doubt(journal)
-    journal.note("resolution", Resolution(outcome="not_there"), about=(first.run_id, first.seq))
+    journal.append(Resolution(result="not_there"), (first.run_id, first.seq))
     assert journal.flush()
     for since in (
         None,
@@ -339,26 +342,31 @@ def test_counts_are_those_of_the_records(journal):
         now - 40 * HOUR,
         now,
     ):
-        counts, stacks = counted(read_records(journal.path, since_ns=since))
-        assert sorted(read_counts(journal.path, since_ns=since)) == counts
-        assert set(stacks) <= set(read_stacks(journal.path, since_ns=since))
-    states = [count.state for count in read_counts(journal.path)]
+        counts, stacks = count_records(read_records(journal.path, RecordFilter(since_ns=since)))
+        assert sorted(JournalReader(journal.path).read_counts(since_ns=since)) == counts
+        assert set(stacks) <= set(JournalReader(journal.path).read_stacks(since_ns=since))
+    states = [count.state for count in JournalReader(journal.path).read_counts()]
     assert sorted(states) == ["accepted", "accepted", "in doubt", "in doubt", "not_there", "rejected"]
 
 
 def read_back_in_doubt(journal):
     """Two orders whose outcome is unknown."""
     assert journal.flush()
-    found = [record for record in read_records(journal.path, in_doubt=True) if record.outcome is not None]
+    found = [
+        record
+        for record in read_records(journal.path, RecordFilter(in_doubt=True))
+        if record.outcome is not None
+    ]
     assert len(found) == 2
     return found
 
 
 def test_an_order_is_found_by_any_of_its_names(journal):
     """By order id, algo id, either client order id, its number in its run; and so are cancels of it."""
-    seq = journal.intend(intent(1, client_order_id="mine"))
-    journal.conclude(
-        seq, Outcome("accepted", order_id=11, algo_id=4000000000000001, client_order_id="theirs")
+    seq = journal.append(intent(1, client_order_id="mine"))
+    journal.append(
+        Outcome("accepted", order_id=11, algo_id=4000000000000001, client_order_id="theirs"),
+        (journal.run_id, seq),
     )
     cancel = Intent(
         ts=2,
@@ -369,12 +377,12 @@ def test_an_order_is_found_by_any_of_its_names(journal):
         mode="LEGACY",
         targets=(Target(kind="sl", order_id=11),),
     )
-    journal.intend(cancel)
+    journal.append(cancel)
     ordered(journal, 3)
     assert journal.flush()
 
     def found(name):
-        return [record.intent.ts for record in read_records(journal.path, named=name)]
+        return [record.intent.ts for record in read_records(journal.path, RecordFilter(named=name))]
 
     assert found("11") == [1, 2]
     assert (
@@ -389,15 +397,14 @@ def test_an_order_is_found_by_any_of_its_names(journal):
 
 def test_a_resolution_settles_an_order_in_doubt_and_no_other(journal):
     """It gives the order its state and ids, last one first; an order whose outcome tells stays as it is."""
-    doubtful = journal.intend(intent(1, client_order_id="x"))
-    clear = journal.intend(intent(2))
-    journal.conclude(doubtful, Outcome("unknown", error_message="timed out"))
-    journal.conclude(clear, Outcome("rejected"))
+    doubtful = journal.append(intent(1, client_order_id="x"))
+    clear = journal.append(intent(2))
+    journal.append(Outcome("unknown", error_message="timed out"), (journal.run_id, doubtful))
+    journal.append(Outcome("rejected"), (journal.run_id, clear))
     for about in (doubtful, clear):
-        journal.note(
-            "resolution",
-            Resolution(outcome="accepted", status="NEW", algo_id=5, evidence=("open list → there",)),
-            about=(journal.run_id, about),
+        journal.append(
+            Resolution(result="accepted", status="NEW", algo_id=5, evidence=("open list → there",)),
+            (journal.run_id, about),
         )
     assert journal.flush()
     first, second = read_records(journal.path)
@@ -408,8 +415,8 @@ def test_a_resolution_settles_an_order_in_doubt_and_no_other(journal):
         5,
     )
     assert second.resolution is None
-    assert list(read_records(journal.path, in_doubt=True)) == []
-    assert [record.seq for record in read_records(journal.path, named="5")] == [doubtful]
+    assert list(read_records(journal.path, RecordFilter(in_doubt=True))) == []
+    assert [record.seq for record in read_records(journal.path, RecordFilter(named="5"))] == [doubtful]
 
 
 def test_old_events_go_and_the_rest_verifies(journal):
@@ -424,7 +431,7 @@ def test_old_events_go_and_the_rest_verifies(journal):
     assert (gone.in_doubt, gone.unshipped) == (0, 0)
     assert gone.events == 1 + 80
     assert len(list(read_records(journal.path))) == 40
-    assert read_counts(journal.path) == counted(read_records(journal.path))[0]
+    assert JournalReader(journal.path).read_counts() == count_records(read_records(journal.path))[0]
     assert flaws(journal.path) == [None]
     ordered(journal, now + 1)
     assert journal.flush()
@@ -438,7 +445,7 @@ def old_journal(path):
     with at(then):
         journal._begin_run()
         ordered(journal, *range(then, then + 20))
-        journal.intend(intent(then + 50))
+        journal.append(intent(then + 50))
         ordered(journal, *range(then + 100, then + 120))
         assert journal.flush()
     return journal
@@ -451,8 +458,8 @@ def test_an_order_in_doubt_is_never_pruned(tmp_path):
     gone = prune(journal.path, before_ns=ninety)
     assert gone.events == 41
     assert gone.in_doubt == 1
-    (doubtful,) = read_records(journal.path, in_doubt=True)
-    journal.note("resolution", Resolution(outcome="not_there"), about=(doubtful.run_id, doubtful.seq))
+    (doubtful,) = read_records(journal.path, RecordFilter(in_doubt=True))
+    journal.append(Resolution(result="not_there"), (doubtful.run_id, doubtful.seq))
     assert journal.flush()
     assert prune(journal.path, before_ns=ninety).events == 41
     assert list(read_records(journal.path)) == []
@@ -501,8 +508,11 @@ def test_places_that_nothing_is_left_of_go(tmp_path):
     prune(path, before_ns=time.time_ns() - 90 * DAY)
     assert rows(path, "SELECT module FROM sites") == [("used",)]
     an_ended_run(path, 0, "new")
-    assert read_counts(path) == counted(read_records(path))[0]
-    assert {count.site.module: count.orders for count in read_counts(path)} == {"used": 5, "new": 5}
+    assert JournalReader(path).read_counts() == count_records(read_records(path))[0]
+    assert {count.site.module: count.orders for count in JournalReader(path).read_counts()} == {
+        "used": 5,
+        "new": 5,
+    }
 
 
 def test_runs_that_nothing_is_left_of_go(tmp_path):
@@ -516,12 +526,12 @@ def test_runs_that_nothing_is_left_of_go(tmp_path):
     gone = prune(path, before_ns=time.time_ns() - 90 * DAY)
     assert (gone.events, gone.runs, gone.unshipped) == (12, 1, 0)
     assert rows(path, "SELECT run_id FROM shipments ORDER BY run_id") == [("",), (young,)]
-    assert [run.run_id for run in read_runs(path)] == [young]
+    assert [run.run_id for run in JournalReader(path).read_runs()] == [young]
     assert prune(path, before_ns=time.time_ns()).runs == 0  # the newest, whose number would come again
-    assert [run.run_id for run in read_runs(path)] == [young]
+    assert [run.run_id for run in JournalReader(path).read_runs()] == [young]
     newest = an_ended_run(path, 0, "a")
     assert prune(path, before_ns=time.time_ns() - HOUR).runs == 1
-    assert [run.run_id for run in read_runs(path)] == [newest]
+    assert [run.run_id for run in JournalReader(path).read_runs()] == [newest]
     assert {news.run_id for news in follower.news("none")} == {newest}
     assert flaws(path) == [None]
     status, said = verified(path)
@@ -574,7 +584,7 @@ def test_a_process_that_closed_its_journal_goes_on_in_its_run(journal):
     assert prune(journal.path, before_ns=time.time_ns() + DAY).runs == 0
     ordered(journal, 3)
     journal.close()
-    own = next(run for run in read_runs(journal.path) if run.run_id == journal.run_id)
+    own = next(run for run in JournalReader(journal.path).read_runs() if run.run_id == journal.run_id)
     assert (own.pruned_pos, own.pos) == (5, 7)
     assert flaws(journal.path) == [None, None]
 
@@ -618,83 +628,90 @@ def test_pruning_by_command(tmp_path, monkeypatch):
     assert json.loads(command("--max-size", "2GB", "--json").stdout)["events"] == 0
 
 
-FIRST_SCHEMA = """
-CREATE TABLE runs (
-    run INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, started INTEGER NOT NULL, header TEXT NOT NULL
-);
-CREATE TABLE events (
-    id INTEGER PRIMARY KEY, ts INTEGER NOT NULL, event TEXT NOT NULL, concludes INTEGER, body TEXT NOT NULL,
-    run INTEGER GENERATED ALWAYS AS (id >> 40) VIRTUAL,
-    seq INTEGER GENERATED ALWAYS AS (id & 1099511627775) VIRTUAL
-);
-CREATE UNIQUE INDEX conclusions ON events (concludes) WHERE concludes IS NOT NULL;
-PRAGMA application_id=1163413844;
-PRAGMA user_version=1;
+OLD_SCHEMA = """
 PRAGMA journal_mode=WAL;
+PRAGMA application_id=1163413844;
+PRAGMA user_version=3;
+CREATE TABLE events (body TEXT);
 """
 
 
-@pytest.mark.parametrize("who", ["reader", "writer"])
-def test_a_journal_of_schema_1_comes_forward(tmp_path, who):
-    """Whoever opens it first brings its events into today's tables, chained; none is lost or changed."""
+def test_a_journal_of_an_older_release_is_set_aside(tmp_path):
+    """A bot renames it whole, says so and begins a new one; commands leave it and name the way out."""
     path = tmp_path / "journal.db"
-    bodies = (
-        '{"ts":5,"door":"futures_create_order","operation":"place","order":{"kind":"sl","symbol":"BTCUSDT"},'
-        '"attribution":{"module":"m","evidence":"stack"},"mode":"LEGACY"}'
-    )
+    for number in (1, 2):
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
+            own.executescript(f"{OLD_SCHEMA} INSERT INTO events VALUES ('{number}')")
+        with pytest.raises(JournalError, match=r"older exit_shim .*; the next bot renames it"):
+            list(read_records(path))
+        problems = []
+        with contextlib.closing(Journal(path, problems.append)) as own:
+            seq = own.append(intent(7))
+            assert own.flush()
+        assert [record.seq for record in read_records(path)] == [seq]
+        (problem,) = problems
+        aside = tmp_path / f"journal.db.old-{number}"
+        assert f"renamed to {aside}" in str(problem)
+        with contextlib.closing(sqlite3.connect(aside)) as old:
+            assert old.execute("SELECT body FROM events").fetchall() == [(str(number),)]
+        path.unlink()
+
+
+def test_a_journal_that_an_older_release_uses_is_left(tmp_path):
+    """While another process has it open it is not renamed: that is said, and events wait beside it."""
+    path = tmp_path / "journal.db"
+    problems = []
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
-        own.executescript(FIRST_SCHEMA)
-        for run in (1, 2):
-            own.execute('INSERT INTO runs VALUES (?, ?, 3, \'{"host":"old"}\')', (run, f"run-{run}"))
-            own.execute(
-                "INSERT INTO events (id, ts, event, body) VALUES (?, 5, 'intent', ?)",
-                ((run << 40) + 1, bodies),
-            )
-        own.execute(
-            "INSERT INTO events (id, ts, event, concludes, body) VALUES (?, 6, 'outcome', ?, ?)",
-            ((1 << 40) + 2, (1 << 40) + 1, '{"outcome":"accepted","order_id":9}'),
-        )
-    if who == "writer":
-        journal = Journal(path)
-        ordered(journal, 7)
-        journal.close()
-    records = list(read_records(path))[:2]
-    assert [record.run_id for record in records] == ["run-1", "run-2"]
-    assert [record.outcome and record.outcome.order_id for record in records] == [9, None]
-    assert examine(path).schema == SCHEMA_VERSION
-    assert all(flaw is None for flaw in flaws(path))
-    assert read_runs(path)[0].header == {"host": "old"}
-
-
-def test_a_journal_of_schema_2_comes_forward(tmp_path):
-    """It is only short of an index; what is in it stays as it is."""
-    path = tmp_path / "journal.db"
-    journal = Journal(path)
-    ordered(journal, 3)
+        own.executescript(OLD_SCHEMA)
+        journal = Journal(path, problems.append)
+        journal.append(intent(7))
+        assert not journal.flush()
+        assert "cannot be renamed now" in str(problems[0])
+        own.execute("INSERT INTO events VALUES ('still in use')")
+    assert journal.flush()
     journal.close()
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
-        own.executescript("DROP INDEX findings; PRAGMA user_version=2;")
     assert len(list(read_records(path))) == 1
-    assert examine(path).schema == SCHEMA_VERSION
-    with contextlib.closing(sqlite3.connect(path)) as own:
-        plan = own.execute(f"EXPLAIN QUERY PLAN {RECORDS}").fetchall()
+
+
+def test_events_of_a_later_release_are_kept_and_skipped(journal, monkeypatch):
+    """An event of an unknown name stands in the chain, and every command reads past it."""
+    ordered(journal, 1)
+    monkeypatch.setitem(NAMES, InternalError, b"executor_step")
+    journal.append(InternalError("a step", "of a later release"), (journal.run_id, 1))
+    monkeypatch.undo()
+    journal.close()
+    assert [event.event for event in JournalReader(journal.path).read_events()][-1] == "executor_step"
+    assert len(list(read_records(journal.path))) == 1
+    assert flaws(journal.path) == [None]
+    monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(journal.path))
+    for command in ("summary", "records", "verify", "doctor", "prune --older-than 1d"):
+        done = CliRunner().invoke(app, command.split())
+        assert isinstance(done.exception, SystemExit | None), command
+
+
+def test_findings_are_read_by_their_index(journal):
+    """Reading records does not go through all events for the findings."""
+    ordered(journal, 1)
+    journal.close()
+    with contextlib.closing(sqlite3.connect(journal.path)) as own:
+        plan = own.execute(f"EXPLAIN QUERY PLAN {RECORDS.format(where='')}").fetchall()
     assert any("USING INDEX findings (about=?)" in line[-1] for line in plan)
 
 
 def test_events_besides_orders_are_in_the_record(journal):
     """The start and the end of the process, and what was lost, stand in the chain with the orders."""
     ordered(journal, 1)
-    journal.note("lost", Lost("a test", 3))
+    journal.append(Lost("a test", 3))
     journal.end()
     journal.close()
-    assert [event.event for event in read_events(journal.path)] == [
+    assert [event.event for event in JournalReader(journal.path).read_events()] == [
         "run_started",
         "intent",
         "outcome",
         "lost",
         "run_ended",
     ]
-    assert read_runs(journal.path)[0].ended is not None
+    assert JournalReader(journal.path).read_runs()[0].ended is not None
     assert flaws(journal.path) == [None]
 
 
@@ -716,7 +733,9 @@ def test_a_failure_of_the_shim_is_in_the_record(tmp_path, monkeypatch):
             symbol="BTCUSDT", side="SELL", type="MARKET", reduceOnly=True
         )
     assert shim.flush()
-    (event,) = (event for event in read_events(shim.journal.path) if event.event == "internal_error")
+    (event,) = (
+        event for event in JournalReader(shim.journal.path).read_events() if event.event == "internal_error"
+    )
     assert json.loads(event.body)["error"] == "RuntimeError: no room"
     assert shim.internal_errors.count == 3
     shim.close()
@@ -727,10 +746,10 @@ def test_a_process_that_ends_says_so(tmp_path):
     path = tmp_path / "journal.db"
     script = "import exit_shim, sys; exit_shim.ExitShim(journal=sys.argv[1], sync='power').wrap(object())"
     subprocess.run([sys.executable, "-c", script, str(path)], check=True)
-    assert [event.event for event in read_events(path)] == ["run_started", "run_ended"]
-    (run,) = read_runs(path)
-    assert run.header["sync"] == "power"
-    assert run.header["configuration"]
+    assert [event.event for event in JournalReader(path).read_events()] == ["run_started", "run_ended"]
+    (run,) = JournalReader(path).read_runs()
+    assert run.header.sync == "power"
+    assert run.header.configuration
     assert spools(path) == []
 
 
@@ -753,10 +772,10 @@ def test_an_intent_is_on_the_disk_before_the_order_leaves(tmp_path, monkeypatch)
     done = []
     monkeypatch.setattr("exit_shim.journal.spool.sync_file", lambda fd: done.append(os.fstat(fd).st_size))
     journal = Journal(tmp_path / "journal.db", sync="power")
-    seq = journal.intend(intent(1))
+    seq = journal.append(intent(1))
     (file,) = spools(journal.path)
     assert done == [file.stat().st_size]
-    journal.conclude(seq, Outcome("accepted"))
+    journal.append(Outcome("accepted"), (journal.run_id, seq))
     assert len(done) == 1
     journal.close()
 
@@ -764,7 +783,7 @@ def test_an_intent_is_on_the_disk_before_the_order_leaves(tmp_path, monkeypatch)
 def test_a_guarded_order_counts_its_conflict(journal):
     """A verdict's reasons are counted by the place that they are about."""
     body = intent(5)
-    journal.intend(
+    journal.append(
         Intent(
             **{
                 **{name: getattr(body, name) for name in body.__struct_fields__},
@@ -773,7 +792,7 @@ def test_a_guarded_order_counts_its_conflict(journal):
         )
     )
     assert journal.flush()
-    (count,) = read_counts(journal.path)
+    (count,) = JournalReader(journal.path).read_counts()
     assert (count.orders, count.conflicts, count.state) == (1, 1, IN_DOUBT)
 
 
@@ -783,15 +802,15 @@ def test_an_outcome_that_comes_before_its_intent_is_found(journal):
     assert journal.flush()
     with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as own:
         own.execute("BEGIN IMMEDIATE")
-        seq = journal.intend(intent(1))
+        seq = journal.append(intent(1))
         journal.close()
     with min(spools(journal.path)).open("rb") as taken:
         assert try_to_hold(taken.fileno())
-        journal.conclude(seq, Outcome("accepted"))
+        journal.append(Outcome("accepted"), (journal.run_id, seq))
         journal.close()
     (record,) = read_records(journal.path)
     assert record.outcome.result == "accepted"
-    assert list(read_records(journal.path, in_doubt=True)) == []
+    assert list(read_records(journal.path, RecordFilter(in_doubt=True))) == []
     assert flaws(journal.path) == [None]
 
 
@@ -801,13 +820,13 @@ def test_what_resolved_an_order_stays_as_long_as_the_order(tmp_path):
     ordered(journal, 1, 2, outcome="unknown")
     journal.close()
     _, second = read_records(journal.path)
-    later.note("resolution", Resolution(outcome="accepted"), about=(second.run_id, second.seq))
+    later.append(Resolution(result="accepted"), (second.run_id, second.seq))
     later.close()
     prune(journal.path, before_ns=time.time_ns())
     first, second = read_records(journal.path)
     assert first.resolution is None
     assert second.resolution is not None
-    later.note("resolution", Resolution(outcome="accepted"), about=(first.run_id, first.seq))
+    later.append(Resolution(result="accepted"), (first.run_id, first.seq))
     later.close()
     prune(journal.path, before_ns=time.time_ns())
     assert list(read_records(journal.path)) == []
@@ -817,16 +836,17 @@ def test_a_run_that_is_pruned_while_it_is_verified_is_whole(journal, monkeypatch
     """`exit-shim verify` does not take what was pruned after its first look for missing."""
     ordered(journal, *range(1, 6))
     journal.close()
-    before = read_runs(journal.path)
-    prune(journal.path, before_ns=sorted(event.ts for event in read_events(journal.path))[7])
+    before = JournalReader(journal.path).read_runs()
+    prune(journal.path, before_ns=sorted(event.ts for event in JournalReader(journal.path).read_events())[7])
     looks = iter([before])
-    monkeypatch.setattr("exit_shim.journal.read_runs", lambda path: next(looks, None) or read_runs(path))
+    read_runs = JournalReader.read_runs
+    monkeypatch.setattr(JournalReader, "read_runs", lambda self: next(looks, None) or read_runs(self))
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(journal.path))
     done = CliRunner().invoke(app, ["verify"])
     assert (done.exit_code, "whole" in done.output) == (0, True), done.output
 
 
-@pytest.mark.parametrize("question", [LOST, LATEST_SWITCHES])
+@pytest.mark.parametrize("question", [JournalReader.LOST, LATEST_SWITCHES])
 def test_what_is_asked_at_each_start_is_asked_of_an_index(journal, question):
     """However many events there are, rare ones are found without going through all."""
     ordered(journal, 1)
@@ -840,18 +860,18 @@ FIRST_READERS = """
 import sys, threading
 import msgspec
 from exit_shim.guard.policy import Policy
-from exit_shim.domain.events import Conclusion, Submission
+from exit_shim.domain.events import Intent, Outcome
 sys.setswitchinterval(1e-6)
 start = threading.Barrier(8)
 ORDER = {"ts": 1, "door": "d", "operation": "cancel", "order": {"kind": "sl"}}
 ORDER |= {"mode": "LEGACY", "account": "a"}
 WHO = {"module": "m", "evidence": "stack", "chain": [["m", "chosen", "f", 1]]}
 SAID = {"verdict": {"action": "warn", "reasons": ["a"]}, "targets": [{"kind": "sl"}], "attribution": WHO}
-OUTCOME = {"outcome": "accepted", "chain": [["m", "chosen", "f", 1]]}
+OUTCOME = {"result": "accepted", "chain": [["m", "chosen", "f", 1]]}
 
 def read():
     start.wait()
-    for event, body in {Submission: ORDER | SAID, Conclusion: OUTCOME}.items():
+    for event, body in {Intent: ORDER | SAID, Outcome: OUTCOME}.items():
         msgspec.json.decode(msgspec.json.encode(body), type=event)
     msgspec.convert({"modes": {"LEGACY": {"scopes": [{"symbols": ["A"]}]}}, "rules": {"A": {}}}, Policy)
 

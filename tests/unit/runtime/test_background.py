@@ -14,6 +14,7 @@ import structlog
 
 import exit_shim
 import exit_shim.runtime.background
+from exit_shim.domain.events import Outcome
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "quantity": 0.01}
 STOP["reduceOnly"] = True
@@ -52,10 +53,12 @@ class Holding:
         self.held, self.go = threading.Event(), threading.Event()
         self.taken = []
 
-    def emit(self, record):
+    wants = frozenset({Outcome})
+
+    def on(self, recorded):
         self.held.set()
         assert self.go.wait(MINUTE)
-        self.taken.append(record.intent.order.quantity)
+        self.taken.append(recorded.intent.order.quantity)
 
 
 @pytest.fixture
@@ -175,8 +178,10 @@ def test_a_sink_that_ends_its_thread(make):
     taken = []
 
     class Sink:
-        def emit(self, record):
-            taken.append(record)
+        wants = frozenset({Outcome})
+
+        def on(self, recorded):
+            taken.append(recorded)
             if len(taken) == 1:
                 sys.exit(1)
 
@@ -229,8 +234,10 @@ def test_a_signal_handler_places_orders(make):
     taken = []
 
     class Sink:
-        def emit(self, record):
-            taken.append(record.intent.order.quantity)
+        wants = frozenset({Outcome})
+
+        def on(self, recorded):
+            taken.append(recorded.intent.order.quantity)
 
     shim = make(sinks=[Sink()])
 
@@ -256,8 +263,10 @@ def test_closing_ends_the_thread_and_an_order_begins_another(make):
     taken = []
 
     class Sink:
-        def emit(self, record):
-            taken.append(record)
+        wants = frozenset({Outcome})
+
+        def on(self, recorded):
+            taken.append(recorded)
 
     def threads():
         return [each for each in threading.enumerate() if each.name == "exit-shim-sinks"]
@@ -304,7 +313,7 @@ def test_an_order_after_the_last_flush_is_told():
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=MINUTE, check=True
     )
     told = [line for line in done.stdout.splitlines() if "exit order" in line]
-    assert told == ["submitted exit order  None", "exit order accepted k 5"]
+    assert told == ["submitting exit order None", "exit order accepted k 5"]
 
 
 def test_a_sink_that_hangs_delays_the_end_by_a_bound():
@@ -312,7 +321,7 @@ def test_a_sink_that_hangs_delays_the_end_by_a_bound():
     began = time.monotonic()
     status, said = lines_of("""
 class Sink:
-    def emit(self, record):
+    def on(self, recorded):
         time.sleep(600)
 client = exit_shim.wrap(Client(), shim=exit_shim.ExitShim(journal=False, sinks=[Sink()]))
 place(1)
@@ -370,8 +379,10 @@ def test_where_no_thread_can_be_had(make, monkeypatch):
     taken = []
 
     class Sink:
-        def emit(self, record):
-            taken.append(record)
+        wants = frozenset({Outcome})
+
+        def on(self, recorded):
+            taken.append(recorded)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     place(make(sinks=[Sink()]), 1)

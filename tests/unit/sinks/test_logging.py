@@ -54,7 +54,7 @@ def test_without_structlog_the_lines_are_where_the_bots_own_are(lines):
     place()
     (level, submitted), (_, accepted) = lines()
     assert level == "INFO"
-    assert submitted.startswith("[EXIT_GATEWAY] submitted exit order kind=sl symbol=BTCUSDT ")
+    assert submitted.startswith("[EXIT_GATEWAY] submitting exit order kind=sl symbol=BTCUSDT ")
     assert "module=position_monitor" in submitted
     assert "trigger_price=50000" in submitted
     assert accepted.startswith("[EXIT_GATEWAY] exit order accepted kind=sl ")
@@ -86,7 +86,7 @@ def test_a_conflict_is_a_warning(lines, monkeypatch):
     assert level == "WARNING"
     assert said.startswith("[EXIT_GUARD] OWNERSHIP_CONFLICT code=OWNERSHIP_CONFLICT meaning=")
     assert "module=position_monitor" in said
-    assert submitted.startswith("[EXIT_GATEWAY] submitted")
+    assert submitted.startswith("[EXIT_GATEWAY] submitting")
 
 
 def test_an_order_in_doubt_is_an_error(lines):
@@ -131,7 +131,7 @@ def test_a_configured_structlog_gets_the_events(capsys, caplog):
     with structlog.contextvars.bound_contextvars(bot="alpha"):
         place(TimeoutError())
     submitted, doubtful = map(json.loads, capsys.readouterr().out.splitlines())
-    assert submitted["event"] == "[EXIT_GATEWAY] submitted exit order"
+    assert submitted["event"] == "[EXIT_GATEWAY] submitting exit order"
     assert (submitted["bot"], submitted["module"], submitted["kind"]) == (
         "alpha",
         "position_monitor",
@@ -170,7 +170,7 @@ def test_structlog_rendering_to_stdlib_extra(caplog):
     )
     place()
     assert [record.getMessage()[:24] for record in caplog.records] == [
-        "[EXIT_GATEWAY] submitted",
+        "[EXIT_GATEWAY] submitting",
         "[EXIT_GATEWAY] exit orde",
     ]
     assert caplog.records[1].exit_shim["order_id"] == 7

@@ -14,7 +14,7 @@ from exit_shim.domain.attributions import Attribution, Step
 from exit_shim.domain.events import Intent, OrderFindings, Outcome, Resolution, Target
 from exit_shim.domain.orders import ExitOrder
 from exit_shim.domain.verdicts import Verdict
-from exit_shim.journal import Journal, read_events
+from exit_shim.journal import Journal, JournalReader
 from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, follow
 
 KILLS = int(os.environ.get("EXIT_SHIM_KILLS", "10"))
@@ -85,17 +85,19 @@ def order(journal, number):
     """An order and what came of it: accepted, refused, unknown, or nothing as yet; or a cancel."""
     if number % 5 == 4:
         target = Target(kind="sl", module="position_monitor", algo_id=1000 + number - 1)
-        seq = journal.intend(intent(number, operation="cancel", targets=(target,)))
+        seq = journal.append(intent(number, operation="cancel", targets=(target,)))
     else:
-        seq = journal.intend(intent(number))
+        seq = journal.append(intent(number))
     if number % 7 == 0:
         return seq
     if number % 7 == 1:
-        journal.conclude(seq, Outcome("unknown", error_message="timed out “ä” \u2028"))
+        journal.append(Outcome("unknown", error_message="timed out “ä” \u2028"), (journal.run_id, seq))
     elif number % 7 == 2:
-        journal.conclude(seq, Outcome("rejected", error_code=-2021, error_message="would trigger"))
+        journal.append(
+            Outcome("rejected", error_code=-2021, error_message="would trigger"), (journal.run_id, seq)
+        )
     else:
-        journal.conclude(seq, Outcome("accepted", algo_id=1000 + number, total_us=number / 3))
+        journal.append(Outcome("accepted", algo_id=1000 + number, total_us=number / 3), (journal.run_id, seq))
     return seq
 
 
@@ -106,12 +108,11 @@ def fill(path, orders, first=0):
             seq = order(journal, number)
             if number % 6 == 5:
                 found = OrderFindings(("DUPLICATE_EXIT other=“ä”",), ("sl whole position of m",))
-                journal.note("order_findings", found, about=(journal.run_id, seq))
+                journal.append(found, (journal.run_id, seq))
             if number % 14 == 1:
-                journal.note(
-                    "resolution",
-                    Resolution(outcome="accepted", status="NEW", order_id=5000 + number, evidence=("a → b",)),
-                    about=(journal.run_id, seq),
+                journal.append(
+                    Resolution(result="accepted", status="NEW", order_id=5000 + number, evidence=("a → b",)),
+                    (journal.run_id, seq),
                 )
         assert journal.flush()
         return journal.run_id
@@ -132,7 +133,9 @@ def ship(path, dsn, **options):
 
 def local(path):
     """The journal as `Database.stored` has it."""
-    return sorted((tuple(event) for event in read_events(path)), key=lambda row: (row[0], row[2]))
+    return sorted(
+        (tuple(event) for event in JournalReader(path).read_events()), key=lambda row: (row[0], row[2])
+    )
 
 
 def until(condition, patience=60.0):

@@ -14,7 +14,7 @@ import pytest
 from made import KILLS, fill, killed, local, python, until
 
 import exit_shim
-from exit_shim.journal import read_records, read_runs
+from exit_shim.journal import JournalReader, read_records
 from exit_shim.sinks.postgres import Dsn, Outbox, follow
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "reduceOnly": True}
@@ -215,14 +215,14 @@ for number in range(60):
 shim.journal.flush()
 while shim.summary()["shipping"]["shipped"] < 1:
     time.sleep(0.01)
-assert shim.troubles.count == 0, shim.summary()
+assert shim.internal_errors.count == 0, shim.summary()
 print("done", flush=True)
 time.sleep(60)
 """
     )
     with killed(python(script, path, central.writer, stdout=subprocess.PIPE)) as own, own.stdout:
         assert own.stdout.readline() == "done\n"
-        until(lambda: len(read_runs(path)) == 61)
+        until(lambda: len(JournalReader(path).read_runs()) == 61)
         until(lambda: central.count() == len(local(path)))
         assert central.stored() == local(path)
 
@@ -232,7 +232,7 @@ def test_bots_that_are_killed_while_they_ship(central, path):
     script = BOT + "while True:\n    client.futures_create_order(**STOP)\n    time.sleep(0.0005)"
     for number in range(max(KILLS // 3, 2)):
         with killed(python(script, path, central.writer)):
-            until(lambda number=number: path.exists() and len(read_runs(path)) == number + 1)
+            until(lambda number=number: path.exists() and len(JournalReader(path).read_runs()) == number + 1)
             time.sleep(0.2 + number % 3 / 10)
     with bot(path, central.writer) as (_, client):
         client.futures_create_order(**STOP)

@@ -8,10 +8,9 @@ import pytest
 from click.testing import CliRunner
 from made import fill, order, ship
 
-from exit_shim import journal
 from exit_shim.cli import app
-from exit_shim.journal import Journal, read_records, verify_run
-from exit_shim.sinks.postgres import queries
+from exit_shim.journal import Journal, JournalReader, RecordFilter, read_records, verify_run
+from exit_shim.sinks.postgres.queries import PostgresReader
 
 
 def cli(*arguments, path, status=0):
@@ -59,7 +58,7 @@ def test_a_command_says_the_same_from_the_database(shipped, path, command):
 @pytest.mark.parametrize("field", ["module", "symbol", "host", "account"])
 def test_a_filter_that_fits_nothing_is_named(shipped, path, field):
     """What the database has is listed beside it, as `records` does of a journal."""
-    seen = sorted(map(str, queries.read_values(shipped, field)))
+    seen = sorted(map(str, PostgresReader(shipped).read_values(field)))
     done = CliRunner().invoke(app, ["records", f"--{field}", "nosuch", "--from", shipped, "--json"])
     name = "NOSUCH" if field == "symbol" else "nosuch"
     assert done.output.startswith(f"--{field} {name!r} fits no order in the database")
@@ -80,14 +79,17 @@ def test_what_is_in_doubt_is_the_same(shipped, path):
     """Orders without a proof, those of a run, and one by its name: the same from both, resolutions too."""
     run_id = next(read_records(path)).run_id
     for narrowed in ({"in_doubt": True}, {"run_id": run_id}, {"named": f"{run_id}:9"}, {"named": "nothing"}):
-        assert list(queries.read_records(shipped, **narrowed)) == list(read_records(path, **narrowed))
-    assert any(record.resolution for record in queries.read_records(shipped))
-    assert any(record.findings for record in queries.read_records(shipped, run_id=run_id))
-    assert queries.read_counts(shipped) == journal.read_counts(path)
-    assert set(queries.read_stacks(shipped)) == set(journal.read_stacks(path))
-    assert list(queries.read_events(shipped)) == list(journal.read_events(path))
-    assert list(queries.read_events(shipped, run_id=run_id, after_pos=3, limit=4)) == list(
-        journal.read_events(path, run_id=run_id, after_pos=3, limit=4)
+        wanted = RecordFilter(**narrowed)
+        assert list(PostgresReader(shipped).read_records(wanted)) == list(read_records(path, wanted))
+    assert any(record.resolution for record in PostgresReader(shipped).read_records())
+    assert any(
+        record.findings for record in PostgresReader(shipped).read_records(RecordFilter(run_id=run_id))
+    )
+    assert PostgresReader(shipped).read_counts() == JournalReader(path).read_counts()
+    assert set(PostgresReader(shipped).read_stacks()) == set(JournalReader(path).read_stacks())
+    assert list(PostgresReader(shipped).read_events()) == list(JournalReader(path).read_events())
+    assert list(PostgresReader(shipped).read_events(run_id=run_id, after_pos=3, limit=4)) == list(
+        JournalReader(path).read_events(run_id=run_id, after_pos=3, limit=4)
     )
 
 
@@ -133,8 +135,8 @@ def test_a_run_that_goes_on_while_it_is_verified_is_whole(path):
     own = Journal(path)
     order(own, 1)
     own.flush()
-    (run,) = journal.read_runs(path)
+    (run,) = JournalReader(path).read_runs()
     order(own, 2)
     own.flush()
-    assert verify_run(run, journal.read_events(path, run_id=run.run_id)) is None
+    assert verify_run(run, JournalReader(path).read_events(run_id=run.run_id)) is None
     own.close()

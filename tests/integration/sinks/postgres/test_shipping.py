@@ -16,8 +16,9 @@ import pytest
 from made import KILLS, fill, followed, intent, killed, local, python, ship, shipper, until
 
 from exit_shim.domain.orders import ExitOrder
-from exit_shim.journal import Journal, JournalError, read_events, read_runs, verify_run
-from exit_shim.sinks.postgres import Dsn, Outbox, PostgresError, UnreachableError, follow, queries
+from exit_shim.journal import Journal, JournalError, JournalReader, verify_run
+from exit_shim.sinks.postgres import Dsn, Outbox, PostgresError, UnreachableError, follow
+from exit_shim.sinks.postgres.queries import PostgresReader
 
 BOT = """
 import itertools, sys, time
@@ -48,11 +49,11 @@ def test_what_is_shipped_is_the_journal_byte_for_byte(central, path):
     sent = ship(path, central.writer, batch=25)
     assert central.stored() == local(path)
     assert sent == central.count()
-    found = queries.read_runs(central.reader)
+    found = PostgresReader(central.reader).read_runs()
     assert [run.run_id for run in found] == runs
-    assert found == read_runs(path)
+    assert found == JournalReader(path).read_runs()
     for run in found:
-        assert verify_run(run, queries.read_events(central.reader, run_id=run.run_id)) is None
+        assert verify_run(run, PostgresReader(central.reader).read_events(run_id=run.run_id)) is None
 
 
 @pytest.mark.parametrize(
@@ -67,10 +68,10 @@ def test_what_is_changed_in_the_database_is_found(central, path, change, said):
     """A row that is altered or taken away centrally breaks the chain at that row."""
     fill(path, 40)
     ship(path, central.writer)
-    (run,) = queries.read_runs(central.reader)
-    (at,) = (event.pos for event in read_events(path) if event.seq == 9)
+    (run,) = PostgresReader(central.reader).read_runs()
+    (at,) = (event.pos for event in JournalReader(path).read_events() if event.seq == 9)
     central.run(change)
-    flaw = verify_run(run, queries.read_events(central.reader, run_id=run.run_id))
+    flaw = verify_run(run, PostgresReader(central.reader).read_events(run_id=run.run_id))
     assert flaw.pos == at
     assert said in flaw.what
 
@@ -84,7 +85,10 @@ def test_shipping_goes_on_where_it_stopped(central, path):
     assert ship(path, central.writer) == 0
     assert first + second == central.count() == len(local(path))
     name = Dsn(central.writer).name
-    assert Outbox(path, name).remembered() == {"": 0, **{one.run_id: one.pos for one in read_runs(path)}}
+    assert Outbox(path, name).remembered() == {
+        "": 0,
+        **{one.run_id: one.pos for one in JournalReader(path).read_runs()},
+    }
     assert {run, other} < Outbox(path, name).remembered().keys()
 
 
@@ -92,7 +96,7 @@ def test_a_shipper_killed_at_random_moments(central, path):
     """Killed again and again under load, each time resumed: each event is there once, none before another."""
     here = Path(__file__).parent
     with killed(python(BOT, path, here)) as bot:
-        until(lambda: path.exists() and len(read_runs(path)) == 1)
+        until(lambda: path.exists() and len(JournalReader(path).read_runs()) == 1)
         last = 0
         for _ in range(KILLS):
             with killed(python(SHIPPING, path, central.writer)):
@@ -240,7 +244,7 @@ def test_a_database_set_back_to_an_older_state_is_filled_again(central, path):
     fill(path, 20)
     fill(path, 20)
     ship(path, central.writer)
-    (older, newer) = (run.run_id for run in read_runs(path))
+    (older, newer) = (run.run_id for run in JournalReader(path).read_runs())
     central.run(f"DELETE FROM exit_shim.events WHERE run_id = '{older}' AND pos > 10")
     central.run(f"DELETE FROM exit_shim.events WHERE run_id = '{newer}'")
     central.run(f"DELETE FROM exit_shim.runs WHERE run_id = '{newer}'")
@@ -297,9 +301,9 @@ def test_a_run_that_was_pruned_before_is_shipped_from_there(central, path):
         own.execute("DELETE FROM events WHERE pos <= 10")
         own.execute("UPDATE runs SET pruned_pos = 10, pruned_head = ?", (link,))
     ship(path, central.writer)
-    (run,) = queries.read_runs(central.reader)
+    (run,) = PostgresReader(central.reader).read_runs()
     assert (run.pruned_pos, run.pruned_head) == (10, link)
-    assert verify_run(run, queries.read_events(central.reader, run_id=run_id)) is None
+    assert verify_run(run, PostgresReader(central.reader).read_events(run_id=run_id)) is None
 
 
 def test_nothing_is_pruned_that_is_not_shipped(server, central, path):
@@ -352,9 +356,9 @@ def test_a_shipper_that_is_told_to_stop_ends_in_good_order(central, path):
 def test_a_character_that_the_database_cannot_take_stops_no_run(central, path):
     """An order whose symbol has a NUL in it is stored to the byte, and what follows it is too."""
     with contextlib.closing(Journal(path)) as journal:
-        journal.intend(intent(1, order=ExitOrder(kind="sl", symbol="BTC\0", client_order_id="a\0")))
-        journal.intend(intent(2))
+        journal.append(intent(1, order=ExitOrder(kind="sl", symbol="BTC\0", client_order_id="a\0")))
+        journal.append(intent(2))
     ship(path, central.writer)
     assert central.stored() == local(path)
-    symbols = [record.intent.order.symbol for record in queries.read_records(central.reader)]
+    symbols = [record.intent.order.symbol for record in PostgresReader(central.reader).read_records()]
     assert symbols == ["BTC\0", "BTCUSDT"]

@@ -10,7 +10,8 @@ import pytest
 from made import PASSWORDS, fill, followed, ship, until
 
 import exit_shim
-from exit_shim.sinks.postgres import Dsn, PostgresError, UnreachableError, queries
+from exit_shim.sinks.postgres import Dsn, PostgresError, UnreachableError
+from exit_shim.sinks.postgres.queries import PostgresReader
 
 WRONG = "pLaNtEd-Wrong-Pa55"
 PIECES = [piece for secret in (*PASSWORDS.values(), WRONG) for piece in (secret, secret[:12], secret[-12:])]
@@ -127,7 +128,7 @@ def test_a_server_without_tls_is_refused_where_tls_is_asked_for(central, path):
     fill(path, 3)
     for act in (
         lambda: ship(path, central.writer + "?sslmode=require"),
-        lambda: queries.read_runs(central.reader + "?sslmode=require"),
+        lambda: PostgresReader(central.reader + "?sslmode=require").read_runs(),
     ):
         with pytest.raises(UnreachableError, match="does not support SSL, but SSL was required"):
             act()

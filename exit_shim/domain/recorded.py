@@ -1,0 +1,54 @@
+"""An event as consumers get it, and what a consumer is."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from exit_shim.domain.events import Event, Intent
+
+
+class RecordedEvent:
+    """One event with its place in the record, and the intent that it is about.
+
+    Attributes:
+        run_id: The run that recorded it; "" where nothing is journalled.
+        seq: Its number in that run; 0 where it could not be written down.
+        ts: When it was recorded, in nanoseconds since the epoch.
+        event: The event itself, one of the structs of `exit_shim.domain.events`.
+        about: The recorded intent that it is about; None for an intent, and for what is about no order.
+        params: Of an intent of this process, the call's own fields. They are written nowhere.
+        leaves: False for an intent whose order is not sent.
+        near: Set by the book: what it had around the order before it learnt of the outcome.
+    """
+
+    __slots__ = ("about", "event", "leaves", "near", "params", "run_id", "seq", "ts")
+
+    def __init__(
+        self,
+        run_id: str,
+        seq: int,
+        event: Event,
+        about: "RecordedEvent | None" = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.seq = seq
+        self.ts = time.time_ns()
+        self.event = event
+        self.about = about
+        self.params = params
+        self.leaves = True
+        self.near: Any = None
+
+    @property
+    def intent(self) -> Intent | None:
+        """The intent that it is, or is about; None for what is about no order."""
+        event = self.event if self.about is None else self.about.event
+        return event if isinstance(event, Intent) else None
+
+
+class Consumer(Protocol):
+    """Gets events, each once, in the order in which they were recorded."""
+
+    def on(self, recorded: RecordedEvent) -> None:
+        """Take one event; an event of a kind that it does not know is none of its business."""

@@ -1,0 +1,75 @@
+"""One call of a door on its way through the gateway."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from exit_shim.attribution.stack import Frame
+from exit_shim.clients.doors import Door, DoorCall
+from exit_shim.domain.attributions import Step
+from exit_shim.domain.events import Intent
+from exit_shim.domain.recorded import RecordedEvent
+from exit_shim.gateway.nesting import NestedCall
+
+
+class OrderCall:
+    """A call, the exits that it carries, and the clock of what the shim adds to it.
+
+    Attributes:
+        door: The row that describes it.
+        params: Its fields under Binance's names.
+        method: The client's method.
+        args: What the bot gave.
+        kwargs: What the bot gave.
+        account: Whose client it is.
+        nested: Its orders, as calls further in see them; None for a call that carries no exit.
+        intents: Its exits; none where it is the inside of a call that was recorded already.
+        recorded: The intents once they are in the journal.
+        one_by_one: Whether an adapter may send the orders one after the other: an error may be of any.
+        touch: To be called before and after the send; None for nothing.
+        asking: The frame that asked, for as long as it is certainly there.
+        chain: The frames behind it.
+        presend: Nanoseconds that the shim took before the send.
+    """
+
+    __slots__ = (
+        *("account", "args", "asking", "chain", "door", "intents", "kwargs", "method", "nested"),
+        *("one_by_one", "params", "presend", "recorded", "started", "touch"),
+    )
+
+    def __init__(
+        self, asked: DoorCall, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.started = time.perf_counter_ns()
+        self.door: Door
+        self.params: dict[str, Any]
+        self.door, self.params = asked
+        self.method = method
+        self.args = args
+        self.kwargs = kwargs
+        self.account: str | None = None
+        self.nested: NestedCall | None = None
+        self.intents: list[Intent] = []
+        self.recorded: list[RecordedEvent] = []
+        self.one_by_one = False
+        self.touch: Callable[[], None] | None = None
+        self.asking: Frame | None = None
+        self.chain: tuple[Step, ...] = ()
+        self.presend = 0
+
+    @property
+    def client(self) -> Any:
+        """Whose method it is; None where that does not show."""
+        return getattr(self.method, "__self__", None)
+
+    def pause(self) -> None:
+        """Take the time that the shim has spent so far."""
+        self.presend = time.perf_counter_ns() - self.started
+
+    def restart(self) -> None:
+        """Let the clock go on from what `pause` took: a coroutine stands still before its first step."""
+        self.started = time.perf_counter_ns() - self.presend
+
+    def times(self) -> tuple[float, float]:
+        """Return microseconds before the send, and since the call was entered."""
+        return self.presend / 1000, (time.perf_counter_ns() - self.started) / 1000

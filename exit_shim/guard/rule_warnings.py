@@ -1,0 +1,25 @@
+"""Rules that only warn: asked on the background thread, once an order was concluded."""
+
+from typing import Final
+
+from exit_shim.domain.events import OrderFindings, Outcome
+from exit_shim.domain.recorded import RecordedEvent
+from exit_shim.gateway.recorder import Recorder
+from exit_shim.guard.judge import Guard
+
+
+class RuleWarnings:
+    """Asks the rules about each order of this process, and records what they find."""
+
+    wants: Final = frozenset({Outcome})
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self.recorder: Recorder | None = None
+        """Takes the findings; set once it is there."""
+
+    def on(self, recorded: RecordedEvent) -> None:
+        """Ask the rules about the order of an outcome."""
+        findings: OrderFindings | None = self._guard.findings(recorded)
+        if findings is not None and self.recorder is not None:
+            self.recorder.record(findings, recorded.about)

@@ -94,7 +94,7 @@ CODE_ONLY: Final = (
     Setting(
         code="sinks",
         default="log lines",
-        meaning="Where concluded orders go besides the journal and the counts. An empty list means nowhere.",
+        meaning="Where events go besides the journal and the counts. An empty list means nowhere.",
     ),
     Setting(
         code="account",

@@ -44,14 +44,6 @@ REASONS: Final[Mapping[str, str]] = {
 }
 """Each in the words that a log line says it with."""
 
-OWNERSHIP: Final = frozenset({OWNERSHIP_CONFLICT, UNKNOWN_MODULE, FOREIGN_CANCEL})
-"""The rules whose level is that of the mode; all others warn at most until they are given a level."""
-
-NEVER_DENY: Final = frozenset(
-    {DELEGATION_GAP, LEGACY_FALLBACK, FUTILE_CANCEL, ORPHAN, PROTECTIVE_OVERRIDE, SIMULATED_ORDER}
-)
-"""Rules that find what no denial could mend."""
-
 ADVICE: Final[Mapping[str, str]] = {
     OWNERSHIP_CONFLICT: "Move this module's exits to the owner. If it is meant to act, take it off the list.",
     UNKNOWN_MODULE: "Put the module on a list, or set the mode's `unknown` to `allow`.",
@@ -74,3 +66,11 @@ ADVICE: Final[Mapping[str, str]] = {
     SIMULATED_ORDER: "Nothing: the guard answered it.",
 }
 """What to do about each, in Markdown: the docs are made of it."""
+
+OWNERSHIP: Final = frozenset({OWNERSHIP_CONFLICT, UNKNOWN_MODULE, FOREIGN_CANCEL})
+"""The rules whose level is that of the mode; all others warn at most until they are given a level."""
+
+NEVER_DENY: Final = frozenset(
+    {DELEGATION_GAP, LEGACY_FALLBACK, FUTILE_CANCEL, ORPHAN, PROTECTIVE_OVERRIDE, SIMULATED_ORDER}
+)
+"""Rules that find what no denial could mend."""

@@ -165,6 +165,13 @@ def test_files_on_the_pages_are_there(page):
     assert [path for path in named if not any((root / path).exists() for root in roots)] == []
 
 
+def test_pages_named_in_the_code_are_there():
+    """Each page of the docs that a docstring or a help text names exists."""
+    files = Path(exit_shim.__file__).parent.rglob("*.py")
+    named = {name for file in files for name in re.findall(r"docs/[\w/-]+\.md", file.read_text("utf-8"))}
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_on_the_pages_lead_somewhere(page):
     """Each link to a file of the repository, and to a heading in it, has its target."""

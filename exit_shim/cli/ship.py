@@ -15,6 +15,7 @@ from exit_shim.configuration import SHIP_VARIABLE
 from exit_shim.journal import JournalError
 from exit_shim.journal.default_path import journal_path
 from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, migrate
+from exit_shim.sinks.postgres import ship_continuously as ship_until_stopped
 
 STATUS_S: Final = 60.0
 """How often a continuous shipper prints its status while there is something to ship."""

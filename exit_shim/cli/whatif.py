@@ -37,8 +37,8 @@ from exit_shim.runtime.nearest_name import did_you_mean
 def whatif(*, policy: str, journal: str | None, mode: str | None, since: int | None, as_json: bool) -> None:
     """Test another policy against the recorded orders.
 
-    Lists what the policy would have denied. Where the guard would ask the exchange, the journal answers; see
-    docs/policy.md. Nothing is sent.
+    Where the guard would look at the exchange, the journal answers; see docs/explanation/cover.md. Nothing
+    is sent.
     """
     text = read_policy_text(policy)
     try:

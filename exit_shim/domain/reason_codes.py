@@ -19,7 +19,7 @@ NAKED_EXIT: Final = "NAKED_EXIT"
 REFUSED_PARAMS: Final = "REFUSED_PARAMS"
 IGNORED_PARAM: Final = "IGNORED_PARAM"
 PROTECTIVE_OVERRIDE: Final = "PROTECTIVE_OVERRIDE"
-SIMULATED_ORDER: Final = "SUPPRESSED_ORDER"
+SIMULATED_ORDER: Final = "SIMULATED_ORDER"
 
 REASONS: Final[Mapping[str, str]] = {
     OWNERSHIP_CONFLICT: "a module declared legacy or monitor acts on exits that an owner should hold",
@@ -43,6 +43,29 @@ REASONS: Final[Mapping[str, str]] = {
     SIMULATED_ORDER: "a cancel or change of an order that was never sent, which the guard answered",
 }
 """Each in the words that a log line says it with."""
+
+ADVICE: Final[Mapping[str, str]] = {
+    OWNERSHIP_CONFLICT: "Move this module's exits to the owner. If it is meant to act, take it off the list.",
+    UNKNOWN_MODULE: "Put the module on a list, or set the mode's `unknown` to `allow`.",
+    DELEGATION_GAP: "The owner cannot place or does not run: make it place, or take the symbol back.",
+    LEGACY_FALLBACK: "Find out why the owner has no plan there.",
+    DUPLICATE_EXIT: "Leave it to one of the modules.",
+    OVERSIZED: "Cancel what is too much. In one-way mode reduceOnly caps it, in hedge mode the position side "
+    "does.",
+    CHURN: "Move it less often; the exchange limits orders.",
+    STOP_WIDENED: "A trailing stop should only tighten.",
+    FOREIGN_CANCEL: "Cancel by the ids of the module's own orders.",
+    STRIPPED: "Place first, then cancel; with closePosition, place at once.",
+    FUTILE_CANCEL: "Call what `instead` names, or pass `conditional=True`; nothing, if only entries were "
+    "meant.",
+    ORPHAN: "Cancel it; `exit-shim audit` lists them.",
+    NAKED_EXIT: "Send reduceOnly in one-way mode, the right positionSide in hedge mode.",
+    REFUSED_PARAMS: "See `fields`, `missing` and `error`.",
+    IGNORED_PARAM: "See `field` and `meant`.",
+    PROTECTIVE_OVERRIDE: "The owner must place its stop; `because` says what is missing.",
+    SIMULATED_ORDER: "Nothing: the guard answered it.",
+}
+"""What to do about each, in Markdown: the docs are made of it."""
 
 OWNERSHIP: Final = frozenset({OWNERSHIP_CONFLICT, UNKNOWN_MODULE, FOREIGN_CANCEL})
 """The rules whose level is that of the mode; all others warn at most until they are given a level."""

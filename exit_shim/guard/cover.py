@@ -1,7 +1,7 @@
 """Cover: whether live stops surely close the whole of a position. Pure.
 
-docs/policy.md states the same to the letter. Facts: Binance's USDⓈ-M pages New Algo Order and Position
-Information V3, and how hedge mode refuses an order on more than the position.
+docs/explanation/cover.md states the same to the letter. Facts: Binance's USDⓈ-M pages New Algo Order and
+Position Information V3, and how hedge mode refuses an order on more than the position.
 """
 
 import itertools

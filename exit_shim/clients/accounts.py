@@ -65,7 +65,9 @@ def account_label(method: Any, name: str | None = None) -> str | None:
         label = _labels[_attribute_getter(kind)(client.__dict__)]
     except (AttributeError, KeyError, TypeError):
         label = _numbered_label(client) or _label(client)
-    return label.named(name)
+    if label.name is None or name:
+        return label.named(name)
+    return label.name + label.suffix
 
 
 def label_of(client: object, name: str | None = None) -> str | None:

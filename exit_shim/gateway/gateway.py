@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from exit_shim.attribution.attribute import Declared, declared
 from exit_shim.attribution.attributor import Attributor
-from exit_shim.attribution.stack import CallSite, Frame
+from exit_shim.attribution.stack import CHAIN, CallSite, Frame
 from exit_shim.clients.answers import read_answers, read_failure
 from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
 from exit_shim.domain.answers import Answer
@@ -178,7 +178,7 @@ class Gateway:
     def record_outcomes(self, call: OrderCall, answers: Sequence[Answer]) -> None:
         """Step 6: write down what came of it."""
         try:
-            times = call.times()
+            times = call.presend / 1000, (time.perf_counter_ns() - call.started) / 1000
             for recorded, answer in zip(call.recorded, answers, strict=False):
                 outcome = self._recorder.record(Outcome(*answer, *times, call.chain), recorded)
                 if answer.result == "unknown" and self._recorder.on_doubt is not None:
@@ -225,7 +225,8 @@ class Gateway:
         asking, call.asking = call.asking, None
         if asking is not None:
             try:
-                call.chain = self._attributor.find_outer_frames(asking, call.intents[0].attribution)
+                room = CHAIN - len(call.intents[0].attribution.chain)
+                call.chain = self.finder.outer(asking, room)
             except Exception as error:  # noqa: BLE001
                 self._report("look behind who asked", error)
 

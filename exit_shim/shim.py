@@ -190,7 +190,7 @@ class ExitShim:
             self.journal,
             {
                 Intent: [self.guard.book.fold] if self.guard.enforces else [],
-                Outcome: [self.guard.book.fold, self.watcher.on, self.metrics.on],
+                Outcome: [self.guard.book.fold, self.watcher.on, self.metrics.take],
                 Resolution: [self.guard.book.fold],
             },
             # The rules come last: their findings are told after the outcome.

@@ -77,7 +77,6 @@ class Gateway:
                 self._attribute(call, items, frame, bound_at)
             if call.intents or (call.nested is None and self._is_wanted(call.door)):
                 decision = self._judge.before(call)
-            call.pause()
         except Exception as error:  # noqa: BLE001 - a bug costs the record or the verdict, never the order
             self._report("read, attribute and judge an order", error)
         return sending.carry_out(self, call, decision)
@@ -159,9 +158,12 @@ class Gateway:
         """Step 4: write down what is about to leave."""
         for intent in call.intents:
             # A copy: the bot may use its dict again before the rules are asked.
-            params = dict(fields_of_order(call.params, intent.batch_index))
+            if intent.batch_index is None:
+                params = dict(call.params)
+            else:
+                params = dict(fields_of_order(call.params, intent.batch_index))
             call.recorded.append(self._recorder.record(intent, None, params))
-        call.pause()
+        call.presend = time.perf_counter_ns() - call.started
 
     def record_outcomes(self, call: OrderCall, answers: Sequence[Answer]) -> None:
         """Step 6: write down what came of it."""
@@ -307,7 +309,8 @@ def answers_of(call: OrderCall, result: Any) -> list[Answer]:
     """Return what a returned value says of each intent of a call."""
     intents = call.intents
     places = [intent.batch_index for intent in intents]
-    asked = intents[0].operation if intents and is_genuine(call.client) else None
+    client = getattr(call.method, "__self__", None)
+    asked = intents[0].operation if intents and is_genuine(client) else None
     answers = read_answers(places, result, asked)
     for place, answer in enumerate(answers):
         name = answer.client_order_id

@@ -23,6 +23,7 @@ def carry_out(gateway: "Gateway", call: OrderCall, decision: Decision) -> Any:
     if isinstance(decision, NeedsLook):
         gateway.look_outwards(call)
         if decision.is_awaited:
+            call.pause()
             return name_after(call.method, look_and_send_async(gateway, call, decision))
         decision = look(gateway, call, decision)
     if isinstance(decision, Withhold):
@@ -33,6 +34,7 @@ def carry_out(gateway: "Gateway", call: OrderCall, decision: Decision) -> Any:
         return pass_entry(gateway, call)
     if is_coroutine_method(call.method):
         gateway.look_outwards(call)
+        call.pause()
         count_coroutine(gateway, call)
         return name_after(call.method, send_async(gateway, call, call.method))
     return send(gateway, call, call.method)
@@ -40,7 +42,9 @@ def carry_out(gateway: "Gateway", call: OrderCall, decision: Decision) -> Any:
 
 def send(gateway: "Gateway", call: OrderCall, method: Method) -> Any:
     """Send, and conclude what comes back: a value, a coroutine, a future or an exception."""
-    begin_send(gateway, call)
+    if call.touch is not None:
+        touch(gateway, call)
+    gateway.record_intents(call)
     outer = within.get()
     try:  # from here on: an interrupt in the middle of this must not leave the variable set
         set_variable(within, call.nested or outer)
@@ -65,7 +69,9 @@ def send(gateway: "Gateway", call: OrderCall, method: Method) -> Any:
 async def send_async(gateway: "Gateway", call: OrderCall, method: Method) -> Any:
     """Send, at the first step of the coroutine, and conclude what comes back."""
     call.restart()
-    begin_send(gateway, call)
+    if call.touch is not None:
+        touch(gateway, call)
+    gateway.record_intents(call)
     try:
         sending = method(*call.args, **call.kwargs)
     except BaseException as error:
@@ -89,15 +95,10 @@ async def follow(gateway: "Gateway", call: OrderCall, sending: Coroutine[Any, An
     return result
 
 
-def begin_send(gateway: "Gateway", call: OrderCall) -> None:
-    """Write down what is about to leave."""
-    touch(gateway, call)
-    gateway.record_intents(call)
-
-
 def conclude(gateway: "Gateway", call: OrderCall, result: Any) -> None:
     """Write down what a returned value says."""
-    touch(gateway, call)
+    if call.touch is not None:
+        touch(gateway, call)
     if call.nested is not None:
         gateway.look_outwards(call)
         call.nested.close()
@@ -106,7 +107,8 @@ def conclude(gateway: "Gateway", call: OrderCall, result: Any) -> None:
 
 def fail(gateway: "Gateway", call: OrderCall, error: BaseException) -> None:
     """Write down what an exception says."""
-    touch(gateway, call)
+    if call.touch is not None:
+        touch(gateway, call)
     if call.nested is not None:
         gateway.look_outwards(call)
         call.nested.close()

@@ -24,6 +24,8 @@ class Unhashable(type):
     def __eq__(cls, other):
         return cls is other
 
+    __hash__ = None
+
 
 class Adapter(metaclass=Unhashable):
     """A class of the bot's own."""

@@ -28,9 +28,9 @@ def support_of(client: Any) -> ClientSupport:
 def is_genuine(client: Any) -> bool:
     """Return whether a client is a library's own or inherits from it; a mock that looks like one is not."""
     kind: Any = type(client)
-    try:
+    try:  # not by `library_of_class`: on an order's path each call counts
         return _library(kind) is not None
-    except TypeError:  # a class that cannot be hashed
+    except TypeError:
         return _find_library(kind) is not None
 
 
@@ -63,14 +63,15 @@ def _is_library_module(name: str) -> bool:
 
 def fix_client_order_ids(door: Door, method: object, params: dict[str, Any]) -> None:
     """Set the client order ids that a genuine client is about to invent; nothing for any other."""
-    if door.operation == "place" and type(method) is MethodType:
-        kind: Any = type(method.__self__)
-        try:
-            library = _library(kind)
-        except TypeError:  # a class that cannot be hashed
-            library = _find_library(kind)
-        if library is not None:
-            library.fix_client_order_ids(door, method, params)
+    if door.operation != "place" or type(method) is not MethodType:
+        return
+    kind: Any = type(method.__self__)
+    try:  # as in `is_genuine`
+        library = _library(kind)
+    except TypeError:
+        library = _find_library(kind)
+    if library is not None:
+        library.fix_client_order_ids(door, method, params)
 
 
 def market_of(door: str) -> Market | None:

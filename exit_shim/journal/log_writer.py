@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from exit_shim.domain.events import EVENT_NAMES, Event, Intent, Lost, RunEnded, RunStarted
-from exit_shim.journal.database import describe_process
 from exit_shim.journal.drain import RETRY_S, Drain, write_failure
 from exit_shim.journal.fork_and_exit import exiting, inherited, journals
 from exit_shim.journal.ingest import RunOrigin
 from exit_shim.journal.line_format import NOTHING, compose
 from exit_shim.journal.overflow import Overflow
 from exit_shim.journal.rows import encode
+from exit_shim.journal.run_header import describe_process
 from exit_shim.journal.schema import JournalError
 from exit_shim.journal.spool import Segment, Spool, Sync
 from exit_shim.journal.writer_thread import WriterThread
@@ -78,7 +78,8 @@ class Journal:
         account: str | None = None,
         configuration: str | None = None,
     ) -> None:
-        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - Path's own raises where the folder is gone
+        # `Path.absolute` raises where the working folder is gone.
+        self.path = Path(os.path.abspath(path))  # noqa: PTH100
         self.sync = sync
         self._on_trouble = on_trouble or (lambda _: None)
         self._account = account
@@ -165,10 +166,8 @@ class Journal:
             return False
         lost = self._memory.unrecorded
         if lost:
-            body, seq = (
-                encode(Lost("neither the spool nor the database kept them", lost)),
-                self._take_number(),
-            )
+            body = encode(Lost("neither the spool nor the database kept them", lost))
+            seq = self._take_number()
             if not take(compose(seq, time.time_ns(), NAMES[Lost], ABOUT_NOTHING, body)):
                 # This is tried each second; a number each time would look like lost events.
                 self._unused.append(seq)

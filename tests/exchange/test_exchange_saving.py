@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,7 +106,7 @@ def test_another_version_is_refused():
         Exchange.parse(json.dumps({**data, "version": 99}).encode())
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.sampled_from(["buy", "sell", "up", "down", "limit", "stop", "save"]), max_size=20))
 def test_saving_at_any_time_changes_nothing(steps):
     """However often it is saved and loaded in between, a history ends the same."""

@@ -15,6 +15,12 @@ from repository import ROOT
 from exit_shim.cli import app
 from exit_shim.journal import read_records
 
+# Each worker would run the bots of a fixture of its own.
+pytestmark = pytest.mark.xdist_group("enforced bot")
+
+SLOW = pytest.mark.slow
+DENIALS = ["raise", pytest.param("return_none", marks=SLOW), pytest.param("simulate", marks=SLOW)]
+
 LEGACY = {
     "position_monitor",
     "trailing_stop_manager",
@@ -94,7 +100,7 @@ DRIVER = """
         resting = [str(order.algo_id) for order in exchange.engine.open_algos()]
         resting += [str(order.order_id) for order in exchange.engine.open_orders()]
         held = [symbol for symbol in AGAINST if exchange.engine.position(symbol).amount]
-        troubles = shim.troubles.count
+        troubles = shim.internal_errors.count
     seen = {"ticks": ticks, "bare": bare, "resting": resting, "held": held, "moved": moved}
     seen["troubles"] = troubles
     json.dump(seen, open(out, "w"))
@@ -123,7 +129,7 @@ def warned(tmp_path_factory):
     return run_bot(tmp_path_factory.mktemp("bot") / "warn", "warn")
 
 
-@pytest.fixture(scope="module", params=["raise", "return_none", "simulate"])
+@pytest.fixture(scope="module", params=DENIALS)
 def enforced(request, tmp_path_factory):
     return run_bot(tmp_path_factory.mktemp("bot") / "enforce", "enforce", request.param)
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from repository import ROOT
 
+pytestmark = pytest.mark.xdist_group("legacy bot")  # whose workers share what a fixture has run
+
 BOT = ROOT / "examples" / "legacy_bot"
 LEGACY = {
     "position_monitor",

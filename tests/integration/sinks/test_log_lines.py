@@ -20,6 +20,8 @@ import exit_shim
 from exit_shim.guard.policy import parse_policy
 from exit_shim.testing import FakeClient, LocalExchange
 
+pytestmark = pytest.mark.xdist_group("log lines")  # whose workers share what a fixture has run
+
 BOT = ROOT / "examples" / "legacy_bot" / "main.py"
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}

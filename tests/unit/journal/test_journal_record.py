@@ -727,7 +727,7 @@ def test_a_failure_of_the_shim_is_in_the_record(tmp_path, monkeypatch):
     def broken(record):
         raise RuntimeError("no room")
 
-    sink = type("Broken", (), {"emit": staticmethod(broken)})()
+    sink = type("Broken", (), {"on": staticmethod(broken)})()
     shim = exit_shim.ExitShim(journal=tmp_path / "journal.db", sinks=[sink])
     for _ in range(3):
         shim.wrap(Client()).futures_create_order(

@@ -724,8 +724,9 @@ def test_a_failure_of_the_shim_is_in_the_record(tmp_path, monkeypatch):
         def futures_create_order(self, **params):
             return {"orderId": 1}
 
-    def broken(record):
-        raise RuntimeError("no room")
+    def broken(recorded):
+        if isinstance(recorded.event, Outcome):
+            raise RuntimeError("no room")
 
     sink = type("Broken", (), {"on": staticmethod(broken)})()
     shim = exit_shim.ExitShim(journal=tmp_path / "journal.db", sinks=[sink])

@@ -126,7 +126,7 @@ class ProcessFeed:
         """Take an outcome: from now on there is something to watch, after a fork too."""
         if self._thread is None:
             self.run()
-        if self._guard.simulated and may_rest(recorded):
+        if self._guard.enforces and self._guard.simulated and may_rest(recorded):
             intent = recorded.intent
             assert intent is not None  # noqa: S101 - `may_rest` has seen it
             self._guard.simulated.forget(intent.account, intent.order)

@@ -26,10 +26,6 @@ class ExitOrderMetrics(DeferredAggregate[RecordedEvent]):
             self._other: Counter[str] = Counter()
             self._conflicts = 0
 
-    def on(self, recorded: RecordedEvent) -> None:
-        """Count an outcome; cancels, changes, tests and conditional entries are counted apart."""
-        self.take(recorded)
-
     def _fold(self, recorded: RecordedEvent) -> None:
         intent, outcome = recorded.intent, recorded.event
         if intent is None or not isinstance(outcome, Outcome):

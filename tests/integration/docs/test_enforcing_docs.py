@@ -12,7 +12,9 @@ from repository import ROOT
 
 from exit_shim.journal import JournalReader, RecordFilter, read_records
 
-PAGE = (ROOT / "docs" / "enforcing.md").read_text()
+pytestmark = pytest.mark.xdist_group("enforcing docs")  # whose workers share what a fixture has run
+
+PAGE = (ROOT / "docs/how-to/enforcing.md").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ from exit_shim.resolving.questions import (
     read_row,
 )
 from exit_shim.testing import FakeClient, faults
-from exit_shim.testing.close_client import leave
+from exit_shim.testing.close_client import close_client
 
 pytestmark = needs_generated_ids  # without ids of the client's own there is nothing to ask for
 
@@ -443,7 +443,7 @@ def test_the_bots_client_is_not_kept_alive(exchange, recorded):
     lose(exchange, method="POST", path="order")
     sent(exit_shim.wrap(own), **CLOSE)
     gone = weakref.ref(own)
-    leave(own)
+    close_client(own)
     del own
     gc.collect()
     assert gone() is None
@@ -573,7 +573,7 @@ def test_only_what_really_sends_has_a_sibling(client, exchange):
     own.session.mount("https://", adapter)
     assert not can_be_cloned(own)
     for made in (own, dry, rerouted):
-        leave(made)
+        close_client(made)
 
 
 def test_installed_doors_leave_it_a_genuine_client(client):
@@ -614,7 +614,7 @@ def test_a_sibling_is_set_up_like_its_client(exchange):
     own.testnet = False
     assert clone_client(own).host == "127.0.0.1:2"
     made.session.close()
-    leave(own)
+    close_client(own)
 
 
 async def test_an_async_clients_proxy_becomes_the_siblings(exchange):

@@ -13,7 +13,7 @@ from exit_shim.cli.sources import from_
 from exit_shim.cli.tables import NANOSECONDS, outcome_of
 from exit_shim.domain.events import Outcome, Record, Resolution, Target
 from exit_shim.domain.reason_codes import REASONS
-from exit_shim.domain.verdicts import code_of
+from exit_shim.domain.verdicts import Reason
 from exit_shim.guard.cover import GAPS
 
 RULES: Final = {
@@ -112,11 +112,10 @@ def resolved(later: Resolution) -> Iterator[str]:
     yield from (f"            {question}" for question in later.evidence)
 
 
-def meaning(reason: str) -> str:
-    """What a reason means, and of an override why nothing was held back."""
-    _, _, because = reason.partition(" because=")
-    why = GAPS.get(because.partition(" ")[0])
-    return REASONS.get(code_of(reason), "a rule of your own") + (f": {why}" if why else "")
+def meaning(reason: Reason) -> str:
+    """Return what a reason means, and of an override why nothing was held back."""
+    why = GAPS.get(reason.fact("because") or "")
+    return REASONS.get(reason.code, "a rule of your own") + (f": {why}" if why else "")
 
 
 def what(record: Record) -> str:

@@ -238,7 +238,7 @@ def test_whatif_predicts_each_denial(tmp_path, history, policy, denied, overridd
         found[level] = (
             sum(
                 one.outcome.result in {"denied", "simulated"}
-                and "SUPPRESSED_ORDER" not in str(one.reasons)  # an answer about a denied order
+                and "SIMULATED_ORDER" not in str(one.reasons)  # an answer about a denied order
                 for one in records
             ),
             sum("PROTECTIVE_OVERRIDE" in str(one.reasons) for one in records),

@@ -176,7 +176,7 @@ class World:
 
 def fate(record):
     if record.outcome.result in {"denied", "simulated"}:
-        return "answered" if record.reasons[0].startswith("SUPPRESSED_ORDER") else "denied"
+        return "answered" if record.reasons[0].code == "SIMULATED_ORDER" else "denied"
     return "overridden" if "PROTECTIVE_OVERRIDE" in str(record.reasons) else "sent"
 
 

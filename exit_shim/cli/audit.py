@@ -28,7 +28,7 @@ from exit_shim.guard.exchange_snapshot import (
     read_snapshot,
 )
 from exit_shim.journal import JournalError, JournalReader, RecordFilter, read_records
-from exit_shim.testing.close_client import leave
+from exit_shim.testing.close_client import close_client
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 FOUND, COULD_NOT_ASK = 1, 2
@@ -68,7 +68,7 @@ def audit(*, local: str | None, testnet: bool, demo: bool, symbol: str | None, a
         try:
             snapshot = look(client, symbol.upper() if symbol else None)
         finally:
-            leave(client)
+            close_client(client)
     try:
         JournalReader(journal_path()).read_runs()
     except JournalError as error:

@@ -115,7 +115,7 @@ def checked(source: RecordSource, run: Run) -> tuple[Run, Flaw | None, Numbers]:
 
 def unexplained(numbers: Numbers) -> int:
     """How many events never came to the file of which the journal itself does not say so."""
-    return max(0, (numbers.missing or 0) - numbers.told)
+    return max(0, (numbers.missing or 0) - numbers.lost)
 
 
 def run_row(run: Run) -> tuple[object, ...]:
@@ -147,5 +147,5 @@ def as_told(run: Run, flaw: Flaw | None, numbers: Numbers) -> dict[str, Any]:
         "head": run.head.hex(),
         "flaw": None if flaw is None else flaw._asdict(),
         "missing": numbers.missing if flaw is None else None,
-        "lost": numbers.told if flaw is None else None,
+        "lost": numbers.lost if flaw is None else None,
     }

@@ -22,13 +22,13 @@ from exit_shim.configuration import journal_path
 from exit_shim.domain.events import Record
 from exit_shim.journal import Journal
 from exit_shim.resolving import PACE, Budget, ExchangeReader
-from exit_shim.resolving.doubt import inquiry, why_not
-from exit_shim.resolving.from_journal import left_in_doubt, resolver_of
+from exit_shim.resolving.doubt import plan_inquiry, why_unanswerable
+from exit_shim.resolving.from_journal import find_left_in_doubt, make_resolver
 from exit_shim.resolving.questions import Question
 from exit_shim.runtime.background import Dispatch
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.runtime.scrubbing import describe, secrets_of
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 KEY, SECRET = "BINANCE_API_KEY", "BINANCE_API_SECRET"
 
@@ -112,7 +112,7 @@ def reconcile(
     secret = os.environ.get(SECRET) or (LOCAL_SECRET if local else "")
     if not (key and secret):
         refuse(all_of_them, NO_KEYS.format(number=len(all_of_them)), as_json=as_json)
-    left = list(left_in_doubt(Path(journal_path())))
+    left = list(find_left_in_doubt(Path(journal_path())))
     with client_of(key, secret, local, testnet=testnet, demo=demo) as client:
         label = label_there(client, account)
         ours = [record for record in left if record.intent.account == label]
@@ -164,7 +164,7 @@ def client_of(
         raise click.UsageError(f"this python-binance knows no {', '.join(flags)}")
     with contextlib.ExitStack() as around:
         if local is not None:
-            around.enter_context(pointed_at(local, lambda *_: None))
+            around.enter_context(redirect_clients(local, lambda *_: None))
         client = binance.Client(key, secret, **flags, **options)
         if flags and not exchange_of(label_of(client)):
             raise click.UsageError(f"this python-binance sends futures orders of {', '.join(flags)} to live")
@@ -188,12 +188,12 @@ def cannot_ask(client: Any, records: list[Record]) -> str | None:
         client.timestamp_offset = int(server - (began + time.time()) * 500)
     except Exception as error:  # noqa: BLE001 - whatever it is, there is no asking
         return describe_failure(error, client)
-    asked = next((record for record in records if why_not(record) is None), None)
+    asked = next((record for record in records if why_unanswerable(record) is None), None)
     if asked is None or asked.intent.operation == "test":
         return None
     asker, store = (
         ExchangeReader(clone_client(client), Budget(PACE.weight_a_minute)),
-        inquiry(asked).market.orders,
+        plan_inquiry(asked).market.orders,
     )
     reply = asker.ask(Question(store, store.waiting, {"symbol": asked.intent.order.symbol}))
     asker.close()
@@ -219,12 +219,14 @@ def resolve(client: Any, label: str, records: list[Record], patience: float, *, 
 
     with contextlib.closing(Journal(journal_path())) as journal:
         journal.open()
-        resolver = resolver_of(journal, InternalErrors(Dispatch(lambda _dropped: None)), PACE, tell, give_up)
-        resolver.meet(client, label)
+        resolver = make_resolver(
+            journal, InternalErrors(Dispatch(lambda _dropped: None)), PACE, tell, give_up
+        )
+        resolver.add_client(client, label)
         until = time.monotonic() + patience
-        while resolver.busy() and time.monotonic() < until:
+        while resolver.is_busy() and time.monotonic() < until:
             time.sleep(POLL_S)
-        for record, reason in resolver.open_cases():
+        for record, reason in resolver.open_doubts():
             give_up(record, reason)
         resolver.stop()
     return len(records) - len(resolved)

@@ -24,7 +24,7 @@ from exit_shim.journal import JournalError, RecordFilter, count_records, read_re
 from exit_shim.shim import ExitShim, default_shim
 from exit_shim.testing import LocalExchange, WalkingMarket
 from exit_shim.testing.confine import confine
-from exit_shim.testing.redirect import pointed_at
+from exit_shim.testing.redirect import redirect_clients
 
 INTERRUPTED = 130
 """The exit status of a process that Ctrl-C ended."""
@@ -108,7 +108,7 @@ def on_local_exchange(allow_ports: tuple[int, ...]) -> Iterator[None]:
     exchange = LocalExchange(
         market=WalkingMarket(seed=1), rate_limits=False
     )  # a run packs a day into seconds
-    with exchange, pointed_at(exchange.url, exchange.register):
+    with exchange, redirect_clients(exchange.url, exchange.register):
         confine({exchange.port, *allow_ports})
         yield
 

@@ -11,7 +11,7 @@ import click
 from exit_shim.cli.output import say
 from exit_shim.configuration import SHIP_VARIABLE, journal_path
 from exit_shim.journal import JournalError
-from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, follow, migrate
+from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, migrate, ship_continuously
 
 STATUS_S: Final = 60.0
 """How often a shipper that follows says how it fares, while there is something to say."""
@@ -51,7 +51,7 @@ def ship_once(shipper: Shipper) -> None:
     """Ship what is there; what keeps it here ends the command, with the lag."""
     begun = time.monotonic()
     try:
-        events = shipper.round()
+        events = shipper.ship()
         took = time.monotonic() - begun
         say(f"shipped {said(events)} to {shipper.address.name} in {took:.1f} s; {shipper.lag()}")
     except JournalError as error:
@@ -67,7 +67,7 @@ def ship_for_good(shipper: Shipper) -> None:
         signal.signal(number, lambda *_: stopped.set())
     journal = shipper.outbox.journal
     say(f"shipping {journal} to {shipper.address.name}" + ("" if journal.exists() else ", once it is there"))
-    follow(shipper, stopped, Status(shipper))
+    ship_continuously(shipper, stopped, Status(shipper))
 
 
 class Status:
@@ -79,20 +79,20 @@ class Status:
         self._due = 0.0
         self._said = ""
 
-    def shipped(self, events: int) -> None:
+    def on_shipped(self, events: int) -> None:
         """All that was there is at the database."""
         self._events += events
         if self._said or time.monotonic() >= self._due:
             say(f"shipped {said(self._events)}; {self._shipper.lag()}")
             self._events, self._due, self._said = 0, time.monotonic() + STATUS_S, ""
 
-    def failed(self, error: JournalError, pause: float) -> None:
+    def on_failure(self, error: JournalError, pause: float) -> None:
         """Something keeps the events here; the same is said once a status' time."""
         if str(error) != self._said or time.monotonic() >= self._due:
             self._said, self._due = str(error), time.monotonic() + STATUS_S
             say(f"{error}; {lag(self._shipper)}; trying again in {pause:.0f} s and on", err=True)
 
-    def waiting(self) -> None:
+    def on_waiting(self) -> None:
         """Another process ships this journal."""
         if not self._said:
             self._said = "another process of this host ships this journal; waiting for its end"

@@ -101,7 +101,7 @@ def last_said() -> Switch:
     """What all switches so far come to."""
     state = Switch(by="nobody")
     try:
-        bodies = Follower(Path(journal_path())).begin()
+        bodies = Follower(Path(journal_path())).skip_to_end()
     except JournalError as error:
         raise click.ClickException(str(error)) from error
     for body in bodies:

@@ -78,6 +78,7 @@ class Call(Protocol):
     door: Any
     params: dict[str, Any]
     method: Callable[..., Any]
+    is_async: bool
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     account: str | None

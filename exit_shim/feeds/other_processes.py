@@ -102,7 +102,7 @@ class ProcessFeed:
                 return
             self._see_off_file()
             with contextlib.suppress(JournalError):  # the journal itself says what is wrong with it
-                for body in self._follower.begin():
+                for body in self._follower.skip_to_end():
                     self._turn(body)
                 self._begun = True
 
@@ -166,7 +166,7 @@ class ProcessFeed:
             self._see_off_file()
             if self._follower is not None and self._journal is not None and self._begun:
                 with contextlib.suppress(JournalError):
-                    for news in self._follower.news(self._journal.run_id):
+                    for news in self._follower.read_new(self._journal.run_id):
                         self._take(news)
         finally:
             self._lock.release()
@@ -177,7 +177,7 @@ class ProcessFeed:
             return
         since = time.time_ns() - TAKEN_UP_NS
         with contextlib.suppress(JournalError):
-            take_up(self._guard.book, self._follower.records(since_ns=since), self._journal.run_id)
+            take_up(self._guard.book, self._follower.read_records(since_ns=since), self._journal.run_id)
 
     def catch_up(self, account: str | None, reference: Reference | None) -> None:
         """What the book lacks of an order that is asked about: news, and then the journal's index."""
@@ -194,12 +194,12 @@ class ProcessFeed:
         if name is None or (isinstance(name, int) and name < 0):
             return
         with contextlib.suppress(JournalError):
-            take_up(self._guard.book, self._follower.records(named=str(name)), self._journal.run_id)
+            take_up(self._guard.book, self._follower.read_records(named=str(name)), self._journal.run_id)
 
     def recall(self, name: str) -> list[Record]:
         """What the journal has of an id; nothing where it cannot be read."""
         with contextlib.suppress(JournalError):
-            return [] if self._follower is None else self._follower.records(named=name)
+            return [] if self._follower is None else self._follower.read_records(named=name)
         return []
 
     def take_up_earlier(self) -> None:

@@ -14,7 +14,7 @@ from exit_shim.attribution.attribute import Declared, declared
 from exit_shim.attribution.attributor import Attributor
 from exit_shim.attribution.stack import CallSite, Frame
 from exit_shim.clients.answers import read_answers, read_failure
-from exit_shim.clients.doors import NO_FIELDS, SEVERAL, Door, DoorCall
+from exit_shim.clients.doors import NO_FIELDS, SEVERAL, Door, DoorCall, is_coroutine_method
 from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.attributions import UNKNOWN_MODULE, Attribution
@@ -92,15 +92,24 @@ class Gateway:
             call.account = self._attributor.account_of(method)
         except Exception as error:  # noqa: BLE001
             self._report("name the account", error)
+        try:
+            call.is_async = is_coroutine_method(method)
+        except Exception as error:  # noqa: BLE001
+            self._report("see whether a method is a coroutine function", error)
         if door.operation == "query":
             return []
         try:
             fix_client_order_ids(door, method, params)
         except Exception as error:  # noqa: BLE001
             self._report("fix a client order id", error)
+        kind: Kind | None = None
+        if (said := declared.get()) is not None:
+            try:
+                kind = declared_kind(said)
+            except Exception as error:  # noqa: BLE001
+                self._report("read a declared kind", error)
+                kind = "other_exit"
         try:
-            said = declared.get()
-            kind = None if said is None else declared_kind(said)
             items = read_call(door, params, kind, self._targets, call.account)
         except Exception as error:  # noqa: BLE001
             self._report("read an order", error)

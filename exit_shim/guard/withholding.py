@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from exit_shim.clients.doors import Door, is_coroutine_method
+from exit_shim.clients.doors import Door
 from exit_shim.clients.registry import DOOR_NAMES, market_of, support_of
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.decisions import Call, Go, NeedsLook, Withheld, Withhold
@@ -179,17 +179,7 @@ class WithheldCall(NeedsLook):
         self._check = OverrideCheck(guard)
         self._call = call
         self._touch = touch
-
-    @property
-    def is_awaited(self) -> bool:  # type: ignore[override]
-        """Whether the bot awaits the answer, even where a plain function hides the coroutine function.
-
-        Not where no event loop runs here: a plain method of an async client may wait for one elsewhere.
-        """
-        if is_coroutine_method(self._call.method):
-            return True
-        client = client_of(self._call)
-        return support_of(client).is_async(client) and asyncio._get_running_loop() is not None  # noqa: SLF001
+        self.is_awaited = call.is_async or is_awaited_here(client_of(call))
 
     def look(self) -> Go | Withhold:
         """Look at the exchange, and decide."""
@@ -346,6 +336,14 @@ class WithheldCall(NeedsLook):
         decision.rest, decision.rest_async = rest, rest_async
 
 
+def is_awaited_here(client: Any) -> bool:
+    """Return whether a bot awaits the answer of an async client's plain method.
+
+    Not where no event loop runs here: such a method may wait for one elsewhere.
+    """
+    return support_of(client).is_async(client) and asyncio._get_running_loop() is not None  # noqa: SLF001
+
+
 def client_of(call: Call) -> Any:
     """Return the client whose method a call calls; None where that does not show."""
     return getattr(call.method, "__self__", None)
@@ -374,7 +372,7 @@ def answer_query(guard: Guard, call: Call) -> Any:
     if kept is None:
         return None
     client = client_of(call)
-    if is_coroutine_method(call.method) or support_of(client).is_async(client):
+    if call.is_async or support_of(client).is_async(client):
         return answer_later(guard, kept, client)
     if kept.is_open:
         end_unless_covered(guard, kept, guard.snapshots.get(client, *place_of(kept), fresh=True))

@@ -78,7 +78,8 @@ class Journal:
         account: str | None = None,
         configuration: str | None = None,
     ) -> None:
-        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - Path's own raises where the folder is gone
+        # `Path.absolute` raises where the working folder is gone.
+        self.path = Path(os.path.abspath(path))  # noqa: PTH100
         self.sync = sync
         self._on_trouble = on_trouble or (lambda _: None)
         self._account = account
@@ -165,10 +166,8 @@ class Journal:
             return False
         lost = self._memory.unrecorded
         if lost:
-            body, seq = (
-                encode(Lost("neither the spool nor the database kept them", lost)),
-                self._take_number(),
-            )
+            body = encode(Lost("neither the spool nor the database kept them", lost))
+            seq = self._take_number()
             if not take(compose(seq, time.time_ns(), NAMES[Lost], ABOUT_NOTHING, body)):
                 # This is tried each second; a number each time would look like lost events.
                 self._unused.append(seq)

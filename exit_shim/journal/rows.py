@@ -1,4 +1,4 @@
-"""What stands in a row: an event as JSON, and read back as far as it can be."""
+"""Encode events as JSON, and decode them as far as possible."""
 
 import contextlib
 import json
@@ -14,10 +14,11 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def encode(event: msgspec.Struct) -> bytes:
-    """An event as JSON; what JSON or UTF-8 cannot carry of it is carried as text."""
+    """Return an event as JSON; values that JSON or UTF-8 cannot hold become text."""
     try:
         return _encode(event)
-    except Exception:  # noqa: BLE001 - a bot's odd values cost their own exactness, not the record
+    # A bot's odd values cost their own exactness, not the record.
+    except Exception:  # noqa: BLE001
         return _encode(_plain(event))
 
 
@@ -48,11 +49,11 @@ _PLACEHOLDERS: Final[dict[str, Any]] = {
     "why": "unknown",
     "events": 0,
 }
-"""What stands for a required field that a row lacks or has in words that this release does not know."""
+"""The values of required fields that are missing, or are not known to this release."""
 
 
 def decode(struct: type[S], body: str) -> S:
-    """A row's body; one that another release or an odd value has made is read as far as it can be."""
+    """Decode a row's body; read one of another release, or with odd values, as far as possible."""
     try:
         decoded: S = DECODERS[struct].decode(body)
     except msgspec.DecodeError:
@@ -64,9 +65,9 @@ def decode(struct: type[S], body: str) -> S:
 
 def _as_far_as_possible(struct: type[S], raw: object) -> S:
     kept: dict[str, Any] = {}
-    given = raw if isinstance(raw, dict) else {}
+    fields = raw if isinstance(raw, dict) else {}
     for field in msgspec.structs.fields(struct):
-        value = given.get(field.name)
+        value = fields.get(field.name)
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             kept[field.name] = _as_far_as_possible(field.type, value)
             continue

@@ -4,10 +4,11 @@ import asyncio
 from typing import Any
 
 
-def leave(client: Any) -> None:
+def close_client(client: Any) -> None:
     """Close a client's connections, and the event loop that newer releases make and leave open."""
     client.session.close()
-    loop = getattr(client, "loop", None)  # since the WebSocket API came in
+    # Since the WebSocket API came in.
+    loop = getattr(client, "loop", None)
     if loop is not None:
         loop.close()
         asyncio.set_event_loop(None)

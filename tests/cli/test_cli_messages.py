@@ -51,7 +51,7 @@ def one_line(text):
     return text.count("\n") == 1 and text.endswith("\n") and "Traceback" not in text
 
 
-def redirected(to, *arguments, **options):
+def redirect_address(to, *arguments, **options):
     """Run a command with its stdout redirected as a shell would."""
     command = [sys.executable, "-m", "exit_shim", *map(str, arguments)]
     return subprocess.Popen(
@@ -65,7 +65,7 @@ def redirected(to, *arguments, **options):
 def test_a_command_whose_output_cannot_be_written_says_so(three_orders, tmp_path, to, commands):
     """A full disk and a closed stdout end every command with one line and status 74, without a traceback."""
     (tmp_path / "empty.toml").touch()
-    running = {name: redirected(to, name, *PRINTING[name], cwd=tmp_path) for name in commands}
+    running = {name: redirect_address(to, name, *PRINTING[name], cwd=tmp_path) for name in commands}
     ended = {}
     for name, process in running.items():
         with process:
@@ -86,7 +86,7 @@ def test_a_reader_that_has_seen_enough_ends_a_command_quietly(three_orders):
 
 def test_the_kill_switch_works_without_a_stdout(three_orders):
     """`enforce off` switches first and then says that it could not print."""
-    process = redirected(">&-", "enforce", "off")
+    process = redirect_address(">&-", "enforce", "off")
     assert process.communicate(timeout=60)[1].count("\n") == 1
     assert process.returncode == 74
     assert cli("enforce").stdout == "off\n"
@@ -96,7 +96,7 @@ def test_the_kill_switch_works_without_a_stdout(three_orders):
 def test_a_bot_whose_report_cannot_be_printed_ends_as_itself(bot, tmp_path, to):
     """The bot runs, finds the stdout that Python gives it, and keeps its exit status; one line says why."""
     path = bot("import sys, pathlib; pathlib.Path('ran').write_text(str(sys.stdout)[:4]); sys.exit(3)")
-    process = redirected(to, "run", path, cwd=tmp_path)
+    process = redirect_address(to, "run", path, cwd=tmp_path)
     text = process.communicate(timeout=60)[1]
     assert (process.returncode, one_line(text), "output cannot be written" in text) == (3, True, True)
     assert (tmp_path / "ran").read_text() == ("None" if to == ">&-" else "<_io")
@@ -105,7 +105,7 @@ def test_a_bot_whose_report_cannot_be_printed_ends_as_itself(bot, tmp_path, to):
 def test_json_lines_without_a_stdout_start_no_bot(bot, tmp_path):
     """`run --json >&-` cannot give what it was asked for, and says so before the bot starts."""
     path = bot("import pathlib; pathlib.Path('ran').touch()")
-    process = redirected(">&-", "run", "--json", path, cwd=tmp_path)
+    process = redirect_address(">&-", "run", "--json", path, cwd=tmp_path)
     text = process.communicate(timeout=60)[1]
     assert (process.returncode, one_line(text)) == (74, True)
     assert not (tmp_path / "ran").exists()

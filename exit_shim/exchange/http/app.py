@@ -15,11 +15,11 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from exit_shim.exchange.engine.errors import ILLEGAL_REQUEST, UNKNOWN
-from exit_shim.exchange.ws.sockets import Sockets
+from exit_shim.exchange.ws.sockets import WebSockets
 
-from .gate import Answer
+from .gate import HttpAnswer
 from .request import RawRequest, printable
-from .service import Service
+from .service import ExchangeService
 
 log = logging.getLogger(__name__)
 #: The largest body that is read, in bytes.
@@ -28,14 +28,14 @@ LARGEST_BODY = 4 * 1024 * 1024
 OWN_FAULT = 500
 
 
-def make_app(service: Service, refuse: Callable[[float], None]) -> web.Application:
+def make_app(service: ExchangeService, refuse: Callable[[float], None]) -> web.Application:
     """Return a web application that hands every request to `service`, whatever its path and method.
 
     Args:
         service: who answers.
         refuse: makes the server refuse connections for so many seconds.
     """
-    sockets = Sockets(service, drop=reset, refuse=refuse)
+    sockets = WebSockets(service, drop=reset, refuse=refuse)
 
     @web.middleware
     async def handle(request: web.Request, handler: object) -> web.StreamResponse:  # noqa: ARG001 - below
@@ -75,7 +75,7 @@ _BY_CLIENTS = (web.RequestPayloadError, ConnectionError)
 
 
 class PoliteHandler(RequestHandler):
-    """Answers what is no HTTP in the exchange's own form, and keeps it out of the log."""
+    """Answer malformed HTTP in the exchange's own form, without a log line."""
 
     __slots__ = ()
 
@@ -117,7 +117,7 @@ def reset(transport: asyncio.Transport | None) -> None:
 
 
 async def read(request: web.Request) -> RawRequest:
-    """Take over what arrived, with query and body as they were sent.
+    """Return a request as it was sent, query and body unchanged.
 
     Raises:
         RequestPayloadError: when the body is not what its headers say.
@@ -138,7 +138,7 @@ async def read(request: web.Request) -> RawRequest:
     )
 
 
-async def _trickled(request: web.Request, answer: Answer, pause: float) -> web.StreamResponse:
+async def _trickled(request: web.Request, answer: HttpAnswer, pause: float) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
     response.content_type = answer.content_type
     response.content_length = len(answer.body)

@@ -12,7 +12,7 @@ from exit_shim.testing.confine import PROXY_VARIABLES
 
 
 def isolate(monkeypatch: pytest.MonkeyPatch, journal: Path, mode: str | None) -> None:
-    """Set the environment that the process-wide shim of this test is made from.
+    """Set the environment from which the shim of this test is made.
 
     Proxies leave it too: one on this machine would be a way out to others.
     """
@@ -20,6 +20,7 @@ def isolate(monkeypatch: pytest.MonkeyPatch, journal: Path, mode: str | None) ->
     for name in (MODE_VARIABLE, BRAIN_FLAG_VARIABLE, DISABLED_VARIABLE, *proxies):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(JOURNAL_VARIABLE, str(journal))
-    monkeypatch.setenv(RESOLVE_VARIABLE, "0")  # a test counts the requests that arrive
+    # A test counts the requests that arrive.
+    monkeypatch.setenv(RESOLVE_VARIABLE, "0")
     if mode is not None:
         monkeypatch.setenv(MODE_VARIABLE, mode)

@@ -903,9 +903,10 @@ BARE_BOT = """
     import runpy, sys
     import exit_shim
     from exit_shim.testing import LocalExchange, WalkingMarket
-    from exit_shim.testing.redirect import pointed_at
+    from exit_shim.testing.redirect import redirect_clients
 
-    with LocalExchange(market=WalkingMarket(seed=1)) as exchange, pointed_at(exchange.url, exchange.register):
+    exchange = LocalExchange(market=WalkingMarket(seed=1))
+    with exchange, redirect_clients(exchange.url, exchange.register):
         with exit_shim.ExitShim(roles=exit_shim.Roles(passthrough=frozenset())).install():
             sys.path[0] = sys.argv[1].rpartition("/")[0]
             runpy.run_path(sys.argv[1], run_name="__main__")

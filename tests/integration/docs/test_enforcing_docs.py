@@ -12,6 +12,8 @@ from repository import ROOT
 
 from exit_shim.journal import JournalReader, RecordFilter, read_records
 
+pytestmark = pytest.mark.xdist_group("enforcing docs")  # whose workers share what a fixture has run
+
 PAGE = (ROOT / "docs" / "enforcing.md").read_text()
 
 

@@ -687,9 +687,9 @@ from binance import Client
 from exit_shim.clients.accounts import label_of
 import exit_shim
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
-with LocalExchange() as exchange, pointed_at(exchange.url, exchange.register):
+with LocalExchange() as exchange, redirect_clients(exchange.url, exchange.register):
     client = Client(LOCAL_KEY, LOCAL_SECRET)
     shim = exit_shim.ExitShim(journal=False, account="mine", sinks=[])
     shim.watch(client, every=3600, stream=True)

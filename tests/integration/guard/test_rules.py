@@ -87,9 +87,13 @@ def bot():
 def test_rules_are_asked_without_a_policy_too(policy):
     """What rules find needs no file; it is warned of, never held back."""
     records = []
-    sink = type("Sink", (), {"emit": staticmethod(records.append)})()
+
+    class Sink:
+        def on(self, recorded):
+            keep_record(records, recorded)
+
     with LocalExchange() as exchange:
-        shim = exit_shim.ExitShim(journal=False, policy=policy, sinks=[sink])
+        shim = exit_shim.ExitShim(journal=False, policy=policy, sinks=[Sink()])
         client = shim.wrap(FakeClient(exchange=exchange))
         client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
         with exit_shim.attributed("somebody", kind="sl"):

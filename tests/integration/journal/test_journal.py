@@ -305,7 +305,7 @@ def test_the_journals_own_thread_catches_up_after_a_lock(monkeypatch, tmp_path):
 
 def test_an_order_under_way_is_soon_in_the_database(tmp_path, monkeypatch):
     """While the exchange keeps an order waiting, its intent is there for whoever asks."""
-    monkeypatch.setattr(exit_shim.journal.log_writer, "LOOK_S", 0.05)
+    monkeypatch.setattr(exit_shim.journal.log_writer, "POLL_S", 0.05)
     journal = Journal(tmp_path / "journal.db")
     journal.open()
     journal.append(intent())

@@ -28,7 +28,7 @@ from exit_shim.journal import Journal, JournalReader, RecordFilter, read_records
 from exit_shim.resolving import Budget, ExchangeReader, RetryPolicy
 from exit_shim.resolving.questions import USDT_MARGINED, Question
 from exit_shim.testing import FakeClient, LocalExchange, faults
-from exit_shim.testing.close_client import leave
+from exit_shim.testing.close_client import close_client
 from exit_shim.testing.redirect import LOCAL_KEY
 
 pytestmark = needs_generated_ids
@@ -51,8 +51,8 @@ def shim(monkeypatch):
 def settled(shim):
     """The records, once nothing is asked any more."""
     until = time.monotonic() + 60
-    while shim.resolver.busy():
-        assert time.monotonic() < until, shim.resolver.open_cases()
+    while shim.resolver.is_busy():
+        assert time.monotonic() < until, shim.resolver.open_doubts()
         time.sleep(0.01)
     assert shim.journal.flush()
     return list(read_records(shim.journal.path))
@@ -164,7 +164,7 @@ def test_a_fakes_order_in_doubt_is_nobodys_business(shim):
             fake.exchange.faults.inject(faults.reset_after_execution(), method="POST", path="order")
         with pytest.raises((TimeoutError, requests.RequestException)):
             wrapped.futures_create_order(**CLOSE)
-    assert not shim.resolver.busy()
+    assert not shim.resolver.is_busy()
 
 
 def test_an_exchanges_errors_carry_no_secret_on(client):
@@ -178,7 +178,7 @@ def test_an_exchanges_errors_carry_no_secret_on(client):
         asker = ExchangeReader(clone_client(own), Budget(60))
         reply = asker.ask(Question(USDT_MARGINED.orders, "order", {"symbol": "BTCUSDT", "orderId": 1}))
         asker.close()
-        leave(own)
+        close_client(own)
     assert "-1102" in reply.failure
     assert "planted" not in reply.failure
     assert "abc123" not in reply.failure
@@ -262,7 +262,7 @@ def test_what_a_living_process_has_in_doubt_is_left_to_it(bot, exchange, client,
     wait_for(lambda: not exchange.positions())
     wait_for(lambda: list(read_records(shim.journal.path)))
     shim.wrap(client)
-    wait_for(lambda: not shim.resolver.busy())
+    wait_for(lambda: not shim.resolver.is_busy())
     assert cli("reconcile", "--local", exchange.url).returncode == 2
 
 
@@ -422,7 +422,7 @@ def test_the_same_key_at_two_exchanges_is_two_accounts(exchange, client, shim):
         found = {one.intent.order.client_order_id: one.resolution for one in settled(shim)}
         assert {name for name, known in found.items() if known} == {"here", "at-other"}
         assert other.requests != []
-        leave(elsewhere)
+        close_client(elsewhere)
 
 
 def test_reconcile_says_when_it_cannot_ask(exchange):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -178,7 +179,7 @@ def numbers(path):
     for run in JournalReader(path).read_runs():
         own = Numbers(run)
         assert verify_run(run, own.passing(JournalReader(path).read_events(run_id=run.run_id))) is None
-        found.append((own.missing, own.told))
+        found.append((own.missing, own.lost))
     return found
 
 
@@ -520,7 +521,7 @@ def test_runs_that_nothing_is_left_of_go(tmp_path):
     path = tmp_path / "journal.db"
     old, young = an_ended_run(path, 100 * DAY, "a"), an_ended_run(path, 1 * DAY, "a")
     follower = Follower(path)
-    follower.begin()
+    follower.skip_to_end()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
         own.executemany("INSERT INTO shipments VALUES ('there', ?, 12)", [("",), (old,), (young,)])
     gone = prune(path, before_ns=time.time_ns() - 90 * DAY)
@@ -532,7 +533,7 @@ def test_runs_that_nothing_is_left_of_go(tmp_path):
     newest = an_ended_run(path, 0, "a")
     assert prune(path, before_ns=time.time_ns() - HOUR).runs == 1
     assert [run.run_id for run in JournalReader(path).read_runs()] == [newest]
-    assert {news.run_id for news in follower.news("none")} == {newest}
+    assert {news.run_id for news in follower.read_new("none")} == {newest}
     assert flaws(path) == [None]
     status, said = verified(path)
     assert (status, "1 runs, 0 flawed" in said) == (0, True)
@@ -726,7 +727,7 @@ def test_a_failure_of_the_shim_is_in_the_record(tmp_path, monkeypatch):
     def broken(record):
         raise RuntimeError("no room")
 
-    sink = type("Broken", (), {"emit": staticmethod(broken)})()
+    sink = type("Broken", (), {"on": staticmethod(broken), "wants": frozenset({Outcome})})()
     shim = exit_shim.ExitShim(journal=tmp_path / "journal.db", sinks=[sink])
     for _ in range(3):
         shim.wrap(Client()).futures_create_order(
@@ -888,3 +889,20 @@ def test_many_threads_may_be_the_first_to_read():
             [sys.executable, "-c", FIRST_READERS], capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_records_are_narrowed_by_host_and_account(journal):
+    """A journal answers the same filters as the database of many hosts."""
+    journal.append(msgspec.structs.replace(intent(1), account="main"))
+    journal.append(msgspec.structs.replace(intent(2), account="other"))
+    journal.close()
+    reader, host = JournalReader(journal.path), socket.gethostname()
+
+    def times(**wanted):
+        return [record.intent.ts for record in reader.read_records(RecordFilter(**wanted))]
+
+    assert times(account="main") == [1]
+    assert times(host=host) == [1, 2]
+    assert times(host="elsewhere") == times(host=host, account="nobody") == []
+    assert reader.read_values("account") == ["main", "other"]
+    assert reader.read_values("host") == [host]

@@ -100,7 +100,7 @@ def test_a_bots_log_and_summary_have_no_password(central, tmp_path, caplog, monk
         shim.log_summary()
         shim.close()
         assert_clean(repr(shim.summary()) + repr(vars(shim)))
-    assert "cannot be read" in caplog.text
+    assert "cannot read this PostgreSQL DSN" in caplog.text
     assert "password authentication failed" in caplog.text
     assert_clean(caplog.text + "".join(str(vars(record)) for record in caplog.records))
 

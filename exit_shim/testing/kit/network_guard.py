@@ -26,11 +26,11 @@ _MOST_PACKAGES: Final = 4
 
 
 class RealKeyRefusedError(PermissionError):
-    """A client was made with an API key that looks like one of a real account."""
+    """A refused client whose API key looks like one of a real account."""
 
 
-class Guard:
-    """Judges connections and keys, and remembers what it refused.
+class NetworkGuard:
+    """Check connections and keys, and remember what was refused.
 
     Args:
         test: The test that runs, for the messages.
@@ -42,11 +42,11 @@ class Guard:
         self._test = test
         self._allowed = {host.lower() for host in allowed}
 
-    def address(self, target: object) -> None:
+    def check_address(self, target: object) -> None:
         """Refuse a connection to another machine.
 
         Raises:
-            RealHostRefusedError: Says what tried to connect, and where to.
+            RealHostRefusedError: With what tried to connect, and where to.
         """
         # A path, or numbers, of families that do not leave this machine.
         if not (isinstance(target, tuple) and target and isinstance(target[0], str)):
@@ -55,50 +55,50 @@ class Guard:
         if not (is_loopback(host) or host.lower() in self._allowed):
             self._refuse_host(f"connect to {host} at port {target[1]}")
 
-    def name(self, host: object) -> None:
+    def check_name(self, host: object) -> None:
         """Refuse to look up the name of another machine; an address needs no look-up.
 
         Raises:
-            RealHostRefusedError: Says what asked, and for which name.
+            RealHostRefusedError: With what asked, and for which name.
         """
-        asked = host.decode("ascii", "replace") if isinstance(host, bytes) else host
-        if not isinstance(asked, str) or not asked or _is_address(asked):
+        name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+        if not isinstance(name, str) or not name or _is_address(name):
             return
-        if not (is_loopback(asked.lower()) or asked.lower() in self._allowed):
-            self._refuse_host(f"look up {asked!r}")
+        if not (is_loopback(name.lower()) or name.lower() in self._allowed):
+            self._refuse_host(f"look up {name!r}")
 
-    def found(self, host: object, addresses: Iterable[str]) -> None:
-        """Take note of the addresses of a host that is allowed."""
+    def allow_addresses(self, host: object, addresses: Iterable[str]) -> None:
+        """Allow the addresses of a host that is allowed."""
         if isinstance(host, str) and host.lower() in self._allowed:
             self._allowed.update(addresses)
 
-    def key(self, *texts: object) -> None:
-        """Refuse keys and secrets that look real: 64 letters and digits. They are in no message.
+    def check_key(self, *texts: object) -> None:
+        """Refuse keys and secrets that look real (64 letters and digits), without repeating them.
 
         Raises:
-            RealKeyRefusedError: Says what made the client.
+            RealKeyRefusedError: With what made the client.
         """
         if not any(isinstance(text, str) and _REAL_KEY.fullmatch(text) for text in texts):
             return
-        who = _who(sys._getframe(1))  # noqa: SLF001
-        said = (
+        who = _who(sys._getframe(1))  # noqa: SLF001 - the documented way to the caller
+        message = (
             f"{who} made a client with an API key or secret that looks real "
             f"(64 letters and digits) in {self._test}: a test needs none. Give the client no key, or one of "
             "another length; the local exchange takes any."
         )
-        self.refused.append(said)
-        raise RealKeyRefusedError(errno.EPERM, said)
+        self.refused.append(message)
+        raise RealKeyRefusedError(errno.EPERM, message)
 
     def _refuse_host(self, deed: str) -> None:
-        who = _who(sys._getframe(2))  # noqa: SLF001
-        said = (
+        who = _who(sys._getframe(2))  # noqa: SLF001 - as above
+        message = (
             f"{who} tried to {deed} in {self._test}: while a fixture of exit_shim is in use, "
             "only this machine can be reached. Clients of python-binance made in the test are on the local "
             "exchange if it asks for local_exchange; hosts that it needs are named in the ini option "
             "exit_shim_allowed_hosts."
         )
-        self.refused.append(said)
-        raise RealHostRefusedError(errno.ECONNREFUSED, said)
+        self.refused.append(message)
+        raise RealHostRefusedError(errno.ECONNREFUSED, message)
 
 
 def _is_address(host: str) -> bool:
@@ -110,7 +110,7 @@ def _is_address(host: str) -> bool:
 
 
 def _who(frame: FrameType | None) -> str:
-    """The nearest place in code that is not installed, else the packages on the way."""
+    """Return the nearest place in code that is not installed, else the packages on the way."""
     packages: list[str] = []
     while frame is not None:
         name, file = str(frame.f_globals.get("__name__", "?")), frame.f_code.co_filename
@@ -121,7 +121,7 @@ def _who(frame: FrameType | None) -> str:
         if package not in packages and package not in sys.stdlib_module_names | {"exit_shim"}:
             packages.append(package)
         frame = frame.f_back
-    return _listed(packages) if packages else "a thread without a frame of its own"
+    return _listed(packages) if packages else "a thread without a Python frame"
 
 
 def _listed(packages: list[str]) -> str:
@@ -129,8 +129,8 @@ def _listed(packages: list[str]) -> str:
 
 
 @contextlib.contextmanager
-def guarded(guard: Guard) -> Iterator[None]:
-    """Ask `guard` about every connection, look-up and client of python-binance from here on."""
+def watch_network(guard: NetworkGuard) -> Iterator[None]:
+    """Ask `guard` about every connection, look-up and python-binance client inside the block."""
     with contextlib.ExitStack() as undo:
         _watch_sockets(guard, undo)
         _watch_names(guard, undo)
@@ -140,7 +140,7 @@ def guarded(guard: Guard) -> Iterator[None]:
 
 
 def _replace(owner: Any, name: str, new: Callable[..., Any], undo: contextlib.ExitStack) -> None:
-    """Set an attribute for as long as `undo` lasts; one that `owner` only inherits is inherited again."""
+    """Set an attribute until `undo` ends; restore an inherited one to being inherited."""
     if name in vars(owner):
         undo.callback(setattr, owner, name, vars(owner)[name])
     else:
@@ -148,21 +148,21 @@ def _replace(owner: Any, name: str, new: Callable[..., Any], undo: contextlib.Ex
     setattr(owner, name, new)
 
 
-def _watch_sockets(guard: Guard, undo: contextlib.ExitStack) -> None:
+def _watch_sockets(guard: NetworkGuard, undo: contextlib.ExitStack) -> None:
     kind: Any = socket.socket
     connect, connect_ex, sendto = kind.connect, kind.connect_ex, kind.sendto
 
     def checked_connect(self: socket.socket, address: Any, /) -> None:
-        guard.address(address)
+        guard.check_address(address)
         connect(self, address)
 
     def checked_connect_ex(self: socket.socket, address: Any, /) -> int:
-        guard.address(address)
+        guard.check_address(address)
         return int(connect_ex(self, address))
 
     def checked_sendto(self: socket.socket, data: Any, *rest: Any) -> int:
         if rest:
-            guard.address(rest[-1])
+            guard.check_address(rest[-1])
         return int(sendto(self, data, *rest))
 
     _replace(kind, "connect", checked_connect, undo)
@@ -170,7 +170,7 @@ def _watch_sockets(guard: Guard, undo: contextlib.ExitStack) -> None:
     _replace(kind, "sendto", checked_sendto, undo)
 
 
-def _watch_names(guard: Guard, undo: contextlib.ExitStack) -> None:
+def _watch_names(guard: NetworkGuard, undo: contextlib.ExitStack) -> None:
     getaddrinfo, gethostbyname, gethostbyname_ex = (
         socket.getaddrinfo,
         socket.gethostbyname,
@@ -179,25 +179,26 @@ def _watch_names(guard: Guard, undo: contextlib.ExitStack) -> None:
     look_up = asyncio.BaseEventLoop.getaddrinfo
 
     def checked_getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
-        guard.name(host)
-        found = getaddrinfo(host, *args, **kwargs)
-        guard.found(host, (str(address[0]) for *_, address in found))
-        return found
+        guard.check_name(host)
+        addresses = getaddrinfo(host, *args, **kwargs)
+        guard.allow_addresses(host, (str(address[0]) for *_, address in addresses))
+        return addresses
 
     def checked_gethostbyname(name: Any, /) -> str:
-        guard.name(name)
-        found = gethostbyname(name)
-        guard.found(name, [found])
-        return found
+        guard.check_name(name)
+        address = gethostbyname(name)
+        guard.allow_addresses(name, [address])
+        return address
 
     def checked_gethostbyname_ex(name: Any, /) -> tuple[str, list[str], list[str]]:
-        guard.name(name)
-        found = gethostbyname_ex(name)
-        guard.found(name, found[2])
-        return found
+        guard.check_name(name)
+        answer = gethostbyname_ex(name)
+        guard.allow_addresses(name, answer[2])
+        return answer
 
     async def checked_look_up(self: Any, host: Any, *args: Any, **kwargs: Any) -> Any:
-        guard.name(host)  # here the task that asks is on the stack; in the resolver's thread it is not
+        # Here the task that asks is on the stack; in the resolver's thread it is not.
+        guard.check_name(host)
         return await look_up(self, host, *args, **kwargs)
 
     _replace(socket, "getaddrinfo", checked_getaddrinfo, undo)
@@ -206,28 +207,30 @@ def _watch_names(guard: Guard, undo: contextlib.ExitStack) -> None:
     _replace(asyncio.BaseEventLoop, "getaddrinfo", checked_look_up, undo)
 
 
-def _watch_proactor(guard: Guard, undo: contextlib.ExitStack) -> None:
-    """Windows: asyncio's default loop connects past `socket.connect`."""
+def _watch_proactor(guard: NetworkGuard, undo: contextlib.ExitStack) -> None:
+    """Check what asyncio's default event loop on Windows connects past `socket`."""
     loop = asyncio.proactor_events.BaseProactorEventLoop
     sock_connect = loop.sock_connect
 
     async def checked(self: Any, sock: socket.socket, address: Any) -> None:
-        guard.address(address)
+        guard.check_address(address)
         await sock_connect(self, sock, address)
 
     _replace(loop, "sock_connect", checked, undo)
 
 
-def _watch_clients(guard: Guard, undo: contextlib.ExitStack) -> None:
-    import binance  # noqa: PLC0415
-    import wrapt  # noqa: PLC0415
+def _watch_clients(guard: NetworkGuard, undo: contextlib.ExitStack) -> None:
+    import binance  # noqa: PLC0415 - slow to import
+    import wrapt  # noqa: PLC0415 - as above
 
-    base = binance.Client.__mro__[-2]  # older releases have no `base_client` to import it from
+    # Older releases have no `base_client` to import it from.
+    base = binance.Client.__mro__[-2]
 
     @wrapt.decorator
     def checked(init: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        client.session = None  # its __del__ asks for it, however far the constructor came
-        guard.key(*args[:2], kwargs.get("api_key"), kwargs.get("api_secret"))
+        # Its __del__ asks for it, however far the constructor came.
+        client.session = None
+        guard.check_key(*args[:2], kwargs.get("api_key"), kwargs.get("api_secret"))
         init(*args, **kwargs)
 
     _replace(base, "__init__", checked(base.__init__), undo)

@@ -12,8 +12,8 @@ from aiohttp import web
 LARGEST_BACKLOG = 10_000
 
 
-class Outbox:
-    """A bounded queue in front of one connection.
+class MessageQueue:
+    """A bounded queue in front of one connection, filled from any thread without a wait.
 
     A client that does not read fast enough loses its connection, as on production; the exchange never
     waits for it.
@@ -32,7 +32,7 @@ class Outbox:
         self._closed = False
 
     def put(self, text: str) -> None:
-        """Queue a message; after `close`, or once the queue has overflowed, it goes nowhere."""
+        """Queue a message; drop it after `close` or an overflow."""
         if self._closed:
             return
         if len(self._messages) >= LARGEST_BACKLOG:
@@ -49,7 +49,7 @@ class Outbox:
         self._wake()
 
     async def deliver(self, socket: web.WebSocketResponse) -> None:
-        """Send what is queued, as it comes, until `close`."""
+        """Send queued messages until `close`."""
         while not (self._closed and not self._messages):
             await self._news.wait()
             self._news.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from . import announcing
+from . import emission
 from .errors import (
     INVALID_LEVERAGE,
     ISOLATED_WITH_MULTI_ASSETS,
@@ -38,16 +38,16 @@ def set_leverage(state: State, symbol: str, leverage: int) -> Decimal:
         raise INVALID_LEVERAGE.error(leverage)
     limit = contract.max_notional(leverage)
     mark = state.quotes[symbol].mark
-    held = sum((abs(p.amount) * mark for p in state.open_positions() if p.symbol == symbol), ZERO)
+    position_value = sum((abs(p.amount) * mark for p in state.open_positions() if p.symbol == symbol), ZERO)
     settings = state.account.of(symbol)
-    if held and settings.margin_type == "ISOLATED" and leverage < settings.leverage:
+    if position_value and settings.margin_type == "ISOLATED" and leverage < settings.leverage:
         raise LOWER_LEVERAGE_ISOLATED.error()
-    if held > limit:
+    if position_value > limit:
         raise MAX_POSITION.error()
-    if held / leverage > state.account.wallet + unrealised(state):
+    if position_value / leverage > state.account.wallet + unrealised(state):
         raise LEVERAGE_TOO_SMALL.error()
     settings.leverage = leverage
-    announcing.leverage(state, symbol)
+    emission.emit_leverage(state, symbol)
     return limit
 
 
@@ -70,7 +70,7 @@ def set_margin_type(state: State, symbol: str, margin_type: str) -> None:
     settings.margin_type = margin_type
     sides = ("LONG", "SHORT") if state.account.hedge_mode else ("BOTH",)
     flat = [state.position(symbol, side) for side in sides]
-    announcing.account(state, "MARGIN_TYPE_CHANGE", *flat, moves_wallet=False)
+    emission.emit_account(state, "MARGIN_TYPE_CHANGE", *flat, moves_wallet=False)
 
 
 def set_hedge_mode(state: State, hedge_mode: bool) -> None:
@@ -101,4 +101,4 @@ def set_multi_assets(state: State, multi_assets: bool) -> None:
     if next(state.orders.open(), None):
         raise MULTI_ASSETS_WITH_ORDERS.error()
     state.account.multi_assets = multi_assets
-    announcing.assets_mode(state)
+    emission.emit_assets_mode(state)

@@ -7,19 +7,19 @@ from decimal import Decimal
 
 import msgspec
 
-from .market import Number, price_of
+from .market import Number, parse_price
 from .numbers import ZERO
 
 
 class Level(msgspec.Struct):
-    """What is offered at one price."""
+    """The quantity offered at one price."""
 
     price: Decimal
     quantity: Decimal
 
 
-class Book(msgspec.Struct):
-    """The levels of one symbol, best first. Own resting orders are not among them."""
+class OrderBook(msgspec.Struct):
+    """The price levels of one symbol, best first, without the account's own orders."""
 
     bids: list[Level]
     asks: list[Level]
@@ -36,27 +36,29 @@ class Book(msgspec.Struct):
             del levels[0]
 
     def fillable(self, side: str, limit: Decimal | None) -> Decimal:
-        """Return how much an order of `side` finds up to its limit price, None for any price."""
-        found = ZERO
+        """Return the quantity that an order of `side` finds up to its limit price, None for any price."""
+        quantity = ZERO
         for level in self.against(side):
             if limit is not None and (level.price > limit if side == "BUY" else level.price < limit):
                 break
-            found += level.quantity
-        return found
+            quantity += level.quantity
+        return quantity
 
 
-def book_of(bids: Iterable[tuple[Number, Number]], asks: Iterable[tuple[Number, Number]]) -> Book:
-    """Return a book of (price, quantity) pairs in any order.
+def make_order_book(
+    bids: Iterable[tuple[Number, Number]], asks: Iterable[tuple[Number, Number]]
+) -> OrderBook:
+    """Return an order book of (price, quantity) pairs in any order.
 
     Raises:
         ValueError: for a price or quantity that is not above zero, or bids that reach the asks.
     """
-    made = Book(_levels(bids, falling=True), _levels(asks, falling=False))
-    if made.bids and made.asks and made.bids[0].price >= made.asks[0].price:
-        raise ValueError(f"the best bid {made.bids[0].price} reaches the best ask {made.asks[0].price}")
-    return made
+    book = OrderBook(_levels(bids, falling=True), _levels(asks, falling=False))
+    if book.bids and book.asks and book.bids[0].price >= book.asks[0].price:
+        raise ValueError(f"the best bid {book.bids[0].price} must be below the best ask {book.asks[0].price}")
+    return book
 
 
 def _levels(pairs: Iterable[tuple[Number, Number]], *, falling: bool) -> list[Level]:
-    levels = [Level(price_of(price), price_of(quantity)) for price, quantity in pairs]
+    levels = [Level(parse_price(price), parse_price(quantity)) for price, quantity in pairs]
     return sorted(levels, key=lambda level: level.price, reverse=falling)

@@ -18,8 +18,8 @@ FIRST_BAN = 2 * MINUTE
 LONGEST_BAN = 3 * 24 * 60 * MINUTE
 
 
-class Counter:
-    """A count that starts again at zero with each interval of the clock."""
+class IntervalCounter:
+    """A count that restarts at zero with each interval of the clock."""
 
     def __init__(self, interval: int) -> None:
         self._interval = interval
@@ -35,8 +35,8 @@ class Counter:
         return self._count
 
 
-class Limits:
-    """The counters of one address and account.
+class RateLimits:
+    """Count the request weight of one address and the orders of its account.
 
     Args:
         enforced: whether what is over a limit is refused; everything is counted and reported anyway.
@@ -44,20 +44,20 @@ class Limits:
 
     def __init__(self, *, enforced: bool = True) -> None:
         self.enforced = enforced
-        self._weight = Counter(MINUTE)
-        self._ignored = Counter(MINUTE)
-        self._orders_minute = Counter(MINUTE)
-        self._orders_ten_seconds = Counter(TEN_SECONDS)
+        self._weight = IntervalCounter(MINUTE)
+        self._ignored = IntervalCounter(MINUTE)
+        self._orders_minute = IntervalCounter(MINUTE)
+        self._orders_ten_seconds = IntervalCounter(TEN_SECONDS)
         self._banned_until = 0
         self._next_ban = FIRST_BAN
 
-    def weight(self, amount: int, now: int) -> tuple[int, dict[str, str]]:
+    def count_weight(self, amount: int, now: int) -> tuple[int, dict[str, str]]:
         """Count the weight of a request and return the weight used with its header."""
         used = self._weight.add(amount, now)
         return used, {"X-MBX-USED-WEIGHT-1M": str(used)}
 
     def require_weight(self, used: int, now: int, address: str) -> None:
-        """Refuse a request of an address that has used its weight up, and ban one that goes on.
+        """Refuse a request of an address without weight left, and ban one that goes on.
 
         Raises:
             ExchangeError: -1003 with HTTP 429, with 418 while banned.
@@ -74,7 +74,7 @@ class Limits:
         self._next_ban = min(2 * self._next_ban, LONGEST_BAN)
         raise BANNED.error(address, self._banned_until)
 
-    def orders(self, ten_seconds: int, now: int) -> dict[str, str]:
+    def count_orders(self, ten_seconds: int, now: int) -> dict[str, str]:
         """Count one request that places orders and return its headers.
 
         Args:
@@ -93,6 +93,6 @@ class Limits:
         return {"X-MBX-ORDER-COUNT-10S": str(short), "X-MBX-ORDER-COUNT-1M": str(long)}
 
     def retry_after(self, now: int) -> dict[str, str]:
-        """Return the header that tells a refused client how many seconds to wait."""
+        """Return the header that names the seconds to wait."""
         until = max(self._banned_until, (now // MINUTE + 1) * MINUTE)
         return {"Retry-After": str(max(1, (until - now + 999) // 1000))}

@@ -10,9 +10,9 @@ from exit_shim.exchange.engine.errors import ExchangeError
 from exit_shim.exchange.engine.numbers import fixed, short
 from exit_shim.exchange.engine.orders import Order, OrderRef
 from exit_shim.exchange.engine.params import Params
-from exit_shim.exchange.engine.reading import read_algo, read_response_type
+from exit_shim.exchange.engine.request_parser import read_algo, read_response_type
 
-from .call import Call
+from .api_call import ApiCall
 
 OLD_NAMES = {
     "stopPrice": "triggerPrice",
@@ -22,18 +22,18 @@ OLD_NAMES = {
 STATUSES = {"CANCELED": "CANCELED", "EXPIRED": "EXPIRED", "REJECTED": "EXPIRED"}
 
 
-def are_orders(call: Call) -> bool:
-    """Tell whether the rules keep conditional orders on /order."""
+def are_orders(call: ApiCall) -> bool:
+    """Return whether the rules keep conditional orders on /order."""
     return not call.engine.state.rules.algo_service
 
 
-def takes(call: Call, params: Params) -> bool:
-    """Tell whether this order is one of them."""
+def takes(call: ApiCall, params: Params) -> bool:
+    """Return whether these parameters place a conditional order on /order."""
     return are_orders(call) and params.text("type") in CONDITIONAL_TYPES
 
 
-def place(call: Call, params: Params) -> Order:
-    """Place one, under the names that its parameters had then."""
+def place(call: ApiCall, params: Params) -> Order:
+    """Place a conditional order whose parameters have their old names."""
     read_response_type(params)
     request = read_algo(
         params.renamed(OLD_NAMES, algoType="CONDITIONAL"), call.engine.state.ids.next_client_id
@@ -42,8 +42,8 @@ def place(call: Call, params: Params) -> Order:
     return as_order(call.engine.place_algo(request))
 
 
-def cancel(call: Call, symbol: str, ref: OrderRef, unknown: ExchangeError) -> Order:
-    """Cancel one that waits.
+def cancel(call: ApiCall, symbol: str, ref: OrderRef, unknown: ExchangeError) -> Order:
+    """Cancel a conditional order that waits for its trigger.
 
     Raises:
         ExchangeError: `unknown` when it is none of the symbol's, -4117 while it triggers.
@@ -54,8 +54,8 @@ def cancel(call: Call, symbol: str, ref: OrderRef, unknown: ExchangeError) -> Or
     return as_order(call.engine.cancel_algo(AlgoRef(algo_id=algo.algo_id)))
 
 
-def find(call: Call, symbol: str, ref: OrderRef, unknown: ExchangeError) -> Order:
-    """Return one, open or closed.
+def find(call: ApiCall, symbol: str, ref: OrderRef, unknown: ExchangeError) -> Order:
+    """Return a conditional order, open or closed.
 
     Raises:
         ExchangeError: `unknown` when it is none of the symbol's.
@@ -63,20 +63,20 @@ def find(call: Call, symbol: str, ref: OrderRef, unknown: ExchangeError) -> Orde
     return as_order(_find(call, symbol, ref, unknown))
 
 
-def waiting(call: Call, symbol: str | None) -> list[Order]:
-    """Return those that wait for their trigger; none under the rules of the Algo Service."""
+def waiting(call: ApiCall, symbol: str | None) -> list[Order]:
+    """Return the conditional orders that wait; none under the rules of the Algo Service."""
     return [as_order(algo) for algo in call.engine.open_algos(symbol)] if are_orders(call) else []
 
 
-def untriggered(call: Call, symbol: str | None) -> list[Order]:
-    """Return those that never became anything else."""
+def untriggered(call: ApiCall, symbol: str | None) -> list[Order]:
+    """Return the conditional orders that have not triggered."""
     if not are_orders(call):
         return []
     return [as_order(algo) for algo in call.engine.all_algos(symbol) if algo.child_id is None]
 
 
-def trailing_fields(call: Call, order: Order) -> dict[str, object]:
-    """Return what the answers about a trailing stop had besides."""
+def trailing_fields(call: ApiCall, order: Order) -> dict[str, object]:
+    """Return the additional fields of an answer about a trailing stop."""
     if order.type != TRAILING:
         return {}
     algo = call.engine.algo(AlgoRef(algo_id=order.order_id))
@@ -85,7 +85,7 @@ def trailing_fields(call: Call, order: Order) -> dict[str, object]:
 
 
 def as_order(algo: AlgoOrder) -> Order:
-    """Return a waiting conditional order as the order that it was."""
+    """Return a conditional order in the form of an order."""
     return Order(
         order_id=algo.algo_id,
         client_id=algo.client_id,
@@ -110,7 +110,7 @@ def as_order(algo: AlgoOrder) -> Order:
     )
 
 
-def _find(call: Call, symbol: str, ref: OrderRef, unknown: ExchangeError) -> AlgoOrder:
+def _find(call: ApiCall, symbol: str, ref: OrderRef, unknown: ExchangeError) -> AlgoOrder:
     if not are_orders(call):
         raise unknown
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from . import announcing
+from . import emission
 from .algo import AlgoOrder
 from .errors import (
     BAD_GOOD_TILL_DATE,
@@ -16,10 +16,10 @@ from .errors import (
 from .filters import check_notional, check_percent_price, check_price, check_quantity
 from .margin import require_margin
 from .matching import match_arrival, require_time_in_force, taker_price, would_take
-from .modes import check_sides
 from .numbers import ZERO
 from .orders import NewOrder, Order
 from .permissions import check_permission
+from .position_mode import check_sides
 from .price_match import matched_price
 from .state import State
 from .symbols import Symbol
@@ -30,7 +30,7 @@ LATEST_DATE = 253_402_300_799_000
 
 
 def place(state: State, request: NewOrder) -> Order:
-    """Accept an order and trade it as far as it goes.
+    """Accept an order and trade it as far as possible.
 
     Raises:
         ExchangeError: for any rule of the exchange that it breaks; nothing has changed then.
@@ -81,14 +81,14 @@ def place_child(state: State, algo: AlgoOrder, quantity: Decimal) -> Order:
 
 
 def _keep_identity(order: Order, algo: AlgoOrder) -> None:
-    """Before the Algo Service a stop stayed the same order when it triggered."""
+    """Give a triggered order the id, time and trigger of the stop that it was."""
     order.order_id, order.time = algo.algo_id, algo.create_time
     order.placed_type, order.stop_price = algo.type, algo.trigger_price
     order.working_type, order.price_protect = algo.working_type, algo.price_protect
 
 
 def is_good_date(date: int, now: int) -> bool:
-    """Tell whether a GTD order may live until `date` (New Order documentation); both in milliseconds."""
+    """Return whether a GTD order may live until `date` (New Order documentation); both in milliseconds."""
     return now + EARLIEST_DATE < date < LATEST_DATE
 
 
@@ -153,7 +153,7 @@ def _check_filters(state: State, order: Order, symbol: Symbol) -> None:
 
 
 def _require_room(state: State, order: Order, symbol: Symbol) -> None:
-    """Refuse what position, margin or time in force do not allow; cap what may only reduce."""
+    """Refuse what position, margin or time in force do not allow; cap a reducing order."""
     if order.only_reduces:
         _cap_to_position(state, order)
     if len(state.orders.open_of(symbol.name)) >= symbol.max_orders:
@@ -173,7 +173,7 @@ def _cap_to_position(state: State, order: Order) -> None:
 
 
 def _require_no_flip(state: State, order: Order, closable: Decimal) -> None:
-    """Refuse to rest beside orders that, filled as well, would turn the position."""
+    """Refuse a reducing order that would turn the position together with the others that rest."""
     others = sum(
         (
             other.remaining
@@ -194,8 +194,8 @@ def _accept(state: State, order: Order, algo: AlgoOrder | None = None) -> Order:
     if order.type == "LIMIT":
         state.note_date(order.due)
     if algo is not None:
-        announcing.algo(state, algo)
-    announcing.arrival(state, order)
+        emission.emit_algo(state, algo)
+    emission.hold_arrival(state, order)
     match_arrival(state, order)
-    announcing.settled(state)
+    emission.release_arrival(state)
     return order

@@ -70,7 +70,7 @@ def read_order(params: Params, next_id: NextId) -> NewOrder:
 
 
 def read_response_type(params: Params) -> bool:
-    """Tell whether the answer is to show the result (RESULT); the default is ACK."""
+    """Return whether the answer shows the result (RESULT); the default is ACK."""
     return params.choice("newOrderRespType", ("ACK", "RESULT"), INVALID_RESPONSE_TYPE) == "RESULT"
 
 
@@ -88,7 +88,7 @@ def read_amendment(params: Params) -> Amendment:
 
 
 def read_order_ref(params: Params) -> OrderRef:
-    """Read orderId or origClientOrderId, one of which must be there."""
+    """Read orderId or origClientOrderId, one of which is mandatory."""
     order_id, client_id = params.integer("orderId"), params.text("origClientOrderId")
     if order_id is None and client_id is None:
         raise EITHER.error("origclientorderid", "orderid")
@@ -96,7 +96,7 @@ def read_order_ref(params: Params) -> OrderRef:
 
 
 def read_algo(params: Params, next_id: NextId) -> NewAlgo:
-    """Read POST /fapi/v1/algoOrder; what it does not know (stopPrice, activationPrice) it ignores."""
+    """Read POST /fapi/v1/algoOrder; unknown parameters (stopPrice, activationPrice) are ignored."""
     if params.required("algoType") != "CONDITIONAL":
         raise INVALID_PARAMETER.error("algotype")
     symbol = params.required("symbol")
@@ -123,7 +123,7 @@ def read_algo(params: Params, next_id: NextId) -> NewAlgo:
 
 
 def read_algo_ref(params: Params) -> AlgoRef:
-    """Read algoId or clientAlgoId, one of which must be there."""
+    """Read algoId or clientAlgoId, one of which is mandatory."""
     algo_id, client_id = params.integer("algoId"), params.text("clientAlgoId")
     if algo_id is None and client_id is None:
         raise EITHER.error("algoid", "clientalgoid")

@@ -18,41 +18,42 @@ from exit_shim.exchange.engine.market import Number
 from exit_shim.exchange.inprocess import InProcessAsyncSession, InProcessSession
 from exit_shim.exchange.inprocess_api import InProcessApi, NoApi, Sleep
 from exit_shim.exchange.server import LocalExchange
-from exit_shim.testing.no_event_loop import no_loop_made
+from exit_shim.testing.no_event_loop import prevent_event_loop
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 _CAN_SKIP_PING = "ping" in inspect.signature(Client.__init__).parameters
 
 
-class _OnExchange:
-    """What both fakes have besides the client's own methods."""
+class _FakeBase:
+    """The methods that both fakes have besides those of the genuine client."""
 
     #: Where the requests go: its engine, orders, positions, requests so far.
     exchange: LocalExchange
 
     @property
     def engine(self) -> Exchange:
-        """The engine behind the exchange."""
+        """Return the engine behind the exchange."""
         return self.exchange.engine
 
     def set_mark(self, symbol: str, price: Number) -> None:
-        """Put mark price, last price and book at `price`; what rests there trades or fires at once."""
+        """Set mark price, last price and book to `price`; resting orders trade or fire at once."""
         self.exchange.set_mark(symbol, price)
 
-    def _take(self, exchange: LocalExchange | None, api_key: str | None, api_secret: str | None) -> Any:
+    def _connect(self, exchange: LocalExchange | None, api_key: str | None, api_secret: str | None) -> Any:
         self.exchange = exchange or LocalExchange()
         key, secret = api_key or LOCAL_KEY, api_secret or LOCAL_SECRET
         self.exchange.register(key, secret)
         return key, secret
 
-    def _take_sockets(self, sleep: Sleep) -> None:
-        if hasattr(self, "ws_api"):  # younger than the oldest python-binance that we work with
+    def _replace_websockets(self, sleep: Sleep) -> None:
+        # Younger than the oldest python-binance that we work with.
+        if hasattr(self, "ws_api"):
             self.ws_api: Any = NoApi()
         if hasattr(self, "ws_future"):
             self.ws_future: Any = InProcessApi(self.exchange, sleep)
 
 
-class FakeClient(_OnExchange, Client):  # type: ignore[misc]
+class FakeClient(_FakeBase, Client):  # type: ignore[misc]
     """The genuine sync client, answered by a local exchange in this process.
 
         client = FakeClient()
@@ -77,12 +78,12 @@ class FakeClient(_OnExchange, Client):  # type: ignore[misc]
         exchange: LocalExchange | None = None,
         **options: Any,
     ) -> None:
-        keys = self._take(exchange, api_key, api_secret)
+        keys = self._connect(exchange, api_key, api_secret)
         if _CAN_SKIP_PING:
             options.setdefault("ping", False)
-        with no_loop_made():
+        with prevent_event_loop():
             super().__init__(*keys, *args, **options)
-        self._take_sockets(_block)
+        self._replace_websockets(_block)
 
     def _init_session(self) -> InProcessSession:
         session = InProcessSession(self.exchange)
@@ -90,13 +91,13 @@ class FakeClient(_OnExchange, Client):  # type: ignore[misc]
         return session
 
     def _ws_futures_api_request_sync(self, method: str, signed: bool, params: dict[str, Any]) -> Any:
-        return _driven(self._ws_futures_api_request(method, signed, params))
+        return _run_without_loop(self._ws_futures_api_request(method, signed, params))
 
     def _ws_api_request_sync(self, method: str, signed: bool, params: dict[str, Any]) -> Any:
-        return _driven(self._ws_api_request(method, signed, params))
+        return _run_without_loop(self._ws_api_request(method, signed, params))
 
 
-class FakeAsyncClient(_OnExchange, AsyncClient):  # type: ignore[misc]
+class FakeAsyncClient(_FakeBase, AsyncClient):  # type: ignore[misc]
     """The genuine async client, answered by a local exchange in this process.
 
     May be made with or without a running loop, by `FakeAsyncClient()` or, as bots do, by
@@ -119,10 +120,10 @@ class FakeAsyncClient(_OnExchange, AsyncClient):  # type: ignore[misc]
         exchange: LocalExchange | None = None,
         **options: Any,
     ) -> None:
-        keys = self._take(exchange, api_key, api_secret)
-        with no_loop_made():
+        keys = self._connect(exchange, api_key, api_secret)
+        with prevent_event_loop():
             super().__init__(*keys, *args, **options)
-        self._take_sockets(asyncio.sleep)
+        self._replace_websockets(asyncio.sleep)
 
     def _init_session(self) -> InProcessAsyncSession:
         return InProcessAsyncSession(self.exchange, self._get_headers())
@@ -132,11 +133,11 @@ async def _block(seconds: float) -> None:
     time.sleep(seconds)  # noqa: ASYNC251 - runs in no loop
 
 
-def _driven(request: Coroutine[Any, Any, Any]) -> Any:
-    """Run to its end, without a loop, a coroutine that waits for nothing that a loop would have to do."""
+def _run_without_loop(request: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that never waits, without an event loop."""
     try:
         request.send(None)
     except StopIteration as done:
         return done.value
     request.close()
-    raise RuntimeError(f"{request!r} waits for an event loop")
+    raise RuntimeError(f"{request!r} needs an event loop, which FakeClient has not; use FakeAsyncClient")

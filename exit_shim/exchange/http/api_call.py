@@ -12,8 +12,8 @@ Json = dict[str, object] | list[dict[str, object]] | list[list[object]]
 
 
 @dataclass(frozen=True)
-class Call:
-    """A request that has passed the gate: the engine, its parameters and whose key it came with.
+class ApiCall:
+    """A request that has passed the gate: the engine, its parameters and its API key.
 
     `skew` is how many milliseconds the clock is off that the client is shown.
     """
@@ -24,4 +24,4 @@ class Call:
     skew: int = 0
 
 
-Handler = Callable[[Call], Json]
+Handler = Callable[[ApiCall], Json]

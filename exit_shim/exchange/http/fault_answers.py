@@ -6,25 +6,27 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .gate import Answer
+from .gate import HttpAnswer
 
 if TYPE_CHECKING:
     from exit_shim.exchange.faults.kinds import Fault
 
-    from .service import Arrival
+    from .service import ReceivedRequest
 
 
-def replaced(fault: Fault, arrival: Arrival, truth: Answer | None, now: int) -> Answer | None:
-    """Return the answer that leaves, None when the connection is reset instead."""
+def apply_fault(
+    fault: Fault, arrival: ReceivedRequest, own_answer: HttpAnswer | None, now: int
+) -> HttpAnswer | None:
+    """Return the answer that leaves under a fault, None when the connection is reset instead."""
     if fault.reset:
         return None
     if fault.status is None:
-        return truth
+        return own_answer
     until = now + int(fault.ban * 1000)
-    return Answer(
+    return HttpAnswer(
         fault.status,
         _body(fault, fault.msg.format(until=until, status=fault.status), arrival.request.path, now),
-        dict(truth.headers) if truth else {},
+        dict(own_answer.headers) if own_answer else {},
         fault.code,
         "text/html" if fault.html else "application/json",
     )

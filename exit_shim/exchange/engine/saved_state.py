@@ -6,24 +6,24 @@ import msgspec
 
 from .account import Account
 from .algo import AlgoOrder
-from .book import Book
 from .candles import Candle, Candles
+from .exchange_rules import ExchangeRules
 from .market import Market, Quote
+from .order_book import OrderBook
 from .orders import Order, Trade
 from .positions import MarginMove, Position
-from .rules import Rules
 from .state import Ids, State
 from .symbols import Symbol
 
 VERSION = 1
 
 
-class Saved(msgspec.Struct, kw_only=True):
-    """Everything that an exchange remembers; amounts are text, times milliseconds."""
+class SavedState(msgspec.Struct, kw_only=True):
+    """The state of an exchange as it is saved; amounts are text, times milliseconds."""
 
     version: int = VERSION
     now: int
-    rules: Rules
+    rules: ExchangeRules
     trigger_delay: int
     symbols: list[Symbol]
     account: Account
@@ -34,7 +34,7 @@ class Saved(msgspec.Struct, kw_only=True):
     positions: list[Position]
     trades: list[Trade]
     margin_moves: list[MarginMove]
-    books: dict[str, Book]
+    books: dict[str, OrderBook]
     candles: dict[str, list[Candle]]
     countdowns: dict[str, int]
     triggering: list[tuple[int, int]]
@@ -44,7 +44,7 @@ class Saved(msgspec.Struct, kw_only=True):
 
 def dump(state: State) -> bytes:
     """Return the state as JSON."""
-    saved = Saved(
+    saved = SavedState(
         now=state.now,
         rules=state.rules,
         trigger_delay=state.trigger_delay,
@@ -67,17 +67,17 @@ def dump(state: State) -> bytes:
 
 
 def restore(state: State, data: bytes) -> None:
-    """Put what was dumped in place of what a fresh state remembers.
+    """Replace a fresh state by a saved one.
 
     Raises:
         ValueError: when `data` is not what `dump` makes.
     """
     try:
-        saved = msgspec.json.decode(data, type=Saved)
+        saved = msgspec.json.decode(data, type=SavedState)
     except msgspec.DecodeError as wrong:
-        raise ValueError(f"this is no saved exchange: {wrong}") from wrong
+        raise ValueError(f"not a saved exchange: {wrong}") from wrong
     if saved.version != VERSION:
-        raise ValueError(f"this exchange was saved as version {saved.version}, known is {VERSION}")
+        raise ValueError(f"the saved exchange has version {saved.version}; expected {VERSION}")
     state.now, state.rules, state.trigger_delay = saved.now, saved.rules, saved.trigger_delay
     state.symbols = {symbol.name: symbol for symbol in saved.symbols}
     state.account, state.quotes, state.ids = saved.account, saved.quotes, saved.ids
@@ -90,7 +90,7 @@ def restore(state: State, data: bytes) -> None:
     _resume(state.market, saved.asked)
 
 
-def _restore_orders(state: State, saved: Saved) -> None:
+def _restore_orders(state: State, saved: SavedState) -> None:
     for order in saved.orders:
         state.orders.restore(order)
         if order.is_open:

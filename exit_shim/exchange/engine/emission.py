@@ -23,35 +23,35 @@ from .positions import Position
 from .state import State
 
 
-def arrival(state: State, order: Order, execution: str = "NEW") -> None:
-    """An order is about to meet the book: told after its first TRADE_LITE, or when `settled` is called."""
+def hold_arrival(state: State, order: Order, execution: str = "NEW") -> None:
+    """Hold back the event of an arriving order until its first fill, or until `release_arrival`."""
     if state.feed.active:
         state.feed.hold(_order_event(state, order, execution))
 
 
-def settled(state: State) -> None:
-    """The order has met the book."""
+def release_arrival(state: State) -> None:
+    """Emit the event that was held back, since the order has met the book."""
     state.feed.release()
 
 
-def fill(state: State, order: Order, trade: Trade) -> None:
-    """An order was filled: TRADE_LITE, what was held back of it, ACCOUNT_UPDATE, ORDER_TRADE_UPDATE."""
+def emit_fill(state: State, order: Order, trade: Trade) -> None:
+    """Emit the events of a fill: TRADE_LITE, the held arrival, ACCOUNT_UPDATE, ORDER_TRADE_UPDATE."""
     if not state.feed.active:
         return
     state.feed.emit(TradeEvent(time=state.now, order=copied(order), trade=trade))
-    account(state, "ORDER", state.position(order.symbol, order.position_side))
+    emit_account(state, "ORDER", state.position(order.symbol, order.position_side))
     state.feed.emit(_order_event(state, order, "TRADE", trade))
 
 
-def order_closed(state: State, order: Order) -> None:
-    """An order was cancelled or expired."""
+def emit_order_closed(state: State, order: Order) -> None:
+    """Emit that an order was cancelled or has expired."""
     if state.feed.active:
         execution = "CANCELED" if order.status == "CANCELED" else "EXPIRED"
         state.feed.emit(_order_event(state, order, execution))
 
 
-def algo(state: State, changed: AlgoOrder) -> None:
-    """A conditional order was placed, activated, triggered, finished, refused, cancelled or expired."""
+def emit_algo(state: State, changed: AlgoOrder) -> None:
+    """Emit the new status of a conditional order."""
     if state.feed.active:
         # TRIGGERING and REJECTED come from a conditional order that has become none.
         child = None if changed.child_id is None else state.orders.get(changed.child_id)
@@ -60,8 +60,8 @@ def algo(state: State, changed: AlgoOrder) -> None:
         )
 
 
-def account(state: State, reason: str, *positions: Position, moves_wallet: bool = True) -> None:
-    """Wallet or positions changed; `reason` is one of the words that ACCOUNT_UPDATE has for it."""
+def emit_account(state: State, reason: str, *positions: Position, moves_wallet: bool = True) -> None:
+    """Emit that the wallet or positions changed; `reason` is a word that ACCOUNT_UPDATE has for it."""
     if state.feed.active:
         state.feed.emit(
             AccountEvent(
@@ -74,27 +74,27 @@ def account(state: State, reason: str, *positions: Position, moves_wallet: bool 
         )
 
 
-def leverage(state: State, symbol: str) -> None:
-    """The leverage of a symbol was changed."""
+def emit_leverage(state: State, symbol: str) -> None:
+    """Emit the new leverage of a symbol."""
     if state.feed.active:
         chosen = state.account.of(symbol).leverage
         state.feed.emit(LeverageEvent(time=state.now, symbol=symbol, leverage=chosen))
 
 
-def assets_mode(state: State) -> None:
-    """Multi-Assets mode was switched."""
+def emit_assets_mode(state: State) -> None:
+    """Emit that Multi-Assets mode was switched."""
     if state.feed.active:
         state.feed.emit(AssetsModeEvent(time=state.now, multi_assets=state.account.multi_assets))
 
 
-def listen_key(state: State, key: str, *, expired: bool) -> None:
-    """A listen key has ended."""
+def emit_listen_key(state: State, key: str, *, expired: bool) -> None:
+    """Emit that a listen key has ended."""
     if state.feed.active:
         state.feed.emit(ListenKeyEvent(time=state.now, listen_key=key, expired=expired))
 
 
-def quote(state: State, symbol: str) -> None:
-    """The prices of a symbol have changed."""
+def emit_quote(state: State, symbol: str) -> None:
+    """Emit the new prices of a symbol."""
     state.ids.update += 1
     if state.feed.active:
         state.feed.emit(
@@ -103,15 +103,15 @@ def quote(state: State, symbol: str) -> None:
 
 
 def _order_event(state: State, order: Order, execution: str, trade: Trade | None = None) -> OrderEvent:
-    found = exposure(state, state.position(order.symbol, order.position_side))
+    values = exposure(state, state.position(order.symbol, order.position_side))
     return OrderEvent(
         time=state.now,
         execution=execution,
         order=copied(order),
         trade=trade,
         expiry=_expiry(state, order) if execution == "EXPIRED" else "0",
-        bids=found.bids,
-        asks=found.asks,
+        bids=values.bids,
+        asks=values.asks,
     )
 
 

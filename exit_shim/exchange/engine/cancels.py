@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from . import announcing
+from . import emission
 from .errors import (
     NO_SUCH_ORDER,
     NOT_REDUCE_ONLY,
@@ -14,7 +14,7 @@ from .errors import (
     UNKNOWN_ORDER,
     ExchangeError,
 )
-from .filling import change_status
+from .fills import change_status
 from .filters import check_notional, check_percent_price, check_price, check_quantity
 from .margin import require_margin
 from .matching import match_arrival, would_take
@@ -68,9 +68,9 @@ def amend(state: State, request: Amendment) -> Order:
     if order.remaining <= 0 or (order.time_in_force == "GTX" and would_take(state, order)):
         change_status(state, order, "CANCELED")
     else:
-        announcing.arrival(state, order, "AMENDMENT")
+        emission.hold_arrival(state, order, "AMENDMENT")
         match_arrival(state, order)
-        announcing.settled(state)
+        emission.release_arrival(state)
     return order
 
 

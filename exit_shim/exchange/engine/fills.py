@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from . import announcing
+from . import emission
 from .account import MAKER_RATE, TAKER_RATE
 from .algo import FINAL_STATUSES, AlgoOrder
 from .numbers import money
@@ -42,7 +42,7 @@ def fill(state: State, order: Order, quantity: Decimal, price: Decimal, *, maker
         time=now,
     )
     state.trades.append(trade)
-    state.candles.traded(order.symbol, price, quantity, now)
+    state.candles.add_trade(order.symbol, price, quantity, now)
     change_status(state, order, "PARTIALLY_FILLED" if order.remaining else "FILLED", trade)
     expire_orphans(state, position)
 
@@ -54,9 +54,9 @@ def change_status(state: State, order: Order, status: str, trade: Trade | None =
     if not order.is_open:
         state.orders.settle(order)
     if trade is not None:
-        announcing.fill(state, order, trade)
+        emission.emit_fill(state, order, trade)
     else:
-        announcing.order_closed(state, order)
+        emission.emit_order_closed(state, order)
     if order.is_open:
         return
     if order.algo_id is not None:
@@ -71,7 +71,7 @@ def change_algo_status(state: State, algo: AlgoOrder, status: str) -> None:
         state.algos.close(algo)
     elif status != "NEW":
         state.algos.settle(algo)
-    announcing.algo(state, algo)
+    emission.emit_algo(state, algo)
 
 
 def expire_orphans(state: State, position: Position) -> None:

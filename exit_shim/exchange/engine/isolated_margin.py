@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from . import announcing
+from . import emission
 from .errors import (
     AMOUNT_NOT_POSITIVE,
     CROSS_BALANCE_INSUFFICIENT,
@@ -13,8 +13,8 @@ from .errors import (
     MARGIN_WITHOUT_POSITION,
 )
 from .margin import available, is_isolated, margins, unrealised_of
-from .modes import check_sides
 from .numbers import ZERO, money
+from .position_mode import check_sides
 from .positions import MarginMove
 from .state import State
 
@@ -42,7 +42,7 @@ def move_margin(state: State, symbol: str, side: str, amount: Decimal, *, adds: 
     if not adds and amount > spare:
         raise ISOLATED_BALANCE_INSUFFICIENT.error()
     position.isolated += amount if adds else -amount
-    made = MarginMove(symbol=symbol, side=side, amount=amount, adds=adds, time=state.now)
-    state.margin_moves.append(made)
-    announcing.account(state, "MARGIN_TRANSFER", position)
-    return made
+    move = MarginMove(symbol=symbol, side=side, amount=amount, adds=adds, time=state.now)
+    state.margin_moves.append(move)
+    emission.emit_account(state, "MARGIN_TRANSFER", position)
+    return move

@@ -12,7 +12,7 @@ Json = dict[str, object]
 
 
 def income(trades: Iterable[Trade]) -> Iterator[Json]:
-    """Elements of GET /fapi/v1/income: REALIZED_PNL where there is any, and COMMISSION."""
+    """Yield the elements of GET /fapi/v1/income: REALIZED_PNL where it is not zero, and COMMISSION."""
     for trade in trades:
         if trade.realised:
             yield _row(trade, "REALIZED_PNL", fixed(trade.realised, 8))
@@ -20,7 +20,7 @@ def income(trades: Iterable[Trade]) -> Iterator[Json]:
 
 
 def margin_move(move: MarginMove) -> Json:
-    """Element of GET /fapi/v1/positionMargin/history."""
+    """Return an element of GET /fapi/v1/positionMargin/history."""
     return {
         "symbol": move.symbol,
         "type": 1 if move.adds else 2,

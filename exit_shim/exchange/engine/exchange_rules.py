@@ -12,8 +12,8 @@ NO_AVERAGE_PRICE = date(2026, 6, 30)
 WIDER_CALLBACK = date(2026, 10, 23)
 
 
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What held on one day; the defaults are what holds now.
+class ExchangeRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules that held on one day; the defaults hold now.
 
     Attributes:
         algo_service: conditional orders have a service of their own and are refused on /order.
@@ -26,16 +26,16 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     highest_callback: Decimal = Decimal(20)
 
 
-def rules_of(day: str | date | None) -> Rules:
+def find_rules(day: str | date | None) -> ExchangeRules:
     """Return the rules of a day, such as "2025-12-08"; None for those of now.
 
     Raises:
         ValueError: when it is no day.
     """
     if day is None:
-        return Rules()
+        return ExchangeRules()
     at = day if isinstance(day, date) else date.fromisoformat(day)
-    return Rules(
+    return ExchangeRules(
         algo_service=at >= ALGO_SERVICE,
         average_price_in_answers=at < NO_AVERAGE_PRICE,
         highest_callback=Decimal(20) if at >= WIDER_CALLBACK else Decimal(10),

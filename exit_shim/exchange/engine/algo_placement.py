@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from . import announcing
+from . import emission
 from .algo import LIMIT_CHILD_TYPES, TRAILING, AlgoOrder, AlgoRef, NewAlgo, reached
 from .errors import (
     CLOSE_POSITION_EXISTS,
@@ -27,12 +27,12 @@ from .errors import (
     WOULD_TRIGGER,
     ExchangeError,
 )
-from .filling import change_algo_status
+from .fills import change_algo_status
 from .filters import check_notional, check_price, check_quantity, check_stop_price
 from .market import Quote
-from .modes import check_sides
 from .numbers import ZERO
 from .permissions import check_permission
+from .position_mode import check_sides
 from .state import State
 from .symbols import Symbol
 
@@ -65,7 +65,7 @@ def place_algo(state: State, request: NewAlgo) -> AlgoOrder:
     _require_room(state, request)
     algo = _draft(state, request, quote)
     state.algos.add(algo)
-    announcing.algo(state, algo)
+    emission.emit_algo(state, algo)
     return algo
 
 
@@ -184,7 +184,7 @@ def _check_position(state: State, request: NewAlgo) -> None:
 
 
 def _require_position(state: State, request: NewAlgo) -> None:
-    """GTE needs something to close; before the Algo Service an opposite open order was enough."""
+    """Refuse a GTE order without a position to close (before the Algo Service: or an opposite open order)."""
     if state.position(request.symbol, request.position_side).closable_by(request.side):
         return
     if state.rules.algo_service:

@@ -14,8 +14,6 @@ from exit_shim.attribution.attribute import attributed
 from exit_shim.attribution.attributor import Attributor
 from exit_shim.attribution.stack import CallSite, SiteFinder
 from exit_shim.clients.accounts import account_label, label_of
-from exit_shim.clients.doors import Door, DoorCall, is_coroutine_method
-from exit_shim.clients.hosts import exchange_of
 from exit_shim.clients.patching import Installation, InstallRequest
 from exit_shim.clients.proxy import (
     BoundDoor,
@@ -35,12 +33,13 @@ from exit_shim.configuration import (
     chosen_policy,
     digest,
     is_disabled,
-    journal_path,
     pace_in_force,
     raw_mode,
     sync_in_force,
     with_policy,
 )
+from exit_shim.domain.accounts import exchange_of
+from exit_shim.domain.doors import Door, DoorCall
 from exit_shim.domain.events import (
     GuardFinding,
     Intent,
@@ -63,12 +62,13 @@ from exit_shim.guard.judge import Guard
 from exit_shim.guard.policy import Policy, Roles
 from exit_shim.guard.rule_warnings import RuleWarnings
 from exit_shim.guard.rules import custom_rules
-from exit_shim.journal import Journal, Sync
+from exit_shim.journal import Journal, Sync, journal_path
 from exit_shim.resolving import FIND_LEFT, RetryPolicy
 from exit_shim.resolving.from_journal import make_resolver
 from exit_shim.runtime.background import MAX_WAITING, Dispatch
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.runtime.logs import GATEWAY, METRICS, MODE, logger
+from exit_shim.runtime.methods import is_coroutine_method
 from exit_shim.runtime.reentrancy import ReentrantState
 from exit_shim.runtime.scrubbing import scrub, secrets_of
 from exit_shim.sinks import Sink

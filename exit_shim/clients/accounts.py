@@ -24,7 +24,7 @@ MAX_LABELS: Final = 64
 
 
 class Label(NamedTuple):
-    """The two parts of an account's label: its name, None where it has none, and the exchange's suffix."""
+    """Hold the two parts of a label: the account's name, None for none, and the exchange's suffix."""
 
     name: str | None
     suffix: str
@@ -37,7 +37,7 @@ class Label(NamedTuple):
 
 
 class NumberedAdapter(NamedTuple):
-    """An adapter without a key: its label, and the address that it had when it got the label."""
+    """Remember an adapter without a key: its label, and the address that it had when it got that."""
 
     ref: "weakref.ref[Any]"
     label: Label

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
-from exit_shim.clients.doors import Door
+from exit_shim.domain.doors import Door
 from exit_shim.domain.verdicts import Reason
 from exit_shim.errors import ExitOrderDenied
 
@@ -12,14 +12,14 @@ Market = Literal["um", "cm", "portfolio", "portfolio_um", "portfolio_cm"]
 
 
 class CodeStep(NamedTuple):
-    """A frame that an exception came through."""
+    """Name a frame that an exception came through."""
 
     module: str
     function: str
 
 
 class ApiError(NamedTuple):
-    """What a library's exception says of the exchange's answer."""
+    """Hold what a library's exception says of the exchange's answer."""
 
     code: object
     status: object

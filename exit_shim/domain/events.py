@@ -34,7 +34,7 @@ def common_kind(targets: tuple[Target, ...]) -> Kind:
 
 
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """An order, or a cancel or change of some, about to leave: what, by whom, judged how.
+    """Say which order, change or cancel is about to leave, who asked for it, and how it was judged.
 
     `ts` is nanoseconds since the epoch; `targets` are the orders that a cancel or change is about; of a
     cancel-all, `store` is what it reaches.
@@ -54,7 +54,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the exchange's answer, or its silence, proves.
+    """Say what the exchange's answer, or its silence, proves about an intent.
 
     `presend_us` is what the shim added before the send; `total_us` the whole call as the bot saw it,
     the exchange included. Both in microseconds. `chain` goes on where that of the attribution ends, at who
@@ -73,7 +73,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Resolution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a later look at the exchange proved of an order that was in doubt.
+    """Say what a later look at the exchange proved about an order in doubt.
 
     `outcome`: "accepted", it was there; "rejected", it was refused; "not_there", it never was, as far as
     `evidence` shows: each question with its answer. Of a cancel or change: "accepted", it took effect;
@@ -92,14 +92,14 @@ class Resolution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """Events that are not in the journal, and why not."""
+    """Say how many events could not be kept, and why."""
 
     why: str
     events: int
 
 
 class Switch(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A switch that somebody turned while bots run: an event `switch`.
+    """Say who switched the mode, or whether the policy may hold orders back, while bots run.
 
     `mode` is the new mode, "" for back to what environment and code say; `enforce` whether the policy may
     hold orders back. What is None stays as it was.
@@ -111,7 +111,7 @@ class Switch(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class GuardFinding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A finding of the guard that is about no single order, such as a stop that did not come."""
+    """Say what the guard found that is about no single order, such as a stop that did not come."""
 
     reason: Reason
     symbol: str | None = None
@@ -119,7 +119,7 @@ class GuardFinding(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OrderFindings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Findings about one order of the rules that only warn; written soon after its outcome.
+    """Say what the rules that only warn found about an order, soon after its outcome.
 
     `book` is the live exits around it at that moment, in words.
     """
@@ -133,14 +133,14 @@ UNREAD: Final = "read a call of the door "
 
 
 class InternalError(msgspec.Struct, frozen=True):
-    """A failure of the shim's own: in which step, and what it said."""
+    """Say which step of the shim failed, the first time of its kind, and how."""
 
     step: str
     error: str
 
 
 class RunStarted(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The start of a run: which process writes it, with which versions and settings.
+    """Say that a run begins: in which process, with which versions and settings.
 
     `configuration` is a digest that tells one configuration from another.
     """
@@ -155,7 +155,7 @@ class RunStarted(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class RunEnded(msgspec.Struct, frozen=True):
-    """The orderly end of a run, with the number of events written before it."""
+    """Say that the process ended in good order, and how many events it had written."""
 
     events: int
 

@@ -14,11 +14,11 @@ from exit_shim.attribution.attribute import Declared, declared
 from exit_shim.attribution.attributor import Attributor
 from exit_shim.attribution.stack import CallSite, Frame
 from exit_shim.clients.answers import read_answers, read_failure
-from exit_shim.clients.doors import NO_FIELDS, SEVERAL, Door, DoorCall, is_coroutine_method
 from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.attributions import UNKNOWN_MODULE, Attribution
 from exit_shim.domain.decisions import GO, Decision, Judge
+from exit_shim.domain.doors import NO_FIELDS, SEVERAL, Door, DoorCall
 from exit_shim.domain.events import UNREAD, Intent, Outcome
 from exit_shim.domain.orders import KINDS, ExitOrder, Kind, fields_of_order, may_be_exit
 from exit_shim.gateway import sending
@@ -26,6 +26,7 @@ from exit_shim.gateway.nesting import NestedCall, within
 from exit_shim.gateway.order_call import OrderCall
 from exit_shim.gateway.parse_call import Item, TargetLookup, clean, hide, read_call
 from exit_shim.gateway.recorder import Recorder
+from exit_shim.runtime.methods import is_coroutine_method
 from exit_shim.runtime.scrubbing import HIDDEN, marks_of_owner, secrets_of
 
 UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
@@ -146,7 +147,7 @@ class Gateway:
         except Exception as error:  # noqa: BLE001
             self._report("read the mode", error)
         door = call.door
-        store = door.reaches(call.params) if door.payload == "symbol" else None
+        store = door.reached_store(call.params) if door.payload == "symbol" else None
         call.intents = [
             Intent(
                 ts=now,
@@ -277,7 +278,7 @@ class Gateway:
         """Return what a call of a door asks for in Binance's terms; None: nothing of ours, or unreadable."""
         asked: DoorCall | None = None
         try:
-            asked = door.asked(args, kwargs)
+            asked = door.describe(args, kwargs)
         except Exception as error:  # noqa: BLE001
             self._report("read what a call asks for", error)
         if door.method not in self._read_doors:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from exit_shim.attribution.stack import Frame
-from exit_shim.clients.doors import Door, DoorCall
 from exit_shim.domain.attributions import Step
+from exit_shim.domain.doors import Door, DoorCall
 from exit_shim.domain.events import Intent
 from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.gateway.nesting import NestedCall

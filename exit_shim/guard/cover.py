@@ -1,11 +1,11 @@
 """Cover: whether live stops surely close the whole of a position. Pure.
 
-docs/policy.md states the same to the letter. Facts: Binance's USDⓈ-M pages New Algo Order and Position
-Information V3, and how hedge mode refuses an order on more than the position.
+docs/explanation/cover.md states the same to the letter. Facts: Binance's USDⓈ-M pages New Algo Order and
+Position Information V3, and how hedge mode refuses an order on more than the position.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Context, Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -32,32 +32,6 @@ nothing is sure: the order waits."""
 
 EXACT: Final = Context(prec=80, traps=[InvalidOperation])
 """The bot's own context may round, and raise."""
-
-GAPS: Final[Mapping[str, str]] = {
-    "no_position": "the symbol is flat",
-    "no_owners_stop": "no stop of an owner rests that can only reduce the position",
-    "stop_limit": "the owner's stop is a stop-limit, which can rest unfilled in a gap",
-    "not_active": "the owner's stop has fired, or trails and is not activated",
-    "already_crossed": "the price is beyond the trigger of the owner's stop",
-    "too_far": "the owner's stop triggers farther from the price than cover_within",
-    "beyond_liquidation": "the position would be liquidated before the owner's stop fires",
-    "no_liquidation": "the exchange shows no liquidation price of the position, not even that it has none",
-    "price_protected": "the owner's stop has priceProtect, which can keep it from firing",
-    "no_trigger": "the exchange shows no trigger of the owner's stop",
-    "no_price": "the exchange shows no price to measure the owner's stop by",
-    "quantity_short": "the owners' stops add up to less than the position",
-    "larger_than_left": "in hedge mode the exchange refuses a stop on more than is left when it fires",
-    "too_many_exits": "more exits on a quantity rest than are worked out in hedge mode",
-    "opens_beside": "the same call opens or grows the position",
-    "closes_at_once": "the order is priced through the market, so it closes now",
-    "name_is_taken": "a live order has its client order id, which the exchange itself refuses (-4116)",
-    "over_budget": "looking at the exchange would have taken too much of the account's request weight",
-    "timed_out": "the exchange did not answer in time",
-    "could_not_be_asked": "the exchange could not be asked",
-    "the_call_cannot_be_parted": "it is part of a call of which the rest had to go out",
-    "the_guard_failed": "the guard itself failed, which is logged",
-}
-"""Why a denied order went out all the same: each word of `because`, in a sentence."""
 
 Counts = Callable[[OpenOrder], bool]
 

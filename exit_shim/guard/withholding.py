@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from exit_shim.clients.doors import Door
 from exit_shim.clients.registry import DOOR_NAMES, market_of, support_of
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.decisions import Call, Go, NeedsLook, Withheld, Withhold
+from exit_shim.domain.doors import Door
 from exit_shim.domain.events import Intent, Target
 from exit_shim.domain.orders import COUNTDOWN, upper
 from exit_shim.guard.book import position_of

@@ -2,16 +2,12 @@
 
 import contextlib
 import errno
-import functools
 import itertools
 import os
-import socket
 import sqlite3
-import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -189,21 +185,3 @@ def create_private(path: Path) -> None:
             f"the journal {path} cannot be opened for writing ({error.strerror}); "
             "set EXIT_SHIM_JOURNAL to a path that this user can write"
         ) from error
-
-
-def describe_process() -> dict[str, Any]:
-    """Return host, process and versions, for a run's first event."""
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "python": sys.version.split()[0],
-        "versions": {name: _version(name) for name in ("exit_shim", "python-binance", "wrapt")},
-    }
-
-
-@functools.lru_cache(maxsize=8)
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from exit_shim.domain.events import EVENT_NAMES, Event, Intent, Lost, RunEnded, RunStarted
-from exit_shim.journal.database import describe_process
 from exit_shim.journal.drain import RETRY_S, Drain, write_failure
 from exit_shim.journal.fork_and_exit import exiting, inherited, journals
 from exit_shim.journal.ingest import RunOrigin
 from exit_shim.journal.line_format import NOTHING, compose
 from exit_shim.journal.overflow import Overflow
 from exit_shim.journal.rows import encode
+from exit_shim.journal.run_header import describe_process
 from exit_shim.journal.schema import JournalError
 from exit_shim.journal.spool import Segment, Spool, Sync
 from exit_shim.journal.writer_thread import WriterThread

@@ -4,7 +4,7 @@ from collections.abc import Generator
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal, NamedTuple
 
-from exit_shim.clients.hosts import exchange_of
+from exit_shim.domain.accounts import exchange_of
 from exit_shim.domain.events import Intent, Record, Resolution, Target
 from exit_shim.domain.orders import CONDITIONAL_KINDS
 from exit_shim.resolving.lookup import EARLY_MS, Lookup, OrderQuery, look_up

@@ -14,8 +14,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from exit_shim.clients.accounts import label_of
-from exit_shim.clients.hosts import exchange_of
 from exit_shim.clients.registry import can_be_cloned, clone_client
+from exit_shim.domain.accounts import exchange_of
 from exit_shim.domain.events import Record, Resolution
 from exit_shim.resolving.asking import Budget, ExchangeReader
 from exit_shim.resolving.doubt import NANOSECONDS, PACE, Doubt, RetryPolicy

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 MARKER = (
     "exit_shim(mode=None, hedge=False, symbols=None, prices=None, wallet=10000, rules=None): "
-    "the exchange and the EXIT_MODE of a test with fixtures of exit_shim; see docs/testing-your-bot.md."
+    "the exchange and the EXIT_MODE of a test with fixtures of exit_shim; see "
+    "docs/how-to/testing-your-bot.md."
 )
 
 

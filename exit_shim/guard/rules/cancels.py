@@ -1,22 +1,14 @@
 """Rules on what a cancel takes away. Pure, given the book."""
 
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final
 
-from exit_shim.clients.registry import DOOR_NAMES
+from exit_shim.clients.registry import cancel_all_door
 from exit_shim.domain.events import Target
-from exit_shim.domain.orders import COUNTDOWN, Store
+from exit_shim.domain.orders import COUNTDOWN
 from exit_shim.guard.book import BookContext, LiveExit, number
 from exit_shim.guard.rules.books import named
 from exit_shim.guard.rules.context import Found, RuleContext
 from exit_shim.guard.rules.owners import is_own
-
-WAY_OUT: Final[Mapping[Store, str]] = {
-    "orders": "futures_cancel_all_open_orders",
-    "conditional": "futures_cancel_all_algo_open_orders",
-}
-"""Python-binance's method that cancels all of a store."""
 
 
 def foreign(case: RuleContext) -> list[Target]:
@@ -60,22 +52,8 @@ def futile_cancel(case: RuleContext) -> Found:
     if case.store is None or case.targets or not elsewhere or case.order.type == COUNTDOWN:
         return None
     other = elsewhere[0].store
-    instead = way_out(case.door, other)
+    instead = cancel_all_door(case.door, other)
     return {"store": case.store, "resting_elsewhere": len(elsewhere), "instead": instead}
-
-
-def way_out(door: str, store: Store) -> str | None:
-    """Return python-binance's method that cancels all of a store, in a door's market; None where it has none.
-
-    An adapter's door has names of its own, and COIN-M has no method for its conditional orders (1.0.37).
-    """
-    if door not in DOOR_NAMES or "coin" in door:
-        return None
-    for market in ("um", "cm"):
-        if door.startswith(f"papi_cancel_{market}_"):
-            kind = "conditional_" if store == "conditional" else ""
-            return f"papi_cancel_{market}_{kind}all_open_orders"
-    return WAY_OUT[store]
 
 
 def left_beside(near: BookContext, stop: LiveExit) -> bool:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exit_shim.configuration import DISABLED_VARIABLE, JOURNAL_VARIABLE, RESOLVE_VARIABLE
+from exit_shim.configuration import DISABLED_VARIABLE, RESOLVE_VARIABLE
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE
+from exit_shim.journal.default_path import JOURNAL_VARIABLE
 from exit_shim.testing.confine import PROXY_VARIABLES
 
 

@@ -14,7 +14,7 @@ from exit_shim.journal import JournalReader, RecordFilter, read_records
 
 pytestmark = pytest.mark.xdist_group("enforcing docs")  # whose workers share what a fixture has run
 
-PAGE = (ROOT / "docs" / "enforcing.md").read_text()
+PAGE = (ROOT / "docs/how-to/enforcing.md").read_text()
 
 
 @pytest.fixture(scope="module")

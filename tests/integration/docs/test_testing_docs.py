@@ -9,7 +9,7 @@ from exit_shim.testing import LocalExchange
 from exit_shim.testing.kit.exit_records import ExitRecords
 from exit_shim.testing.kit.marker import MarkerArguments
 
-PAGE = (ROOT / "docs" / "testing-your-bot.md").read_text()
+PAGE = (ROOT / "docs/how-to/testing-your-bot.md").read_text()
 FILES = {name: text for text, name in re.findall(r"```python\n(# (\w+\.py)\n.*?)```", PAGE, re.DOTALL)}
 
 

@@ -15,9 +15,9 @@ from odd_server import OddServer, answer, hang
 
 import exit_shim
 from exit_shim.clients.accounts import label_of
-from exit_shim.clients.hosts import exchange_of
 from exit_shim.clients.python_binance import hears_user_stream
 from exit_shim.clients.registry import clone_client
+from exit_shim.domain.accounts import exchange_of
 from exit_shim.guard.exchange_snapshot import Snapshot, read_position, read_resting
 from exit_shim.guard.policy import PolicyError, parse_policy
 from exit_shim.guard.snapshot_reads import weight_of

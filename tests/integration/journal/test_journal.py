@@ -26,7 +26,7 @@ from exit_shim.journal import (
     JournalError,
     JournalReader,
     RecordFilter,
-    default_path,
+    default_journal_path,
     read_records,
 )
 from exit_shim.journal.line_format import parse
@@ -826,7 +826,7 @@ def test_a_user_without_a_home_has_a_journal(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr("pathlib.Path.home", homeless)
-    assert default_path().name == "journal.db"
+    assert default_journal_path().name == "journal.db"
 
 
 def test_no_thread_to_be_had_means_writing_at_once(tmp_path, monkeypatch):

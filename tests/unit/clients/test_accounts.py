@@ -10,7 +10,8 @@ from binance import AsyncClient, Client
 import exit_shim
 from exit_shim.clients import accounts
 from exit_shim.clients.accounts import account_label, key_label, label_of
-from exit_shim.clients.hosts import exchange_of, host_of
+from exit_shim.clients.hosts import host_of
+from exit_shim.domain.accounts import exchange_of
 from exit_shim.testing.close_client import close_client
 from exit_shim.testing.redirect import LOCAL_KEY
 

@@ -15,7 +15,7 @@ from exit_shim.guard.policy.model import Delegation, Mode, Policy, Rule, Scope
 from exit_shim.guard.policy.rollout import is_in_rollout
 from exit_shim.journal import read_records
 
-DOCS = ROOT / "docs" / "policy.md"
+DOCS = ROOT / "docs/reference/policy.md"
 
 
 def standing(text, module, mode="EXIT_BRAIN_V3", symbol="BTCUSDT", kind="sl", dotted=None):

@@ -127,7 +127,7 @@ def test_a_whole_journal_verifies(journal):
     assert run.header.pid == os.getpid()
     status, said = verified(journal.path)
     assert status == 0
-    assert "whole" in said
+    assert "complete" in said
 
 
 @pytest.mark.parametrize(
@@ -232,8 +232,8 @@ def test_an_event_that_never_came_to_the_file_shows_by_its_number(journal):
     assert numbers(journal.path) == [(2, 0)]
     status, said = verified(journal.path)
     assert status == 0
-    assert "whole; 2 never came to the file" in said
-    assert "1 runs, 0 flawed, 0 events lost by what the journal itself says, 2 missing besides" in said
+    assert "complete; 2 never reached the file" in said
+    assert "1 run, 0 flawed; 0 events recorded as lost, 2 more missing by their numbers" in said
 
 
 def test_a_line_that_is_damaged_is_no_more_than_lost(journal):
@@ -241,7 +241,7 @@ def test_a_line_that_is_damaged_is_no_more_than_lost(journal):
     ordered(journal, *range(1, 6))
     left_by_a_dead_run(journal, lambda lines: [*lines[:3], b"x" + lines[3][1:], *lines[4:]])
     assert numbers(journal.path) == [(1, 1)]
-    assert "1 events lost by what the journal itself says, 0 missing besides" in verified(journal.path)[1]
+    assert "1 event recorded as lost, 0 more missing by their numbers" in verified(journal.path)[1]
 
 
 def test_numbers_tell_nothing_of_a_run_whose_beginning_was_pruned(tmp_path):
@@ -250,7 +250,7 @@ def test_numbers_tell_nothing_of_a_run_whose_beginning_was_pruned(tmp_path):
     prune(journal.path, before_ns=time.time_ns() - 90 * DAY)
     journal.close()
     assert numbers(journal.path) == [(None, 0)]
-    assert ", 0 missing besides" in verified(journal.path)[1]
+    assert ", 0 more missing by their numbers" in verified(journal.path)[1]
 
 
 def test_verify_tells_numbers_in_json(journal, monkeypatch):
@@ -536,7 +536,7 @@ def test_runs_that_nothing_is_left_of_go(tmp_path):
     assert {news.run_id for news in follower.read_new("none")} == {newest}
     assert flaws(path) == [None]
     status, said = verified(path)
-    assert (status, "1 runs, 0 flawed" in said) == (0, True)
+    assert (status, "1 run, 0 flawed" in said) == (0, True)
 
 
 KILLED = """
@@ -624,8 +624,8 @@ def test_pruning_by_command(tmp_path, monkeypatch):
     assert command("--max-size", "many").returncode == 2
     done = command("--older-than", "90d")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("41 events deleted")
-    assert "1 runs keep old events because of orders in doubt" in done.stdout
+    assert done.stdout.startswith("deleted 41 events")
+    assert "orders in doubt keep old events in 1 run;" in done.stdout
     assert json.loads(command("--max-size", "2GB", "--json").stdout)["events"] == 0
 
 
@@ -844,7 +844,7 @@ def test_a_run_that_is_pruned_while_it_is_verified_is_whole(journal, monkeypatch
     monkeypatch.setattr(JournalReader, "read_runs", lambda self: next(looks, None) or read_runs(self))
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(journal.path))
     done = CliRunner().invoke(app, ["verify"])
-    assert (done.exit_code, "whole" in done.output) == (0, True), done.output
+    assert (done.exit_code, "complete" in done.output) == (0, True), done.output
 
 
 @pytest.mark.parametrize("question", [JournalReader.LOST, LATEST_SWITCHES])

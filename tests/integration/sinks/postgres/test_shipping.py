@@ -342,10 +342,9 @@ def test_there_is_no_journal_yet(central, path):
 def test_a_shipper_that_is_told_to_stop_ends_in_good_order(central, path):
     """SIGTERM ends the command between two batches, with status 0."""
     fill(path, 5)
-    command = [sys.executable, "-m", "exit_shim", "ship", "--to", central.writer]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "EXIT_SHIM_JOURNAL": str(path)}
-    ) as own:
+    command = [sys.executable, "-m", "exit_shim", "ship"]
+    environment = {**os.environ, "EXIT_SHIM_JOURNAL": str(path), "EXIT_SHIM_SHIP_TO": central.writer}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as own:
         until(lambda: central.count() == len(local(path)))
         own.send_signal(signal.SIGTERM)
         said, _ = own.communicate(timeout=60)

@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from inspect import CO_COROUTINE
-from types import FunctionType
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -28,7 +26,7 @@ SEVERAL: Final = ("orders",)
 
 
 class DoorCall(NamedTuple):
-    """What one call of a door asks for: the row that describes it, and the fields it carries."""
+    """Hold what one call of a door asks for: the row that describes it, and the fields it carries."""
 
     door: "Door"
     params: dict[str, Any]
@@ -61,7 +59,7 @@ class Door(msgspec.Struct, frozen=True):
     parse: Callable[..., Any] | None = None
     comes_later: bool = False
 
-    def asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DoorCall | None:
+    def describe(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DoorCall | None:
         """Return what a call asks for, as a row that reads Binance's fields; None for no order."""
         if self.routes is not None:
             row, fields = self.route(args, kwargs)
@@ -95,7 +93,7 @@ class Door(msgspec.Struct, frozen=True):
         return next(filter(None, (routes.get((verb, word.strip("/"))) for word in words)), None)
 
     def why_unread(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-        """Return why `asked` found no order in a call; None where the call is a GET."""
+        """Return why `describe` found no order in a call; None where the call is a GET."""
         if self.routes is None:
             return "its `parse` returned no fields"
         words = _texts(args, kwargs)
@@ -133,7 +131,7 @@ class Door(msgspec.Struct, frozen=True):
             return [reference for name in self.list_fields for reference in _listed(name, params.get(name))]
         return [_reference(order) for order in (self.batch(params) if self.payload == "batch" else (params,))]
 
-    def reaches(self, params: Mapping[str, Any]) -> Store | None:
+    def reached_store(self, params: Mapping[str, Any]) -> Store | None:
         """Return which orders a cancel-all cancels; None for any other call, and a countdown called off."""
         if self.payload != "symbol" or (self.comes_later and text(params.get("countdownTime")) == "0"):
             return None
@@ -155,17 +153,10 @@ ORDER_FIELDS: Final = frozenset(
 """Every request about an order has one of these; headers and options have none."""
 
 
-def is_coroutine_method(method: Callable[..., Any]) -> bool:
-    """Return whether calling `method` certainly returns a coroutine, and sends nothing yet."""
-    # Only a plain function is trusted: a mock may look like a coroutine function.
-    function = getattr(method, "__func__", method)
-    return type(function) is FunctionType and bool(function.__code__.co_flags & CO_COROUTINE)
-
-
 def _fields_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
     """Return the fields of a raw request, under whatever name they are passed."""
     payloads = [kwargs.get(name) for name in PAYLOADS]
-    tables = [one for one in (*payloads, *args, *kwargs.values()) if isinstance(one, dict) and one]
+    tables = [value for value in (*payloads, *args, *kwargs.values()) if isinstance(value, dict) and value]
     if not ORDER_FIELDS.isdisjoint(kwargs):
         tables.append(kwargs)
     about_orders = (table for table in tables if not ORDER_FIELDS.isdisjoint(table))

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -26,6 +27,8 @@ def _plain(value: object) -> object:
         return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {text_of(name): _plain(item) for name, item in value.items()}
     if value is None or type(value) in (bool, int, float):
         return value
     return text_of(value)

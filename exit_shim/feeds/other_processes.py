@@ -23,8 +23,9 @@ from exit_shim.domain.events import (
     Switch,
 )
 from exit_shim.domain.orders import Reference
-from exit_shim.domain.reason_codes import STRIPPED
+from exit_shim.domain.reason_codes import STRIPPED, UNKNOWN_MODE
 from exit_shim.domain.recorded import RecordedEvent
+from exit_shim.domain.verdicts import Reason
 from exit_shim.guard.book import Book
 from exit_shim.guard.judge import Guard
 from exit_shim.journal import Journal, JournalError
@@ -110,7 +111,7 @@ class ProcessFeed(Service):
             self._read_off_file()
             # The journal itself reports what is wrong with it.
             with contextlib.suppress(JournalError):
-                for body in self._follower.begin():
+                for body in self._follower.skip_to_end():
                     self._turn(body)
                 self._has_begun = True
 
@@ -146,7 +147,7 @@ class ProcessFeed(Service):
             self._read_off_file()
             if self._follower is not None and self._journal is not None and self._has_begun:
                 with contextlib.suppress(JournalError):
-                    for news in self._follower.news(self._journal.run_id):
+                    for news in self._follower.read_new(self._journal.run_id):
                         self._take(news)
         finally:
             self._lock.release()
@@ -157,7 +158,7 @@ class ProcessFeed(Service):
             return
         since = time.time_ns() - TAKEN_UP_NS
         with contextlib.suppress(JournalError):
-            take_up(self._guard.book, self._follower.records(since_ns=since), self._journal.run_id)
+            take_up(self._guard.book, self._follower.read_records(since_ns=since), self._journal.run_id)
 
     def read_earlier_runs_once(self) -> None:
         """Read the earlier runs unless that was done; wait, within a bound, for a thread that does."""
@@ -186,12 +187,12 @@ class ProcessFeed(Service):
         if name is None or (isinstance(name, int) and name < 0):
             return
         with contextlib.suppress(JournalError):
-            take_up(self._guard.book, self._follower.records(named=str(name)), self._journal.run_id)
+            take_up(self._guard.book, self._follower.read_records(named=str(name)), self._journal.run_id)
 
     def recall(self, name: str) -> list[Record]:
         """Return what the journal has of an id; nothing where it cannot be read."""
         with contextlib.suppress(JournalError):
-            return [] if self._follower is None else self._follower.records(named=name)
+            return [] if self._follower is None else self._follower.read_records(named=name)
         return []
 
     def report_overdue(self) -> None:
@@ -203,8 +204,12 @@ class ProcessFeed(Service):
         within = self._guard.compiled_policy.rule(STRIPPED).within_s or STRIPPED_WITHIN_S
         for spot, since in book.stripped():
             if now - since >= within and book.still_stripped(spot):
-                reason = f"{STRIPPED} position_side={spot.position_side} side={spot.side} within_s={within:g}"
-                self._on_finding(GuardFinding(reason, spot.symbol, spot.account))
+                facts = {
+                    "position_side": spot.position_side,
+                    "side": str(spot.side),
+                    "within_s": f"{within:g}",
+                }
+                self._on_finding(GuardFinding(Reason(STRIPPED, facts), spot.symbol, spot.account))
 
     def run_once(self) -> None:
         """Do one round of the thread."""
@@ -229,7 +234,7 @@ class ProcessFeed(Service):
         with contextlib.suppress(msgspec.DecodeError):
             switch = DECODERS[Switch].decode(body)
             if switch.mode and switch.mode not in self._guard.compiled_policy.modes:
-                self._on_finding(GuardFinding(f"UNKNOWN_MODE mode={switch.mode} by={switch.by}"))
+                self._on_finding(GuardFinding(Reason(UNKNOWN_MODE, {"mode": switch.mode, "by": switch.by})))
                 switch = msgspec.structs.replace(switch, mode=None)
             self._guard.switches.turn(switch)
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from exit_shim.clients.doors import Door
 from exit_shim.domain.decisions import GO, Call, Decision, Go, Withhold
+from exit_shim.domain.doors import Door
 from exit_shim.domain.orders import upper
 from exit_shim.domain.verdicts import ALLOWED
 from exit_shim.guard.judge import Guard

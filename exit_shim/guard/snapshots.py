@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
 from typing import Any, Final, TypeAlias
 
-from exit_shim.clients.hosts import exchange_of
 from exit_shim.clients.registry import can_be_cloned, is_genuine, support_of
+from exit_shim.domain.accounts import exchange_of
 from exit_shim.domain.orders import upper
 from exit_shim.guard.exchange_snapshot import Snapshot
 from exit_shim.guard.snapshot_reads import (

@@ -1,4 +1,4 @@
-"""Ship the journal from a thread of the bot's process, which no order waits for."""
+"""Copy the journal to PostgreSQL on a thread of the bot's process."""
 
 import os
 import threading
@@ -12,17 +12,17 @@ from exit_shim.journal import JournalError
 from exit_shim.runtime.process_hooks import Releasable
 from exit_shim.runtime.service import Service
 from exit_shim.sinks.postgres.dsn import Dsn
-from exit_shim.sinks.postgres.follow import follow
+from exit_shim.sinks.postgres.follow import ship_continuously
 from exit_shim.sinks.postgres.outbox import Outbox
 from exit_shim.sinks.postgres.shipper import Shipper
 
 BATCH: Final = 200
 BREATHE_S: Final = 0.0005
-"""The pause after each piece of work: threads that place orders wait for the interpreter meanwhile."""
+"""The pause after every few events: while this thread runs Python, those that place orders wait."""
 
 
 class Shipping(NamedTuple):
-    """State of shipping in this process; `is_ours` says whether it is the one of its host that ships."""
+    """The state of shipping in this process; `is_ours` if it is the one of this host that ships."""
 
     destination: str
     is_ours: bool
@@ -31,10 +31,10 @@ class Shipping(NamedTuple):
 
 
 class Background(Service):
-    """Ship a journal from a daemon thread for as long as the process lives.
+    """Copy a journal to PostgreSQL from a daemon thread.
 
-    What is not shipped when the process ends is in the journal; whoever ships that next goes on. After a
-    `fork` the child has a thread of its own, which takes over once the parent is gone.
+    What is not copied when the process ends is in the journal, and the next process continues. The child of a
+    fork has its own thread, which takes over once the parent is gone.
 
     Args:
         journal: The journal's path.
@@ -42,7 +42,7 @@ class Background(Service):
         on_trouble: Called with each failure.
 
     Raises:
-        PostgresError: `dsn` is no DSN, or psycopg is missing.
+        PostgresError: `dsn` is invalid, or psycopg is missing.
     """
 
     thread_name = "exit-shim-shipping"
@@ -80,20 +80,20 @@ class Background(Service):
         self._set_up()
 
     def health(self) -> Shipping:
-        """Return how shipping fares, for summaries."""
+        """Return the state for summaries."""
         return Shipping(self._address.name, self.outbox.is_ours, self._shipped, self._last_error)
 
-    def shipped(self, events: int) -> None:
-        """Note that everything so far is at the database."""
+    def on_shipped(self, events: int) -> None:
+        """Count the events that were copied."""
         self._shipped += events
         self._last_error = None
 
-    def failed(self, error: JournalError, _pause: float) -> None:
-        """Report why the events wait in the journal."""
+    def on_failure(self, error: JournalError, _pause: float) -> None:
+        """Report a failure; the events wait in the journal."""
         self._last_error = str(error)
         self._on_trouble(error)
 
-    def waiting(self) -> None:
+    def on_waiting(self) -> None:
         """Do nothing while another process ships."""
 
     @staticmethod
@@ -108,7 +108,7 @@ class Background(Service):
         listener = weakref.proxy(background)
         del background
         try:
-            follow(shipper, stopped, listener)
+            ship_continuously(shipper, stopped, listener)
         # The service is gone.
         except ReferenceError:
             return
@@ -130,7 +130,7 @@ class Background(Service):
             nothing = os.open(os.devnull, os.O_RDWR)
             os.dup2(nothing, connection.fileno(), inheritable=False)
             os.close(nothing)
-        self.outbox.leave_turn()
+        self.outbox.release_turn()
         super().renew_after_fork()
         if was_running:
             self.start()

@@ -2,10 +2,13 @@
 
 import threading
 import weakref
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, ParamSpec
 
 from exit_shim.runtime.process_hooks import end_with_child_process
 from exit_shim.runtime.reentrancy import ReentrantState
+
+P = ParamSpec("P")
 
 
 class Service(ReentrantState):
@@ -97,3 +100,14 @@ def _run(owner: "weakref.ref[Service]", stopped: threading.Event) -> None:
         service = owner()
         if service is not None:
             service._end(threading.current_thread())  # noqa: SLF001 - the base's own
+
+
+def weakly(method: Callable[P, None]) -> Callable[P, None]:
+    """Return a method for a thread that must not keep the method's object alive."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        if (method := reference()) is not None:
+            method(*args, **kwargs)
+
+    return call

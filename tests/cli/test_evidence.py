@@ -196,7 +196,7 @@ def sized(bot, _restart):
     bot.shim.watch(bot.client, every=60)
     yield bot, OWNER, "futures_create_order", COVER
     yield bot, OWNER, "futures_create_order", LIMIT
-    bot.shim._pollers[0].look()
+    bot.shim.account_feeds.pollers[0].look()
     yield bot, LEGACY, "futures_create_order", {**LIMIT, "quantity": "0.02"}
     yield bot, OWNER, "futures_create_order", {**LIMIT, "quantity": "0.005"}
 

@@ -425,7 +425,7 @@ def test_a_gap_that_is_handed_in_makes_the_book_unsure_where_it_is_watched(bot):
         "the user data stream was interrupted: python-binance says BinanceWebsocketClosed"
     )
     assert bot.book.why_unsure("another", "BTCUSDT") is None
-    bot.shim._pollers[0].look()
+    bot.shim.account_feeds.pollers[0].look()
     assert bot.book.why_unsure("mine", "BTCUSDT") is not None
     until(lambda: bot.book.why_unsure("mine", "BTCUSDT") is None)
 
@@ -595,7 +595,7 @@ def test_a_stream_that_cannot_be_had_is_told_of_once(watched, monkeypatch):
     assert step == "listen to the user data stream"
     assert "see that the API key may be used from this address, and that WebSockets get through" in said
     assert LOCAL_SECRET not in said
-    own.shim._pollers[0].look_soon()
+    own.shim.account_feeds.pollers[0].look_soon()
     until(lambda: own.unsure() is None)
 
 

@@ -586,7 +586,7 @@ def test_a_slow_look_sets_the_book_right(monkeypatch):
     bot.by(OWNER, **part)
     with captured_events() as lines:
         bot.shim.watch(bot.client, every=60)
-        poller = bot.shim._pollers[0]
+        poller = bot.shim.account_feeds.pollers[0]
         poller.look()
         book = bot.shim.guard.book
         (spot,) = book.spots()

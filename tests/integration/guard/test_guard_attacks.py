@@ -198,7 +198,7 @@ def test_a_stop_of_no_position_may_go_where_stripping_is_enforced(watched):
     bot.by(OWNER, **close)
     if watched:
         bot.shim.watch(bot.client, every=60)
-        bot.shim._pollers[0].look()
+        bot.shim.account_feeds.pollers[0].look()
     assert bot.by(OWNER, "futures_cancel_algo_order", algoId=placed["algoId"])["code"] == "200"
 
 

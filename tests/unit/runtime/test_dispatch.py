@@ -151,7 +151,7 @@ def test_what_is_dropped_is_counted_and_told_once(make, monkeypatch, caplog):
     assert shim.flush(timeout_s=MINUTE)
     assert sink.taken == ["0", "1", "2", "3", "10"]
     (said,) = [record.getMessage() for record in caplog.records]
-    assert said.startswith("[EXIT_GATEWAY] 6 events were dropped while ")
+    assert said.startswith("[EXIT_GATEWAY] 6 events were dropped: ")
 
 
 def test_a_sink_that_raises_is_counted(make, monkeypatch, caplog):

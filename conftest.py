@@ -18,24 +18,34 @@ from exit_shim.domain.events import Record
 from exit_shim.journal import read_records
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.close_client import leave
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.close_client import close_client
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 pytest_plugins = ["pytester"]
 
 
 # The same examples each time, so that what is red once is red again; `--hypothesis-profile=default` explores.
-hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
-hypothesis.settings.load_profile("repeatable")
+hypothesis.settings.register_profile("thorough", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("short", derandomize=True, deadline=None, max_examples=25)
+hypothesis.settings.load_profile("short")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the tests that kill bots at random go on; see docs/survival.md."""
-    parser.addoption("--rounds", type=int, default=15, help="bots of each kind that are killed (15)")
+    """Say how often the tests repeat what they do at random."""
+    parser.addoption(
+        "--thorough", action="store_true", help="repeat what is done at random 3 to 4 times as often"
+    )
+    parser.addoption("--rounds", type=int, help="bots of each kind that are killed (4, thorough: 15)")
+    parser.addoption("--histories", type=int, help="histories of each kind that are lived (6, thorough: 20)")
 
 
-def pytest_configure() -> None:
-    """Undo what a shell does that starts the suite in the background: children would ignore Ctrl-C too."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how thorough to be, and let children of a suite in the background heed Ctrl-C."""
+    is_thorough, option = config.getoption("thorough"), config.option
+    option.rounds = option.rounds or (15 if is_thorough else 4)
+    option.histories = option.histories or (20 if is_thorough else 6)
+    if is_thorough and not option.hypothesis_profile:
+        hypothesis.settings.load_profile("thorough")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -115,7 +125,7 @@ def exchange() -> Iterator[LocalExchange]:
     """
     from abilities import RULES  # noqa: PLC0415 - beside the tests, which are found later than this file
 
-    with LocalExchange(rules=RULES) as local, pointed_at(local.url, local.register):
+    with LocalExchange(rules=RULES) as local, redirect_clients(local.url, local.register):
         yield local
         assert local.internal_errors == []
 
@@ -125,7 +135,7 @@ def client(exchange: LocalExchange) -> Iterator[Any]:
     """A genuine sync client on the local exchange, not wrapped."""
     own = Client(LOCAL_KEY, LOCAL_SECRET)
     yield own
-    leave(own)
+    close_client(own)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from exit_shim.attribution.attribute import attribute
-from exit_shim.attribution.stack import CHAIN, CallSite, Frame, SiteFinder
-from exit_shim.domain.attributions import Attribution, Step
+from exit_shim.attribution.stack import CallSite, Frame, SiteFinder
+from exit_shim.domain.attributions import Attribution
 
 
 class Attributor:
@@ -31,7 +31,3 @@ class Attributor:
             functools.partial(attribute, finder)
         )
         """Returns who asked, and the frame that asked where it is still there."""
-
-    def find_outer_frames(self, asking: Frame, who: Attribution) -> tuple[Step, ...]:
-        """Return the bot's own frames behind the one that asked, as many as a record keeps."""
-        return self.finder.outer(asking, CHAIN - len(who.chain))

@@ -221,8 +221,12 @@ class SiteFinder:
         """Return the bot's own frames outside `frame`, nearest first, at most `room`."""
         steps = self._outer_steps
         chain: list[Step] = []
-        for outer in itertools.islice(frames_within(frame), 1, MAX_OUTER_FRAMES + 1):
-            if len(chain) >= room:
+        # Without an event loop no generator is needed, each step of which is a call.
+        within = None if asyncio._get_running_loop() is None else iter(frames_within(frame))  # noqa: SLF001
+        outer: Frame | None = frame if within is None else next(within, None)
+        for _ in range(MAX_OUTER_FRAMES):
+            outer = outer and (outer.f_back if within is None else next(within, None))
+            if outer is None or len(chain) >= room:
                 break
             # A bot is in the same few places again and again.
             remembered = steps.get((id(outer.f_code), outer.f_lasti))

@@ -26,7 +26,7 @@ from exit_shim.clients.sessions import (
 from exit_shim.clients.support import ApiError, ClientSupport, CodeStep, Market
 from exit_shim.domain.doors import Door, Payload
 from exit_shim.domain.orders import CONDITIONAL_KINDS, Operation, upper
-from exit_shim.domain.verdicts import DENIED_CODE
+from exit_shim.domain.verdicts import DENIED_CODE, Reason
 from exit_shim.runtime.methods import is_coroutine_method
 
 # Modules and classes
@@ -453,17 +453,17 @@ def _denial_class() -> type[errors.ExitOrderDenied]:
         __module__, __qualname__ = "exit_shim", "ExitOrderDenied"
         __doc__ = errors.ExitOrderDenied.__doc__
 
-        def __init__(self, message: str, reasons: tuple[str, ...] = (), code: int = DENIED_CODE) -> None:
+        def __init__(self, message: str, reasons: tuple[Reason, ...] = (), code: int = DENIED_CODE) -> None:
             BinanceAPIException.__init__(self, None, 400, json.dumps({"code": code, "msg": message}))
             self.reasons = reasons
 
-        def __reduce__(self) -> tuple[object, tuple[str, tuple[str, ...], int]]:
+        def __reduce__(self) -> tuple[object, tuple[str, tuple[Reason, ...], int]]:
             return denial, (self.message, self.reasons, self.code)
 
     return ExitOrderDenied
 
 
-def denial(message: str, reasons: tuple[str, ...] = (), code: int = DENIED_CODE) -> errors.ExitOrderDenied:
+def denial(message: str, reasons: tuple[Reason, ...] = (), code: int = DENIED_CODE) -> errors.ExitOrderDenied:
     """Make the exception of a denied order, which is a `BinanceAPIException` too."""
     return _denial_class()(message, reasons, code)
 

@@ -79,6 +79,7 @@ class Call(Protocol):
     door: Door
     params: dict[str, Any]
     method: Callable[..., Any]
+    is_async: bool
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     account: str | None

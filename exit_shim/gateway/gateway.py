@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from exit_shim.attribution.attribute import Declared, declared
 from exit_shim.attribution.attributor import Attributor
-from exit_shim.attribution.stack import CallSite, Frame
+from exit_shim.attribution.stack import CHAIN, CallSite, Frame
 from exit_shim.clients.answers import read_answers, read_failure
 from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
 from exit_shim.domain.answers import Answer
@@ -26,6 +26,7 @@ from exit_shim.gateway.nesting import NestedCall, within
 from exit_shim.gateway.order_call import OrderCall
 from exit_shim.gateway.parse_call import Item, TargetLookup, clean, hide, read_call
 from exit_shim.gateway.recorder import Recorder
+from exit_shim.runtime.methods import is_coroutine_method
 from exit_shim.runtime.scrubbing import HIDDEN, marks_of_owner, secrets_of
 
 UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
@@ -92,15 +93,24 @@ class Gateway:
             call.account = self._attributor.account_of(method)
         except Exception as error:  # noqa: BLE001
             self._report("name the account", error)
+        try:
+            call.is_async = is_coroutine_method(method)
+        except Exception as error:  # noqa: BLE001
+            self._report("see whether a method is a coroutine function", error)
         if door.operation == "query":
             return []
         try:
             fix_client_order_ids(door, method, params)
         except Exception as error:  # noqa: BLE001
             self._report("fix a client order id", error)
+        kind: Kind | None = None
+        if (said := declared.get()) is not None:
+            try:
+                kind = declared_kind(said)
+            except Exception as error:  # noqa: BLE001
+                self._report("read a declared kind", error)
+                kind = "other_exit"
         try:
-            said = declared.get()
-            kind = None if said is None else declared_kind(said)
             items = read_call(door, params, kind, self._targets, call.account)
         except Exception as error:  # noqa: BLE001
             self._report("read an order", error)
@@ -168,7 +178,7 @@ class Gateway:
     def record_outcomes(self, call: OrderCall, answers: Sequence[Answer]) -> None:
         """Step 6: write down what came of it."""
         try:
-            times = call.times()
+            times = call.presend / 1000, (time.perf_counter_ns() - call.started) / 1000
             for recorded, answer in zip(call.recorded, answers, strict=False):
                 outcome = self._recorder.record(Outcome(*answer, *times, call.chain), recorded)
                 if answer.result == "unknown" and self._recorder.on_doubt is not None:
@@ -215,7 +225,8 @@ class Gateway:
         asking, call.asking = call.asking, None
         if asking is not None:
             try:
-                call.chain = self._attributor.find_outer_frames(asking, call.intents[0].attribution)
+                room = CHAIN - len(call.intents[0].attribution.chain)
+                call.chain = self.finder.outer(asking, room)
             except Exception as error:  # noqa: BLE001
                 self._report("look behind who asked", error)
 

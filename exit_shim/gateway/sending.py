@@ -10,7 +10,6 @@ from exit_shim.domain.decisions import Decision, Go, NeedsLook, Withhold
 from exit_shim.gateway.nesting import within
 from exit_shim.gateway.order_call import OrderCall
 from exit_shim.runtime.context_variables import set_variable
-from exit_shim.runtime.methods import is_coroutine_method
 
 if TYPE_CHECKING:
     from exit_shim.gateway.gateway import Gateway
@@ -32,7 +31,7 @@ def carry_out(gateway: "Gateway", call: OrderCall, decision: Decision) -> Any:
     call.touch = decision.touch
     if not call.intents and call.touch is None and call.nested is None:
         return pass_entry(gateway, call)
-    if is_coroutine_method(call.method):
+    if call.is_async:
         gateway.look_outwards(call)
         call.pause()
         count_coroutine(gateway, call)

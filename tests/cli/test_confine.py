@@ -14,6 +14,8 @@ import textwrap
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("confine")  # whose workers share what a fixture has run
+
 ATTEMPTS = """
 import asyncio, contextlib, json, multiprocessing, os, socket, subprocess, sys, threading, time
 import aiohttp, requests, urllib.request

@@ -7,6 +7,7 @@ import re
 import socket
 
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -113,7 +114,9 @@ def answers(data):
         yield int(head[1]), body if is_json else b""
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(sent=SENT)
 @example(sent=b"POST /fapi/v1/order HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello")
 @example(sent=b"GET /fapi/v1/klines?symbol=BTCUSDT&interval=1M&startTime=999999999999999999 HTTP/1.0\r\n\r\n")

@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 from urllib.parse import urlencode
 
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -149,7 +150,7 @@ def act(gate, kind, value):
         check(gate, request("POST", f"/fapi/v1/{path}", {**value, "algoType": "CONDITIONAL"}))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(STEPS, max_size=25))
 def test_the_books_balance_after_any_history(steps):
     """Whatever was traded, wallet, positions and open orders agree with the list of fills."""

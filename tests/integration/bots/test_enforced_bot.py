@@ -15,6 +15,12 @@ from repository import ROOT
 from exit_shim.cli import app
 from exit_shim.journal import read_records
 
+# Each worker would run the bots of a fixture of its own.
+pytestmark = pytest.mark.xdist_group("enforced bot")
+
+SLOW = pytest.mark.slow
+DENIALS = ["raise", pytest.param("return_none", marks=SLOW), pytest.param("simulate", marks=SLOW)]
+
 LEGACY = {
     "position_monitor",
     "trailing_stop_manager",
@@ -39,7 +45,7 @@ DRIVER = """
     from decimal import Decimal
     import exit_shim
     from exit_shim.testing import LocalExchange
-    from exit_shim.testing.redirect import pointed_at
+    from exit_shim.testing.redirect import redirect_clients
 
     journal, policy, script, out = sys.argv[1:]
     STOPS = {"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"}
@@ -76,7 +82,7 @@ DRIVER = """
         while not done.wait(0.001):
             tick(exchange)
 
-    with LocalExchange(rate_limits=False) as exchange, pointed_at(exchange.url, exchange.register):
+    with LocalExchange(rate_limits=False) as exchange, redirect_clients(exchange.url, exchange.register):
         opening = {symbol: exchange.engine.quote(symbol).mark for symbol in AGAINST}
         shim = exit_shim.ExitShim(journal=journal, policy=policy, sinks=[])
         with shim.install():
@@ -94,7 +100,7 @@ DRIVER = """
         resting = [str(order.algo_id) for order in exchange.engine.open_algos()]
         resting += [str(order.order_id) for order in exchange.engine.open_orders()]
         held = [symbol for symbol in AGAINST if exchange.engine.position(symbol).amount]
-        troubles = shim.troubles.count
+        troubles = shim.internal_errors.count
     seen = {"ticks": ticks, "bare": bare, "resting": resting, "held": held, "moved": moved}
     seen["troubles"] = troubles
     json.dump(seen, open(out, "w"))
@@ -123,7 +129,7 @@ def warned(tmp_path_factory):
     return run_bot(tmp_path_factory.mktemp("bot") / "warn", "warn")
 
 
-@pytest.fixture(scope="module", params=["raise", "return_none", "simulate"])
+@pytest.fixture(scope="module", params=DENIALS)
 def enforced(request, tmp_path_factory):
     return run_bot(tmp_path_factory.mktemp("bot") / "enforce", "enforce", request.param)
 
@@ -157,7 +163,7 @@ def test_each_legacy_attempt_is_an_event_with_its_reason(enforced):
     placed = [r for r in records if r.intent.operation == "place" and r.intent.attribution.module in LEGACY]
     assert {r.intent.attribution.module for r in placed} >= LEGACY - {"dynamic_trailing_rearm"}
     for record in placed:
-        codes = {reason.partition(" ")[0] for reason in record.reasons}
+        codes = {reason.code for reason in record.reasons}
         assert codes & {"OWNERSHIP_CONFLICT", "UNKNOWN_MODULE"}
         if record.outcome.result not in {"denied", "simulated"}:
             assert record.intent.order.type == "MARKET" or "PROTECTIVE_OVERRIDE" in codes

@@ -3,14 +3,9 @@
 The long form is `python tests/support/histories.py --histories 2000`.
 """
 
-import os
-
 import pytest
 from histories import COMBINATIONS, live, make
 from history_worlds import SecondProcess
-
-HISTORIES = int(os.environ.get("EXIT_SHIM_HISTORIES", "20"))
-"""Of each combination."""
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +16,13 @@ def second():
 
 
 @pytest.mark.parametrize("combination", range(6), ids=[" ".join(one) for one in COMBINATIONS])
-def test_no_position_is_barer_for_the_guard(combination, second):
+def test_no_position_is_barer_for_the_guard(combination, second, pytestconfig):
     """At each denial the position is covered, and after each step as protected as without the guard."""
-    found = live([make(seed, combination) for seed in range(HISTORIES)], second)
+    histories = pytestconfig.getoption("histories")
+    found = live([make(seed, combination) for seed in range(histories)], second)
     assert found.failures == []
-    assert found.total["held"] > HISTORIES // 4
-    assert found.total["let out: no_owners_stop"] > HISTORIES
+    assert found.total["held"] > histories // 4
+    assert found.total["let out: no_owners_stop"] > histories
 
 
 def test_the_worlds_do_not_differ_where_nothing_is_held_back():

@@ -20,6 +20,8 @@ import exit_shim
 from exit_shim.guard.policy import parse_policy
 from exit_shim.testing import FakeClient, LocalExchange
 
+pytestmark = pytest.mark.xdist_group("log lines")  # whose workers share what a fixture has run
+
 BOT = ROOT / "examples" / "legacy_bot" / "main.py"
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
@@ -56,7 +58,7 @@ DRIVER = """
     import structlog
     import exit_shim
     from exit_shim.testing import LocalExchange, WalkingMarket
-    from exit_shim.testing.redirect import pointed_at
+    from exit_shim.testing.redirect import redirect_clients
 
     how, script, out = sys.argv[1:]
     if how == "json":
@@ -67,7 +69,8 @@ DRIVER = """
     else:
         logging.getLogger("exit_shim").setLevel("DEBUG")
         logging.getLogger("exit_shim").addHandler(logging.FileHandler(out))
-    with LocalExchange(market=WalkingMarket(seed=1)) as exchange, pointed_at(exchange.url, exchange.register):
+    exchange = LocalExchange(market=WalkingMarket(seed=1))
+    with exchange, redirect_clients(exchange.url, exchange.register):
         with exit_shim.ExitShim().install():
             sys.path[0] = script.rpartition("/")[0]
             random.seed(1)

@@ -8,6 +8,7 @@ import time
 
 from binance import Client
 from binance.exceptions import BinanceAPIException
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -197,7 +198,7 @@ def told(exchange):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(steps)
 def test_fakes_and_http_are_one_exchange(series):
     """Answers, errors, headers, requests and the final state are equal on HTTP, sync fake and async fake."""

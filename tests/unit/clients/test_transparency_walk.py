@@ -128,7 +128,7 @@ def test_the_client_itself_shows_what_it_shows_without(owner, way):
     questions = {
         **{name: ASPECTS[name] for name in ("class", "docstring", "truth", "hash", "repr", "text", "dir")},
         "dict": lambda it: id(vars(it)),
-        "size": lambda it: hasattr(it, "__len__") and way == "installed",  # see docs/limits.md
+        "size": lambda it: hasattr(it, "__len__") and way == "installed",  # see explanation/limits.md
         "hints": typing.get_type_hints,
         "subclass": lambda it: issubclass(it.__class__, owner),
         "instance": lambda it: isinstance(it, owner),

@@ -6,7 +6,7 @@ from typing import Any
 
 from exit_shim.attribution.attribute import attribute, declared
 from exit_shim.attribution.stack import SiteFinder
-from exit_shim.domain.attributions import Declared
+from exit_shim.domain.attributions import Attribution, Declared, Frame
 
 
 class StackAttributor:
@@ -23,6 +23,8 @@ class StackAttributor:
     ) -> None:
         self.finder = finder
         self.declared: Callable[[], Declared | None] = declared.get
-        self.attribute = functools.partial(attribute, finder)
+        self.attribute: Callable[[Frame | None, Any], tuple[Attribution, Frame | None]] = functools.partial(
+            attribute, finder
+        )
         self.current_mode = current_mode
         self.account_of = account_of

@@ -110,7 +110,10 @@ class FrameFinder(Protocol):
 class Attributor(Protocol):
     """Answers what the gateway asks once for each order: who asked, in which mode, on whose account."""
 
-    finder: FrameFinder
+    @property
+    def finder(self) -> FrameFinder:
+        """Return what walks the stack."""
+
     declared: Callable[[], Declared | None]
     """Returns what `attributed` declares here."""
 

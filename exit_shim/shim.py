@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from exit_shim.attribution.attributor import Attributor
+from exit_shim.attribution.attributor import StackAttributor
 from exit_shim.attribution.stack import CallSite, SiteFinder
 from exit_shim.clients.accounts import account_label, label_of
 from exit_shim.clients.patching import Installation, InstallRequest
@@ -21,6 +21,7 @@ from exit_shim.clients.proxy import (
     unwrap,
 )
 from exit_shim.clients.registry import DOOR_NAMES, support_of
+from exit_shim.clients.submission import Submission, other_symbol, submit
 from exit_shim.configuration import (
     CurrentMode,
     check_account,
@@ -40,7 +41,6 @@ from exit_shim.feeds.account_feeds import AccountFeeds
 from exit_shim.feeds.other_processes import ProcessFeed, who
 from exit_shim.gateway.gateway import Gateway
 from exit_shim.gateway.recorder import Recorder
-from exit_shim.gateway.submission import Submission, other_symbol, submit
 from exit_shim.guard.book import Book
 from exit_shim.guard.call_judge import CallJudge
 from exit_shim.guard.judge import Guard
@@ -197,7 +197,7 @@ class ExitShim:
         )
         return rules.recorder
 
-    def _make_attributor(self) -> Attributor:
+    def _make_attributor(self) -> StackAttributor:
         roles = self.roles
         finder = SiteFinder(
             roles.passthrough,
@@ -207,7 +207,7 @@ class ExitShim:
             aliases=roles.aliases,
         )
         # `self.mode` keeps the shim alive for as long as a proxy holds the gateway.
-        return Attributor(finder, self.mode, functools.partial(account_label, name=self._account))
+        return StackAttributor(finder, self.mode, functools.partial(account_label, name=self._account))
 
     # What a bot calls
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from exit_shim.attribution.attribute import attributed
-from exit_shim.clients.proxy import BoundDoor
+from exit_shim.clients.proxy import BoundDoor, CallHandler
 from exit_shim.clients.registry import DOOR_NAMES, support_of
 from exit_shim.domain.doors import Door, DoorCall
-from exit_shim.gateway.gateway import Gateway
 from exit_shim.runtime.methods import is_coroutine_method
 from exit_shim.runtime.scrubbing import scrub, secrets_of
 
@@ -26,7 +25,7 @@ class Submission(NamedTuple):
     explanation: str | None
 
 
-async def submit(gateway: Gateway | None, client: Any, submission: Submission) -> Any:
+async def submit(gateway: CallHandler | None, client: Any, submission: Submission) -> Any:
     """Place an order with a client that is not wrapped; return or raise what the client does.
 
     Args:
@@ -47,7 +46,7 @@ async def submit(gateway: Gateway | None, client: Any, submission: Submission) -
         return await placing if inspect.isawaitable(placing) else placing
 
 
-def through(gateway: Gateway, door: Door, method: Method) -> Method:
+def through(gateway: CallHandler, door: Door, method: Method) -> Method:
     """Return a function that calls a client's method through the gateway."""
     site = gateway.site(sys._getframe())  # noqa: SLF001 - as `inspect.currentframe`, without its check
 

@@ -460,7 +460,9 @@ def until(true, patience=60.0):
 
 def streaming():
     """The threads that listen."""
-    return [thread for thread in threading.enumerate() if thread.name == listener.UserStreamListener.thread_name]
+    return [
+        thread for thread in threading.enumerate() if thread.name == listener.UserStreamListener.thread_name
+    ]
 
 
 def looks_at(exchange):

@@ -204,8 +204,8 @@ class Snapshots(ReentrantState):
             yield look, min(until, look.until)
             seen = self._answer_of(look) if suits else TIMED_OUT
             if isinstance(seen, Snapshot):
-                # Something was sent meanwhile: a stop that an owner has replaced may be listed, and the new one
-                # not. It would look as if no owner's stop covered the position.
+                # Something was sent meanwhile: a stop that an owner has replaced may be listed, and the one in
+                # its place not. It would look as if no owner's stop covered the position.
                 if self._ended(key) <= look.number:
                     return seen
                 mixed.append(seen)

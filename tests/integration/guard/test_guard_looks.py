@@ -9,8 +9,7 @@ import time
 
 import pytest
 from binance import Client
-from guarded_bot import ENFORCE, LEGACY, LIMIT, OWNER, PART, STOP, SYMBOL, TARGET, Served, patient
-from guarded_bot import Bot as PlainBot
+from guarded_bot import ENFORCE, LEGACY, LIMIT, OWNER, PART, STOP, SYMBOL, TARGET, Bot, Served
 from odd_server import OddServer
 
 import exit_shim
@@ -20,19 +19,6 @@ from exit_shim.runtime import background as dispatch
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange
 
 ODD = ENFORCE + '[rules.ODD]\nlevel = "enforce"\n'
-
-
-class Bot(PlainBot):
-    def __init__(self, policy=ENFORCE, journal=False, exchange=None, client=FakeClient, own=()):
-        self.records = []
-        self.shim = exit_shim.ExitShim(
-            journal=journal,
-            policy=parse_policy(patient(policy), "it", frozenset(own)),
-            mode="EXIT_BRAIN_V3",
-            sinks=[self],
-        )
-        self.exchange = exchange or LocalExchange()
-        self.client = self.shim.wrap(client(exchange=self.exchange))
 
 
 @pytest.fixture

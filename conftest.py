@@ -18,8 +18,8 @@ from exit_shim.domain.events import Record
 from exit_shim.journal import read_records
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.close_client import leave
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.close_client import close_client
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 pytest_plugins = ["pytester"]
 
@@ -125,7 +125,7 @@ def exchange() -> Iterator[LocalExchange]:
     """
     from abilities import RULES  # noqa: PLC0415 - beside the tests, which are found later than this file
 
-    with LocalExchange(rules=RULES) as local, pointed_at(local.url, local.register):
+    with LocalExchange(rules=RULES) as local, redirect_clients(local.url, local.register):
         yield local
         assert local.internal_errors == []
 
@@ -135,7 +135,7 @@ def client(exchange: LocalExchange) -> Iterator[Any]:
     """A genuine sync client on the local exchange, not wrapped."""
     own = Client(LOCAL_KEY, LOCAL_SECRET)
     yield own
-    leave(own)
+    close_client(own)
 
 
 @pytest.fixture

@@ -37,13 +37,13 @@ def count_calls(client: Any) -> collections.Counter[str]:
             name = getattr(frame.f_code, "co_qualname", frame.f_code.co_name)
             calls[f"{Path(path).relative_to(PACKAGE)}:{name}"] += 1
 
-    for _ in range(WARM):
+    def place() -> None:
         client.futures_create_order(**STOP)
-    sys.setprofile(note)
-    try:
-        client.futures_create_order(**STOP)
-    finally:
-        sys.setprofile(None)
+
+    for turn in range(WARM + 1):
+        sys.setprofile(note if turn == WARM else None)
+        place()
+    sys.setprofile(None)
     return calls
 
 

@@ -20,7 +20,7 @@ import msgspec
 from exit_shim.domain.attributions import Attribution, Step
 from exit_shim.domain.events import Intent, Outcome
 from exit_shim.domain.orders import ExitOrder
-from exit_shim.domain.verdicts import Verdict
+from exit_shim.domain.verdicts import Reason, Verdict
 from exit_shim.journal.database import checkpoint, open_writer
 from exit_shim.journal.ingest import RunOrigin, ingest, transaction
 from exit_shim.journal.line_format import Line
@@ -63,7 +63,7 @@ def order_of(number, ts, dice):
         ),
         mode="LEGACY",
         account="key-0a1b2c3d",
-        verdict=Verdict("warn", (f"OWNERSHIP_CONFLICT module={module}",))
+        verdict=Verdict("warn", (Reason("OWNERSHIP_CONFLICT", {"module": module}),))
         if line == CONFLICT_LINE
         else Verdict(),
     )
@@ -77,7 +77,7 @@ def order_of(number, ts, dice):
     return encode(intent).decode(), encode(outcome).decode()
 
 
-def lines_of(orders, first, now, dice):
+def lines_of(run_id, orders, first, now, dice):
     """The lines of one run."""
     yield Line(0, now - YEAR_NS, "run_started", None, "{}")
     for place in range(orders):
@@ -85,7 +85,7 @@ def lines_of(orders, first, now, dice):
         ts = now - YEAR_NS + int(YEAR_NS * number / (orders * RUNS))
         intent, outcome = order_of(number, ts, dice)
         yield Line(2 * place + 1, ts, "intent", None, intent)
-        yield Line(2 * place + 2, ts + 1_000_000, "outcome", str(2 * place + 1), outcome)
+        yield Line(2 * place + 2, ts + 1_000_000, "outcome", f"{run_id}:{2 * place + 1}", outcome)
 
 
 def fill(path, events):
@@ -94,8 +94,9 @@ def fill(path, events):
     begun = time.monotonic()
     connection = open_writer(path)
     for run in range(RUNS):
-        origin, pending = RunOrigin(f"run-{run:04}", now, "{}"), []
-        for line in lines_of(orders, run * orders, now, dice):
+        run_id, pending = f"run-{run:04}", []
+        origin = RunOrigin(run_id, now, "{}")
+        for line in lines_of(run_id, orders, run * orders, now, dice):
             pending.append(line)
             if len(pending) == LINES_AT_ONCE:
                 with transaction(connection):

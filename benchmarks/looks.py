@@ -23,8 +23,8 @@ from exit_shim.domain.events import Outcome
 from exit_shim.exchange.engine.symbols import DEFAULT_SYMBOLS
 from exit_shim.guard.policy import Mode
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.close_client import leave
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.close_client import close_client
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 OWNER, LEGACY = "exit_brain_v3", "position_monitor"
 CONNECTS_S = 10.0
@@ -83,9 +83,9 @@ def run(*, seconds, rate, symbols, denied, stream):
     records = Records()
     with contextlib.ExitStack() as closing:
         exchange = closing.enter_context(LocalExchange(symbols=traded, remembered_requests=1_000_000))
-        closing.enter_context(pointed_at(exchange.url, exchange.register))
+        closing.enter_context(redirect_clients(exchange.url, exchange.register))
         client = Client(LOCAL_KEY, LOCAL_SECRET)
-        closing.callback(leave, client)
+        closing.callback(close_client, client)
         shim = exit_shim.ExitShim(journal=False, policy=policy(denied), mode="EXIT_BRAIN_V3", sinks=[records])
         closing.callback(shim.close)
         wrapped = shim.wrap(client)

@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 import exit_shim
 from exit_shim.guard.policy import Mode
 from exit_shim.journal import read_records
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 ENTRY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
 EXIT = {
@@ -192,7 +192,7 @@ def measure_loopback(rounds, folder):
     )
     try:
         url = server.stdout.readline().split()[2].rstrip(",")
-        with pointed_at(url, lambda key, secret: None), contextlib.ExitStack() as closing:
+        with redirect_clients(url, lambda key, secret: None), contextlib.ExitStack() as closing:
             client = Client(LOCAL_KEY, LOCAL_SECRET)
             client.futures_create_order(**ENTRY)
             wrapped = shim(closing, journal=folder / "loopback.db").wrap(client)

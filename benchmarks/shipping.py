@@ -50,13 +50,13 @@ shim.close()
 DRAIN = """
 import sys, time
 from pathlib import Path
-from exit_shim.sinks.postgres import Address, Outbox, Shipper
-address = Address(sys.argv[2])
+from exit_shim.sinks.postgres import Dsn, Outbox, Shipper
+address = Dsn(sys.argv[2])
 shipper = Shipper(Outbox(Path(sys.argv[1]), address.name), address)
 print("ready", flush=True)
 sys.stdin.readline()
 begun = time.time()
-events = shipper.round()
+events = shipper.ship()
 print(events, begun, time.time(), flush=True)
 """
 

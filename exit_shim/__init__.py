@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     )
     from exit_shim.attribution.attribute import attributed
     from exit_shim.attribution.propagation import carry
-    from exit_shim.clients.doors import Door
     from exit_shim.clients.patching import uninstall
     from exit_shim.clients.proxy import unwrap
+    from exit_shim.domain.doors import Door
     from exit_shim.errors import ExitOrderDenied
     from exit_shim.guard.policy import Policy, PolicyError, Roles
     from exit_shim.guard.rules import RuleContext, rule
@@ -34,7 +34,7 @@ else:
         {
             "exit_shim.attribution.attribute": ("attributed",),
             "exit_shim.attribution.propagation": ("carry",),
-            "exit_shim.clients.doors": ("Door",),
+            "exit_shim.domain.doors": ("Door",),
             "exit_shim.errors": ("ExitOrderDenied",),
             "exit_shim.api": (
                 "delegate",

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from exit_shim.clients.doors import Door
 from exit_shim.clients.patching import Installation
+from exit_shim.domain.doors import Door
 from exit_shim.domain.modes import EXIT_BRAIN_V3, LEGACY
 from exit_shim.shim import ExitShim, default_shim
 from exit_shim.sinks.metrics import ExitOrderMetrics

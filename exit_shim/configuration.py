@@ -19,11 +19,10 @@ from exit_shim.guard.policy import (
     read_policy,
 )
 from exit_shim.guard.rules import custom_codes
-from exit_shim.journal import Sync, default_path, with_home
+from exit_shim.journal.spool import Sync
 from exit_shim.resolving import PACE, RetryPolicy
 from exit_shim.runtime.logs import GATEWAY, logger
 
-JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
 DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
 RESOLVE_VARIABLE: Final = "EXIT_SHIM_RESOLVE"
 SYNC_VARIABLE: Final = "EXIT_SHIM_SYNC"
@@ -98,11 +97,6 @@ def with_policy(roles: Roles, policy: Policy) -> Roles:
         not_in_app=(*roles.not_in_app, *policy.not_in_app),
         aliases={**roles.aliases, **policy.aliases},
     )
-
-
-def journal_path(said: str | os.PathLike[str] | None = None) -> str:
-    """Return where the journal is, by the code, the environment or the platform."""
-    return with_home(said or os.environ.get(JOURNAL_VARIABLE) or default_path())
 
 
 def pace_in_force(said: bool | RetryPolicy | None) -> RetryPolicy | None:

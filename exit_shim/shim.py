@@ -14,8 +14,6 @@ from exit_shim.attribution.attribute import attributed
 from exit_shim.attribution.attributor import Attributor
 from exit_shim.attribution.stack import CallSite, SiteFinder
 from exit_shim.clients.accounts import account_label, label_of
-from exit_shim.clients.doors import Door, DoorCall, is_coroutine_method
-from exit_shim.clients.hosts import exchange_of
 from exit_shim.clients.patching import Installation, InstallRequest
 from exit_shim.clients.proxy import (
     BoundDoor,
@@ -35,12 +33,13 @@ from exit_shim.configuration import (
     chosen_policy,
     digest,
     is_disabled,
-    journal_path,
     pace_in_force,
     raw_mode,
     sync_in_force,
     with_policy,
 )
+from exit_shim.domain.accounts import exchange_of
+from exit_shim.domain.doors import Door, DoorCall
 from exit_shim.domain.events import (
     GuardFinding,
     Intent,
@@ -63,12 +62,13 @@ from exit_shim.guard.judge import Guard
 from exit_shim.guard.policy import Policy, Roles
 from exit_shim.guard.rule_warnings import RuleWarnings
 from exit_shim.guard.rules import custom_rules
-from exit_shim.journal import Journal, Sync
-from exit_shim.resolving import TAKE_UP, RetryPolicy
-from exit_shim.resolving.from_journal import resolver_of
+from exit_shim.journal import Journal, Sync, journal_path
+from exit_shim.resolving import FIND_LEFT, RetryPolicy
+from exit_shim.resolving.from_journal import make_resolver
 from exit_shim.runtime.background import MAX_WAITING, Dispatch
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.runtime.logs import GATEWAY, METRICS, MODE, logger
+from exit_shim.runtime.methods import is_coroutine_method
 from exit_shim.runtime.reentrancy import ReentrantState
 from exit_shim.runtime.scrubbing import scrub, secrets_of
 from exit_shim.sinks import Sink
@@ -174,7 +174,7 @@ class ExitShim:
         self.resolver = (
             None
             if self.journal is None or pace is None
-            else resolver_of(
+            else make_resolver(
                 self.journal,
                 self.internal_errors,
                 pace,
@@ -189,7 +189,7 @@ class ExitShim:
             self.journal,
             {
                 Intent: [self.guard.book.fold] if self.guard.enforces else [],
-                Outcome: [self.guard.book.fold, self.watcher.on, self.metrics.on],
+                Outcome: [self.guard.book.fold, self.watcher.on, self.metrics.take],
                 Resolution: [self.guard.book.fold],
             },
             # The rules come last: their findings are told after the outcome.
@@ -446,7 +446,7 @@ class ExitShim:
             from exit_shim.sinks.postgres import Background  # noqa: PLC0415 - an extra, for those who use it
 
             shipping = Background(self.journal.path, dsn, weakly(self._shipping_trouble))
-            weakref.finalize(self, shipping.let_go).atexit = False
+            weakref.finalize(self, shipping.request_stop).atexit = False
             return shipping  # noqa: TRY300 - what is in here may fail, all of it
         except Exception as error:  # noqa: BLE001
             self._shipping_trouble(error)
@@ -464,7 +464,7 @@ class ExitShim:
         if self.resolver is None or about is None or not isinstance(outcome, Outcome):
             return
         if isinstance(about.event, Intent):
-            self.resolver.heard(client, Record(about.run_id, about.seq, about.event, outcome))
+            self.resolver.add_order(client, Record(about.run_id, about.seq, about.event, outcome))
 
     def _record_finding(self, finding: GuardFinding) -> None:
         self.recorder.record(finding)
@@ -476,8 +476,8 @@ class ExitShim:
     def _meet(self, client: Any) -> None:
         """Take up what earlier runs left in doubt of the client's account."""
         if self.resolver is not None:
-            with self._unhurt(TAKE_UP):
-                self.resolver.meet(client, label_of(client, self._account))
+            with self._unhurt(FIND_LEFT):
+                self.resolver.add_client(client, label_of(client, self._account))
 
     def _hold_against(self, symbol: str, order_params: Mapping[str, Any], client: Any) -> None:
         with self._unhurt("compare the symbols of a submission"):

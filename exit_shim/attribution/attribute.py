@@ -31,7 +31,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Declared(NamedTuple):
-    """What `attributed` declares for the orders placed inside it.
+    """Hold what `attributed` declares for the orders placed inside it.
 
     `by` is the object that declared it, and `outer` what was declared around it.
     """
@@ -115,7 +115,7 @@ class attributed:  # noqa: N801 - reads as a word where it is used
 
 
 class CarriedFrame(NamedTuple):
-    """A copy of a frame that has ended: what `Frame` asks for, and no local variable."""
+    """Copy what `Frame` asks for of a frame that will have ended, without its local variables."""
 
     f_code: CodeType
     f_lineno: int

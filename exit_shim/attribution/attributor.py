@@ -1,11 +1,12 @@
 """Who asked for a call, in which mode, and on whose account: what the gateway asks once for each order."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from exit_shim.attribution.attribute import attribute
-from exit_shim.attribution.stack import CHAIN, CallSite, Frame, SiteFinder
-from exit_shim.domain.attributions import Attribution, Step
+from exit_shim.attribution.stack import CallSite, Frame, SiteFinder
+from exit_shim.domain.attributions import Attribution
 
 
 class Attributor:
@@ -26,11 +27,7 @@ class Attributor:
         self.finder = finder
         self.current_mode = current_mode
         self.account_of = account_of
-
-    def attribute(self, frame: Frame | None, bound_at: CallSite | None) -> tuple[Attribution, Frame | None]:
-        """Return who asked, and the frame that asked where it is still there."""
-        return attribute(self.finder, frame, bound_at)
-
-    def find_outer_frames(self, asking: Frame, who: Attribution) -> tuple[Step, ...]:
-        """Return the bot's own frames behind the one that asked, as many as a record keeps."""
-        return self.finder.outer(asking, CHAIN - len(who.chain))
+        self.attribute: Callable[[Frame | None, CallSite | None], tuple[Attribution, Frame | None]] = (
+            functools.partial(attribute, finder)
+        )
+        """Returns who asked, and the frame that asked where it is still there."""

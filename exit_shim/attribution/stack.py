@@ -60,31 +60,31 @@ class Frame(Protocol):
 
     @property
     def f_code(self) -> Any:
-        """The code object: its `co_filename`, and its name for people."""
+        """Return the code object, of which the file name and the qualified name are read."""
 
     @property
     def f_lineno(self) -> int:
-        """The line that runs."""
+        """Return the line that runs."""
 
     @property
     def f_lasti(self) -> int:
-        """The instruction that runs."""
+        """Return the instruction that runs."""
 
     @property
     def f_globals(self) -> dict[str, Any]:
-        """The module's names; `__name__` is read."""
+        """Return the module's names, of which `__name__` and `__file__` are read."""
 
     @property
     def f_locals(self) -> Any:
-        """Read of an event loop's own frame only: the loop, and the future that it runs until."""
+        """Return the local variables; read of an event loop's frames only, for the loop and its task."""
 
     @property
     def f_back(self) -> "Frame | None":
-        """The caller."""
+        """Return the caller's frame."""
 
 
 class ModuleRole(NamedTuple):
-    """What a module is to an attribution: the name to record, what its frames are, its name in a chain."""
+    """Say what a module is: the name to record, what its frames count as, and its name in a chain."""
 
     name: str
     part: Literal["own", "passthrough", "skipped"]
@@ -92,7 +92,7 @@ class ModuleRole(NamedTuple):
 
 
 class PassedFrame(NamedTuple):
-    """A frame between who asked and the client, in the cheapest form that can be kept."""
+    """Keep a frame between who asked and the client, in the cheapest form."""
 
     role: ModuleRole
     code: CodeType
@@ -100,7 +100,7 @@ class PassedFrame(NamedTuple):
 
 
 class CallSite(NamedTuple):
-    """The place in the bot's own code that asked; `role` is None where no frame was the bot's.
+    """Name the place in the bot's own code that asked; `role` is None where no frame was the bot's.
 
     `passed` holds the frames between it and the client, nearest to the client first. `instruction` stands
     for the line until somebody asks for that.
@@ -123,7 +123,7 @@ class CallSite(NamedTuple):
 
 
 class CodeName(NamedTuple):
-    """What is read of a code object, which itself cannot be pickled."""
+    """Hold what is read of a code object, which itself cannot be pickled."""
 
     co_filename: str
     co_name: str
@@ -221,8 +221,12 @@ class SiteFinder:
         """Return the bot's own frames outside `frame`, nearest first, at most `room`."""
         steps = self._outer_steps
         chain: list[Step] = []
-        for outer in itertools.islice(frames_within(frame), 1, MAX_OUTER_FRAMES + 1):
-            if len(chain) >= room:
+        # Without an event loop no generator is needed, each step of which is a call.
+        within = None if asyncio._get_running_loop() is None else iter(frames_within(frame))  # noqa: SLF001
+        outer: Frame | None = frame if within is None else next(within, None)
+        for _ in range(MAX_OUTER_FRAMES):
+            outer = outer and (outer.f_back if within is None else next(within, None))
+            if outer is None or len(chain) >= room:
                 break
             # A bot is in the same few places again and again.
             remembered = steps.get((id(outer.f_code), outer.f_lasti))

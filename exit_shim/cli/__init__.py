@@ -1,44 +1,38 @@
-"""The `exit-shim` command: run a bot under the shim, read what was recorded, start a local exchange."""
+"""The `exit-shim` command. Each command is a file of this folder, loaded when it is asked for."""
+
+from collections.abc import Mapping
+from typing import Final
 
 import click
 
-from exit_shim.cli.audit import audit
-from exit_shim.cli.doctor import doctor
-from exit_shim.cli.exchange import exchange
-from exit_shim.cli.explain import explain
-from exit_shim.cli.keeping import prune_, verify
-from exit_shim.cli.output import Commands
-from exit_shim.cli.reading import records, summary, tail
-from exit_shim.cli.reconcile import reconcile
-from exit_shim.cli.run import run
-from exit_shim.cli.ship import ship
-from exit_shim.cli.switches import enforce, mode
-from exit_shim.cli.whatif import whatif
+from exit_shim.cli.group import CommandsOnDemand
 
-__all__ = ["app"]
+__all__ = ["COMMANDS", "app"]
+
+# The help page must not load what the commands need, so it reads their first lines from here.
+COMMANDS: Final[Mapping[str, str]] = {
+    "audit": "Report unprotected positions and stray exits at the exchange.",
+    "doctor": "Check this machine for what would lose records or stops.",
+    "enforce": "Switch enforcement on or off in every running bot.",
+    "exchange": "Start a local futures exchange on 127.0.0.1.",
+    "explain": "Explain one order: who placed it, and what came of it.",
+    "mode": "Show or change the exit mode of every running bot.",
+    "prune": "Delete old events from the journal.",
+    "reconcile": "Ask the exchange about orders in doubt.",
+    "records": "List the recorded exit orders, oldest first.",
+    "run": "Run a bot under the shim and report who placed what.",
+    "ship": "Copy the journal to PostgreSQL continuously.",
+    "summary": "Count the recorded exit orders by module and kind.",
+    "tail": "Show exit orders as they are recorded, until Ctrl-C.",
+    "verify": "Check that no recorded event is missing or changed.",
+    "whatif": "Test another policy against the recorded orders.",
+}
+"""Each command with the first line of its help."""
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=CommandsOnDemand, summaries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="exit_shim")
 def app() -> None:
-    """Say which module of a Binance futures bot placed which exit order."""
-
-
-for command in (
-    run,
-    summary,
-    records,
-    explain,
-    tail,
-    reconcile,
-    verify,
-    prune_,
-    ship,
-    mode,
-    enforce,
-    whatif,
-    audit,
-    exchange,
-    doctor,
-):
-    app.add_command(command)
+    """Show which module of a Binance futures bot placed which exit order."""

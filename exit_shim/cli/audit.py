@@ -1,22 +1,29 @@
-"""`exit-shim audit`: what rests at the exchange now, held against the positions and the journal."""
+"""`exit-shim audit`: the positions and open orders at the exchange, compared with the journal."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, NoReturn
 
 import click
 
+from exit_shim.cli.exchange_client import (
+    KEY_VARIABLE,
+    SECRET_VARIABLE,
+    check_exchange,
+    describe_failure,
+    exchange_options,
+    find_credentials,
+    open_client,
+)
+from exit_shim.cli.json_lines import json_text
+from exit_shim.cli.options import json_option
 from exit_shim.cli.origins import is_placing
-from exit_shim.cli.output import json_text, say
-from exit_shim.cli.reading import as_json
-from exit_shim.cli.reconcile import KEY, SECRET, asks_an_exchange, check_exchange, client_of, describe_failure
-from exit_shim.cli.tables import show
+from exit_shim.cli.output import pluralize, say
+from exit_shim.cli.tables import show_table
 from exit_shim.clients.accounts import label_of
-from exit_shim.clients.hosts import exchange_of
 from exit_shim.clients.registry import clone_client
-from exit_shim.configuration import journal_path
+from exit_shim.domain.accounts import exchange_of
 from exit_shim.guard.exchange_snapshot import (
     OpenOrder,
     Snapshot,
@@ -28,121 +35,125 @@ from exit_shim.guard.exchange_snapshot import (
     read_snapshot,
 )
 from exit_shim.journal import JournalError, JournalReader, RecordFilter, read_records
-from exit_shim.testing.close_client import leave
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
+from exit_shim.journal.default_path import journal_path
 
-FOUND, COULD_NOT_ASK = 1, 2
+PROBLEMS_FOUND, CANNOT_ASK = 1, 2
 
 UNKNOWN: Final = "unknown"
 
+Modules = dict[OpenOrder, str | None]
+"""The module that placed each order; None where the journal does not know."""
 
-class Flaw(NamedTuple):
-    """Something at the exchange that is not as it should be; `module` placed it, as far as is known."""
+
+class Discrepancy(NamedTuple):
+    """A problem at the exchange; `module` placed the order, as far as the journal knows."""
 
     code: str
     symbol: str
     position_side: str
-    what: str
+    detail: str
     order: str = ""
     module: str = ""
 
 
 @click.command()
-@asks_an_exchange
+@exchange_options
 @click.option("--symbol", metavar="S", help="Only this symbol.")
-@as_json
+@json_option
 def audit(*, local: str | None, testnet: bool, demo: bool, symbol: str | None, as_json: bool) -> None:
-    """List positions without a stop, orphaned, double and oversized exits, and those of unknown origin.
+    """Report unprotected positions and stray exits at the exchange.
 
-    Reads positions and both order stores with the key in BINANCE_API_KEY and BINANCE_API_SECRET; nothing
-    is placed, changed or cancelled. The exit status is 0 where all is well, 1 where something was found, 2
-    where the exchange could not be asked.
+    Finds positions without a stop, exits without a position, double and oversized exits, and orders that the
+    journal does not know. Reads positions and open orders with the key in BINANCE_API_KEY and
+    BINANCE_API_SECRET; nothing is placed, changed or cancelled.
+
+    The exit status is 0 without problems, 1 with some, 2 where the exchange could not be asked.
     """
     check_exchange(local, testnet=testnet, demo=demo)
-    key = os.environ.get(KEY) or (LOCAL_KEY if local else "")
-    secret = os.environ.get(SECRET) or (LOCAL_SECRET if local else "")
-    if not (key and secret):
-        refuse(f"set {KEY} and {SECRET} to a key of the account that may read, or give --local URL")
-    with client_of(key, secret, local, testnet=testnet, demo=demo) as client:
-        there = exchange_of(label_of(client))
-        try:
-            snapshot = look(client, symbol.upper() if symbol else None)
-        finally:
-            leave(client)
+    credentials = find_credentials(local)
+    if credentials is None:
+        refuse(
+            f"set {KEY_VARIABLE} and {SECRET_VARIABLE} to a key of the account that may read, or give "
+            "--local URL"
+        )
+    with open_client(credentials, local, testnet=testnet, demo=demo) as client:
+        exchange = exchange_of(label_of(client))
+        snapshot = read_exchange(client, symbol.upper() if symbol else None)
     try:
         JournalReader(journal_path()).read_runs()
     except JournalError as error:
         say(f"the module of each order is unknown: {error}", err=True)
-    found = list(flaws(snapshot, there))
+    problems = list(find_discrepancies(snapshot, exchange))
     if as_json:
-        for flaw in found:
-            say(json_text(flaw._asdict()))
+        say(*(json_text(problem._asdict()) for problem in problems))
     else:
-        report(snapshot, found)
-    sys.exit(FOUND if found else 0)
+        show_report(snapshot, problems)
+    sys.exit(PROBLEMS_FOUND if problems else 0)
 
 
-def look(client: Any, symbol: str | None) -> Snapshot:
-    """Positions and resting orders; says so and ends where they cannot be had."""
+def read_exchange(client: Any, symbol: str | None) -> Snapshot:
+    """Return positions and open orders; end the command where the exchange does not answer."""
     try:
         return ask(read_snapshot(client, symbol))
     except Exception as error:  # noqa: BLE001 - whatever the transport raises
-        refuse(f"{clone_client(client).host} could not be asked: {describe_failure(error, client)}")
+        refuse(f"{clone_client(client).host} cannot be asked: {describe_failure(error, client)}")
 
 
 def refuse(why: str) -> NoReturn:
-    """Say why nothing can be said."""
+    """Say why the exchange was not asked, and end the command."""
     say(why, err=True)
-    sys.exit(COULD_NOT_ASK)
+    sys.exit(CANNOT_ASK)
 
 
-def flaws(snapshot: Snapshot, there: str) -> Iterator[Flaw]:
-    """All that is wrong at an exchange, position by position, then the orders."""
-    origins = {order: origin(order, there) for order in snapshot.resting if order.can_only_reduce}
+def find_discrepancies(snapshot: Snapshot, exchange: str) -> Iterator[Discrepancy]:
+    """Yield the problems of positions, then those of orders."""
+    modules = {order: module_of(order, exchange) for order in snapshot.resting if order.can_only_reduce}
+    yield from find_position_problems(snapshot, modules)
+    for order in orphans(snapshot):
+        yield about_order("ORPHAN", order, f"{order.type} without a position", modules)
+    for order, module in modules.items():
+        if module is None:
+            yield about_order("UNKNOWN_ORIGIN", order, f"{order.type} is not in the journal", modules)
+
+
+def find_position_problems(snapshot: Snapshot, modules: Modules) -> Iterator[Discrepancy]:
+    """Yield unprotected positions, and exits that are double or too large for their position."""
     for held, missing in bare(snapshot):
-        yield Flaw(
-            "UNPROTECTED", held.symbol, held.position_side, f"{missing} of {abs(held.amount)} has no stop"
-        )
+        detail = f"{missing} of {abs(held.amount)} has no stop"
+        yield Discrepancy("UNPROTECTED", held.symbol, held.position_side, detail)
     for _, stops in duplicates(snapshot):
         for stop in stops:
-            yield about("DUPLICATE_EXIT", stop, f"one of {len(stops)} stops", origins)
+            yield about_order("DUPLICATE_EXIT", stop, f"one of {len(stops)} stops", modules)
     for held, kind, total in oversized_exits(snapshot):
-        yield Flaw(
-            "OVERSIZED",
-            held.symbol,
-            held.position_side,
-            f"{kind} over {total}, the position is {abs(held.amount)}",
-        )
-    for order in orphans(snapshot):
-        yield about("ORPHAN", order, f"{order.type} without a position", origins)
-    for order, module in origins.items():
-        if module is None:
-            yield about("UNKNOWN_ORIGIN", order, f"{order.type} that the journal does not know", origins)
+        detail = f"{kind} orders over {total}, position {abs(held.amount)}"
+        yield Discrepancy("OVERSIZED", held.symbol, held.position_side, detail)
 
 
-def about(code: str, order: OpenOrder, what: str, origins: dict[OpenOrder, str | None]) -> Flaw:
-    """A flaw of one order."""
-    return Flaw(code, order.symbol, order.position_side, what, order.name, origins.get(order) or UNKNOWN)
+def about_order(code: str, order: OpenOrder, detail: str, modules: Modules) -> Discrepancy:
+    """Return a problem of one order."""
+    module = modules.get(order) or UNKNOWN
+    return Discrepancy(code, order.symbol, order.position_side, detail, order.name, module)
 
 
-def origin(order: OpenOrder, there: str) -> str | None:
-    """The module that placed an order at an exchange, where the journal knows: numbers recur at others."""
-    known = {"", there}  # fakes, adapters and old records do not say where they went
+def module_of(order: OpenOrder, exchange: str) -> str | None:
+    """Return the module that placed an order at this exchange; None where the journal does not know."""
+    # Order ids recur at other exchanges; fakes, adapters and old records do not name theirs.
+    exchanges = {"", exchange}
     for name in (order.algo_id, order.order_id, order.client_order_id):
         if name is None:
             continue
         with contextlib.suppress(JournalError):
             for record in read_records(journal_path(), RecordFilter(named=str(name))):
-                if is_placing(record, order, order.symbol) and exchange_of(record.intent.account) in known:
+                account = record.intent.account
+                if is_placing(record, order, order.symbol) and exchange_of(account) in exchanges:
                     return record.intent.attribution.module
     return None
 
 
-def report(snapshot: Snapshot, found: list[Flaw]) -> None:
-    """The findings for people."""
-    if found:
-        show(("found", "symbol", "side", "what", "order", "module"), found)
-    say(
-        f"{len(snapshot.positions)} positions, {len(snapshot.resting)} resting orders: "
-        + (f"{len(found)} findings" if found else "all is well")
-    )
+def show_report(snapshot: Snapshot, problems: list[Discrepancy]) -> None:
+    """Print the problems as a table, and the totals."""
+    if problems:
+        show_table(("problem", "symbol", "side", "detail", "order", "module"), problems)
+    positions = pluralize(len(snapshot.positions), "position")
+    orders = pluralize(len(snapshot.resting), "open order")
+    say(f"{positions}, {orders}: {pluralize(len(problems), 'problem') if problems else 'no problems found'}")

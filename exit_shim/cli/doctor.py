@@ -1,4 +1,4 @@
-"""`exit-shim doctor`: whether orders would be recorded, and stops be taken, on the machine at hand."""
+"""`exit-shim doctor`: what would lose records or stops on this machine."""
 
 import os
 import platform
@@ -11,22 +11,24 @@ from typing import Any, Final, Literal
 import click
 import msgspec
 
-from exit_shim.cli.output import json_text, say
-from exit_shim.cli.reading import as_json
-from exit_shim.cli.tables import show
+from exit_shim.cli.json_lines import json_text
+from exit_shim.cli.options import json_option
+from exit_shim.cli.output import say
+from exit_shim.cli.switches import available_modes
+from exit_shim.cli.tables import show_table
 from exit_shim.clients.python_binance import (
     METHODS,
     hears_user_stream,
     missing_doors,
     sends_stops_where_accepted,
 )
-from exit_shim.configuration import DISABLED_VARIABLE, JOURNAL_VARIABLE, is_disabled, journal_path
+from exit_shim.configuration import DISABLED_VARIABLE, is_disabled
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.feeds.other_processes import off_file
-from exit_shim.guard.policy import POLICY_VARIABLE, PolicyError, Roles, find_policy, modes_of, read_policy
-from exit_shim.guard.policy.model import BUILT_IN
+from exit_shim.guard.policy import POLICY_VARIABLE, PolicyError, Roles, find_policy, read_policy
 from exit_shim.guard.rules import custom_codes
 from exit_shim.journal import Condition, JournalReader, examine
+from exit_shim.journal.default_path import JOURNAL_VARIABLE, journal_path
 
 PACKAGES: Final = ("exit_shim", "python-binance", "wrapt", "structlog", "msgspec")
 
@@ -44,24 +46,24 @@ LEVELS: Final[Mapping[str, Literal["error", "warning"]]] = {
     "WEBSOCKET_STOPS_REFUSED": "error",
     "USER_STREAM_SILENT": "warning",
 }
-"""Every code that a finding can have. An error loses records or stops; a warning does not."""
+"""The code of each problem with its level: an error loses records or stops, a warning does not."""
 
-LITTLE_ROOM: Final = 20_000_000
-"""Free bytes below which the disk is called nearly full: some thousand orders, their WAL included."""
+MIN_FREE_BYTES: Final = 20_000_000
+"""Free bytes below which the disk counts as nearly full: some thousand orders, WAL included."""
 
 
-class Setting(msgspec.Struct, frozen=True):
-    """One piece of configuration, and where its value came from."""
+class ConfiguredValue(msgspec.Struct, frozen=True):
+    """A setting's value in force, and where it came from."""
 
     name: str
     value: str
     source: Literal["environment", "this folder", "default"]
 
 
-class Client(msgspec.Struct, frozen=True):
-    """What one class of the installed python-binance can do.
+class ClientAbilities(msgspec.Struct, frozen=True):
+    """What a client class of the installed python-binance can do.
 
-    `stops` and `websocket_stops` say whether conditional orders go where Binance takes them; None where
+    `stops` and `websocket_stops` tell whether conditional orders go where Binance accepts them; None where
     there is no such method.
     """
 
@@ -72,97 +74,104 @@ class Client(msgspec.Struct, frozen=True):
     websocket_stops: bool | None
 
 
-class Library(msgspec.Struct, frozen=True):
+class InstalledLibrary(msgspec.Struct, frozen=True):
     """The installed python-binance; `problem` says why it cannot be used."""
 
-    clients: list[Client] = []
+    clients: list[ClientAbilities] = []
     user_stream: bool | None = None
     problem: str | None = None
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """Something to know; its code is one of `LEVELS`."""
+class Problem(msgspec.Struct, frozen=True):
+    """Something to mend; its code is one of `LEVELS`."""
 
     level: Literal["error", "warning"]
     code: str
     text: str
 
 
-def finding(code: str, text: str) -> Finding:
-    """One of the code's level."""
-    return Finding(LEVELS[code], code, text)
-
-
-class Report(msgspec.Struct, frozen=True):
-    """All that was found."""
+class Diagnosis(msgspec.Struct, frozen=True):
+    """Everything that the doctor looked at."""
 
     versions: Mapping[str, str | None]
     journal: Mapping[str, Any]
-    python_binance: Library
-    configuration: list[Setting]
-    findings: list[Finding]
+    python_binance: InstalledLibrary
+    configuration: list[ConfiguredValue]
+    problems: list[Problem]
 
 
 @click.command()
-@as_json
+@json_option
 def doctor(*, as_json: bool) -> None:
-    """Check this machine: versions, journal, python-binance, configuration.
+    """Check this machine for what would lose records or stops.
 
-    The exit status is 1 where something would lose records or stops. No exchange is asked. What a bot sets
-    in its own code, by ExitShim(...), is not seen from here.
+    Shows versions, the journal, the abilities of python-binance and the configuration. The exit status is 1
+    where records or stops would be lost. No exchange is asked. What a bot passes to ExitShim(...) in its code
+    does not show here.
     """
-    found = report()
+    diagnosis = diagnose()
     if as_json:
-        say(json_text(found))
+        say(json_text(diagnosis))
     else:
-        show(("about", "what", "found"), list(rows(found)))
-        for one in found.findings:
-            say(f"{one.level}: {one.code} {one.text}")
-        if not found.findings:
-            say("nothing to complain of")
-    sys.exit(any(one.level == "error" for one in found.findings))
+        show_table(("about", "what", "value"), list(table_rows(diagnosis)))
+        say(*(f"{problem.level}: {problem.code} {problem.text}" for problem in diagnosis.problems))
+        if not diagnosis.problems:
+            say("No problems found.")
+    sys.exit(any(problem.level == "error" for problem in diagnosis.problems))
 
 
-def report() -> Report:
-    """Look at everything; nothing is changed, and no host is asked."""
-    journal, library = examine(journal_path()), installed_library()
-    return Report(
-        versions=versions(),
+def diagnose() -> Diagnosis:
+    """Look at everything, without changing it and without asking a host."""
+    journal, library = examine(journal_path()), inspect_library()
+    return Diagnosis(
+        versions=read_versions(),
         journal=journal._asdict(),
         python_binance=library,
-        configuration=list(configuration()),
-        findings=[*about_recording(journal), *about_mode(), *about_policy(), *about_library(library)],
+        configuration=list(read_configuration()),
+        problems=[
+            *check_recording(journal),
+            *check_mode(),
+            *check_policy(),
+            *check_library(library),
+        ],
     )
 
 
-def versions() -> dict[str, str | None]:
-    """Of Python and of what the shim is made of; None for what is not installed."""
+def make_problem(code: str, text: str) -> Problem:
+    """Return a problem with the level of its code."""
+    return Problem(LEVELS[code], code, text)
+
+
+def read_versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the core's packages; None for what is not installed."""
     return {"python": platform.python_version(), **{name: installed_version(name) for name in PACKAGES}}
 
 
 def installed_version(package: str) -> str | None:
-    """None where it is not installed."""
+    """Return the version of a package; None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
         return None
 
 
-def installed_library() -> Library:
-    """What the installed python-binance can do, told from its classes."""
+def inspect_library() -> InstalledLibrary:
+    """Read the abilities of the installed python-binance from its classes."""
     try:
         import binance  # noqa: PLC0415 - heavy, and it may be what is broken
 
         kinds, manager = (binance.Client, binance.AsyncClient), binance.BinanceSocketManager
-    except Exception as error:  # noqa: BLE001 - whatever it raises is what is to be told
-        return Library(problem=f"{type(error).__name__}: {error}")
-    return Library(clients=[client(kind) for kind in kinds], user_stream=hears_user_stream(manager))
+    except Exception as error:  # noqa: BLE001 - whatever a broken package raises
+        return InstalledLibrary(problem=f"{type(error).__name__}: {error}")
+    return InstalledLibrary(
+        clients=[inspect_client(kind) for kind in kinds], user_stream=hears_user_stream(manager)
+    )
 
 
-def client(kind: type) -> Client:
-    """What a client class can do."""
+def inspect_client(kind: type) -> ClientAbilities:
+    """Read the abilities of a client class."""
     over_websocket, missing = "ws_futures_create_order", missing_doors(kind)
-    return Client(
+    return ClientAbilities(
         name=kind.__name__,
         doors=len(METHODS) - len(missing),
         missing=missing,
@@ -173,8 +182,8 @@ def client(kind: type) -> Client:
     )
 
 
-def configuration() -> Iterator[Setting]:
-    """What is in force, and whether the environment said so."""
+def read_configuration() -> Iterator[ConfiguredValue]:
+    """Yield the settings in force, each with where its value came from."""
     values = {
         MODE_VARIABLE: resolve_mode(os.environ.get(MODE_VARIABLE), None).mode,
         BRAIN_FLAG_VARIABLE: os.environ.get(BRAIN_FLAG_VARIABLE) or "not set",
@@ -182,108 +191,103 @@ def configuration() -> Iterator[Setting]:
         DISABLED_VARIABLE: "1" if is_disabled() else "0",
     }
     for name, value in values.items():
-        yield Setting(name, value, "environment" if os.environ.get(name) else "default")
+        yield ConfiguredValue(name, value, "environment" if os.environ.get(name) else "default")
     policy = find_policy(Path.cwd())
-    yield Setting(
+    yield ConfiguredValue(
         POLICY_VARIABLE,
-        str(policy or "none: Roles hold, and nothing is enforced"),
+        str(policy or "none: the roles below apply, and nothing is enforced"),
         "environment" if os.environ.get(POLICY_VARIABLE) else "this folder" if policy else "default",
     )
     for name in Roles.__struct_fields__:
-        yield Setting(f"roles.{name}", ", ".join(sorted(getattr(Roles(), name))) or "none", "default")
+        members = ", ".join(sorted(getattr(Roles(), name))) or "none"
+        yield ConfiguredValue(f"roles.{name}", members, "default")
 
 
-def about_recording(journal: Condition) -> Iterator[Finding]:
-    """What keeps orders from being recorded, or leaves recorded ones open."""
+def check_recording(journal: Condition) -> Iterator[Problem]:
+    """Yield what keeps orders from being recorded, or leaves recorded ones open."""
     if is_disabled():
-        yield finding("RECORDING_DISABLED", f"{DISABLED_VARIABLE} is set: no order is recorded; unset it")
+        yield make_problem(
+            "RECORDING_DISABLED", f"{DISABLED_VARIABLE} is set, so no order is recorded; unset it"
+        )
     if journal.problem is not None:
-        yield finding("JOURNAL_UNUSABLE", journal.problem)
-    if journal.free is not None and journal.free < LITTLE_ROOM:
-        yield finding("DISK_NEARLY_FULL", f"{journal.free} bytes are left for {journal.path}; make room")
+        yield make_problem("JOURNAL_UNUSABLE", journal.problem)
+    if journal.free is not None and journal.free < MIN_FREE_BYTES:
+        yield make_problem("DISK_NEARLY_FULL", f"{journal.free} bytes are free for {journal.path}; make room")
     if journal.in_doubt:
-        yield finding(
+        yield make_problem(
             "ORDERS_IN_DOUBT",
-            f"what became of {journal.in_doubt} of {journal.records} orders is not known; "
-            "see exit-shim records",
+            f"{journal.in_doubt} of {journal.records} orders have no proven outcome; run exit-shim reconcile",
         )
     if journal.runs:
         for door, why in JournalReader(journal.path).read_unread_doors().items():
-            yield finding("DOOR_UNREAD", f"the door {door} has seen calls and read none of them: {why}")
+            yield make_problem("DOOR_UNREAD", f"no call through the door {door} could be read: {why}")
 
 
-def about_policy() -> Iterator[Finding]:
-    """A policy with an error, and the kill switch."""
+def check_policy() -> Iterator[Problem]:
+    """Yield an error of the policy file, and the kill switch."""
     path = find_policy(Path.cwd())
     if path is not None:
         try:
             read_policy(path, custom_codes())
         except PolicyError as error:
-            yield finding("POLICY_UNUSABLE", str(error))
+            yield make_problem("POLICY_UNUSABLE", str(error))
             return
     if off_file(Path(journal_path())).exists():
-        yield finding("ENFORCEMENT_OFF", "enforcement is switched off; `exit-shim enforce on` ends that")
+        yield make_problem(
+            "ENFORCEMENT_OFF", "enforcement is switched off; switch it on with exit-shim enforce on"
+        )
 
 
-def known_modes() -> Mapping[str, object]:
-    """The modes of the policy at hand, or the built-in ones."""
-    path = find_policy(Path.cwd())
-    try:
-        return BUILT_IN if path is None else modes_of(read_policy(path, custom_codes()))
-    except PolicyError:
-        return BUILT_IN
+def check_mode() -> Iterator[Problem]:
+    """Yield what is wrong with the mode's variables."""
+    variables = os.environ.get(MODE_VARIABLE), os.environ.get(BRAIN_FLAG_VARIABLE)
+    for problem in resolve_mode(*variables, tuple(available_modes())).problems:
+        yield make_problem("MODE_UNCLEAR", problem)
 
 
-def about_mode() -> Iterator[Finding]:
-    """What is wrong with the mode's variables."""
-    said = os.environ.get(MODE_VARIABLE), os.environ.get(BRAIN_FLAG_VARIABLE)
-    for problem in resolve_mode(*said, tuple(known_modes())).problems:
-        yield finding("MODE_UNCLEAR", problem)
-
-
-def about_library(library: Library) -> Iterator[Finding]:
-    """Where the installed python-binance is behind Binance's rules."""
+def check_library(library: InstalledLibrary) -> Iterator[Problem]:
+    """Yield where the installed python-binance is behind Binance's rules."""
     if library.problem is not None:
-        yield finding("PYTHON_BINANCE_UNUSABLE", f"python-binance cannot be imported: {library.problem}")
+        yield make_problem("PYTHON_BINANCE_UNUSABLE", f"python-binance cannot be imported: {library.problem}")
         return
     if not all(client.stops for client in library.clients):
-        yield finding(
+        yield make_problem(
             "STOPS_REFUSED",
             "this python-binance sends conditional orders to /fapi/v1/order, where Binance has answered "
             "-4120 since 2025-12-09; install 1.0.33 or newer",
         )
     elif any(client.websocket_stops is False for client in library.clients):
-        yield finding(
+        yield make_problem(
             "WEBSOCKET_STOPS_REFUSED",
             "ws_futures_create_order sends conditional orders to order.place, where Binance has answered "
-            "-4120 since 2025-12-09; install 1.0.34 or newer, or place stops by futures_create_order",
+            "-4120 since 2025-12-09; install 1.0.34 or newer, or place stops with futures_create_order",
         )
     if not library.user_stream:
-        yield finding(
+        yield make_problem(
             "USER_STREAM_SILENT",
-            "the futures user stream of this python-binance connects and has been silent since 2026-04-23; "
+            "this python-binance connects to a futures user stream that has been silent since 2026-04-23; "
             "install 1.0.36 or newer",
         )
 
 
-def rows(found: Report) -> Iterator[tuple[str, str, str]]:
-    """The report as a table."""
-    for package, number in found.versions.items():
+def table_rows(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
+    """Yield the diagnosis as rows of a table."""
+    for package, number in diagnosis.versions.items():
         yield "version", package, number or "not installed"
-    for name, value in found.journal.items():
-        yield "journal", name, said(value)
-    for one in found.python_binance.clients:
-        yield one.name, "doors", f"{one.doors} of {len(METHODS)}"
-        yield one.name, "doors it has not", ", ".join(one.missing) or "none"
-        yield one.name, "stops are taken", said(one.stops)
-        yield one.name, "stops by WebSocket API are taken", said(one.websocket_stops)
-    yield "python-binance", "user stream is heard", said(found.python_binance.user_stream)
-    for setting in found.configuration:
+    for name, value in diagnosis.journal.items():
+        yield "journal", name, value_text(value)
+    for client in diagnosis.python_binance.clients:
+        yield client.name, "doors", f"{client.doors} of {len(METHODS)}"
+        yield client.name, "missing doors", ", ".join(client.missing) or "none"
+        yield client.name, "stops are accepted", value_text(client.stops)
+        yield client.name, "stops by WebSocket API are accepted", value_text(client.websocket_stops)
+    yield "python-binance", "user stream works", value_text(diagnosis.python_binance.user_stream)
+    for setting in diagnosis.configuration:
         yield "configuration", setting.name, f"{setting.value} ({setting.source})"
 
 
-def said(value: object) -> str:
-    """Yes, no or the value; a dash for None."""
+def value_text(value: object) -> str:
+    """Return yes, no or the value; a dash for None."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value is None else str(value)

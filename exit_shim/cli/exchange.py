@@ -3,6 +3,7 @@
 import signal
 import threading
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -10,7 +11,7 @@ from exit_shim.cli.output import say
 from exit_shim.testing import LocalExchange, StaticMarket, WalkingMarket
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
-POINTING = """\
+HOW_TO_CONNECT: Final = """\
 listening on {url}, key {key!r}, secret {secret!r}
 
 python-binance   Client.API_URL = "{url}/api"; Client.FUTURES_URL = "{url}/fapi"
@@ -25,22 +26,30 @@ ccxt             ex = ccxt.binanceusdm({{"apiKey": {key!r}, "secret": {secret!r}
 
 @click.command()
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Where to listen; 0 for any free port."
+    "--port", type=click.IntRange(0, 65535), default=0, help="Listen on this port; 0 for any free one."
 )
-@click.option("--seed", type=int, help="A market that takes a seeded step whenever a price is asked for.")
+@click.option("--seed", type=int, help="Move prices by seeded random steps; without it they stand still.")
 @click.option("--mode", type=click.Choice(["one-way", "hedge"]), default="one-way", help="Position mode.")
-@click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="Go on from FILE; save to it.")
-@click.option("--no-limits", is_flag=True, help="Without request and order rate limits.")
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Load the state from FILE and save it there.",
+)
+@click.option("--no-limits", is_flag=True, help="Apply no request and order rate limits.")
 def exchange(*, port: int, seed: int | None, mode: str, state: Path | None, no_limits: bool) -> None:
-    """Start a local USDⓈ-M futures exchange on 127.0.0.1, until Ctrl-C."""
-    local = loaded_exchange(port, seed, mode, state, no_limits=no_limits)
+    """Start a local futures exchange on 127.0.0.1.
+
+    It behaves like Binance's USDⓈ-M futures and runs until Ctrl-C. It prints how to connect a client.
+    """
+    local = load_exchange(port, seed, mode, state, no_limits=no_limits)
     try:
         local.start()
     except OSError as error:
         raise click.ClickException(f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}") from error
-    say(*POINTING.format(url=local.url, key=LOCAL_KEY, secret=LOCAL_SECRET).split("\n"))
+    say(*HOW_TO_CONNECT.format(url=local.url, key=LOCAL_KEY, secret=LOCAL_SECRET).split("\n"))
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())  # so that the state is saved then too
+    # The state must be saved on SIGTERM too.
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     try:
         stopped.wait()
     except KeyboardInterrupt:
@@ -51,10 +60,10 @@ def exchange(*, port: int, seed: int | None, mode: str, state: Path | None, no_l
             local.save()
 
 
-def loaded_exchange(
+def load_exchange(
     port: int, seed: int | None, mode: str, state: Path | None, *, no_limits: bool
 ) -> LocalExchange:
-    """Return the exchange, with the state that a file has; refuse a file that cannot be read or saved."""
+    """Return the exchange with the state of a file; refuse a file that cannot be read or saved."""
     try:
         local = LocalExchange(
             port=port,
@@ -67,7 +76,7 @@ def loaded_exchange(
             local.save()
     except OSError as error:
         raise click.ClickException(
-            f"the state cannot be kept in '{state}': {error.strerror or error}; name a file in a folder "
+            f"the state cannot be saved to '{state}': {error.strerror or error}; name a file in a folder "
             "that this user can write"
         ) from error
     except ValueError as error:

@@ -1,128 +1,161 @@
-"""`exit-shim explain`: one order from who asked to what came of it, in sentences."""
+"""`exit-shim explain`: one order, from the module that asked to what came of it."""
 
-from collections.abc import Iterator
-from datetime import datetime, timezone
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import click
 
+from exit_shim.cli.json_lines import json_text
+from exit_shim.cli.options import from_option
 from exit_shim.cli.origins import find_placing
-from exit_shim.cli.output import json_text, say
-from exit_shim.cli.reading import read
-from exit_shim.cli.sources import from_
-from exit_shim.cli.tables import NANOSECONDS, outcome_of
+from exit_shim.cli.output import say
+from exit_shim.cli.sources import read_orders
+from exit_shim.cli.tables import outcome_of, utc_time
 from exit_shim.domain.events import Outcome, Record, Resolution, Target
-from exit_shim.domain.reason_codes import REASONS
-from exit_shim.domain.verdicts import code_of
-from exit_shim.guard.cover import GAPS
+from exit_shim.domain.reason_codes import GAPS, REASONS
+from exit_shim.domain.verdicts import Reason
 
-RULES: Final = {
-    "context": "the code said so, by attributed() or submit_exit_order(), which outranks the stack",
-    "stack": "the first frame of the bot's own code that is neither executor nor layer",
-    "carried": "the call had no frame of the bot's own; this is who handed it to a pool or thread",
-    "bind": "the call had no frame of the bot's own; this is who fetched the method from the client",
-    "unknown": "no frame of the bot's own was found, neither of the call nor of the fetch",
+EVIDENCE: Final[Mapping[str, str]] = {
+    "context": "the code named the module, by attributed() or submit_exit_order(); this outranks the stack",
+    "stack": "the first frame of the bot's own code that is neither passthrough nor part of the client",
+    "carried": "the call has no frame of the bot; this module handed it to a pool or thread",
+    "bind": "the call has no frame of the bot; this module fetched the method from the client",
+    "unknown": "neither the call nor the fetch of the method has a frame of the bot",
 }
-PARTS: Final = {
+"""How the module was found, for each kind of evidence."""
+
+PARTS: Final[Mapping[str, str]] = {
     "chosen": "asked",
-    "passthrough": "passed: declared an executor",
-    "layer": "passed: a layer, its method has a door's name",
+    "passthrough": "skipped: passthrough module",
+    "layer": "skipped: wraps the client's method",
     "skipped": "skipped: library code",
-    "outer": "led there",
+    "outer": "called it",
 }
-DID: Final = {"place": "placed", "modify": "changed", "cancel": "cancelled", "test": "tested"}
-ASKED: Final = {
+"""What a frame was taken for."""
+
+DONE: Final[Mapping[str, str]] = {
+    "place": "placed",
+    "modify": "changed",
+    "cancel": "cancelled",
+    "test": "tested",
+}
+"""The first word about an accepted order."""
+
+REQUESTED: Final[Mapping[str, str]] = {
     "place": "asked to place",
     "modify": "asked to change",
     "cancel": "asked to cancel",
     "test": "asked to test",
 }
-"""Of what was not done, as far as is known."""
+"""The first words about an order that was not carried out, as far as is known."""
 
 
 @click.command()
 @click.argument("order")
-@click.option("--json", "as_json", is_flag=True, help="JSON lines, with the rule in words.")
-@from_
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON line for each record.")
+@from_option
 def explain(*, order: str, as_json: bool, dsn: str | None) -> None:
-    """Say all that is known of ORDER: what, when, who asked and how that was found, and what came of it.
+    """Explain one order: who placed it, and what came of it.
 
     ORDER is an order id, an algo id, a client order id, or RUN_ID:SEQ as `records --json` prints them.
-    Cancels and changes that are about the order are told too.
+    Cancels and changes of the order are explained too.
     """
-    found = list(read(dsn, named=order))
-    if not found:
+    records = list(read_orders(dsn, named=order))
+    if not records:
         raise click.ClickException(
-            f"no record is about {order!r}; `exit-shim records` lists the orders, "
-            "with their ids in the column `order`"
+            f"no record matches {order!r}; `exit-shim records` lists the ids of all orders in its column "
+            "`order`"
         )
-    for number, record in enumerate(found):
+    for number, record in enumerate(records):
         if as_json:
-            rule = RULES[record.intent.attribution.evidence]
+            rule = EVIDENCE[record.intent.attribution.evidence]
             say(json_text({**record.flat(), "rule": rule}))
         else:
-            say(*[""] * bool(number), *told(record, dsn))
+            say(*[""] * bool(number), *describe(record, dsn))
 
 
-def told(record: Record, dsn: str | None) -> Iterator[str]:
-    """The lines for a person."""
-    intent, known = record.intent, record.outcome
-    who, order = intent.attribution, intent.order
-    when = datetime.fromtimestamp(intent.ts / NANOSECONDS, timezone.utc)
-    does = DID if outcome_of(record) == "accepted" else ASKED
-    yield f"{does[intent.operation]} {what(record)}"
-    yield f"  when      {when:%Y-%m-%d %H:%M:%S.%f} UTC, record {record.run_id}:{record.seq}"
-    yield f"  through   {intent.door}" + (f", account {intent.account}" if intent.account else "")
-    if order.client_order_id:
-        yield f"  its name  {order.client_order_id}"
-    yield f"  who       {who.module}" + place(record)
+def describe(record: Record, dsn: str | None) -> Iterator[str]:
+    """Yield the lines about one record."""
+    intent, answer = record.intent, record.outcome
+    words = DONE if outcome_of(record) == "accepted" else REQUESTED
+    yield f"{words[intent.operation]} {order_text(record)}"
+    when = f"{utc_time(intent.ts):%Y-%m-%d %H:%M:%S.%f} UTC"
+    yield f"  when      {when}, record {record.run_id}:{record.seq}"
+    yield f"  door      {intent.door}" + (f", account {intent.account}" if intent.account else "")
+    if intent.order.client_order_id:
+        yield f"  client id {intent.order.client_order_id}"
+    yield from describe_attribution(record)
+    yield from describe_verdict(record)
+    yield from (f"  target    {target_text(target, record, dsn)}" for target in intent.targets)
+    yield f"  outcome   {outcome_of(record)}" + ids_text(record)
+    if answer is not None and (answer.error_code is not None or answer.error_message):
+        yield f"  error     {answer.error_code or ''} {answer.error_message or ''}".rstrip()
+    if record.resolution is not None:
+        yield from describe_resolution(record.resolution)
+    if answer is not None:
+        yield f"  took      {duration_text(answer)}"
+
+
+def describe_attribution(record: Record) -> Iterator[str]:
+    """Yield who asked, and how that was found."""
+    who = record.intent.attribution
+    at = f", {who.function} at {who.file}:{who.line}" if who.file else ""
+    yield f"  module    {who.module}{at}"
     if who.explanation:
         yield f"  because   {who.explanation}"
-    yield f"  found by  {who.evidence}: {RULES[who.evidence]}"
-    yield from frames(record)
-    yield f"  verdict   {record.action} in {intent.mode}"
-    yield from (f"  rule      {reason}: {meaning(reason)}" for reason in record.reasons)
-    if intent.verdict.policy is not None:
-        yield f"  policy    {intent.verdict.policy}"
-    yield from (f"  beside    {live}" for live in record.book)
-    yield from (f"  about     {target_told(target, record, dsn)}" for target in intent.targets)
-    yield f"  outcome   {outcome_of(record)}" + ids(record)
-    if known is not None and (known.error_code is not None or known.error_message):
-        yield f"  error     {known.error_code or ''} {known.error_message or ''}".rstrip()
-    if record.resolution is not None:
-        yield from resolved(record.resolution)
-    if known is not None:
-        yield f"  took      {took(known)}"
+    yield f"  evidence  {who.evidence}: {EVIDENCE[who.evidence]}"
+    yield from describe_frames(record)
 
 
-def took(known: Outcome) -> str:
-    """Return how long a call took; what sent nothing has no time before the send."""
-    whole = f"{known.total_us:.0f} µs"
-    if known.result in {"denied", "simulated"}:
-        return f"{whole} in the shim; nothing was sent"
-    if known.result == "not_sent":
-        return f"{whole}, of which {known.presend_us:.0f} in the shim; nothing left this process"
-    return f"{whole}, of which the shim before the send {known.presend_us:.0f}"
+def describe_frames(record: Record) -> Iterator[str]:
+    """Yield the call chain, from the client outwards, each frame with what it was taken for."""
+    chain = record.chain
+    if not chain:
+        yield "  frames    none recorded"
+        return
+    width = max(len(step.module) for step in chain)
+    for number, step in enumerate(chain):
+        at = f", {step.function}:{step.line}" if step.function else ""
+        label = "            " if number else "  frames    "
+        yield f"{label}{step.module:<{width}}  {PARTS[step.part]}{at}"
 
 
-def resolved(later: Resolution) -> Iterator[str]:
-    """What a later look at the exchange found, and by which questions."""
-    word = f", {later.status}" if later.status else ""
-    yield f"  resolved  {later.result}{word}, {later.after_s:.0f} s after it was sent"
+def describe_verdict(record: Record) -> Iterator[str]:
+    """Yield what the guard decided, by which rules, and the live exits that it saw."""
+    yield f"  verdict   {record.action} in {record.intent.mode}"
+    yield from (f"  rule      {reason}: {meaning_of(reason)}" for reason in record.reasons)
+    if record.intent.verdict.policy is not None:
+        yield f"  policy    {record.intent.verdict.policy}"
+    yield from (f"  live exit {live}" for live in record.book)
+
+
+def describe_resolution(later: Resolution) -> Iterator[str]:
+    """Yield what a later look at the exchange proved, and by which requests."""
+    status = f", {later.status}" if later.status else ""
+    yield f"  resolved  {later.result}{status}, {later.after_s:.0f} s after it was sent"
     yield from (f"            {question}" for question in later.evidence)
 
 
-def meaning(reason: str) -> str:
-    """What a reason means, and of an override why nothing was held back."""
-    _, _, because = reason.partition(" because=")
-    why = GAPS.get(because.partition(" ")[0])
-    return REASONS.get(code_of(reason), "a rule of your own") + (f": {why}" if why else "")
+def duration_text(answer: Outcome) -> str:
+    """Return how long the call took, and the part of it before the send if it was sent."""
+    total = f"{answer.total_us:.0f} µs"
+    if answer.result in {"denied", "simulated"}:
+        return f"{total} in the shim; nothing was sent"
+    if answer.result == "not_sent":
+        return f"{total}, of which {answer.presend_us:.0f} µs in the shim; nothing left this process"
+    return f"{total}, of which {answer.presend_us:.0f} µs in the shim before the send"
 
 
-def what(record: Record) -> str:
-    """The order in one line."""
+def meaning_of(reason: Reason) -> str:
+    """Return what a reason means and, of an override, why the order was let through."""
+    gap = GAPS.get(reason.fact("because") or "")
+    return REASONS.get(reason.code, "a custom rule") + (f": {gap}" if gap else "")
+
+
+def order_text(record: Record) -> str:
+    """Describe the order in one line."""
     order = record.intent.order
-    facts = {
+    amounts = {
         "trigger": order.trigger_price,
         "price": order.price,
         "activation": order.activation_price,
@@ -130,47 +163,28 @@ def what(record: Record) -> str:
         "quantity": None if order.close_position else order.quantity,
     }
     words = [order.kind, order.symbol, order.side, order.type, order.position_side]
-    words += [f"{name} {value}" for name, value in facts.items() if value is not None]
+    words += [f"{name} {value}" for name, value in amounts.items() if value is not None]
     words += ["whole position"] * bool(order.close_position) + ["reduce-only"] * bool(order.reduce_only)
     return " ".join(str(word) for word in words if word)
 
 
-def place(record: Record) -> str:
-    """Where in the code, as editors open it."""
-    who = record.intent.attribution
-    return f", {who.function} at {who.file}:{who.line}" if who.file else ""
-
-
-def frames(record: Record) -> Iterator[str]:
-    """The chain, from the client outwards, each with what it was taken for."""
-    chain = record.chain
-    if not chain:
-        yield "  frames    none recorded"
-        return
-    width = max(len(step.module) for step in chain)
-    for number, step in enumerate(chain):
-        where = f"{step.function}:{step.line}" if step.function else ""
-        line = f"{step.module:<{width}}  {PARTS[step.part]}{', ' * bool(where)}{where}"
-        yield ("            " if number else "  frames    ") + line
-
-
-def target_told(target: Target, record: Record, dsn: str | None) -> str:
+def target_text(target: Target, record: Record, dsn: str | None) -> str:
     """Describe an order that a cancel or change is about, and who placed it."""
     name = target.algo_id or target.order_id or target.client_order_id or "an order without an id"
     if target.module:
         return f"{name}, {target.kind}, placed by {target.module}"
-    # The guard's book has live exits only; the record has those too that ended before, or are older.
-    placed = find_placing(target, record, lambda name: read(dsn, named=name))
-    if placed is None:
-        return f"{name}, {target.kind}, no record says who placed it"
-    module, kind = placed.intent.attribution.module, placed.intent.order.kind
-    return f"{name}, {kind}, placed by {module}, record {placed.run_id}:{placed.seq}"
+    # The guard's book has only live exits; the journal has ended and older ones too.
+    placing = find_placing(target, record, lambda name: read_orders(dsn, named=name))
+    if placing is None:
+        return f"{name}, {target.kind}, no record shows who placed it"
+    module, kind = placing.intent.attribution.module, placing.intent.order.kind
+    return f"{name}, {kind}, placed by {module}, record {placing.run_id}:{placing.seq}"
 
 
-def ids(record: Record) -> str:
-    """What the exchange calls it."""
-    known = record.resolution or record.outcome
-    if known is None:
-        return ": no answer was recorded; it may rest at the exchange"
-    found = (("order id", known.order_id), ("algo id", known.algo_id))
-    return "".join(f", {name} {value}" for name, value in found if value is not None)
+def ids_text(record: Record) -> str:
+    """Return the exchange's ids of the order."""
+    answer = record.resolution or record.outcome
+    if answer is None:
+        return ": no answer was recorded; the order may be live at the exchange"
+    ids = (("order id", answer.order_id), ("algo id", answer.algo_id))
+    return "".join(f", {name} {value}" for name, value in ids if value is not None)

@@ -1,16 +1,13 @@
-"""What every command prints: text that no terminal obeys, and one line where it cannot be written."""
+"""What every command prints: text without terminal controls, and one line where writing fails."""
 
 import contextlib
 import errno
-import json
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from typing import IO, Any, Final
 
 import click
-import msgspec
 
 CANNOT_WRITE: Final = 74
 """The exit status where the output cannot be written: EX_IOERR of sysexits.h."""
@@ -41,7 +38,7 @@ class OutputError(click.ClickException):
 
 
 class ReaderLeftError(OutputError):
-    """Ends a command quietly: the reader of its pipe has seen enough."""
+    """Ends a command quietly: the reader of its pipe has ended."""
 
     exit_code = READER_LEFT
 
@@ -51,29 +48,13 @@ class ReaderLeftError(OutputError):
 
 
 def output_error(error: OSError, stream: IO[Any] | None = None) -> OutputError:
-    """Return what ends a command after this failure to write."""
+    """Return the exception that ends a command after this failure to write."""
     return (ReaderLeftError if error.errno == errno.EPIPE else OutputError)(error, stream)
-
-
-class Commands(click.Group):
-    """The commands; whatever ends one of them early is one readable line."""
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        """Parse the command line; this is where --help prints."""
-        with readable_errors():
-            return super().make_context(info_name, args, parent, **extra)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        with readable_errors():
-            return super().invoke(ctx)
 
 
 @contextlib.contextmanager
 def readable_errors() -> Iterator[None]:
-    """Inside, a failed write ends the command with one line, and errors quote text as `say` prints it."""
+    """End the command with one printable line where writing fails, input is wrong or rich is missing."""
     try:
         yield
     except click.ClickException as error:
@@ -85,16 +66,23 @@ def readable_errors() -> Iterator[None]:
         if not is_from_writing(error):
             raise
         raise output_error(error) from None
+    except ModuleNotFoundError as missing:
+        if missing.name != "rich":
+            raise
+        raise click.ClickException("exit-shim's tables need rich: pip install 'exit_shim[cli]'") from None
 
 
 def is_from_writing(error: OSError) -> bool:
     """Return whether click or rich raised this; all they do with files is to write to them."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals.get("__name__")).partition(".")[0] in {"click", "rich"}
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = None if trace is None else trace.tb_frame.f_globals.get("__name__")
+    return str(name).partition(".")[0] in {"click", "rich"}
 
 
 def drop_output(stream: IO[Any] | None) -> None:
-    """Send what a stream still holds to /dev/null, so that Python does not complain about it at its exit."""
+    """Redirect what a stream still holds to /dev/null, so that Python prints no complaint at its exit."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]
 
@@ -120,9 +108,6 @@ def printable(text: str) -> str:
     )
 
 
-def json_text(value: object) -> str:
-    """Return JSON on one line in which a terminal finds nothing to obey; it reads back unchanged."""
-    text = msgspec.json.encode(value).decode()
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+def pluralize(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 order", "2 orders"."""
+    return f"{number} {noun}{'s' * (number != 1)}"

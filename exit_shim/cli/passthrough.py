@@ -1,4 +1,4 @@
-"""Which modules look like executors that nobody declared, judged by the recorded chains."""
+"""Suggests which modules only send what others decided, from the recorded call chains."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
@@ -8,70 +8,78 @@ from exit_shim.guard.policy import Roles
 from exit_shim.journal import Stack
 
 ENOUGH: Final = 2
-DECIDE: Final = Roles().legacy | Roles().owners
+"""How many different modules, or places, must be seen before a suggestion is made."""
+
+DECIDING: Final = Roles().legacy | Roles().owners
+"""Modules that decide for themselves, by the default roles."""
 
 
 class Suggestion(NamedTuple):
-    """A probable executor: its short name, the modules that it acts for, and the line to configure it."""
+    """A probable passthrough module: its short name and the modules that call it."""
 
     module: str
     callers: tuple[str, ...]
 
     @property
     def configuration(self) -> str:
-        """What to pass to ExitShim."""
+        """Return the Python expression for `ExitShim(roles=...)`."""
         return f"Roles(passthrough=Roles().passthrough | {{{self.module!r}}})"
 
 
-class Seen:
-    """What the chains say of one module that was taken for who asked, by the names that chains have."""
+class SenderHistory:
+    """Every chain in which one module sent the order, as it builds up."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.outer: set[str] = set()
+        self.outer_modules: set[str] = set()
         self.calls: set[Step] = set()
-        self.is_alone = False
+        self.was_alone = False
 
     def add(self, module: str, outer: Sequence[Step]) -> None:
-        """Take in what stood behind it this time."""
+        """Add the frames that led to the module in one chain."""
         others = [step for step in outer if step.module != module]
-        self.outer.update(step.module for step in others)
+        self.outer_modules.update(step.module for step in others)
         self.calls.update(others[:1])
-        self.is_alone |= not others
+        self.was_alone |= not others
+
+    def callers(self) -> set[str]:
+        """Return the modules that called this one directly."""
+        return {step.module for step in self.calls}
 
 
-def probable_passthrough(stacks: Iterable[Stack]) -> list[Suggestion]:
-    """Modules that are always called by others, and act for them.
+def suggest_passthrough(stacks: Iterable[Stack]) -> list[Suggestion]:
+    """Return the modules that others always call, and that act for them.
 
-    Named is a module behind which at least two different modules stand, and one every time; called by two
-    or more besides the program's start, or from several places by modules that act at doors themselves.
-    What `Roles` calls legacy or an owner by default decides for itself.
+    At least two different modules stand behind such a module, and one every time. It is called by two or
+    more besides the program's start, or from several places by modules that use doors themselves. Default
+    legacy modules and owners are never suggested.
     """
-    seen: dict[str, Seen] = {}
-    acting: set[str] = set()
+    histories: dict[str, SenderHistory] = {}
+    senders: set[str] = set()
     starts: set[str] = set()
-    for who in stacks:
-        starts.update(step.module for step in who.chain if step.function == "<module>")
-        at = next((place for place, step in enumerate(who.chain) if step.part == "chosen"), None)
+    for stack in stacks:
+        starts.update(step.module for step in stack.chain if step.function == "<module>")
+        at = next((place for place, step in enumerate(stack.chain) if step.part == "chosen"), None)
         if at is None:
             continue
-        module = who.chain[at].module
-        acting.add(module)
-        # What led to a fetch is not recorded; what is declared is told.
-        if who.evidence in {"stack", "carried"}:
-            seen.setdefault(module, Seen(who.module)).add(module, who.chain[at + 1 :])
+        module = stack.chain[at].module
+        senders.add(module)
+        # With other evidence the callers are not recorded, or the code named the module.
+        if stack.evidence in {"stack", "carried"}:
+            history = histories.setdefault(module, SenderHistory(stack.module))
+            history.add(module, stack.chain[at + 1 :])
     return [
-        Suggestion(found.name, tuple(sorted({step.module for step in found.calls})))
-        for module, found in sorted(seen.items())
-        if DECIDE.isdisjoint((module, found.name)) and is_probable(found, acting, starts)
+        Suggestion(history.name, tuple(sorted(history.callers())))
+        for module, history in sorted(histories.items())
+        if DECIDING.isdisjoint((module, history.name)) and is_passthrough(history, senders, starts)
     ]
 
 
-def is_probable(found: Seen, acting: set[str], starts: set[str]) -> bool:
-    """Whether a module acts for others, by what was seen of all."""
-    callers = {step.module for step in found.calls}
-    if found.is_alone or len(found.outer) < ENOUGH:
+def is_passthrough(history: SenderHistory, senders: set[str], starts: set[str]) -> bool:
+    """Return whether a module only sends what others decided."""
+    callers = history.callers()
+    if history.was_alone or len(history.outer_modules) < ENOUGH:
         return False
     return len(callers - starts) >= ENOUGH or (
-        len(found.calls) >= ENOUGH and callers <= acting and callers.isdisjoint(starts)
+        len(history.calls) >= ENOUGH and callers <= senders and callers.isdisjoint(starts)
     )

@@ -1,89 +1,52 @@
-"""`exit-shim reconcile`: ask the exchange about orders in doubt, and write down what it says."""
+"""`exit-shim reconcile`: ask the exchange about orders in doubt, and record what it says."""
 
 import contextlib
-import inspect
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any, Final, NoReturn
 
 import click
 
-from exit_shim.cli.output import say
-from exit_shim.cli.reading import json_line, read
-from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show
+from exit_shim.cli.exchange_client import (
+    KEY_VARIABLE,
+    SECRET_VARIABLE,
+    check_exchange,
+    describe_failure,
+    exchange_options,
+    find_credentials,
+    open_client,
+)
+from exit_shim.cli.json_lines import record_json
+from exit_shim.cli.output import pluralize, say
+from exit_shim.cli.sources import read_orders
+from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show_table
 from exit_shim.clients.accounts import label_of
-from exit_shim.clients.hosts import AT, exchange_of
 from exit_shim.clients.registry import clone_client
-from exit_shim.configuration import journal_path
+from exit_shim.domain.accounts import AT
 from exit_shim.domain.events import Record
 from exit_shim.journal import Journal
+from exit_shim.journal.default_path import journal_path
 from exit_shim.resolving import PACE, Budget, ExchangeReader
-from exit_shim.resolving.doubt import inquiry, why_not
-from exit_shim.resolving.from_journal import left_in_doubt, resolver_of
+from exit_shim.resolving.doubt import plan_inquiry, why_unanswerable
+from exit_shim.resolving.from_journal import find_left_in_doubt, make_resolver
 from exit_shim.resolving.questions import Question
 from exit_shim.runtime.background import Dispatch
 from exit_shim.runtime.internal_errors import InternalErrors
-from exit_shim.runtime.scrubbing import describe, secrets_of
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
 
-KEY, SECRET = "BINANCE_API_KEY", "BINANCE_API_SECRET"
-
-STILL_IN_DOUBT, COULD_NOT_ASK = 1, 2
-
-HERE: Final = ("127.0.0.1", "localhost", "::1")
+STILL_IN_DOUBT, CANNOT_ASK = 1, 2
 
 POLL_S: Final = 0.05
 
-NO_KEYS: Final = f"""\
-{{number}} orders are in doubt. To have the exchange asked about them, set {KEY} and {SECRET} to a key of
-the account that may read, and run `exit-shim reconcile` again; or give --local URL for a local exchange.
+WAY_OUT: Final = f"""\
+To ask the exchange about them, set {KEY_VARIABLE} and {SECRET_VARIABLE} to a key of the account that may
+read, and run `exit-shim reconcile` again; or give --local URL for a local exchange.
 Nothing is placed, changed or cancelled."""
 
 
-class LocalUrl(click.ParamType):  # type: ignore[type-arg] # generic since click 8.2
-    """Where a local exchange listens: http://127.0.0.1:8080, or without the scheme."""
-
-    name = "url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return scheme, host and port; refuse another machine, which would be shown signed requests."""
-        expected = f"expected http://HOST:PORT, HOST one of {', '.join(HERE)}"
-        url = value if "://" in value else f"http://{value}"
-        try:
-            parts = urlsplit(url)
-            is_address = parts.scheme in {"http", "https"} and parts.port != 0
-        except ValueError:
-            is_address = False
-        if not is_address or not parts.hostname:
-            self.fail(f"{value!r} is not an address; {expected}", param, ctx)
-        if parts.hostname not in HERE:
-            self.fail(f"{value!r} is not on this machine; {expected}", param, ctx)
-        return url
-
-
-def asks_an_exchange(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that say which exchange a command asks; the live one without any."""
-    for option in (
-        click.option("--demo", is_flag=True, help="Ask Binance's demo exchange, as Client(demo=True) does."),
-        click.option("--testnet", is_flag=True, help="Ask the testnet, as Client(testnet=True) does."),
-        click.option(
-            "--local",
-            type=LocalUrl(),
-            metavar="URL",
-            help="Ask a local exchange at URL or HOST:PORT, which must be on this machine.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
 @click.command()
-@asks_an_exchange
-@click.option("--account", metavar="LABEL", help="The account's label in the journal, where it has one.")
+@exchange_options
+@click.option("--account", metavar="LABEL", help="The account's label in the journal, if it was given one.")
 @click.option(
     "--for",
     "patience",
@@ -93,86 +56,62 @@ def asks_an_exchange(command: Callable[..., None]) -> Callable[..., None]:
     show_default=True,
     help="Give up after SECONDS.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Each resolved order as a JSON line.")
+@click.option("--json", "as_json", is_flag=True, help="Print each resolved order as a JSON line.")
 def reconcile(
     *, local: str | None, testnet: bool, demo: bool, account: str | None, patience: float, as_json: bool
 ) -> None:
-    """Ask the exchange what became of orders in doubt, and write it down.
+    """Ask the exchange about orders in doubt.
 
-    Only the orders that went to this exchange, of the account whose key is in BINANCE_API_KEY and
-    BINANCE_API_SECRET, and only of processes that have ended; the exchange is only read. The exit status is 0
-    where all are resolved, 1 where some stay in doubt, 2 where nobody could be asked.
+    An order is in doubt while no answer proves what became of it. Asks about those that went to this
+    exchange from the account of BINANCE_API_KEY and BINANCE_API_SECRET, if the process that placed them has
+    ended, and records what it finds. The exchange is only read.
+
+    The exit status is 0 where all are resolved, 1 where some stay in doubt, 2 where the exchange could not
+    be asked.
     """
     check_exchange(local, testnet=testnet, demo=demo)
-    all_of_them = list(read(in_doubt=True))
-    if not all_of_them:
-        say("nothing is in doubt", err=as_json)
+    in_doubt = list(read_orders(in_doubt=True))
+    if not in_doubt:
+        say("No orders are in doubt.", err=as_json)
         return
-    key = os.environ.get(KEY) or (LOCAL_KEY if local else "")
-    secret = os.environ.get(SECRET) or (LOCAL_SECRET if local else "")
-    if not (key and secret):
-        refuse(all_of_them, NO_KEYS.format(number=len(all_of_them)), as_json=as_json)
-    left = list(left_in_doubt(Path(journal_path())))
-    with client_of(key, secret, local, testnet=testnet, demo=demo) as client:
-        label = label_there(client, account)
-        ours = [record for record in left if record.intent.account == label]
-        say_of_the_others(all_of_them, left, label)
-        if not ours:
-            refuse(all_of_them, f"none of what can be asked about is of account {label}", as_json=as_json)
-        complaint = cannot_ask(client, ours)
-        if complaint is not None:
-            refuse(ours, f"{clone_client(client).host} cannot be asked: {complaint}", as_json=as_json)
-        say(f"asking {clone_client(client).host} about {len(ours)} orders in doubt", err=True)
-        sys.exit(STILL_IN_DOUBT if resolve(client, label, ours, patience, as_json=as_json) else 0)
+    credentials = find_credentials(local)
+    if credentials is None:
+        refuse(in_doubt, f"{pluralize(len(in_doubt), 'order')} in doubt. {WAY_OUT}", as_json=as_json)
+    of_ended = list(find_left_in_doubt(Path(journal_path())))
+    with open_client(credentials, local, testnet=testnet, demo=demo) as client:
+        label = label_at(client, account)
+        asked = [record for record in of_ended if record.intent.account == label]
+        report_others(in_doubt, of_ended, label)
+        if not asked:
+            refuse(in_doubt, f"none of them can be asked about as account {label}", as_json=as_json)
+        host = clone_client(client).host
+        problem = why_unanswered(client, asked)
+        if problem is not None:
+            refuse(asked, f"{host} cannot be asked: {problem}", as_json=as_json)
+        say(f"asking {host} about {pluralize(len(asked), 'order')} in doubt", err=True)
+        sys.exit(STILL_IN_DOUBT if resolve(client, label, asked, patience, as_json=as_json) else 0)
 
 
-def refuse(records: list[Record], why: str, *, as_json: bool) -> None:
-    """List what is in doubt, say why it stays so, and end."""
+def refuse(records: list[Record], why: str, *, as_json: bool) -> NoReturn:
+    """List what is in doubt, say why it stays so, and end the command."""
     if not as_json:
-        show(RECORD_COLUMNS, [record_row(record) for record in records])
+        show_table(RECORD_COLUMNS, [record_row(record) for record in records])
     say(*why.split("\n"), err=True)
-    sys.exit(COULD_NOT_ASK)
+    sys.exit(CANNOT_ASK)
 
 
-def say_of_the_others(records: list[Record], left: list[Record], label: str) -> None:
-    """What is in doubt and not asked about here."""
-    living = len(records) - len(left)
-    if living:
-        say(f"{living} in doubt are of processes that still run, which look after them", err=True)
-    for other in sorted({str(one.intent.account) for one in left} - {label}):
-        number = sum(str(one.intent.account) == other for one in left)
-        say(f"{number} in doubt are of account {other}", err=True)
+def report_others(in_doubt: list[Record], of_ended: list[Record], label: str) -> None:
+    """Count the orders in doubt that are not asked about here, with the reason."""
+    running = len(in_doubt) - len(of_ended)
+    if running:
+        say(f"{pluralize(running, 'order')} in doubt left to the running bots that placed them", err=True)
+    for other in sorted({str(record.intent.account) for record in of_ended} - {label}):
+        number = sum(str(record.intent.account) == other for record in of_ended)
+        say(f"{pluralize(number, 'order')} in doubt of account {other}", err=True)
 
 
-def check_exchange(local: str | None, *, testnet: bool, demo: bool) -> None:
-    """Refuse to ask more than one exchange."""
-    if (local is not None) + testnet + demo > 1:
-        raise click.UsageError("--local, --testnet and --demo are three exchanges; give one, or none")
-
-
-@contextlib.contextmanager
-def client_of(
-    key: str, secret: str, local: str | None, *, testnet: bool = False, demo: bool = False
-) -> Iterator[Any]:
-    """A genuine client; nothing is sent but, by old releases of python-binance, a ping."""
-    import binance  # noqa: PLC0415 - heavy, and only needed here
-
-    known = inspect.signature(binance.Client).parameters
-    options = {"ping": False} if "ping" in known else {}
-    flags = {name: True for name, given in (("testnet", testnet), ("demo", demo)) if given}
-    if not set(flags) <= set(known):
-        raise click.UsageError(f"this python-binance knows no {', '.join(flags)}")
-    with contextlib.ExitStack() as around:
-        if local is not None:
-            around.enter_context(pointed_at(local, lambda *_: None))
-        client = binance.Client(key, secret, **flags, **options)
-        if flags and not exchange_of(label_of(client)):
-            raise click.UsageError(f"this python-binance sends futures orders of {', '.join(flags)} to live")
-        yield client
-
-
-def label_there(client: Any, account: str | None) -> str:
-    """The label of what an account did at the client's exchange; `account` may say that it is that one."""
+def label_at(client: Any, account: str | None) -> str:
+    """Return the account's label at the client's exchange; refuse a label of another exchange."""
     name, at, _ = (account or "").partition(AT)
     label = str(label_of(client, name or None))
     if at and label != account:
@@ -180,68 +119,61 @@ def label_there(client: Any, account: str | None) -> str:
     return label
 
 
-def cannot_ask(client: Any, records: list[Record]) -> str | None:
-    """Why the exchange does not answer this key; by the way the client's clock is set by the exchange's."""
+def why_unanswered(client: Any, records: list[Record]) -> str | None:
+    """Return why the exchange does not answer this key, None where it does; set the client's clock."""
     try:
         began = time.time()
         server = client.futures_time()["serverTime"]
         client.timestamp_offset = int(server - (began + time.time()) * 500)
-    except Exception as error:  # noqa: BLE001 - whatever it is, there is no asking
+    except Exception as error:  # noqa: BLE001 - whatever the transport raises
         return describe_failure(error, client)
-    asked = next((record for record in records if why_not(record) is None), None)
-    if asked is None or asked.intent.operation == "test":
+    first = next((record for record in records if why_unanswerable(record) is None), None)
+    if first is None or first.intent.operation == "test":
         return None
-    asker, store = (
-        ExchangeReader(clone_client(client), Budget(PACE.weight_a_minute)),
-        inquiry(asked).market.orders,
-    )
-    reply = asker.ask(Question(store, store.waiting, {"symbol": asked.intent.order.symbol}))
-    asker.close()
+    reader = ExchangeReader(clone_client(client), Budget(PACE.weight_a_minute))
+    store = plan_inquiry(first).market.orders
+    reply = reader.ask(Question(store, store.waiting, {"symbol": first.intent.order.symbol}))
+    reader.close()
     return reply.failure
 
 
-def describe_failure(error: Exception, client: Any) -> str:
-    """Return type, code, text and HTTP status of what a request raised, without the client's secrets."""
-    status = getattr(error, "status_code", None)
-    return describe(error, secrets_of(client, {})) + (f" (HTTP {status})" if status else "")
-
-
 def resolve(client: Any, label: str, records: list[Record], patience: float, *, as_json: bool) -> int:
-    """Look them up until all are resolved or the time is over; returns how many stay in doubt."""
+    """Look orders up until all are resolved or the time is over; return how many stay in doubt."""
     resolved: list[Record] = []
 
-    def tell(record: Record) -> None:
+    def report(record: Record) -> None:
         resolved.append(record)
-        say(*([json_line(record)] if as_json else told(record)))
+        say(*([record_json(record)] if as_json else describe_resolved(record)))
 
-    def give_up(record: Record, reason: str) -> None:
-        say(f"{name(record)} stays in doubt: {reason}", err=True)
+    def report_open(record: Record, reason: str) -> None:
+        say(f"{order_name(record)} stays in doubt: {reason}", err=True)
 
     with contextlib.closing(Journal(journal_path())) as journal:
         journal.open()
-        resolver = resolver_of(journal, InternalErrors(Dispatch(lambda _dropped: None)), PACE, tell, give_up)
-        resolver.meet(client, label)
+        errors = InternalErrors(Dispatch(lambda _dropped: None))
+        resolver = make_resolver(journal, errors, PACE, report, report_open)
+        resolver.add_client(client, label)
         until = time.monotonic() + patience
-        while resolver.busy() and time.monotonic() < until:
+        while resolver.is_busy() and time.monotonic() < until:
             time.sleep(POLL_S)
-        for record, reason in resolver.open_cases():
-            give_up(record, reason)
+        for record, reason in resolver.open_doubts():
+            report_open(record, reason)
         resolver.stop()
     return len(records) - len(resolved)
 
 
-def name(record: Record) -> str:
-    """Which order, for people."""
+def order_name(record: Record) -> str:
+    """Name an order for people."""
     order = record.intent.order
-    called = order.client_order_id or "without a client order id"
-    return f"{record.intent.operation} {order.kind} {order.symbol} {called} ({record.run_id}:{record.seq})"
+    client_id = order.client_order_id or "without a client order id"
+    return f"{record.intent.operation} {order.kind} {order.symbol} {client_id} ({record.run_id}:{record.seq})"
 
 
-def told(record: Record) -> list[str]:
-    """One finding, for people."""
-    found = record.resolution
-    assert found is not None  # noqa: S101 - it is told because it was found
-    ids = {"status": found.status, "order id": found.order_id, "algo id": found.algo_id}
-    words = [f"{what} {value}" for what, value in ids.items() if value is not None]
-    first = f"{name(record)}: {', '.join([found.result, *words])}"
-    return [first, *(f"    {question}" for question in found.evidence)]
+def describe_resolved(record: Record) -> list[str]:
+    """Return the lines about a resolved order: what it came to, and the requests that prove it."""
+    resolution = record.resolution
+    assert resolution is not None  # noqa: S101 - the resolver reports only what it has resolved
+    ids = {"status": resolution.status, "order id": resolution.order_id, "algo id": resolution.algo_id}
+    words = [f"{name} {value}" for name, value in ids.items() if value is not None]
+    first = f"{order_name(record)}: {', '.join([resolution.result, *words])}"
+    return [first, *(f"    {question}" for question in resolution.evidence)]

@@ -1,4 +1,4 @@
-"""`exit-shim ship`: the local journal into a PostgreSQL that many hosts share."""
+"""`exit-shim ship`: copy the local journal into a PostgreSQL that many hosts share."""
 
 import signal
 import threading
@@ -8,105 +8,114 @@ from typing import Final
 
 import click
 
-from exit_shim.cli.output import say
-from exit_shim.configuration import SHIP_VARIABLE, journal_path
+from exit_shim.cli.options import refuse_password
+from exit_shim.cli.output import pluralize, say
+from exit_shim.cli.sources import readable_journal_errors
+from exit_shim.configuration import SHIP_VARIABLE
 from exit_shim.journal import JournalError
-from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, follow, migrate
+from exit_shim.journal.default_path import journal_path
+from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, migrate
+from exit_shim.sinks.postgres import ship_continuously as ship_until_stopped
 
 STATUS_S: Final = 60.0
-"""How often a shipper that follows says how it fares, while there is something to say."""
+"""How often a continuous shipper prints its status while there is something to ship."""
 
 
 @click.command()
 @click.option(
-    "--to", "dsn", metavar="DSN", envvar=SHIP_VARIABLE, required=True, help="postgresql://USER@HOST/DATABASE"
+    "--to",
+    "dsn",
+    metavar="DSN",
+    envvar=SHIP_VARIABLE,
+    required=True,
+    callback=refuse_password,
+    help="The database: postgresql://USER@HOST/DATABASE.",
 )
 @click.option("--once", is_flag=True, help="Ship what is there, and end.")
-@click.option("--migrate", "migrating", is_flag=True, help="Make or update the schema there, and end.")
-@click.option("--forget", is_flag=True, help="Ship there no more: let prune delete what it has not got.")
+@click.option("--migrate", "migrating", is_flag=True, help="Create or update the schema, and end.")
+@click.option(
+    "--forget", is_flag=True, help="Stop shipping there, so that prune may delete unshipped events."
+)
 def ship(*, dsn: str, once: bool, migrating: bool, forget: bool) -> None:
-    """Ship the journal to PostgreSQL, for good; through outages, and on from where it stopped.
+    """Copy the journal to PostgreSQL continuously.
 
-    DSN is libpq's, with its options (sslmode, sslrootcert, …). A password is best in PGPASSWORD or ~/.pgpass;
-    EXIT_SHIM_SHIP_TO stands for --to.
+    Continues where it stopped, also after outages. DSN is libpq's, with its options (sslmode, sslrootcert,
+    …). Put a password into PGPASSWORD or ~/.pgpass, or the whole DSN into EXIT_SHIM_SHIP_TO, which replaces
+    --to; a password on the command line is refused.
     """
-    try:
+    with readable_journal_errors():
         address = Dsn(dsn)
         shipper = Shipper(Outbox(Path(journal_path()), address.name), address)
         if migrating:
-            for line in migrate(address) or ["nothing to do"]:
+            for line in migrate(address) or ["the schema is up to date"]:
                 say(f"{address.name}: {line}")
         elif forget:
             shipper.outbox.forget()
-            say(f"{address.name} is forgotten")
+            say(f"the journal is no longer shipped to {address.name}")
         elif once:
             ship_once(shipper)
         else:
-            ship_for_good(shipper)
-    except JournalError as error:
-        raise click.ClickException(str(error)) from error
+            ship_continuously(shipper)
 
 
 def ship_once(shipper: Shipper) -> None:
-    """Ship what is there; what keeps it here ends the command, with the lag."""
-    begun = time.monotonic()
+    """Ship what is there; end the command with the lag where something prevents it."""
+    began = time.monotonic()
     try:
-        events = shipper.round()
-        took = time.monotonic() - begun
-        say(f"shipped {said(events)} to {shipper.address.name} in {took:.1f} s; {shipper.lag()}")
+        events = shipper.ship()
+        took = time.monotonic() - began
+        say(
+            f"shipped {pluralize(events, 'event')} to {shipper.address.name} in {took:.1f} s; {shipper.lag()}"
+        )
     except JournalError as error:
-        raise click.ClickException(f"{error}; {lag(shipper)}") from error
+        raise click.ClickException(f"{error}; {lag_text(shipper)}") from error
     finally:
         shipper.close()
 
 
-def ship_for_good(shipper: Shipper) -> None:
+def ship_continuously(shipper: Shipper) -> None:
     """Ship until Ctrl-C or SIGTERM."""
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     journal = shipper.outbox.journal
-    say(f"shipping {journal} to {shipper.address.name}" + ("" if journal.exists() else ", once it is there"))
-    follow(shipper, stopped, Status(shipper))
+    when = "" if journal.exists() else ", once it exists"
+    say(f"shipping {journal} to {shipper.address.name}{when}")
+    ship_until_stopped(shipper, stopped, ShippingStatus(shipper))
 
 
-class Status:
-    """Says how it fares: at first, now and then, and when that changes."""
+class ShippingStatus:
+    """Prints a status line at first, each minute, and when something changes."""
 
     def __init__(self, shipper: Shipper) -> None:
         self._shipper = shipper
         self._events = 0
         self._due = 0.0
-        self._said = ""
+        self._last_problem = ""
 
-    def shipped(self, events: int) -> None:
-        """All that was there is at the database."""
+    def on_shipped(self, events: int) -> None:
+        """Report that the database has everything."""
         self._events += events
-        if self._said or time.monotonic() >= self._due:
-            say(f"shipped {said(self._events)}; {self._shipper.lag()}")
-            self._events, self._due, self._said = 0, time.monotonic() + STATUS_S, ""
+        if self._last_problem or time.monotonic() >= self._due:
+            say(f"shipped {pluralize(self._events, 'event')}; {self._shipper.lag()}")
+            self._events, self._due, self._last_problem = 0, time.monotonic() + STATUS_S, ""
 
-    def failed(self, error: JournalError, pause: float) -> None:
-        """Something keeps the events here; the same is said once a status' time."""
-        if str(error) != self._said or time.monotonic() >= self._due:
-            self._said, self._due = str(error), time.monotonic() + STATUS_S
-            say(f"{error}; {lag(self._shipper)}; trying again in {pause:.0f} s and on", err=True)
+    def on_failure(self, error: JournalError, pause: float) -> None:
+        """Report what prevents shipping; the same problem at most once a minute."""
+        if str(error) != self._last_problem or time.monotonic() >= self._due:
+            self._last_problem, self._due = str(error), time.monotonic() + STATUS_S
+            say(f"{error}; {lag_text(self._shipper)}; next attempt in {pause:.0f} s", err=True)
 
-    def waiting(self) -> None:
-        """Another process ships this journal."""
-        if not self._said:
-            self._said = "another process of this host ships this journal; waiting for its end"
-            say(self._said)
+    def on_waiting(self) -> None:
+        """Report that another process ships this journal."""
+        if not self._last_problem:
+            self._last_problem = "another process on this host ships this journal; waiting until it ends"
+            say(self._last_problem)
 
 
-def lag(shipper: Shipper) -> str:
-    """The lag in words, also where the journal cannot tell it."""
+def lag_text(shipper: Shipper) -> str:
+    """Return the lag in words, also where the journal cannot be read."""
     try:
         return str(shipper.lag())
     except JournalError:
         return "lag unknown"
-
-
-def said(events: int) -> str:
-    """So many events."""
-    return f"{events} event{'s' * (events != 1)}"

@@ -1,31 +1,37 @@
-"""The option `--from`: read this host's journal, or the database that many hosts share."""
+"""Where records are read from: this host's journal, or the database that many hosts share."""
 
-from typing import TYPE_CHECKING, Final
+import contextlib
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from exit_shim.journal.record_source import RecordSource
-
-FROM_VARIABLE: Final = "EXIT_SHIM_FROM"
-
-from_ = click.option(
-    "--from",
-    "dsn",
-    metavar="DSN",
-    envvar=FROM_VARIABLE,
-    help="Read the database of all hosts, postgresql://USER@HOST/DATABASE, instead of this host's journal.",
-)
+from exit_shim.domain.events import Record
+from exit_shim.journal.default_path import journal_path
+from exit_shim.journal.queries import JournalReader
+from exit_shim.journal.record_source import RecordFilter, RecordSource
+from exit_shim.journal.schema import JournalError
 
 
-def source_of(dsn: str | None) -> "RecordSource":
+def source_of(dsn: str | None) -> RecordSource:
     """Return the central database at `dsn`; without one, this host's journal."""
-    # The imports are inside, so that a command which reads no record starts without them.
     if dsn:
-        from exit_shim.sinks.postgres.queries import PostgresReader  # noqa: PLC0415
+        from exit_shim.sinks.postgres.queries import PostgresReader  # noqa: PLC0415 - psycopg is an extra
 
         return PostgresReader(dsn)
-    from exit_shim.configuration import journal_path  # noqa: PLC0415
-    from exit_shim.journal.queries import JournalReader  # noqa: PLC0415
-
     return JournalReader(journal_path())
+
+
+@contextlib.contextmanager
+def readable_journal_errors() -> Iterator[None]:
+    """End the command with the text of a JournalError."""
+    try:
+        yield
+    except JournalError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def read_orders(dsn: str | None = None, **filters: Any) -> Generator[Record, None, None]:
+    """Yield the recorded orders of the journal, or of the central database."""
+    with readable_journal_errors():
+        yield from source_of(dsn).read_records(RecordFilter(**filters))

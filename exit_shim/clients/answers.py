@@ -57,9 +57,6 @@ NOT_CONNECTED: Final = (
 )
 """Errors that prove that no connection was made, so nothing left."""
 
-NUMBERS: Final = ("orderId", "algoId", "strategyId")
-"""An accepted order's answer has one of these."""
-
 NO_ORDER: Final = Answer(
     "unknown", error_message="the answer is none that the exchange gives: no order is in it"
 )
@@ -83,7 +80,7 @@ def read_answers(
             for place in places
         ]
     answer = read_answer(result, operation)
-    if answer.result != "accepted" or all(place is None for place in places):
+    if answer.result != "accepted" or places.count(None) == len(places):
         return [answer] * len(places)
     # The ids in it may be of any order of the batch.
     return [NO_LIST if operation else Answer("accepted")] * len(places)
@@ -105,18 +102,17 @@ def read_answer(result: Any, operation: Operation | None = None) -> Answer:
     code = result.get("code")
     if isinstance(code, int) and code < 0:  # an element of a batch's answer
         return _refusal(ApiError(code, HTTP_CLIENT_ERROR, result.get("msg")))
-    if is_checked and not _has_order(result, operation):
-        return NO_ORDER
     get = result.get
-    order_id, algo_id = _integer(get("orderId")), _integer(get("algoId") or get("strategyId"))
+    order_id, algo_id = get("orderId"), get("algoId") or get("strategyId")
+    if is_checked and not (result if operation != "place" else order_id is not None or algo_id is not None):
+        return NO_ORDER
     name = get("clientOrderId") or get("clientAlgoId") or get("newClientStrategyId")
-    return Answer("accepted", order_id, algo_id, _string(name))
-
-
-def _has_order(result: dict[str, Any], operation: Operation | None) -> bool:
-    if operation != "place":
-        return bool(result)
-    return any(result.get(name) is not None for name in NUMBERS)
+    return Answer(
+        "accepted",
+        order_id if type(order_id) is int else None,
+        algo_id if type(algo_id) is int else None,
+        name[:64] if isinstance(name, str) else None,
+    )
 
 
 def read_failure(error: BaseException, secrets: Iterable[str] = (), *, one_by_one: bool = False) -> Answer:
@@ -257,7 +253,3 @@ def _is_instance(error: BaseException, module: str, name: str) -> bool:
 
 def _integer(value: object) -> int | None:
     return value if type(value) is int else None
-
-
-def _string(value: object) -> str | None:
-    return value[:64] if isinstance(value, str) else None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from exit_shim.clients.doors import Door
+from exit_shim.domain.doors import Door
 
 BATCH: Final = ("batchOrders",)
 ID_LISTS: Final = ("orderidlist", "orderIdList", "origclientorderidlist", "origClientOrderIdList")

@@ -26,7 +26,7 @@ MAX_TEXT: Final = 2_000
 
 
 class ForeignAnswer(NamedTuple):
-    """What an exception shows of the exchange's answer.
+    """Hold what an exception shows of the exchange's answer.
 
     `is_certain` for the exception of Binance's own connector: its status is the exchange's for certain, and
     so is a refusal without a code.

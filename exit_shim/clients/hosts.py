@@ -1,11 +1,10 @@
-"""Binance's hosts: what part of an address may be shown, and how a label says where orders went."""
+"""Binance's hosts: what part of an address may be shown, and what a label says of it."""
 
 import functools
 import re
 from typing import Final
 
-AT: Final = "@"
-"""Separates an account's name from the host that its client talks to; labels of live clients have neither."""
+from exit_shim.domain.accounts import AT
 
 UNKNOWN: Final = "unknown"
 """The host of an address that cannot be read; it is certainly not Binance's live one."""
@@ -17,11 +16,6 @@ _HOST: Final = re.compile(
     r"(?:https?|wss?)://(?:[^/?#]*@)?((?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?)(?:[/?#].*)?",
     re.ASCII | re.IGNORECASE,
 )
-
-
-def exchange_of(account: str | None) -> str:
-    """Return where the orders of an account's label went; "" for Binance's live host or no label."""
-    return (account or "").partition(AT)[2]
 
 
 def host_of(url: str) -> str:

@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
 
-from exit_shim.clients.doors import Door
 from exit_shim.clients.import_hook import ImportWatcher, stop_watching, wait_for_import
 from exit_shim.clients.packages import PACKAGES
 from exit_shim.clients.proxy import ANNOTATIONS, BaseProxy, CallHandler, bind_door
 from exit_shim.clients.registry import SUPPORTED, is_library_module
+from exit_shim.domain.doors import Door
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.runtime.reentrancy import ReentrantState
 
@@ -71,18 +71,18 @@ class Shim(Protocol):
 
     @property
     def gateway(self) -> CallHandler:
-        """Carries out the calls."""
+        """Return what carries out the calls."""
 
     @property
     def internal_errors(self) -> InternalErrors:
-        """Takes what fails in here."""
+        """Return what takes the failures in here."""
 
 
 S = TypeVar("S", bound=Shim)
 
 
 class InstallRequest:
-    """What one `install` asked for, and how often."""
+    """Hold what one `install` asked for, and how often."""
 
     def __init__(self, shim: Shim, doors: Mapping[type, Sequence[Door]], threads: bool) -> None:
         self.shim = shim
@@ -96,7 +96,7 @@ class InstallRequest:
 
 
 class ClassMethod(NamedTuple):
-    """A method by the class that defines it."""
+    """Name a method by the class that defines it."""
 
     owner: type
     name: str

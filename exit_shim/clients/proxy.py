@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 import wrapt
 
 from exit_shim.attribution.stack import CallSite, Frame, SiteFinder, without_code
-from exit_shim.clients.doors import Door, DoorCall
 from exit_shim.clients.registry import is_library_module
 from exit_shim.clients.support import ClientSupport
+from exit_shim.domain.doors import Door, DoorCall
 from exit_shim.runtime.internal_errors import InternalErrors
 
 # wrapt 2 keeps __iter__ out of its base class: a client that cannot be iterated must not look as if it could.
@@ -50,7 +50,7 @@ class CallHandler(Protocol):
 
 
 class Unpickling(NamedTuple):
-    """The module-level functions by which another process makes a proxy or a door's method again."""
+    """Name the module-level functions by which another process makes proxies and doors' methods again."""
 
     client: Callable[..., Any]
     method: Callable[..., Any]

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from exit_shim import errors
 from exit_shim.clients.binance_routes import BATCH, FUTURES, ID_LISTS, PORTFOLIO, WEBSOCKET
-from exit_shim.clients.doors import Door, is_coroutine_method
 from exit_shim.clients.hosts import host_of
 from exit_shim.clients.sessions import (
     aiohttp_options,
@@ -25,8 +24,10 @@ from exit_shim.clients.sessions import (
     session_settings,
 )
 from exit_shim.clients.support import ApiError, ClientSupport, CodeStep, Market
-from exit_shim.domain.orders import CONDITIONAL_KINDS, Operation, Store, upper
-from exit_shim.domain.verdicts import DENIED_CODE
+from exit_shim.domain.doors import Door, Payload
+from exit_shim.domain.orders import CONDITIONAL_KINDS, Operation, upper
+from exit_shim.domain.verdicts import DENIED_CODE, Reason
+from exit_shim.runtime.methods import is_coroutine_method
 
 # Modules and classes
 
@@ -77,29 +78,8 @@ def _place(*methods: str, **implies: str) -> tuple[Door, ...]:
     return tuple(Door(method, implies=implies) for method in methods)
 
 
-def _modify(*methods: str) -> tuple[Door, ...]:
-    return tuple(Door(method, "modify") for method in methods)
-
-
-def _batch(*methods: str, modifies: bool = False) -> tuple[Door, ...]:
-    operation: Operation = "modify" if modifies else "place"
-    return tuple(Door(method, operation, "batch", list_fields=BATCH) for method in methods)
-
-
-def _cancel(*methods: str) -> tuple[Door, ...]:
-    return tuple(Door(method, "cancel", "reference") for method in methods)
-
-
-def _cancel_list(*methods: str) -> tuple[Door, ...]:
-    return tuple(Door(method, "cancel", "references", list_fields=ID_LISTS) for method in methods)
-
-
-def _cancel_all(*methods: str, store: Store | None, comes_later: bool = False) -> tuple[Door, ...]:
-    return tuple(Door(method, "cancel", "symbol", store=store, comes_later=comes_later) for method in methods)
-
-
-def _query(*methods: str) -> tuple[Door, ...]:
-    return tuple(Door(method, "query", "reference") for method in methods)
+def _doors(operation: Operation, payload: Payload, *methods: str, **fields: Any) -> tuple[Door, ...]:
+    return tuple(Door(method, operation, payload, **fields) for method in methods)
 
 
 METHODS: Final = (
@@ -115,36 +95,45 @@ METHODS: Final = (
     *_place("futures_coin_create_order"),
     *_place("papi_create_um_order", "papi_create_um_conditional_order"),
     *_place("papi_create_cm_order", "papi_create_cm_conditional_order"),
-    *_batch("futures_place_batch_order", "futures_v1_post_batch_order", "futures_coin_place_batch_order"),
-    Door("futures_create_test_order", "test"),
+    *_doors("place", "batch", "futures_place_batch_order", list_fields=BATCH),
+    *_doors("place", "batch", "futures_v1_post_batch_order", list_fields=BATCH),
+    *_doors("place", "batch", "futures_coin_place_batch_order", list_fields=BATCH),
+    *_doors("test", "order", "futures_create_test_order"),
     # changing
-    *_modify("futures_modify_order", "ws_futures_edit_order"),
-    *_modify("futures_coin_modify_order", "futures_coin_v1_put_order"),
-    *_modify("papi_modify_um_order", "papi_modify_cm_order"),
-    *_batch("futures_v1_put_batch_order", "futures_v1_put_batch_orders", modifies=True),
-    *_batch("futures_coin_v1_put_batch_orders", modifies=True),
+    *_doors("modify", "order", "futures_modify_order", "ws_futures_edit_order"),
+    *_doors("modify", "order", "futures_coin_modify_order", "futures_coin_v1_put_order"),
+    *_doors("modify", "order", "papi_modify_um_order", "papi_modify_cm_order"),
+    *_doors("modify", "batch", "futures_v1_put_batch_order", list_fields=BATCH),
+    *_doors("modify", "batch", "futures_v1_put_batch_orders", list_fields=BATCH),
+    *_doors("modify", "batch", "futures_coin_v1_put_batch_orders", list_fields=BATCH),
     # cancelling
-    *_cancel("futures_cancel_order", "futures_cancel_algo_order", "futures_coin_cancel_order"),
-    *_cancel("ws_futures_cancel_order", "ws_futures_cancel_algo_order"),
-    *_cancel("papi_cancel_um_order", "papi_cancel_um_conditional_order"),
-    *_cancel("papi_cancel_cm_order", "papi_cancel_cm_conditional_order"),
-    *_cancel_list("futures_cancel_orders", "futures_v1_delete_batch_order", "futures_coin_cancel_orders"),
-    *_cancel_all("futures_cancel_all_open_orders", store=None),
-    *_cancel_all("futures_cancel_all_algo_open_orders", store="conditional"),
-    *_cancel_all("futures_coin_cancel_all_open_orders", store="orders"),
-    *_cancel_all("papi_cancel_um_all_open_orders", "papi_cancel_cm_all_open_orders", store="orders"),
-    *_cancel_all("papi_cancel_um_conditional_all_open_orders", store="conditional"),
-    *_cancel_all("papi_cancel_cm_conditional_all_open_orders", store="conditional"),
-    *_cancel_all("futures_countdown_cancel_all", store="orders", comes_later=True),
-    *_cancel_all("futures_coin_countdown_cancel_all", store="orders", comes_later=True),
+    *_doors("cancel", "reference", "futures_cancel_order", "futures_cancel_algo_order"),
+    *_doors("cancel", "reference", "futures_coin_cancel_order"),
+    *_doors("cancel", "reference", "ws_futures_cancel_order", "ws_futures_cancel_algo_order"),
+    *_doors("cancel", "reference", "papi_cancel_um_order", "papi_cancel_um_conditional_order"),
+    *_doors("cancel", "reference", "papi_cancel_cm_order", "papi_cancel_cm_conditional_order"),
+    *_doors("cancel", "references", "futures_cancel_orders", list_fields=ID_LISTS),
+    *_doors("cancel", "references", "futures_v1_delete_batch_order", list_fields=ID_LISTS),
+    *_doors("cancel", "references", "futures_coin_cancel_orders", list_fields=ID_LISTS),
+    *_doors("cancel", "symbol", "futures_cancel_all_open_orders"),
+    *_doors("cancel", "symbol", "futures_cancel_all_algo_open_orders", store="conditional"),
+    *_doors("cancel", "symbol", "futures_coin_cancel_all_open_orders", store="orders"),
+    *_doors("cancel", "symbol", "papi_cancel_um_all_open_orders", store="orders"),
+    *_doors("cancel", "symbol", "papi_cancel_cm_all_open_orders", store="orders"),
+    *_doors("cancel", "symbol", "papi_cancel_um_conditional_all_open_orders", store="conditional"),
+    *_doors("cancel", "symbol", "papi_cancel_cm_conditional_all_open_orders", store="conditional"),
+    *_doors("cancel", "symbol", "futures_countdown_cancel_all", store="orders", comes_later=True),
+    *_doors("cancel", "symbol", "futures_coin_countdown_cancel_all", store="orders", comes_later=True),
 )
 """The methods that place, change or cancel orders."""
 
-QUERIES: Final = (
-    *_query("futures_get_order", "futures_get_algo_order", "futures_v1_get_open_order"),
-    *_query("ws_futures_get_order", "futures_coin_get_order"),
-    *_query("papi_get_um_order", "papi_get_um_open_order", "papi_get_um_conditional_open_order"),
-    *_query("papi_get_cm_order", "papi_get_cm_open_order", "papi_get_cm_conditional_open_order"),
+QUERIES: Final = _doors(
+    "query",
+    "reference",
+    *("futures_get_order", "futures_get_algo_order", "futures_v1_get_open_order"),
+    *("ws_futures_get_order", "futures_coin_get_order"),
+    *("papi_get_um_order", "papi_get_um_open_order", "papi_get_um_conditional_open_order"),
+    *("papi_get_cm_order", "papi_get_cm_open_order", "papi_get_cm_conditional_open_order"),
 )
 """The methods that ask for one order by its id."""
 
@@ -230,10 +219,10 @@ def fix_client_order_ids(door: Door, method: Any, params: dict[str, Any]) -> Non
         method: A bound method.
         params: The fields of the call, which are changed.
     """
-    if type(method.__func__) is not FunctionType or not owns_module(method.__func__.__module__):
+    if type(method.__func__) is not FunctionType:
         return
     # Same field, prefix and generator as the client's own, read from this method's code: releases differ.
-    fields = generated_ids(method.__func__.__code__)
+    fields = generated_ids(method.__func__.__code__, method.__func__.__module__)
     if not fields:
         return
     client = method.__self__
@@ -244,9 +233,9 @@ def fix_client_order_ids(door: Door, method: Any, params: dict[str, Any]) -> Non
 
 
 @functools.lru_cache(maxsize=64)
-def generated_ids(code: CodeType) -> frozenset[str]:
-    """Return the fields for which this code invents a client order id."""
-    if "uuid22" not in code.co_names:
+def generated_ids(code: CodeType, module: str) -> frozenset[str]:
+    """Return the fields for which a method of this code, if it is genuine, invents a client order id."""
+    if "uuid22" not in code.co_names or not owns_module(module):
         return frozenset()
     return frozenset({"clientAlgoId", "newClientOrderId"}.intersection(map(str, code.co_consts)))
 
@@ -365,7 +354,7 @@ class PythonBinanceClone:
 
     @property
     def _is_at_home(self) -> bool:
-        """Whether the host is one of python-binance's own choice, to which its other addresses belong."""
+        """Return whether the host is one of python-binance's own, to which its other addresses belong."""
         attributes = self._attributes
         name = "TESTNET_" if attributes.get("testnet") else "DEMO_" if attributes.get("demo") else ""
         address = str(getattr(self._class, f"FUTURES_{name}URL", ""))
@@ -464,17 +453,17 @@ def _denial_class() -> type[errors.ExitOrderDenied]:
         __module__, __qualname__ = "exit_shim", "ExitOrderDenied"
         __doc__ = errors.ExitOrderDenied.__doc__
 
-        def __init__(self, message: str, reasons: tuple[str, ...] = (), code: int = DENIED_CODE) -> None:
+        def __init__(self, message: str, reasons: tuple[Reason, ...] = (), code: int = DENIED_CODE) -> None:
             BinanceAPIException.__init__(self, None, 400, json.dumps({"code": code, "msg": message}))
             self.reasons = reasons
 
-        def __reduce__(self) -> tuple[object, tuple[str, tuple[str, ...], int]]:
+        def __reduce__(self) -> tuple[object, tuple[str, tuple[Reason, ...], int]]:
             return denial, (self.message, self.reasons, self.code)
 
     return ExitOrderDenied
 
 
-def denial(message: str, reasons: tuple[str, ...] = (), code: int = DENIED_CODE) -> errors.ExitOrderDenied:
+def denial(message: str, reasons: tuple[Reason, ...] = (), code: int = DENIED_CODE) -> errors.ExitOrderDenied:
     """Make the exception of a denied order, which is a `BinanceAPIException` too."""
     return _denial_class()(message, reasons, code)
 

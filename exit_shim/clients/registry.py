@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from types import MethodType
 from typing import Any, Final
 
-from exit_shim.clients.doors import Door
 from exit_shim.clients.python_binance import PYTHON_BINANCE
 from exit_shim.clients.support import ClientClone, ClientSupport, Market
+from exit_shim.domain.doors import Door
+from exit_shim.domain.orders import Store
 
 SUPPORTED: Final[tuple[ClientSupport, ...]] = (PYTHON_BINANCE,)
 """Add a library here, and its package to `clients.packages`."""
@@ -26,7 +27,11 @@ def support_of(client: Any) -> ClientSupport:
 
 def is_genuine(client: Any) -> bool:
     """Return whether a client is a library's own or inherits from it; a mock that looks like one is not."""
-    return library_of_class(type(client)) is not None
+    kind: Any = type(client)
+    try:  # not by `library_of_class`: on an order's path each call counts
+        return _library(kind) is not None
+    except TypeError:
+        return _find_library(kind) is not None
 
 
 def library_of_class(kind: Any) -> ClientSupport | None:
@@ -58,15 +63,32 @@ def _is_library_module(name: str) -> bool:
 
 def fix_client_order_ids(door: Door, method: object, params: dict[str, Any]) -> None:
     """Set the client order ids that a genuine client is about to invent; nothing for any other."""
-    if door.operation == "place" and type(method) is MethodType:
-        library = library_of_class(type(method.__self__))
-        if library is not None:
-            library.fix_client_order_ids(door, method, params)
+    if door.operation != "place" or type(method) is not MethodType:
+        return
+    kind: Any = type(method.__self__)
+    try:  # as in `is_genuine`
+        library = _library(kind)
+    except TypeError:
+        library = _find_library(kind)
+    if library is not None:
+        library.fix_client_order_ids(door, method, params)
 
 
 def market_of(door: str) -> Market | None:
     """Return the market that a library's door leads to, by the door's name; None for an adapter's door."""
     return next(filter(None, (each.market_of(door) for each in SUPPORTED)), None)
+
+
+def cancel_all_door(door: str, store: Store) -> str | None:
+    """Return the library's method that cancels all orders of a store, in the market of one of its doors.
+
+    None for an adapter's door, which has names of its own, and where the library has no such method.
+    """
+    market = market_of(door) if door in DOOR_NAMES else None
+    rows = (row for row in DOOR_NAMES.values() if row.payload == "symbol" and not row.comes_later)
+    # Without a store of its own, a row cancels ordinary orders unless the call says otherwise.
+    methods = (row.method for row in rows if (row.store or "orders") == store)
+    return next((method for method in methods if market and market_of(method) == market), None)
 
 
 def can_be_cloned(client: Any) -> bool:

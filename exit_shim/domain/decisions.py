@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from exit_shim.domain.answers import Answer
+from exit_shim.domain.doors import Door
 from exit_shim.domain.events import Intent
 
 
@@ -75,9 +76,10 @@ Decision: TypeAlias = Go | NeedsLook | Withhold
 class Call(Protocol):
     """A call of a door, as a judge sees it."""
 
-    door: Any
+    door: Door
     params: dict[str, Any]
     method: Callable[..., Any]
+    is_async: bool
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     account: str | None
@@ -91,7 +93,7 @@ class Judge(Protocol):
     sees_entries: bool
     """Whether calls that carry no exit come before it, too."""
 
-    def answers(self, door: Any, params: Mapping[str, Any]) -> bool:
+    def answers(self, door: Door, params: Mapping[str, Any]) -> bool:
         """Return whether a query may be about an order that was never sent."""
 
     def before(self, call: Call) -> Decision:

@@ -7,7 +7,7 @@ import msgspec
 
 from exit_shim.domain.attributions import Attribution, Step
 from exit_shim.domain.orders import ExitOrder, Kind, Operation, Store
-from exit_shim.domain.verdicts import ALLOWED, Action, Verdict, is_loud
+from exit_shim.domain.verdicts import ALLOWED, Action, Reason, Verdict
 
 Result = Literal["accepted", "rejected", "denied", "simulated", "unknown", "not_sent"]
 """`denied` is our word, `rejected` the exchange's; `unknown` means that the order may rest there."""
@@ -34,7 +34,7 @@ def common_kind(targets: tuple[Target, ...]) -> Kind:
 
 
 class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """An order, or a cancel or change of some, about to leave: what, by whom, judged how.
+    """Say which order, change or cancel is about to leave, who asked for it, and how it was judged.
 
     `ts` is nanoseconds since the epoch; `targets` are the orders that a cancel or change is about; of a
     cancel-all, `store` is what it reaches.
@@ -54,7 +54,7 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the exchange's answer, or its silence, proves.
+    """Say what the exchange's answer, or its silence, proves about an intent.
 
     `presend_us` is what the shim added before the send; `total_us` the whole call as the bot saw it,
     the exchange included. Both in microseconds. `chain` goes on where that of the attribution ends, at who
@@ -73,7 +73,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Resolution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a later look at the exchange proved of an order that was in doubt.
+    """Say what a later look at the exchange proved about an order in doubt.
 
     `outcome`: "accepted", it was there; "rejected", it was refused; "not_there", it never was, as far as
     `evidence` shows: each question with its answer. Of a cancel or change: "accepted", it took effect;
@@ -92,14 +92,14 @@ class Resolution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """Events that are not in the journal, and why not."""
+    """Say how many events could not be kept, and why."""
 
     why: str
     events: int
 
 
 class Switch(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A switch that somebody turned while bots run: an event `switch`.
+    """Say who switched the mode, or whether the policy may hold orders back, while bots run.
 
     `mode` is the new mode, "" for back to what environment and code say; `enforce` whether the policy may
     hold orders back. What is None stays as it was.
@@ -111,20 +111,20 @@ class Switch(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class GuardFinding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A finding of the guard that is about no single order, such as a stop that did not come."""
+    """Say what the guard found that is about no single order, such as a stop that did not come."""
 
-    reason: str
+    reason: Reason
     symbol: str | None = None
     account: str | None = None
 
 
 class OrderFindings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Findings about one order of the rules that only warn; written soon after its outcome.
+    """Say what the rules that only warn found about an order, soon after its outcome.
 
     `book` is the live exits around it at that moment, in words.
     """
 
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     book: tuple[str, ...] = ()
 
 
@@ -133,14 +133,14 @@ UNREAD: Final = "read a call of the door "
 
 
 class InternalError(msgspec.Struct, frozen=True):
-    """A failure of the shim's own: in which step, and what it said."""
+    """Say which step of the shim failed, the first time of its kind, and how."""
 
     step: str
     error: str
 
 
 class RunStarted(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The start of a run: which process writes it, with which versions and settings.
+    """Say that a run begins: in which process, with which versions and settings.
 
     `configuration` is a digest that tells one configuration from another.
     """
@@ -155,9 +155,15 @@ class RunStarted(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class RunEnded(msgspec.Struct, frozen=True):
-    """The orderly end of a run, with the number of events written before it."""
+    """Say that the process ended in good order, and how many events it had written."""
 
     events: int
+
+
+def warn_if_found(action: Action, reasons: tuple[Reason, ...]) -> Action:
+    """Return what the guard did, once the rules that only warn were asked too."""
+    has_found = any(not reason.is_observed for reason in reasons)
+    return "warn" if action == "allow" and has_found else action
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -177,7 +183,7 @@ class Record(msgspec.Struct, frozen=True):
     sent_at: float | None = None
 
     @property
-    def reasons(self) -> tuple[str, ...]:
+    def reasons(self) -> tuple[Reason, ...]:
         """All that the guard found, before the send and after it."""
         return self.intent.verdict.reasons + (self.findings.reasons if self.findings else ())
 
@@ -189,8 +195,7 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def action(self) -> Action:
         """What the guard did: `warn` too where only a rule that is asked after the send did."""
-        action = self.intent.verdict.action
-        return "warn" if action == "allow" and any(map(is_loud, self.reasons)) else action
+        return warn_if_found(self.intent.verdict.action, self.reasons)
 
     @property
     def is_held(self) -> bool:
@@ -249,7 +254,7 @@ class Record(msgspec.Struct, frozen=True):
             "explanation": who.explanation,
             "mode": intent.mode,
             "verdict": self.action,
-            "reasons": self.reasons,
+            "reasons": [str(reason) for reason in self.reasons],
             "policy": intent.verdict.policy,
             "book": self.book,
             "outcome": outcome.result if self.outcome else None,

@@ -183,9 +183,17 @@ def read_order(params: Mapping[str, Any], kind: Kind | None = None) -> ExitOrder
     for name, value in params.items():
         if name in rules and value is not None:  # python-binance drops None before it sends
             field, read = rules[name]
-            fields[field] = read(value)
-    if fields.get("type") in CONDITIONAL_KINDS and params.get("clientAlgoId") is not None:
-        fields["client_order_id"] = text(params["clientAlgoId"])  # its newClientOrderId never leaves
+            # Nearly every value is a short str, and each call tells on the path of an order.
+            if type(value) is not str or len(value) > MAX_TEXT:
+                fields[field] = read(value)
+            elif read is text:
+                fields[field] = value
+            else:
+                fields[field] = value.upper() if read is upper else value.lower() == "true"
+    if fields.get("type") in CONDITIONAL_KINDS and params.get("newClientOrderId") is not None:
+        algo_id = params.get("clientAlgoId")
+        if algo_id is not None:
+            fields["client_order_id"] = text(algo_id)  # its newClientOrderId never leaves
     known = kind or kind_of(fields)
     return None if known is None else ExitOrder(kind=known, **fields)
 

@@ -20,13 +20,13 @@ from requests.adapters import BaseAdapter
 from requests.utils import get_encoding_from_headers
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
-from exit_shim.exchange.http.gate import Answer
+from exit_shim.exchange.http.gate import HttpAnswer
 from exit_shim.exchange.http.request import RawRequest
 from exit_shim.exchange.server import LocalExchange
 
 
 class Wire:
-    """What lies between a client and the exchange: the injected faults happen here.
+    """The connection between a client and the exchange, on which injected faults happen.
 
     `ask` yields the seconds to wait, so that each session waits in its own way.
     """
@@ -35,7 +35,7 @@ class Wire:
         self._service = exchange.service
         self._refused_until = 0.0
 
-    def ask(self, request: RawRequest, patience: object) -> Generator[float, None, Answer]:
+    def ask(self, request: RawRequest, patience: object) -> Generator[float, None, HttpAnswer]:
         """Send a request and return its answer.
 
         Raises:
@@ -45,26 +45,26 @@ class Wire:
         """
         if time.monotonic() < self._refused_until:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
-        left = _seconds(patience)
+        time_limit = _seconds(patience)
         arrival = self._service.receive(request)
         fault = arrival.fault
-        yield min(fault.delay, left)
+        yield min(fault.delay, time_limit)
         # The exchange acts on what it has taken in, though the client may have given up by then.
         answer = self._service.act(arrival)
         if fault.refuse_for:
             self._refused_until = time.monotonic() + fault.refuse_for
-        rest = fault.answer_delay + fault.trickle * len(answer.body if answer else b"")
-        if fault.delay + rest > left:
-            yield max(0.0, left - fault.delay)
-            raise TimeoutError(f"no answer within {left} seconds")
-        yield rest
+        answer_delay = fault.answer_delay + fault.trickle * len(answer.body if answer else b"")
+        if fault.delay + answer_delay > time_limit:
+            yield max(0.0, time_limit - fault.delay)
+            raise TimeoutError(f"no answer within {time_limit} seconds")
+        yield answer_delay
         if answer is None:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
         return answer
 
 
 class InProcessSession(requests.Session):
-    """A genuine session that hands every prepared request to `exchange`, whatever its host.
+    """Answer every prepared request of a requests session by `exchange`, whatever its host.
 
     Adapters that are mounted on it, as bots do for retries, are never asked.
     """
@@ -75,7 +75,7 @@ class InProcessSession(requests.Session):
         self._way = _Adapter(Wire(exchange))
 
     def get_adapter(self, url: str | bytes) -> BaseAdapter:  # noqa: ARG002 - all hosts are one
-        """Return the way to the exchange."""
+        """Return the connection to the exchange."""
         return self._way
 
 
@@ -94,9 +94,11 @@ class _Adapter(BaseAdapter):
     ) -> requests.Response:
         url = request.url or ""
         headers = {name: _text(value) for name, value in request.headers.items()}
-        asked = self._wire.ask(_raw(request.method or "", url, _text(request.body or ""), headers), timeout)
+        answering = self._wire.ask(
+            _raw(request.method or "", url, _text(request.body or ""), headers), timeout
+        )
         try:
-            answer = _waited_for(asked)
+            answer = _wait_for_answer(answering)
         except ConnectionRefusedError as refused:
             reason = NewConnectionError(None, f"Failed to establish a new connection: {refused}")  # type: ignore[arg-type]
             raise requests.ConnectionError(MaxRetryError(None, url, reason), request=request) from refused  # type: ignore[arg-type]
@@ -116,22 +118,22 @@ class _Adapter(BaseAdapter):
         return response
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing, since nothing is open."""
 
 
-def _waited_for(asked: Generator[float, None, Answer]) -> Answer:
+def _wait_for_answer(answering: Generator[float, None, HttpAnswer]) -> HttpAnswer:
     while True:
         try:
-            pause = next(asked)
+            pause = next(answering)
         except StopIteration as done:
-            answer: Answer = done.value
+            answer: HttpAnswer = done.value
             return answer
         if pause:
             time.sleep(pause)
 
 
 class InProcessAsyncSession:
-    """What `AsyncClient` needs of an aiohttp session, answered by `exchange`."""
+    """Answer the requests of `AsyncClient` by `exchange`, as an aiohttp session would."""
 
     def __init__(self, exchange: LocalExchange, headers: Mapping[str, str]) -> None:
         self.headers = CIMultiDict(headers)
@@ -139,19 +141,19 @@ class InProcessAsyncSession:
         self._wire = Wire(exchange)
 
     def get(self, url: object, **options: Any) -> InProcessRequest:
-        """GET."""
+        """Send a GET request."""
         return self.request("GET", url, **options)
 
     def post(self, url: object, **options: Any) -> InProcessRequest:
-        """POST."""
+        """Send a POST request."""
         return self.request("POST", url, **options)
 
     def put(self, url: object, **options: Any) -> InProcessRequest:
-        """PUT."""
+        """Send a PUT request."""
         return self.request("PUT", url, **options)
 
     def delete(self, url: object, **options: Any) -> InProcessRequest:
-        """DELETE."""
+        """Send a DELETE request."""
         return self.request("DELETE", url, **options)
 
     def request(
@@ -163,9 +165,10 @@ class InProcessAsyncSession:
         data: str | Iterable[tuple[str, str]] | None = None,
         **options: Any,
     ) -> InProcessRequest:
-        """Return the context in which the answer is read; of `options`, headers and timeout count."""
+        """Return the context in which the answer is read; `options` may have headers and timeout."""
         if self.closed:
-            raise RuntimeError("Session is closed")  # aiohttp's words
+            # aiohttp's words.
+            raise RuntimeError("Session is closed")
         address = f"{url}?{params}" if params else str(url)
         body = data if isinstance(data, str) else urlencode(list(data or ()), doseq=True)
         headers = {**self.headers, **(options.get("headers") or {})}
@@ -174,12 +177,12 @@ class InProcessAsyncSession:
         )
 
     async def close(self) -> None:
-        """From here on every request is refused."""
+        """Refuse every request from now on."""
         self.closed = True
 
 
 class InProcessRequest:
-    """`async with session.get(…) as response`; other tasks get their turn before and after the exchange."""
+    """Ask on entry (`async with session.get(…) as response`); other tasks run before and after."""
 
     def __init__(self, wire: Wire, request: RawRequest, url: str, timeout: object) -> None:
         self._asked = wire.ask(request, timeout)
@@ -202,13 +205,13 @@ class InProcessRequest:
     ) -> None:
         return
 
-    async def _answer(self) -> Answer:
+    async def _answer(self) -> HttpAnswer:
         # Cancelled in the first wait, a task has sent nothing; in the second, it never learns the answer.
         while True:
             try:
                 pause = next(self._asked)
             except StopIteration as done:
-                answer: Answer = done.value
+                answer: HttpAnswer = done.value
                 return answer
             await asyncio.sleep(pause)
 
@@ -218,9 +221,9 @@ class InProcessRequest:
 
 
 class InProcessResponse:
-    """What bots and `AsyncClient` read of an aiohttp response."""
+    """An aiohttp response, as far as bots and `AsyncClient` read it."""
 
-    def __init__(self, answer: Answer, method: str, url: str) -> None:
+    def __init__(self, answer: HttpAnswer, method: str, url: str) -> None:
         self.status = answer.status
         self.ok = answer.status < 400  # noqa: PLR2004 - aiohttp's rule
         self.headers = CIMultiDict({"Content-Type": answer.content_type, **answer.headers})
@@ -243,7 +246,7 @@ class InProcessResponse:
 
 
 def _seconds(timeout: Any) -> float:
-    """Of requests' number or (connect, read), or aiohttp's ClientTimeout, how long to wait for an answer."""
+    """Return the seconds to wait for an answer, of requests' or aiohttp's form of a time limit."""
     if isinstance(timeout, tuple):
         timeout = timeout[-1]
     seconds = getattr(timeout, "total", timeout)

@@ -8,10 +8,10 @@ from typing import Any
 
 from binance.exceptions import BinanceAPIException, BinanceWebsocketUnableToConnect
 
-from exit_shim.exchange.http.gate import Answer
+from exit_shim.exchange.http.gate import HttpAnswer
 from exit_shim.exchange.inprocess import Wire
 from exit_shim.exchange.server import LocalExchange
-from exit_shim.exchange.ws.api import ApiError, answer_of, read_request
+from exit_shim.exchange.ws.api import ApiError, read_request, render_reply
 
 #: How long python-binance waits for a reply, in seconds.
 PATIENCE = 10.0
@@ -20,7 +20,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class InProcessApi:
-    """Stands where a client keeps its `WebsocketAPI`.
+    """Answer the futures WebSocket API of a client in its `WebsocketAPI`'s place.
 
     Args:
         exchange: who answers.
@@ -41,13 +41,13 @@ class InProcessApi:
         reply = await self._reply(json.dumps(payload))
         if reply is None:
             raise BinanceWebsocketUnableToConnect("Request timed out")
-        said = json.loads(reply)
-        if said["status"] != 200:  # noqa: PLR2004 - OK
-            raise BinanceAPIException(said, said["status"], json.dumps(said["error"]))
-        return said["result"]
+        answer = json.loads(reply)
+        if answer["status"] != 200:  # noqa: PLR2004 - OK
+            raise BinanceAPIException(answer, answer["status"], json.dumps(answer["error"]))
+        return answer["result"]
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing, since nothing is open."""
 
     async def _reply(self, message: str) -> str | None:
         try:
@@ -55,27 +55,27 @@ class InProcessApi:
         except ApiError as refused:
             return refused.answer
         try:
-            return answer_of(request, await self._waited_for(self._wire.ask(request.http, PATIENCE)))
+            return render_reply(request, await self._wait_for_answer(self._wire.ask(request.http, PATIENCE)))
         except ConnectionRefusedError as refused:
             raise BinanceWebsocketUnableToConnect(f"Connection failed: {refused}") from refused
         except (ConnectionResetError, TimeoutError):
             return None
 
-    async def _waited_for(self, asked: Generator[float, None, Answer]) -> Answer:
+    async def _wait_for_answer(self, answering: Generator[float, None, HttpAnswer]) -> HttpAnswer:
         while True:
             try:
-                pause = next(asked)
+                pause = next(answering)
             except StopIteration as done:
-                answer: Answer = done.value
+                answer: HttpAnswer = done.value
                 return answer
             await self._sleep(pause)
 
 
 class NoApi:
-    """Stands where a client keeps the WebSocket API of the spot exchange, which there is none of here."""
+    """Refuse the spot WebSocket API of a client, since the local exchange trades futures only."""
 
-    async def request(self, id: str, payload: dict[str, Any]) -> Any:  # noqa: A002, ARG002
-        """Refuse.
+    async def request(self, id: str, payload: dict[str, Any]) -> Any:  # noqa: A002, ARG002 - the client's names
+        """Refuse the request.
 
         Raises:
             BinanceWebsocketUnableToConnect: always.
@@ -83,4 +83,4 @@ class NoApi:
         raise BinanceWebsocketUnableToConnect("the local exchange trades futures only: no spot WebSocket API")
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing, since nothing is open."""

@@ -1,4 +1,4 @@
-"""What a local exchange remembers of the requests that reached it."""
+"""The record that a local exchange keeps of each request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RequestRecord:
         received_ms: when it arrived, by the exchange's clock.
         http_status: the status of the answer that left, 0 when a fault let none leave.
         error_code: the code of the error that left, None for success and for errors without a code.
-        executed: whether the exchange did what was asked, whatever the client was told.
+        executed: whether the exchange did what was asked, whatever was answered.
         fault: the name of the injected fault that hit it, if any.
     """
 
@@ -38,5 +38,5 @@ class RequestRecord:
 
     @property
     def changes_orders(self) -> bool:
-        """Whether it asks to place, modify or cancel orders; `order/test` does not."""
+        """Return whether the request places, modifies or cancels orders; `order/test` does not."""
         return self.method in CHANGING_METHODS and self.path.rpartition("/")[2] in ORDER_PATHS

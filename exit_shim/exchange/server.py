@@ -1,4 +1,4 @@
-"""A futures exchange on loopback, in a thread of its own."""
+"""A futures exchange that listens on loopback in its own thread."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from exit_shim.exchange.engine.views import orders as order_views
 from exit_shim.exchange.faults.plan import FaultPlan
 from exit_shim.exchange.http.app import make_app
 from exit_shim.exchange.http.auth import ApiKey, Credentials
-from exit_shim.exchange.http.gate import Answer
+from exit_shim.exchange.http.gate import HttpAnswer
 from exit_shim.exchange.http.listening_socket import HOST, ListeningSocket, run_on_own_loop
 from exit_shim.exchange.http.request import RawRequest
-from exit_shim.exchange.http.service import REMEMBERED_REQUESTS, Service
+from exit_shim.exchange.http.service import REMEMBERED_REQUESTS, ExchangeService
 from exit_shim.exchange.request_record import RequestRecord
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ PATIENCE = 30
 
 
 class LocalExchange:
-    """Binance USDⓈ-M futures on 127.0.0.1, for tests and for trying a bot without a real order.
+    """Serve Binance USDⓈ-M futures on 127.0.0.1, for tests and for trying a bot without a real order.
 
     Use it as a context manager, or call `start` and `stop`. Everything here may be called from any
     thread. Requests are served one at a time; `lock` is held while one is, so a block under `lock`
@@ -100,7 +100,7 @@ class LocalExchange:
         )
         self.faults = FaultPlan(seed)
         self._credentials: Credentials = dict(DEFAULT_CREDENTIALS if credentials is None else credentials)
-        self.service = Service(
+        self.service = ExchangeService(
             self.engine,
             self._credentials,
             self.faults,
@@ -174,7 +174,7 @@ class LocalExchange:
 
     @property
     def port(self) -> int:
-        """The port it listens on.
+        """Return the port it listens on.
 
         Raises:
             RuntimeError: when it does not run.
@@ -185,22 +185,22 @@ class LocalExchange:
 
     @property
     def url(self) -> str:
-        """The base of every URL, such as http://127.0.0.1:40001."""
+        """Return the base of every URL, such as http://127.0.0.1:40001."""
         return f"http://{HOST}:{self.port}"
 
     def register(self, api_key: str, api_secret: str | ApiKey) -> None:
         """Accept this key pair from now on, for the same account as all others.
 
         Args:
-            api_key: what clients send.
-            api_secret: its secret, or an `ApiKey` that also says what it may do.
+            api_key: the key that clients send.
+            api_secret: its secret, or an `ApiKey` with its permissions.
         """
         with self.lock:
             self._credentials[api_key] = api_secret
 
     @contextlib.contextmanager
     def refusing_connections(self) -> Iterator[None]:
-        """Inside, connections are refused and those there were are dropped; afterwards the port is back."""
+        """Refuse connections and drop the open ones inside the block; afterwards the port is back."""
         self._in_loop(self._running_socket().refuse)
         try:
             yield
@@ -210,7 +210,7 @@ class LocalExchange:
     # Driving it and looking at it
 
     def set_mark(self, symbol: str, price: Number) -> None:
-        """Put mark price, last price and book at `price`; what rests there trades or fires at once."""
+        """Set mark price, last price and book to `price`; resting orders trade or fire at once."""
         with self.lock:
             self.engine.set_mark(symbol, price)
 
@@ -232,7 +232,7 @@ class LocalExchange:
             self.engine.trade(symbol, price, quantity)
 
     def walk(self, symbol: str, path: Iterable[Number | Mapping[str, Number]]) -> None:
-        """Take the prices of a symbol along a path; requests are served between two steps."""
+        """Move the prices of a symbol along a path; requests are served between two steps."""
         for step in path:
             with self.lock:
                 self.engine.walk(symbol, [step])
@@ -249,41 +249,41 @@ class LocalExchange:
         with self.lock:
             self.engine.run_due()
             symbols = self.engine.state.symbols
-            found = self.engine.open_orders(symbol)
-            return [order_views.queried(order, symbols[order.symbol]) for order in found]
+            orders = self.engine.open_orders(symbol)
+            return [order_views.render_queried(order, symbols[order.symbol]) for order in orders]
 
     def open_algo_orders(self, symbol: str | None = None) -> list[dict[str, object]]:
         """Return the waiting conditional orders, as GET /fapi/v1/openAlgoOrders has them."""
         with self.lock:
             self.engine.run_due()
             symbols = self.engine.state.symbols
-            found = self.engine.open_algos(symbol)
-            return [algo_views.opened(algo, symbols[algo.symbol]) for algo in found]
+            algos = self.engine.open_algos(symbol)
+            return [algo_views.render_opened(algo, symbols[algo.symbol]) for algo in algos]
 
     def orders(self, symbol: str | None = None) -> list[dict[str, object]]:
-        """Return what rests: the open orders, then the waiting conditional ones, each in its own form."""
+        """Return the open orders, then the waiting conditional ones, each in its own form."""
         with self.lock:
             return [*self.open_orders(symbol), *self.open_algo_orders(symbol)]
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """Every request that arrived so far, in order; a copy."""
+        """Return a copy of every request that arrived so far, in order."""
         with self.lock:
             return list(self.service.records)
 
     @property
     def order_requests(self) -> list[RequestRecord]:
-        """Those requests that ask to place, modify or cancel orders, in order; a copy."""
+        """Return the requests that place, modify or cancel orders, in order."""
         return [record for record in self.requests if record.changes_orders]
 
     @property
     def internal_errors(self) -> list[Exception]:
-        """Errors of the exchange itself, each answered with -1000; a test may demand that there are none."""
+        """Return the errors of the exchange itself, each answered with -1000; a test may demand none."""
         with self.lock:
             return list(self.service.gate.internal_errors)
 
-    def answer(self, request: RawRequest) -> Answer:
-        """Answer a request as the HTTP face does, and remember it; no socket is needed for that.
+    def answer(self, request: RawRequest) -> HttpAnswer:
+        """Answer a request as over HTTP, without a socket, and record it.
 
         Raises:
             ConnectionResetError: when an injected fault lets no answer leave.
@@ -291,7 +291,7 @@ class LocalExchange:
         return self.service.answer(request)
 
     def save(self, path: str | Path | None = None) -> None:
-        """Write the exchange down: account, orders, prices, everything but keys, listen keys and faults.
+        """Save the exchange: account, orders and prices, but no keys, listen keys and faults.
 
         Args:
             path: where; the `state` that it was made with by default. It is replaced as a whole.

@@ -23,8 +23,9 @@ from exit_shim.domain.events import (
     Switch,
 )
 from exit_shim.domain.orders import Reference
-from exit_shim.domain.reason_codes import STRIPPED
+from exit_shim.domain.reason_codes import STRIPPED, UNKNOWN_MODE
 from exit_shim.domain.recorded import RecordedEvent
+from exit_shim.domain.verdicts import Reason
 from exit_shim.guard.book import Book
 from exit_shim.guard.judge import Guard
 from exit_shim.journal import Journal, JournalError
@@ -101,7 +102,7 @@ class ProcessFeed:
                 return
             self._see_off_file()
             with contextlib.suppress(JournalError):  # the journal itself says what is wrong with it
-                for body in self._follower.begin():
+                for body in self._follower.skip_to_end():
                     self._turn(body)
                 self._begun = True
 
@@ -126,7 +127,7 @@ class ProcessFeed:
         """Take an outcome: from now on there is something to watch, after a fork too."""
         if self._thread is None:
             self.run()
-        if self._guard.simulated and may_rest(recorded):
+        if self._guard.enforces and self._guard.simulated and may_rest(recorded):
             intent = recorded.intent
             assert intent is not None  # noqa: S101 - `may_rest` has seen it
             self._guard.simulated.forget(intent.account, intent.order)
@@ -165,7 +166,7 @@ class ProcessFeed:
             self._see_off_file()
             if self._follower is not None and self._journal is not None and self._begun:
                 with contextlib.suppress(JournalError):
-                    for news in self._follower.news(self._journal.run_id):
+                    for news in self._follower.read_new(self._journal.run_id):
                         self._take(news)
         finally:
             self._lock.release()
@@ -176,7 +177,7 @@ class ProcessFeed:
             return
         since = time.time_ns() - TAKEN_UP_NS
         with contextlib.suppress(JournalError):
-            take_up(self._guard.book, self._follower.records(since_ns=since), self._journal.run_id)
+            take_up(self._guard.book, self._follower.read_records(since_ns=since), self._journal.run_id)
 
     def catch_up(self, account: str | None, reference: Reference | None) -> None:
         """What the book lacks of an order that is asked about: news, and then the journal's index."""
@@ -193,12 +194,12 @@ class ProcessFeed:
         if name is None or (isinstance(name, int) and name < 0):
             return
         with contextlib.suppress(JournalError):
-            take_up(self._guard.book, self._follower.records(named=str(name)), self._journal.run_id)
+            take_up(self._guard.book, self._follower.read_records(named=str(name)), self._journal.run_id)
 
     def recall(self, name: str) -> list[Record]:
         """What the journal has of an id; nothing where it cannot be read."""
         with contextlib.suppress(JournalError):
-            return [] if self._follower is None else self._follower.records(named=name)
+            return [] if self._follower is None else self._follower.read_records(named=name)
         return []
 
     def take_up_earlier(self) -> None:
@@ -221,8 +222,12 @@ class ProcessFeed:
         within = self._guard.compiled_policy.rule(STRIPPED).within_s or STRIPPED_WITHIN_S
         for spot, since in book.stripped():
             if now - since >= within and book.still_stripped(spot):
-                reason = f"{STRIPPED} position_side={spot.position_side} side={spot.side} within_s={within:g}"
-                self._on_finding(GuardFinding(reason, spot.symbol, spot.account))
+                facts = {
+                    "position_side": spot.position_side,
+                    "side": str(spot.side),
+                    "within_s": f"{within:g}",
+                }
+                self._on_finding(GuardFinding(Reason(STRIPPED, facts), spot.symbol, spot.account))
 
     def tick(self) -> None:
         """One round of the thread."""
@@ -246,7 +251,7 @@ class ProcessFeed:
         with contextlib.suppress(msgspec.DecodeError):  # a later release's
             switch = DECODERS[Switch].decode(body)
             if switch.mode and switch.mode not in self._guard.compiled_policy.modes:
-                self._on_finding(GuardFinding(f"UNKNOWN_MODE mode={switch.mode} by={switch.by}"))
+                self._on_finding(GuardFinding(Reason(UNKNOWN_MODE, {"mode": switch.mode, "by": switch.by})))
                 switch = msgspec.structs.replace(switch, mode=None)
             self._guard.switches.turn(switch)
 

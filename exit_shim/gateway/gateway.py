@@ -12,13 +12,13 @@ from typing import Any, Final, cast
 
 from exit_shim.attribution.attribute import Declared, declared
 from exit_shim.attribution.attributor import Attributor
-from exit_shim.attribution.stack import CallSite, Frame
+from exit_shim.attribution.stack import CHAIN, CallSite, Frame
 from exit_shim.clients.answers import read_answers, read_failure
-from exit_shim.clients.doors import NO_FIELDS, SEVERAL, Door, DoorCall
 from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.attributions import UNKNOWN_MODULE, Attribution
 from exit_shim.domain.decisions import GO, Decision, Judge
+from exit_shim.domain.doors import NO_FIELDS, SEVERAL, Door, DoorCall
 from exit_shim.domain.events import UNREAD, Intent, Outcome
 from exit_shim.domain.orders import KINDS, ExitOrder, Kind, fields_of_order, may_be_exit
 from exit_shim.gateway import sending
@@ -26,6 +26,7 @@ from exit_shim.gateway.nesting import NestedCall, within
 from exit_shim.gateway.order_call import OrderCall
 from exit_shim.gateway.parse_call import Item, TargetLookup, clean, hide, read_call
 from exit_shim.gateway.recorder import Recorder
+from exit_shim.runtime.methods import is_coroutine_method
 from exit_shim.runtime.scrubbing import HIDDEN, marks_of_owner, secrets_of
 
 UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
@@ -77,7 +78,6 @@ class Gateway:
                 self._attribute(call, items, frame, bound_at)
             if call.intents or (call.nested is None and self._is_wanted(call.door)):
                 decision = self._judge.before(call)
-            call.pause()
         except Exception as error:  # noqa: BLE001 - a bug costs the record or the verdict, never the order
             self._report("read, attribute and judge an order", error)
         return sending.carry_out(self, call, decision)
@@ -93,15 +93,24 @@ class Gateway:
             call.account = self._attributor.account_of(method)
         except Exception as error:  # noqa: BLE001
             self._report("name the account", error)
+        try:
+            call.is_async = is_coroutine_method(method)
+        except Exception as error:  # noqa: BLE001
+            self._report("see whether a method is a coroutine function", error)
         if door.operation == "query":
             return []
         try:
             fix_client_order_ids(door, method, params)
         except Exception as error:  # noqa: BLE001
             self._report("fix a client order id", error)
+        kind: Kind | None = None
+        if (said := declared.get()) is not None:
+            try:
+                kind = declared_kind(said)
+            except Exception as error:  # noqa: BLE001
+                self._report("read a declared kind", error)
+                kind = "other_exit"
         try:
-            said = declared.get()
-            kind = None if said is None else declared_kind(said)
             items = read_call(door, params, kind, self._targets, call.account)
         except Exception as error:  # noqa: BLE001
             self._report("read an order", error)
@@ -138,7 +147,7 @@ class Gateway:
         except Exception as error:  # noqa: BLE001
             self._report("read the mode", error)
         door = call.door
-        store = door.reaches(call.params) if door.payload == "symbol" else None
+        store = door.reached_store(call.params) if door.payload == "symbol" else None
         call.intents = [
             Intent(
                 ts=now,
@@ -159,14 +168,17 @@ class Gateway:
         """Step 4: write down what is about to leave."""
         for intent in call.intents:
             # A copy: the bot may use its dict again before the rules are asked.
-            params = dict(fields_of_order(call.params, intent.batch_index))
+            if intent.batch_index is None:
+                params = dict(call.params)
+            else:
+                params = dict(fields_of_order(call.params, intent.batch_index))
             call.recorded.append(self._recorder.record(intent, None, params))
-        call.pause()
+        call.presend = time.perf_counter_ns() - call.started
 
     def record_outcomes(self, call: OrderCall, answers: Sequence[Answer]) -> None:
         """Step 6: write down what came of it."""
         try:
-            times = call.times()
+            times = call.presend / 1000, (time.perf_counter_ns() - call.started) / 1000
             for recorded, answer in zip(call.recorded, answers, strict=False):
                 outcome = self._recorder.record(Outcome(*answer, *times, call.chain), recorded)
                 if answer.result == "unknown" and self._recorder.on_doubt is not None:
@@ -213,7 +225,8 @@ class Gateway:
         asking, call.asking = call.asking, None
         if asking is not None:
             try:
-                call.chain = self._attributor.find_outer_frames(asking, call.intents[0].attribution)
+                room = CHAIN - len(call.intents[0].attribution.chain)
+                call.chain = self.finder.outer(asking, room)
             except Exception as error:  # noqa: BLE001
                 self._report("look behind who asked", error)
 
@@ -266,7 +279,7 @@ class Gateway:
         """Return what a call of a door asks for in Binance's terms; None: nothing of ours, or unreadable."""
         asked: DoorCall | None = None
         try:
-            asked = door.asked(args, kwargs)
+            asked = door.describe(args, kwargs)
         except Exception as error:  # noqa: BLE001
             self._report("read what a call asks for", error)
         if door.method not in self._read_doors:
@@ -307,7 +320,8 @@ def answers_of(call: OrderCall, result: Any) -> list[Answer]:
     """Return what a returned value says of each intent of a call."""
     intents = call.intents
     places = [intent.batch_index for intent in intents]
-    asked = intents[0].operation if intents and is_genuine(call.client) else None
+    client = getattr(call.method, "__self__", None)
+    asked = intents[0].operation if intents and is_genuine(client) else None
     answers = read_answers(places, result, asked)
     for place, answer in enumerate(answers):
         name = answer.client_order_id

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from exit_shim.attribution.stack import Frame
-from exit_shim.clients.doors import Door, DoorCall
 from exit_shim.domain.attributions import Step
+from exit_shim.domain.doors import Door, DoorCall
 from exit_shim.domain.events import Intent
 from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.gateway.nesting import NestedCall
@@ -21,6 +21,7 @@ class OrderCall:
         method: The client's method.
         args: What the bot gave.
         kwargs: What the bot gave.
+        is_async: Whether the method is a coroutine function.
         account: Whose client it is.
         nested: Its orders, as calls further in see them; None for a call that carries no exit.
         intents: Its exits; none where it is the inside of a call that was recorded already.
@@ -33,7 +34,7 @@ class OrderCall:
     """
 
     __slots__ = (
-        *("account", "args", "asking", "chain", "door", "intents", "kwargs", "method", "nested"),
+        *("account", "args", "asking", "chain", "door", "intents", "is_async", "kwargs", "method", "nested"),
         *("one_by_one", "params", "presend", "recorded", "started", "touch"),
     )
 
@@ -47,6 +48,7 @@ class OrderCall:
         self.method = method
         self.args = args
         self.kwargs = kwargs
+        self.is_async = False
         self.account: str | None = None
         self.nested: NestedCall | None = None
         self.intents: list[Intent] = []

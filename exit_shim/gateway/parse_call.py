@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from exit_shim.clients.doors import Door
+from exit_shim.domain.doors import Door
 from exit_shim.domain.events import Target, common_kind
 from exit_shim.domain.orders import (
     CONDITIONAL_KINDS,
@@ -68,7 +68,7 @@ def read_call(
         ]
     if door.payload == "symbol":
         order = read_order({"symbol": params.get("symbol")}, "unknown") or ExitOrder(kind="unknown")
-        store = door.reaches(params)
+        store = door.reached_store(params)
         targets = () if store is None else book.all_of(account, order.symbol, store)
         type_ = COUNTDOWN if door.comes_later else None
         own = ExitOrder(kind=kind or common_kind(targets), symbol=order.symbol, type=type_)

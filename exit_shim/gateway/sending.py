@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
-from exit_shim.clients.doors import is_coroutine_method
 from exit_shim.domain.decisions import Decision, Go, NeedsLook, Withhold
 from exit_shim.gateway.nesting import within
 from exit_shim.gateway.order_call import OrderCall
@@ -23,6 +22,7 @@ def carry_out(gateway: "Gateway", call: OrderCall, decision: Decision) -> Any:
     if isinstance(decision, NeedsLook):
         gateway.look_outwards(call)
         if decision.is_awaited:
+            call.pause()
             return name_after(call.method, look_and_send_async(gateway, call, decision))
         decision = look(gateway, call, decision)
     if isinstance(decision, Withhold):
@@ -31,8 +31,9 @@ def carry_out(gateway: "Gateway", call: OrderCall, decision: Decision) -> Any:
     call.touch = decision.touch
     if not call.intents and call.touch is None and call.nested is None:
         return pass_entry(gateway, call)
-    if is_coroutine_method(call.method):
+    if call.is_async:
         gateway.look_outwards(call)
+        call.pause()
         count_coroutine(gateway, call)
         return name_after(call.method, send_async(gateway, call, call.method))
     return send(gateway, call, call.method)
@@ -40,7 +41,9 @@ def carry_out(gateway: "Gateway", call: OrderCall, decision: Decision) -> Any:
 
 def send(gateway: "Gateway", call: OrderCall, method: Method) -> Any:
     """Send, and conclude what comes back: a value, a coroutine, a future or an exception."""
-    begin_send(gateway, call)
+    if call.touch is not None:
+        touch(gateway, call)
+    gateway.record_intents(call)
     outer = within.get()
     try:  # from here on: an interrupt in the middle of this must not leave the variable set
         set_variable(within, call.nested or outer)
@@ -65,7 +68,9 @@ def send(gateway: "Gateway", call: OrderCall, method: Method) -> Any:
 async def send_async(gateway: "Gateway", call: OrderCall, method: Method) -> Any:
     """Send, at the first step of the coroutine, and conclude what comes back."""
     call.restart()
-    begin_send(gateway, call)
+    if call.touch is not None:
+        touch(gateway, call)
+    gateway.record_intents(call)
     try:
         sending = method(*call.args, **call.kwargs)
     except BaseException as error:
@@ -89,15 +94,10 @@ async def follow(gateway: "Gateway", call: OrderCall, sending: Coroutine[Any, An
     return result
 
 
-def begin_send(gateway: "Gateway", call: OrderCall) -> None:
-    """Write down what is about to leave."""
-    touch(gateway, call)
-    gateway.record_intents(call)
-
-
 def conclude(gateway: "Gateway", call: OrderCall, result: Any) -> None:
     """Write down what a returned value says."""
-    touch(gateway, call)
+    if call.touch is not None:
+        touch(gateway, call)
     if call.nested is not None:
         gateway.look_outwards(call)
         call.nested.close()
@@ -106,7 +106,8 @@ def conclude(gateway: "Gateway", call: OrderCall, result: Any) -> None:
 
 def fail(gateway: "Gateway", call: OrderCall, error: BaseException) -> None:
     """Write down what an exception says."""
-    touch(gateway, call)
+    if call.touch is not None:
+        touch(gateway, call)
     if call.nested is not None:
         gateway.look_outwards(call)
         call.nested.close()

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from exit_shim.clients.doors import Door
 from exit_shim.domain.decisions import GO, Call, Decision, Go, Withhold
+from exit_shim.domain.doors import Door
 from exit_shim.domain.orders import upper
-from exit_shim.domain.verdicts import ALLOWED, Verdict
+from exit_shim.domain.verdicts import ALLOWED
 from exit_shim.guard.judge import Guard
 from exit_shim.guard.protective_override import with_verdict
 from exit_shim.guard.withholding import WithheldCall, answer_query, end_simulated
@@ -47,18 +47,15 @@ class CallJudge:
         """Put the verdicts into the intents of a call; return whether one of them is to be held back."""
         is_held = False
         for place, intent in enumerate(call.intents):
-            verdict = self._judge(intent, call.params)
+            try:
+                verdict = self._guard.judge(intent, call.params)
+            except Exception as error:  # noqa: BLE001 - nothing is held back for a bug
+                self._guard.on_trouble("judge an order", error)
+                continue
             if verdict is not ALLOWED:
                 call.intents[place] = with_verdict(intent, verdict)
                 is_held = is_held or verdict.is_held
         return is_held
-
-    def _judge(self, intent: Any, params: Mapping[str, Any]) -> Verdict:
-        try:
-            return self._guard.judge(intent, params)
-        except Exception as error:  # noqa: BLE001 - nothing is held back for a bug
-            self._guard.on_trouble("judge an order", error)
-            return ALLOWED
 
     def _answer_query(self, call: Call) -> Decision:
         try:

@@ -1,15 +1,17 @@
 """Cover: whether live stops surely close the whole of a position. Pure.
 
-docs/policy.md states the same to the letter. Facts: Binance's USDⓈ-M pages New Algo Order and Position
-Information V3, and how hedge mode refuses an order on more than the position.
+docs/explanation/cover.md states the same to the letter. Facts: Binance's USDⓈ-M pages New Algo Order and
+Position Information V3, and how hedge mode refuses an order on more than the position.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Context, Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from exit_shim.domain.orders import ExitOrder
+from exit_shim.domain.verdicts import Facts
 from exit_shim.guard.book import PROTECTIVE_TYPES
 from exit_shim.guard.exchange_snapshot import TRAILING, OpenOrder, OpenPosition, Snapshot
 
@@ -31,43 +33,16 @@ nothing is sure: the order waits."""
 EXACT: Final = Context(prec=80, traps=[InvalidOperation])
 """The bot's own context may round, and raise."""
 
-GAPS: Final[Mapping[str, str]] = {
-    "no_position": "the symbol is flat",
-    "no_owners_stop": "no stop of an owner rests that can only reduce the position",
-    "stop_limit": "the owner's stop is a stop-limit, which can rest unfilled in a gap",
-    "not_active": "the owner's stop has fired, or trails and is not activated",
-    "already_crossed": "the price is beyond the trigger of the owner's stop",
-    "too_far": "the owner's stop triggers farther from the price than cover_within",
-    "beyond_liquidation": "the position would be liquidated before the owner's stop fires",
-    "no_liquidation": "the exchange shows no liquidation price of the position, not even that it has none",
-    "price_protected": "the owner's stop has priceProtect, which can keep it from firing",
-    "no_trigger": "the exchange shows no trigger of the owner's stop",
-    "no_price": "the exchange shows no price to measure the owner's stop by",
-    "quantity_short": "the owners' stops add up to less than the position",
-    "larger_than_left": "in hedge mode the exchange refuses a stop on more than is left when it fires",
-    "too_many_exits": "more exits on a quantity rest than are worked out in hedge mode",
-    "opens_beside": "the same call opens or grows the position",
-    "closes_at_once": "the order is priced through the market, so it closes now",
-    "name_is_taken": "a live order has its client order id, which the exchange itself refuses (-4116)",
-    "over_budget": "looking at the exchange would have taken too much of the account's request weight",
-    "timed_out": "the exchange did not answer in time",
-    "could_not_be_asked": "the exchange could not be asked",
-    "the_call_cannot_be_parted": "it is part of a call of which the rest had to go out",
-    "the_guard_failed": "the guard itself failed, which is logged",
-}
-"""Why a denied order went out all the same: each word of `because`, in a sentence."""
-
 Counts = Callable[[OpenOrder], bool]
+
+NO_FACTS: Final[Facts] = MappingProxyType({})
 
 
 class Gap(NamedTuple):
-    """Why a position is not surely covered: one word, and `key=value` facts."""
+    """Why a position is not surely covered: one word of `GAPS`, and facts."""
 
     because: str
-    facts: str = ""
-
-    def __str__(self) -> str:
-        return f"because={self.because} {self.facts}".rstrip()
+    facts: Facts = NO_FACTS
 
 
 def find_gap(snapshot: Snapshot, symbol: str | None, counts: Counts, within: float) -> Gap | None:
@@ -95,15 +70,13 @@ def find_gap_of(held: OpenPosition, snapshot: Snapshot, counts: Counts, within: 
     stops = [order for order in exits if order.type in PROTECTIVE_TYPES and counts(order)]
     flaws = [flaw_of(stop, held, snapshot.last, within) for stop in stops]
     sure = [stop for stop, flaw in zip(stops, flaws, strict=True) if flaw is None]
-    side = f"position_side={held.position_side}"
+    side = {"position_side": held.position_side}
     if any(stop.close_position for stop in sure):
         return None
     if not sure:
-        flaw = next(
-            (f"{flaw} {side} order={stop.name}" for stop, flaw in zip(stops, flaws, strict=True)), None
-        )
-        because, _, facts = (flaw or f"no_owners_stop {side}").partition(" ")
-        return Gap(because, facts)
+        if flaws and flaws[0] is not None:
+            return Gap(flaws[0], {**side, "order": stops[0].name})
+        return Gap("no_owners_stop", side)
     others = [order for order in exits if order not in sure]
     return find_shortfall(held, sure, others)
 
@@ -165,7 +138,7 @@ def find_shortfall(held: OpenPosition, stops: list[OpenOrder], others: list[Open
     more than is left when it fires, whatever exits of anybody have filled before it, in parts too.
     """
     size, total = abs(held.amount), sum((stop.quantity or Decimal(0) for stop in stops), Decimal(0))
-    facts = f"position_side={held.position_side} size={size} stops={total}"
+    facts = {"position_side": held.position_side, "size": str(size), "stops": str(total)}
     if total < size:
         return Gap("quantity_short", facts)
     if held.position_side == "BOTH":

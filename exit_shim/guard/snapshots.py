@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
 from typing import Any, Final, TypeAlias
 
-from exit_shim.clients.hosts import exchange_of
 from exit_shim.clients.registry import can_be_cloned, is_genuine, support_of
+from exit_shim.domain.accounts import exchange_of
 from exit_shim.domain.orders import upper
 from exit_shim.guard.exchange_snapshot import Snapshot
 from exit_shim.guard.snapshot_reads import (
@@ -204,8 +204,8 @@ class Snapshots(ReentrantState):
             yield look, min(until, look.until)
             seen = self._answer_of(look) if suits else TIMED_OUT
             if isinstance(seen, Snapshot):
-                # Something was sent meanwhile: a stop that an owner has replaced may be listed, and the one in
-                # its place not. It would look as if no owner's stop covered the position.
+                # Something was sent meanwhile: the list may have an owner's stop that was replaced, and lack
+                # the new one. It would look as if no owner's stop covered the position.
                 if self._ended(key) <= look.number:
                     return seen
                 mixed.append(seen)

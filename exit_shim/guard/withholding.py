@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from exit_shim.clients.doors import Door, is_coroutine_method
 from exit_shim.clients.registry import DOOR_NAMES, market_of, support_of
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.decisions import Call, Go, NeedsLook, Withheld, Withhold
+from exit_shim.domain.doors import Door
 from exit_shim.domain.events import Intent, Target
 from exit_shim.domain.orders import COUNTDOWN, upper
-from exit_shim.domain.reason_codes import SIMULATED_ORDER
 from exit_shim.guard.book import position_of
 from exit_shim.guard.cover import EXACT, Gap, find_gap
 from exit_shim.guard.exchange_snapshot import Snapshot
@@ -44,10 +43,9 @@ DOES: Final[Mapping[str, str]] = {"place": "placing", "modify": "changing", "can
 def message(intent: Intent) -> str:
     """What a denied caller is told, in one line."""
     order, verdict = intent.order, intent.verdict
-    why = "; ".join(verdict.reasons)
     return (
         f"exit_shim denied {DOES.get(intent.operation, intent.operation)} {order.kind} on {order.symbol} "
-        f"for {intent.attribution.module}: {why} (policy line {verdict.policy})"
+        f"for {intent.attribution.module}: {verdict.why} (policy line {verdict.policy})"
     )
 
 
@@ -60,11 +58,11 @@ def stand_in(
     intent: Intent, simulated: SimulatedOrders, *, routes_stops: bool, is_all: bool = False
 ) -> dict[str, Any]:
     """The answer that stands for a simulated order, cancel or change; `is_all` for a cancel-all."""
-    order, reason = intent.order, "; ".join(intent.verdict.reasons)
+    order, reason = intent.order, intent.verdict.why
     if intent.operation == "place":
         is_algo = is_algo_answer(intent.door, order, routes_stops=routes_stops)
         return simulated.place(intent, is_algo=is_algo)
-    if intent.verdict.reasons == (SIMULATED_ORDER,):
+    if intent.verdict.is_about_simulated:
         kept = simulated.find(intent.account, reference_to(intent.targets[0]))
         if kept is not None:
             is_cancel = intent.operation == "cancel"
@@ -95,7 +93,7 @@ def outcome_of(intent: Intent, answer: Any) -> Answer:
     """What is recorded of an order that was held back."""
     if intent.verdict.action == "deny":
         verdict = intent.verdict
-        return Answer("denied", error_code=verdict.error_code, error_message="; ".join(verdict.reasons))
+        return Answer("denied", error_code=verdict.error_code, error_message=verdict.why)
     given: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
     return Answer(
         "simulated",
@@ -181,17 +179,7 @@ class WithheldCall(NeedsLook):
         self._check = OverrideCheck(guard)
         self._call = call
         self._touch = touch
-
-    @property
-    def is_awaited(self) -> bool:  # type: ignore[override]
-        """Whether the bot awaits the answer, even where a plain function hides the coroutine function.
-
-        Not where no event loop runs here: a plain method of an async client may wait for one elsewhere.
-        """
-        if is_coroutine_method(self._call.method):
-            return True
-        client = client_of(self._call)
-        return support_of(client).is_async(client) and asyncio._get_running_loop() is not None  # noqa: SLF001
+        self.is_awaited = call.is_async or is_awaited_here(client_of(call))
 
     def look(self) -> Go | Withhold:
         """Look at the exchange, and decide."""
@@ -348,6 +336,14 @@ class WithheldCall(NeedsLook):
         decision.rest, decision.rest_async = rest, rest_async
 
 
+def is_awaited_here(client: Any) -> bool:
+    """Return whether a bot awaits the answer of an async client's plain method.
+
+    Not where no event loop runs here: such a method may wait for one elsewhere.
+    """
+    return support_of(client).is_async(client) and asyncio._get_running_loop() is not None  # noqa: SLF001
+
+
 def client_of(call: Call) -> Any:
     """Return the client whose method a call calls; None where that does not show."""
     return getattr(call.method, "__self__", None)
@@ -376,7 +372,7 @@ def answer_query(guard: Guard, call: Call) -> Any:
     if kept is None:
         return None
     client = client_of(call)
-    if is_coroutine_method(call.method) or support_of(client).is_async(client):
+    if call.is_async or support_of(client).is_async(client):
         return answer_later(guard, kept, client)
     if kept.is_open:
         end_unless_covered(guard, kept, guard.snapshots.get(client, *place_of(kept), fresh=True))

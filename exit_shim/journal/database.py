@@ -1,17 +1,13 @@
-"""The database file: how it is made, opened and kept small."""
+"""Make, open and checkpoint the SQLite database."""
 
 import contextlib
 import errno
-import functools
 import itertools
 import os
-import socket
 import sqlite3
-import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -22,42 +18,47 @@ from exit_shim.journal.schema import JournalError
 BUSY_TIMEOUT_S: Final = 0.3
 """The longest that one statement waits for another process's lock; no order waits for it."""
 
-ODD: Final = (sqlite3.Error, ValueError, TypeError, ArithmeticError, LookupError, msgspec.MsgspecError)
-"""What it may come to where a file is damaged: a value of another type, or text that is none."""
+DAMAGE: Final = (sqlite3.Error, ValueError, TypeError, ArithmeticError, LookupError, msgspec.MsgspecError)
+"""The errors that a damaged file may cause: values of another type, text that is not UTF-8."""
 
 CHECKPOINT_BYTES: Final = 4_000_000
-"""The size from which on the WAL is moved into the file."""
+"""The size from which the WAL is copied into the file."""
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Which file is at `path` now; None for none."""
+    """Return device and inode of the file at `path`; None where there is none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def is_at(path: Path, inode: tuple[int, int]) -> bool:
-    """Whether this file is still at `path`, as far as this user can see."""
+    """Return whether the file of this identity is still at `path`."""
     try:
-        found = path.stat()
+        status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:  # a folder that this user may not look into any more has lost nothing
+    # A folder that this user may not read any more has lost nothing.
+    except OSError:
         return True
-    return (found.st_dev, found.st_ino) == inode
+    return (status.st_dev, status.st_ino) == inode
 
 
 def is_busy(error: Exception) -> bool:
-    """Whether another process has the file, which passes."""
-    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)  # its code is Python 3.11
+    """Return whether another process has locked the file, which passes."""
+    # `sqlite_errorcode` is new in Python 3.11.
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
 def connect(path: Path, *, read_only: bool, lasting: bool = False) -> sqlite3.Connection:
     """Open the file in autocommit; a reader never creates it and never blocks a writer.
 
-    `lasting`: a commit outlives the loss of power.
+    Args:
+        path: The database.
+        read_only: Open it for reading.
+        lasting: Have each commit survive a power failure.
     """
     mode = "ro" if read_only else "rw"
     connection = sqlite3.connect(
@@ -71,7 +72,7 @@ def connect(path: Path, *, read_only: bool, lasting: bool = False) -> sqlite3.Co
         if not read_only:
             connection.execute(f"PRAGMA synchronous={'FULL' if lasting else 'NORMAL'}")
             connection.execute("PRAGMA wal_autocheckpoint=0")
-            # A WAL that stays as big as it once was would ask for a checkpoint after each batch.
+            # A WAL that stayed as big as it once was would need a checkpoint after each batch.
             connection.execute(f"PRAGMA journal_size_limit={CHECKPOINT_BYTES // 2}")
     except BaseException:
         connection.close()
@@ -81,7 +82,7 @@ def connect(path: Path, *, read_only: bool, lasting: bool = False) -> sqlite3.Co
 
 @contextlib.contextmanager
 def lasting(connection: sqlite3.Connection) -> Iterator[None]:
-    """Inside, each commit outlives the loss of power."""
+    """Have each commit inside survive a power failure."""
     (before,) = connection.execute("PRAGMA synchronous").fetchone()
     connection.execute("PRAGMA synchronous=FULL")
     try:
@@ -91,11 +92,11 @@ def lasting(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def legible(path: Path, what: str) -> Iterator[None]:
-    """Inside, whatever a damaged file holds for those who read it is a JournalError."""
+def reporting_damage(path: Path, what: str) -> Iterator[None]:
+    """Raise JournalError for any error inside that a damaged file may cause."""
     try:
         yield
-    except ODD as error:
+    except DAMAGE as error:
         if isinstance(error, JournalError):
             raise
         hint = "try again" if is_busy(error) else "is it damaged, or another program's file?"
@@ -122,7 +123,7 @@ def open_writer(path: Path, *, lasting: bool = False) -> sqlite3.Connection:
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    # `prune` gives room back, which SQLite can do only if the file was told so while it was empty.
+    # `prune` gives room back, which SQLite can do only if that was set while the file was empty.
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     connection.execute("PRAGMA journal_mode=WAL")
     with transaction(connection):
@@ -161,18 +162,16 @@ def _names_aside(path: Path) -> Iterator[Path]:
 
 
 def checkpoint(path: Path) -> None:
-    """Move a WAL that has grown into the file, on a connection of its own."""
+    """Copy a WAL that has grown into the file, on a separate connection."""
     if path.with_name(f"{path.name}-wal").stat().st_size > CHECKPOINT_BYTES:
-        with contextlib.closing(connect(path, read_only=False)) as own:
-            own.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with contextlib.closing(connect(path, read_only=False)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def create_private(path: Path) -> None:
-    """Create the folder (0700) and the file (0600) where they are missing, before SQLite would, wider.
-
-    A file that exists is not opened: closing it again would drop the locks of every connection that this
-    process has to it (POSIX), and another process would take the WAL for unused and remove it.
-    """
+    """Create the folder (0700) and the file (0600) where they are missing; SQLite would let others read."""
+    # A file that exists is not opened: closing it would drop the POSIX locks of all connections that this
+    # process has to it, and another process would take the WAL for unused and remove it.
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.is_dir():
@@ -186,21 +185,3 @@ def create_private(path: Path) -> None:
             f"the journal {path} cannot be opened for writing ({error.strerror}); "
             "set EXIT_SHIM_JOURNAL to a path that this user can write"
         ) from error
-
-
-def describe_process() -> dict[str, Any]:
-    """Return host, process and versions, for a run's first event."""
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "python": sys.version.split()[0],
-        "versions": {name: _version(name) for name in ("exit_shim", "python-binance", "wrapt")},
-    }
-
-
-@functools.lru_cache(maxsize=8)
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None

@@ -1,9 +1,16 @@
-"""The journal's default path on each platform."""
+"""Where the journal is: where code or environment say, or the platform's default."""
 
 import os
 import sys
-import tempfile
 from pathlib import Path
+from typing import Final
+
+JOURNAL_VARIABLE: Final = "EXIT_SHIM_JOURNAL"
+
+
+def journal_path(given: str | os.PathLike[str] | None = None) -> str:
+    """Return the path of the journal, from the code, the environment or the platform."""
+    return with_home(given or os.environ.get(JOURNAL_VARIABLE) or default_journal_path())
 
 
 def with_home(path: str | os.PathLike[str]) -> str:
@@ -12,11 +19,13 @@ def with_home(path: str | os.PathLike[str]) -> str:
     return os.path.expanduser(os.fspath(path))  # noqa: PTH111
 
 
-def default_path() -> Path:
+def default_journal_path() -> Path:
     """Return `journal.db` in the state folder; in the temporary folder for a user without a home."""
     try:
         return state_folder() / "journal.db"
     except RuntimeError:
+        import tempfile  # noqa: PLC0415 - slow to load, and few users are without a home
+
         user = os.getuid() if hasattr(os, "getuid") else "user"
         return Path(tempfile.gettempdir()) / f"exit_shim-{user}" / "journal.db"
 

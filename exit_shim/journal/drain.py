@@ -229,9 +229,9 @@ def write_failure(path: Path, error: Exception) -> JournalError:
     """Return the error that a user sees for a failure to write."""
     if isinstance(error, JournalError):
         return error
-    said = (error.strerror or error) if isinstance(error, OSError) else error
+    reason = (error.strerror or error) if isinstance(error, OSError) else error
     return JournalError(
-        f"the journal {path} cannot be written now ({said}). Orders go out; their events wait in its spool "
+        f"the journal {path} cannot be written now ({reason}). Orders go out; their events wait in its spool "
         f"or in memory ({MAX_WAITING} at most) and are retried. If this lasts, free the file or set "
         "EXIT_SHIM_JOURNAL to another path"
     )

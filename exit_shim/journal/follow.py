@@ -1,4 +1,4 @@
-"""Following a journal: what was added to it since the last look, by whichever process."""
+"""Follow a journal: read what any process added since the last time."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ NAMED: Final = "orders.id IN (SELECT id FROM names WHERE name = ?)"
 
 
 class News(NamedTuple):
-    """One event that was added."""
+    """An event that was added."""
 
     run_id: str
     seq: int
@@ -35,7 +35,7 @@ class News(NamedTuple):
 
 
 class Follower:
-    """Reads on where it left off; never blocks a writer, and costs two `stat` while nothing is added.
+    """Read the events that are new; never blocks a writer, and costs two `stat` while there are none.
 
     Args:
         path: The journal.
@@ -46,21 +46,21 @@ class Follower:
         self._seen: dict[int, int] | None = None
         self._stamp: tuple[int, ...] = ()
 
-    def begin(self) -> list[str]:
-        """Take the present end as where to read on from; returns the bodies of all events `mode` so far."""
-        self._stamp = self._stamp_now()
+    def skip_to_end(self) -> list[str]:
+        """Skip all events so far; return the bodies of the switches among them."""
+        self._stamp = self._read_stamp()
         with self._reading() as connection:
             if connection is None:
                 return []
             self._seen = dict(connection.execute("SELECT run, pos FROM runs"))
             return [body for (body,) in connection.execute(LATEST_SWITCHES)]
 
-    def news(self, own_run: str) -> Iterator[News]:
-        """What other runs have added since."""
-        stamp = self._stamp_now()
+    def read_new(self, own_run: str) -> Iterator[News]:
+        """Yield the events that other runs added since the last time."""
+        stamp = self._read_stamp()
         if stamp == self._stamp:
             return
-        found: list[News] = []
+        news: list[News] = []
         with self._reading() as connection:
             if connection is None:
                 return
@@ -69,13 +69,13 @@ class Follower:
                 before = seen.get(run, 0)
                 if pos > before and run_id != own_run:
                     span = (run << POS_BITS) + before, (run << POS_BITS) + pos
-                    found += (News(run_id, *row) for row in connection.execute(NEW, span))
+                    news += (News(run_id, *row) for row in connection.execute(NEW, span))
                 seen[run] = pos
             self._seen, self._stamp = seen, stamp
-        yield from found
+        yield from news
 
-    def records(self, *, since_ns: int = 0, named: str | None = None) -> list[Record]:
-        """As `read_records`, without moving what dead runs have left: nothing here holds up a writer."""
+    def read_records(self, *, since_ns: int = 0, named: str | None = None) -> list[Record]:
+        """Return records without copying what dead runs left, so that no writer is delayed."""
         where, values = ("orders.ts >= ?", [since_ns]) if named is None else (NAMED, [named])
         with self._reading() as connection:
             if connection is None:
@@ -83,18 +83,19 @@ class Follower:
             question = RECORDS.format(where=f"WHERE {where}")
             return [record_of(*row) for row in connection.execute(question, values)]
 
-    def _stamp_now(self) -> tuple[int, ...]:
-        """Changes whenever the database does."""
-        found: list[int] = []
+    def _read_stamp(self) -> tuple[int, ...]:
+        """Return a value that changes whenever the database does."""
+        stamp: list[int] = []
         for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
             with contextlib.suppress(OSError):
-                at = os.stat(path)  # noqa: PTH116 - four times as fast as Path's, four times a second
-                found += (at.st_mtime_ns, at.st_size, at.st_ino)
-        return tuple(found)
+                # `Path.stat` is four times as slow, and this runs four times a second.
+                status = os.stat(path)  # noqa: PTH116
+                stamp += (status.st_mtime_ns, status.st_size, status.st_ino)
+        return tuple(stamp)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """A connection that only reads; None where there is nothing to read. No fork meanwhile."""
+        """Open the journal for reading, and hold off forks; yield None where there is nothing to read."""
         if not self.path.exists():
             yield None
             return

@@ -1,4 +1,4 @@
-"""How a journal is, seen from outside: nothing here raises, creates the file or changes it."""
+"""Examine a journal without creating or changing it, and without raising."""
 
 import contextlib
 import os
@@ -7,12 +7,12 @@ import sqlite3
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from exit_shim.journal.database import ODD, connect, is_busy
+from exit_shim.journal.database import DAMAGE, connect, is_busy
 from exit_shim.journal.schema import SCHEMA_VERSION, JournalError, check_schema, is_empty
 from exit_shim.journal.spool import spools
 
 CHECKED_BYTES: Final = 200_000_000
-"""The size up to which the file's pages are looked through; `exit-shim verify` does so for any."""
+"""The size up to which the file's pages are checked; `exit-shim verify` checks a file of any size."""
 
 COUNTS: Final = """
 SELECT
@@ -23,11 +23,10 @@ SELECT
 
 
 class Condition(NamedTuple):
-    """What was found; sizes are in bytes, that of the file with its WAL.
+    """The condition of a journal; sizes are in bytes, that of the file with its WAL.
 
-    `spooled` are bytes that running processes have not moved into the file yet, or dead ones left for the
-    next who opens it. `in_doubt` counts orders of which nothing is proved; those that are at the exchange at
-    this moment are among them. `problem` says why orders could not be recorded here, None where they can.
+    `spooled` are bytes that are not copied into the file yet. `in_doubt` counts orders whose outcome is not
+    known, with those under way. `problem` says why orders cannot be recorded here, None where they can.
     """
 
     path: str
@@ -44,47 +43,50 @@ class Condition(NamedTuple):
 
 
 def examine(path: str | os.PathLike[str]) -> Condition:
-    """Look at the journal at `path`, or at the place where it would be."""
-    at = Path(os.path.abspath(path))  # noqa: PTH100 - Path's own raises where the folder is gone
-    found = Condition(str(at), exists=False, writable=False)
+    """Examine the journal at `path`, or the place where it would be made."""
+    # `Path.absolute` raises where the working folder is gone.
+    at = Path(os.path.abspath(path))  # noqa: PTH100
+    condition = Condition(str(at), exists=False, writable=False)
     try:
-        found = found._replace(free=shutil.disk_usage(_nearest_folder(at)).free)
-        return _examine_file(at, found) if at.exists() else _examine_place(at, found)
+        condition = condition._replace(free=shutil.disk_usage(_nearest_folder(at)).free)
+        return _examine_file(at, condition) if at.exists() else _examine_place(at, condition)
     except (JournalError, OSError) as error:
-        return found._replace(exists=os.path.lexists(at), problem=str(error))
-    except ODD as error:
-        said = f"the journal {at} cannot be read ({error}); is it another program's file, or damaged?"
-        return found._replace(exists=True, problem=said)
+        return condition._replace(exists=os.path.lexists(at), problem=str(error))
+    except DAMAGE as error:
+        problem = f"the journal {at} cannot be read ({error}); is it another program's file, or damaged?"
+        return condition._replace(exists=True, problem=problem)
 
 
 def _nearest_folder(at: Path) -> Path:
     return next(folder for folder in at.parents if folder.exists())
 
 
-def _examine_place(at: Path, found: Condition) -> Condition:
+def _examine_place(at: Path, condition: Condition) -> Condition:
     folder = _nearest_folder(at)
     if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
-        return found._replace(writable=True)
-    return found._replace(
-        problem=f"the journal {at} cannot be made: {folder} is no folder this user can write"
+        return condition._replace(writable=True)
+    return condition._replace(
+        problem=f"the journal {at} cannot be made: {folder} is not a folder that this user can write"
     )
 
 
-def _examine_file(at: Path, found: Condition) -> Condition:
-    found = found._replace(exists=True, size=_size(at), spooled=sum(_bytes(one) for one in spools(at)))
+def _examine_file(at: Path, condition: Condition) -> Condition:
+    condition = condition._replace(
+        exists=True, size=_size(at), spooled=sum(_bytes(one) for one in spools(at))
+    )
     with contextlib.closing(connect(at, read_only=True)) as reader:
         check_schema(reader, at)
         is_new = is_empty(reader)
-        found = found._replace(schema=None if is_new else SCHEMA_VERSION)
-        if found.size <= CHECKED_BYTES:
+        condition = condition._replace(schema=None if is_new else SCHEMA_VERSION)
+        if condition.size <= CHECKED_BYTES:
             (damage,) = reader.execute("PRAGMA quick_check(1)").fetchone()
             if damage != "ok":
-                return found._replace(problem=f"the journal {at} is damaged: {damage}")
+                return condition._replace(problem=f"the journal {at} is damaged: {damage}")
         if not is_new:
             runs, records, in_doubt = reader.execute(COUNTS).fetchone()
-            found = found._replace(runs=runs, records=records, in_doubt=in_doubt)
+            condition = condition._replace(runs=runs, records=records, in_doubt=in_doubt)
     problem = _why_not_writable(at)
-    return found._replace(writable=problem is None, problem=problem)
+    return condition._replace(writable=problem is None, problem=problem)
 
 
 def _size(at: Path) -> int:
@@ -94,12 +96,13 @@ def _size(at: Path) -> int:
 def _bytes(file: Path) -> int:
     try:
         return file.stat().st_size
-    except OSError:  # gone, meanwhile
+    # Removed meanwhile.
+    except OSError:
         return 0
 
 
 def _why_not_writable(at: Path) -> str | None:
-    """None where a write could begin, or where another process is at one just now."""
+    """Return why the file cannot be written; None where it can, or is only locked now."""
     if not (os.access(at, os.W_OK) and os.access(at.parent, os.W_OK | os.X_OK)):
         return f"the journal {at} or its folder cannot be written by this user"
     with contextlib.closing(connect(at, read_only=False)) as writer:

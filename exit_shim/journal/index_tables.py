@@ -1,4 +1,4 @@
-"""What is made from the events, so that an index answers questions: orders, names, counts and stacks."""
+"""Build the tables that answer queries from the events: orders, names, counts and stacks."""
 
 import sqlite3
 from collections import defaultdict
@@ -15,10 +15,10 @@ from exit_shim.journal.rows import decode
 HOUR_NS: Final = 3_600_000_000_000
 DAY_NS: Final = 24 * HOUR_NS
 SPANS: Final = (HOUR_NS, DAY_NS)
-"""What orders are counted by: a year has too many hours to add up, and a day too many orders."""
+"""The spans that orders are counted by: a year has too many hours to add up, a day too many orders."""
 
 IN_DOUBT: Final = "in doubt"
-"""The state of an order of which nothing is proved: without an outcome as yet, or with an unknown one."""
+"""The state of an order without an outcome, or with an unknown one that was not resolved."""
 
 ADD_ORDERS: Final = """
 INSERT INTO orders (id, ts, site, account, symbol, mode, conflict, state, outcome, resolution)
@@ -28,23 +28,23 @@ CHANGE_ORDER: Final = "UPDATE orders SET state = ?, outcome = ?, resolution = ? 
 
 ADD_NAMES: Final = "INSERT OR IGNORE INTO names (name, id)"
 
-COUNT: Final = "INSERT INTO tally (span, place, site, mode, state, orders, conflicts)"
+ADD_COUNT: Final = "INSERT INTO tally (span, place, site, mode, state, orders, conflicts)"
 
 ADD_UP: Final = """
 ON CONFLICT (span, place, site, mode, state)
 DO UPDATE SET orders = orders + excluded.orders, conflicts = conflicts + excluded.conflicts
 """
 
-SEE: Final = "INSERT INTO stacks (module, evidence, chain, last)"
+ADD_STACK: Final = "INSERT INTO stacks (module, evidence, chain, last)"
 
-SEEN_LAST: Final = "ON CONFLICT (module, evidence, chain) DO UPDATE SET last = max(last, excluded.last)"
+UPDATE_LAST: Final = "ON CONFLICT (module, evidence, chain) DO UPDATE SET last = max(last, excluded.last)"
 
 VALUES_AT_ONCE: Final = 900
-"""Older SQLites take 999 in a statement."""
+"""Older SQLites take at most 999 values in a statement."""
 
 
 class OrderSite(NamedTuple):
-    """A place in the bot that places, changes or cancels exits of one kind, and how it is known."""
+    """A place in the bot that places, changes or cancels exits of one kind, with the evidence for it."""
 
     module: str
     operation: str
@@ -82,7 +82,7 @@ WHERE run = ? AND seq > ? AND event IN ('outcome', 'resolution') ORDER BY id
 
 @dataclass
 class OrderRow:
-    """A row of `orders`, on its way to or from the database, and what its intent said."""
+    """A row of `orders`, with its intent; `is_old` if it is in the database already."""
 
     intent: Intent
     id: int
@@ -98,7 +98,7 @@ class OrderRow:
     is_old: bool = False
 
     def row(self) -> tuple[object, ...]:
-        """All that the table has."""
+        """Return the columns of the table."""
         return (
             *(self.id, self.ts, self.site, self.account, self.symbol),
             *(self.mode, self.conflict, self.state, self.outcome, self.resolution),
@@ -106,11 +106,16 @@ class OrderRow:
 
 
 class IndexTables:
-    """Folds a run's events in their order, within one transaction; `finish` writes what came of it.
+    """Fold a run's events in their order, within one transaction; `finish` writes the rows.
 
-    What is written is gathered into few statements: each one lets go of the interpreter, and in a bot whose
-    threads are busy it is milliseconds until it is had again.
+    Args:
+        connection: The database.
+        run: The run's number.
+        run_id: The run.
     """
+
+    # Rows are written in few statements: each one releases the interpreter, and a busy bot's threads keep
+    # it for milliseconds.
 
     def __init__(self, connection: sqlite3.Connection, run: int, run_id: str) -> None:
         self._connection = connection
@@ -127,20 +132,20 @@ class IndexTables:
         self._ended: int | None = None
 
     def look_up(self, lines: Iterable[Line]) -> None:
-        """Find the orders that events are about and that came before these, and events that came too early.
+        """Load the earlier orders that these events are about, and earlier events about these orders.
 
-        The latter are about an intent that was in a file which is taken up after the next one.
+        An event comes before its intent where a run's second file was copied before its first.
         """
-        own = {(self._run_id, line.seq) for line in lines if line.event == "intent"}
-        if own:
-            _, first = min(own)
+        new = {(self._run_id, line.seq) for line in lines if line.event == "intent"}
+        if new:
+            _, first = min(new)
             for event_id, *fields in self._connection.execute(FIND_EARLY, (self._run, first)):
                 line = Line(*fields)
                 self._early[line.subject()].append((event_id, line))
         by_run: defaultdict[str, set[int]] = defaultdict(set)
         for line in lines:
             subject = line.subject() if line.event in ABOUT_ORDERS else None
-            if subject is not None and subject not in own:
+            if subject is not None and subject not in new:
                 by_run[subject[0]].add(subject[1])
         for run_id, seqs in by_run.items():
             self._find(run_id, seqs)
@@ -152,7 +157,7 @@ class IndexTables:
             order.is_old = True
 
     def fold(self, event_id: int, line: Line) -> None:
-        """Take in an event that becomes a row."""
+        """Fold one event that becomes the row `event_id`."""
         if line.event == "intent":
             self._add(event_id, line, decode(Intent, line.body))
         elif line.event == "run_ended":
@@ -162,17 +167,19 @@ class IndexTables:
             order = None if subject is None else self._new.get(subject) or self._old.get(subject)
             # Where there is none, its intent was lost or has been pruned.
             if order is not None:
-                self._settle(order, event_id, line)
+                self._apply(order, event_id, line)
 
     def finish(self) -> None:
-        """Write it."""
-        put(self._connection, ADD_ORDERS, [order.row() for order in self._new.values()])
+        """Write the rows that changed."""
+        insert_rows(self._connection, ADD_ORDERS, [order.row() for order in self._new.values()])
         for order in self._changed.values():
             self._connection.execute(CHANGE_ORDER, (order.state, order.outcome, order.resolution, order.id))
-        put(self._connection, ADD_NAMES, self._names)
+        insert_rows(self._connection, ADD_NAMES, self._names)
         counted = [(*key, *numbers) for key, numbers in self._counts.items() if any(numbers)]
-        put(self._connection, COUNT, counted, ADD_UP)
-        put(self._connection, SEE, [(*stack, last) for stack, last in self._stacks.items()], SEEN_LAST)
+        insert_rows(self._connection, ADD_COUNT, counted, ADD_UP)
+        insert_rows(
+            self._connection, ADD_STACK, [(*stack, last) for stack, last in self._stacks.items()], UPDATE_LAST
+        )
         if self._ended is not None:
             self._connection.execute("UPDATE runs SET ended = ? WHERE run = ?", (self._ended, self._run))
 
@@ -196,20 +203,20 @@ class IndexTables:
         for target in intent.targets:
             self._name(order, names_of(target))
         for early_id, early in self._early.get((self._run_id, line.seq), ()):
-            self._settle(order, early_id, early)
+            self._apply(order, early_id, early)
 
-    def _settle(self, order: OrderRow, event_id: int, line: Line) -> None:
+    def _apply(self, order: OrderRow, event_id: int, line: Line) -> None:
         if line.event == "outcome":
             self._conclude(order, event_id, decode(Outcome, line.body))
         else:
             self._resolve(order, event_id, decode(Resolution, line.body))
 
     def _conclude(self, order: OrderRow, event_id: int, outcome: Outcome) -> None:
-        """The first outcome stands."""
+        # The first outcome counts.
         if order.outcome is not None:
             return
         order.outcome = event_id
-        self._move(order, order.state if outcome.result == "unknown" else outcome.result)
+        self._set_state(order, order.state if outcome.result == "unknown" else outcome.result)
         self._name(order, names_of(outcome))
         who = order.intent.attribution
         steps = msgspec.json.encode((*who.chain, *outcome.chain)).decode()
@@ -217,14 +224,14 @@ class IndexTables:
         self._stacks[stack] = max(order.ts, self._stacks.get(stack, 0))
 
     def _resolve(self, order: OrderRow, event_id: int, resolution: Resolution) -> None:
-        """The last resolution stands, of an order whose outcome does not tell by itself."""
+        # The last resolution counts, for an order whose outcome is missing or unknown.
         if order.state != IN_DOUBT and order.resolution is None:
             return
         order.resolution = event_id
-        self._move(order, resolution.result)
+        self._set_state(order, resolution.result)
         self._name(order, names_of(resolution))
 
-    def _move(self, order: OrderRow, state: str) -> None:
+    def _set_state(self, order: OrderRow, state: str) -> None:
         self._count(order, order.state, -1)
         order.state = state
         self._count(order, state, 1)
@@ -243,16 +250,16 @@ class IndexTables:
     def _site(self, intent: Intent) -> int:
         site = site_of(intent)
         if site not in self._sites:
-            known = self._connection.execute(FIND_SITE, site).fetchone()
-            added = known or (self._connection.execute(ADD_SITE, site).lastrowid,)
-            self._sites[site] = int(added[0] or 0)
+            row = self._connection.execute(FIND_SITE, site).fetchone()
+            site_id = row or (self._connection.execute(ADD_SITE, site).lastrowid,)
+            self._sites[site] = int(site_id[0] or 0)
         return self._sites[site]
 
 
-def put(
+def insert_rows(
     connection: sqlite3.Connection, into: str, rows: Sequence[tuple[object, ...]], then: str = ""
 ) -> None:
-    """Add rows, as many in a statement as it takes."""
+    """Insert rows, as many per statement as SQLite takes."""
     if not rows:
         return
     marks = f"({', '.join('?' * len(rows[0]))})"
@@ -264,7 +271,7 @@ def put(
 
 
 def site_of(intent: Intent) -> OrderSite:
-    """Where an order comes from."""
+    """Return the place in the bot that an order comes from."""
     who = intent.attribution
     file = (who.file or "").replace("\\", "/").rpartition("/")[2]
     return OrderSite(
@@ -279,12 +286,12 @@ def site_of(intent: Intent) -> OrderSite:
 
 
 def state_of(outcome: Outcome | None, resolution: Resolution | None = None) -> str:
-    """What is known of an order: its outcome, where that tells, else what a later look has proved."""
+    """Return an order's state: its outcome unless that is unknown, else its resolution."""
     if outcome is not None and outcome.result != "unknown":
         return outcome.result
     return IN_DOUBT if resolution is None else resolution.result
 
 
-def names_of(known: Outcome | Resolution | Target) -> list[object]:
-    """What an order is called by the exchange and by the bot."""
-    return [known.order_id, known.algo_id, known.client_order_id]
+def names_of(source: Outcome | Resolution | Target) -> list[object]:
+    """Return the ids that exchange and bot have for an order."""
+    return [source.order_id, source.algo_id, source.client_order_id]

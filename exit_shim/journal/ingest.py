@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from exit_shim.journal import hash_chain
-from exit_shim.journal.index_tables import IndexTables, put
+from exit_shim.journal.index_tables import IndexTables, insert_rows
 from exit_shim.journal.line_format import Line
 from exit_shim.journal.schema import POS_BITS, add_run
 
@@ -48,18 +48,18 @@ def ingest(connection: sqlite3.Connection, origin: RunOrigin, lines: Iterable[Li
     run, pos, head = connection.execute(
         "SELECT run, pos, head FROM runs WHERE run_id = ?", (origin.run_id,)
     ).fetchone()
-    given = [line or _damaged(pos, place) for place, line in enumerate(lines)]
-    seqs = [line.seq for line in given] or [0]
-    known = {seq for (seq,) in connection.execute(KNOWN, (run, min(seqs), max(seqs))).fetchall()}
+    events = [line or _damaged(pos, place) for place, line in enumerate(lines)]
+    seqs = [line.seq for line in events] or [0]
+    stored = {seq for (seq,) in connection.execute(KNOWN, (run, min(seqs), max(seqs))).fetchall()}
     tables, rows = IndexTables(connection, run, origin.run_id), []
-    tables.look_up(given)
-    for line in given:
-        if line.seq not in known:
-            known.add(line.seq)
+    tables.look_up(events)
+    for line in events:
+        if line.seq not in stored:
+            stored.add(line.seq)
             pos, head = pos + 1, hash_chain.link(head, line)
             rows.append(((run << POS_BITS) + pos, *line, head))
             tables.fold(rows[-1][0], line)
-    put(connection, ADD_EVENTS, rows)
+    insert_rows(connection, ADD_EVENTS, rows)
     tables.finish()
     connection.execute("UPDATE runs SET pos = ?, head = ? WHERE run = ?", (pos, head, run))
     if origin.place is not None:

@@ -1,4 +1,4 @@
-"""An event as one line of a spool: written in one piece, and checked when it is read back. Pure."""
+"""Events as lines of a spool file, each with a checksum."""
 
 import zlib
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, TypeAlias
 NOTHING: Final = "-"
 CRC_DIGITS: Final = 8
 MOST: Final = 2**63 - 1
-"""The greatest number that a row takes."""
+"""The greatest number that a row can hold."""
 
 Subject: TypeAlias = tuple[str, int]
 """The run and the number of an intent."""
@@ -36,20 +36,20 @@ class Line(NamedTuple):
 
 
 def compose(seq: int, ts: int, event: bytes, about: bytes, body: bytes) -> bytes:
-    """The bytes of a line; `body` is JSON, so it has no line break."""
+    """Return the bytes of a line; `body` is JSON, so it has no line break."""
     text = b"%d %d %b %b %b" % (seq, ts, event, about, body)
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
 def parse(data: bytes) -> Iterator[Line | None]:
-    """The events in whole lines; None for a damaged one. What follows the last line break is left out."""
+    """Yield the events in whole lines, None for a damaged one; ignore what follows the last line break."""
     for written in data.split(b"\n")[:-1]:
         if written:
             yield _line(written)
 
 
-def whole(data: bytes) -> int:
-    """How many bytes of `data` are whole lines."""
+def measure_lines(data: bytes) -> int:
+    """Return how many bytes of `data` are whole lines."""
     return data.rfind(b"\n") + 1
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from exit_shim.domain.attributions import Step
 from exit_shim.domain.events import UNREAD, InternalError, Record
-from exit_shim.journal.database import ODD, connect, legible, open_writer
+from exit_shim.journal.database import DAMAGE, connect, open_writer, reporting_damage
 from exit_shim.journal.default_path import with_home
 from exit_shim.journal.index_tables import IN_DOUBT, OrderSite, site_of, state_of
 from exit_shim.journal.record_source import EVERYTHING, Count, RecordFilter, SqlSource, Stack
@@ -124,7 +124,7 @@ class JournalReader(SqlSource):
 
     def query(self, question: str, values: Mapping[str, object], make: Callable[..., T]) -> Iterator[T]:
         """Return what `make` makes of each row; raise JournalError where the journal cannot be read."""
-        with contextlib.closing(open_reader(self.path)) as connection, legible(self.path, "read on"):
+        with contextlib.closing(open_reader(self.path)) as connection, reporting_damage(self.path, "read on"):
             if not is_empty(connection):
                 for row in connection.execute(question, values):
                     yield make(*row)
@@ -146,8 +146,8 @@ class JournalReader(SqlSource):
 
     def read_unread_doors(self) -> dict[str, str]:
         """Return the declared doors that read none of their calls in their latest run, each with why."""
-        found = self.query(UNREAD_DOORS, {"step": UNREAD}, lambda body: decode(InternalError, body))
-        return {failure.step.removeprefix(UNREAD): failure.error for failure in found}
+        errors = self.query(UNREAD_DOORS, {"step": UNREAD}, lambda body: decode(InternalError, body))
+        return {error.step.removeprefix(UNREAD): error.error for error in errors}
 
 
 def read_records(path: str | os.PathLike[str], wanted: RecordFilter = EVERYTHING) -> Iterator[Record]:
@@ -182,7 +182,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
         raise JournalError(
             f"there is no journal at {path}; it appears with the first exit order, or set EXIT_SHIM_JOURNAL"
         )
-    with contextlib.ExitStack() as undo, legible(path, "read"):
+    with contextlib.ExitStack() as undo, reporting_damage(path, "read"):
         connection = connect(path, read_only=True)
         undo.callback(connection.close)
         check_schema(connection, path)
@@ -192,7 +192,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 def recover_spools(path: Path) -> None:
     """Move what dead runs left into the database, where this user can."""
-    with contextlib.suppress(OSError, *ODD):
+    with contextlib.suppress(OSError, *DAMAGE):
         if spools(path):
             with contextlib.closing(open_writer(path)) as connection:
                 recover(connection, path)

@@ -196,8 +196,8 @@ class SqlSource:
 
     def read_stacks(self, *, since_ns: int | None = None) -> list[Stack]:
         """Return the different stacks that concluded orders came by."""
-        found = self.query(self.STACKS, {"since_ns": since_ns or 0}, self.stack_of)
-        return list(dict.fromkeys(found))
+        stacks = self.query(self.STACKS, {"since_ns": since_ns or 0}, self.stack_of)
+        return list(dict.fromkeys(stacks))
 
     @staticmethod
     def stack_of(*row: Any) -> Stack:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from exit_shim.journal.database import lasting
 from exit_shim.journal.ingest import RunOrigin, ingest, transaction
-from exit_shim.journal.line_format import Line, parse, whole
+from exit_shim.journal.line_format import Line, measure_lines, parse
 from exit_shim.journal.spool import Abandoned, Segment, find_abandoned
 
 
@@ -44,17 +44,17 @@ def _copy(connection: sqlite3.Connection, abandoned: Abandoned) -> int:
 
 def _known_place(connection: sqlite3.Connection, run_id: str, segment: Segment) -> int:
     # The run's own process may have copied a part of the file before it died.
-    known = connection.execute("SELECT segment, offset FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    if known is None or known[0] != segment.number or known[1] > segment.size:
+    place = connection.execute("SELECT segment, offset FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    if place is None or place[0] != segment.number or place[1] > segment.size:
         # A later file may have been copied before an earlier one; events that are there are skipped.
         return 0
-    return int(known[1])
+    return int(place[1])
 
 
 def _torn_end(segment: Segment) -> bytes:
     # Half a line is left by a run that died while it wrote, or by a power failure.
     rest = segment.rest()
-    return rest[: whole(rest)] or (rest and rest + b"\n")
+    return rest[: measure_lines(rest)] or (rest and rest + b"\n")
 
 
 def _origin(run_id: str, lines: list[Line | None], place: tuple[int, int]) -> RunOrigin:

@@ -1,4 +1,4 @@
-"""Letting go of what is old: from each run's beginning, never what is in doubt or has not been shipped."""
+"""Delete old events from each run's beginning, but none in doubt and none that was not shipped."""
 
 import contextlib
 import json
@@ -9,20 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from exit_shim.journal.database import legible, open_writer
+from exit_shim.journal.database import open_writer, reporting_damage
 from exit_shim.journal.fork_and_exit import is_running
-from exit_shim.journal.index_tables import ADD_UP, COUNT, IN_DOUBT, SPANS, put
+from exit_shim.journal.index_tables import ADD_COUNT, ADD_UP, IN_DOUBT, SPANS, insert_rows
 from exit_shim.journal.ingest import transaction
 from exit_shim.journal.recovery import recover
 from exit_shim.journal.schema import POS_BITS, JournalError
 from exit_shim.journal.spool import living_runs
 
 ROWS_AT_ONCE: Final = 5000
-"""Events that go in one transaction, so that the journals of running bots get their turn."""
+"""Events deleted in one transaction, so that running bots get their turn."""
 
 TRIES: Final = 8
 PATIENCE_MS: Final = 5000
-
 
 FIRST_YOUNG: Final = "SELECT id FROM events WHERE ts >= ? AND id BETWEEN ? AND ? ORDER BY id LIMIT 1"
 RESOLVED_ELSEWHERE: Final = "SELECT id, resolution FROM orders WHERE resolution >> ? != id >> ?"
@@ -42,7 +41,7 @@ EMPTY_RUNS: Final = """
 SELECT run, run_id, header, ended FROM runs
 WHERE pos > 0 AND pos = pruned_pos AND run < (SELECT max(run) FROM runs) ORDER BY run
 """
-"""Never the newest: its number would be given again, and whoever follows the journal remembers numbers."""
+"""The runs without events, except the newest: its number would be given again, and followers remember it."""
 
 UNUSED_SITES: Final = """
 DELETE FROM sites
@@ -52,10 +51,7 @@ AND NOT EXISTS (SELECT 1 FROM orders WHERE orders.site = sites.site)
 
 
 class Pruned(NamedTuple):
-    """What went: events and bytes; and what is old and stays: orders in doubt, runs not shipped as far.
-
-    `runs` counts those that went whole: over, and nothing was left of them.
-    """
+    """What was deleted: events, bytes, and whole runs; and the runs that keep old events, by reason."""
 
     events: int
     bytes: int
@@ -65,7 +61,7 @@ class Pruned(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """Where a run is cut: up to and with this row, and why not further."""
+    """The last row of a run to delete, and why not more."""
 
     run: int
     last: int
@@ -76,20 +72,21 @@ class Cut(NamedTuple):
 def prune(
     path: str | os.PathLike[str], *, before_ns: int | None = None, max_bytes: int | None = None
 ) -> Pruned:
-    """Delete events older than `before_ns`, and then the oldest until the file has at most `max_bytes`.
+    """Delete events older than `before_ns`, then the oldest until the file has at most `max_bytes`.
 
-    A run's events go from its beginning up to the first that must stay, so that what is left of its chain can
-    still be verified.
+    A run's events are deleted from its beginning up to the first that must stay, so that the rest of its
+    chain can still be verified.
 
     Raises:
         JournalError: There is no journal at `path`, or it cannot be written.
     """
     at = Path(path)
     if not at.exists():
-        raise JournalError(f"there is no journal at {at}")
-    with legible(at, "pruned"), contextlib.closing(open_writer(at)) as connection:
+        raise JournalError(f"there is no journal at {at}; check EXIT_SHIM_JOURNAL")
+    with reporting_damage(at, "pruned"), contextlib.closing(open_writer(at)) as connection:
         connection.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
-        with contextlib.suppress(OSError):  # a file that cannot be read stays
+        # A spool file that cannot be read stays.
+        with contextlib.suppress(OSError):
             recover(connection, at)
         used = _used(connection)
         events, in_doubt, unshipped = _prune(connection, before_ns) if before_ns is not None else (0, 0, 0)
@@ -101,8 +98,8 @@ def prune(
             events += more
             if not more:
                 break
-        runs = _let_go_of_the_empty(connection, at)
-        _give_back(connection)
+        runs = _delete_empty_runs(connection, at)
+        _shrink(connection)
         return Pruned(events, max(0, used - _used(connection)), in_doubt, unshipped, runs)
 
 
@@ -120,7 +117,7 @@ def _prune(connection: sqlite3.Connection, before_ns: int) -> tuple[int, int, in
 
 
 def _cuts(connection: sqlite3.Connection, before_ns: int) -> Iterator[Cut]:
-    """Per run, up to where its events may go."""
+    """Yield up to where each run's events may be deleted."""
     destinations = connection.execute("SELECT count(DISTINCT destination) FROM shipments").fetchone()[0]
     for run, run_id, pos in connection.execute("SELECT run, run_id, pos FROM runs").fetchall():
         first, beyond = run << POS_BITS, (run << POS_BITS) + pos + 1
@@ -135,25 +132,26 @@ def _cuts(connection: sqlite3.Connection, before_ns: int) -> Iterator[Cut]:
 
 
 def _with_resolutions(connection: sqlite3.Connection, cuts: list[Cut]) -> list[Cut]:
-    """The same, but what proves that an order is no longer in doubt stays for as long as the order does."""
-    found = {cut.run: cut for cut in cuts}
+    """Return the cuts such that a resolution in another run stays for as long as its order."""
+    by_run = {cut.run: cut for cut in cuts}
     proofs = connection.execute(RESOLVED_ELSEWHERE, (POS_BITS, POS_BITS)).fetchall()
     changed = True
-    while changed:  # what stays with a proof may have proofs of its own
+    # What stays with a resolution may have resolutions elsewhere in turn.
+    while changed:
         changed = False
         for order, proof in proofs:
-            cut = found.get(proof >> POS_BITS)
-            of = found.get(order >> POS_BITS)
+            cut = by_run.get(proof >> POS_BITS)
+            of = by_run.get(order >> POS_BITS)
             if cut is not None and proof <= cut.last and (of is None or order > of.last):
-                found[cut.run] = cut._replace(last=proof - 1, in_doubt=True)
+                by_run[cut.run] = cut._replace(last=proof - 1, in_doubt=True)
                 changed = True
-    return list(found.values())
+    return list(by_run.values())
 
 
 def _first(connection: sqlite3.Connection, question: str, value: object, first: int, beyond: int) -> int:
-    """The first row of a run that a condition holds for, or the one behind its last."""
-    found = connection.execute(question, (value, first, beyond)).fetchone()
-    return beyond if found is None else int(found[0])
+    """Return the first row of a run that a query finds, or the one behind its last."""
+    row = connection.execute(question, (value, first, beyond)).fetchone()
+    return beyond if row is None else int(row[0])
 
 
 def _delete(connection: sqlite3.Connection, cut: Cut) -> int:
@@ -166,7 +164,7 @@ def _delete(connection: sqlite3.Connection, cut: Cut) -> int:
             (link,) = connection.execute("SELECT link FROM events WHERE id = ?", (last,)).fetchone()
             for span in SPANS:
                 where = {"span": span, "first": first, "last": last}
-                put(connection, COUNT, connection.execute(UNCOUNTED, where).fetchall(), ADD_UP)
+                insert_rows(connection, ADD_COUNT, connection.execute(UNCOUNTED, where).fetchall(), ADD_UP)
             connection.execute("DELETE FROM orders WHERE id BETWEEN ? AND ?", (first, last))
             gone += connection.execute("DELETE FROM events WHERE id BETWEEN ? AND ?", (first, last)).rowcount
             connection.execute(
@@ -174,11 +172,9 @@ def _delete(connection: sqlite3.Connection, cut: Cut) -> int:
             )
 
 
-def _let_go_of_the_empty(connection: sqlite3.Connection, path: Path) -> int:
-    """Delete places in the bot that nothing refers to, and runs that are over and empty; how many of those.
-
-    A run that is not over goes on behind its last event, which its row knows, however long ago that was.
-    """
+def _delete_empty_runs(connection: sqlite3.Connection, path: Path) -> int:
+    """Delete unused places and the empty runs of dead processes; return the number of runs."""
+    # A run that is not over goes on after its last event, whose position only its row has.
     with transaction(connection):
         connection.execute(UNUSED_SITES)
         living = living_runs(path)
@@ -193,7 +189,7 @@ def _let_go_of_the_empty(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def _is_dead(header: str) -> bool:
-    """Whether the process that wrote a run is surely gone: it may have closed its journal and still live."""
+    """Return whether the process that wrote a run is certainly gone."""
     with contextlib.suppress(ValueError, AttributeError):
         written = json.loads(header)
         host, pid = written.get("host"), written.get("pid")
@@ -202,20 +198,20 @@ def _is_dead(header: str) -> bool:
 
 
 def _oldest_beyond(connection: sqlite3.Connection, max_bytes: int) -> int | None:
-    """The moment before which orders have to go for the file to be small enough; None where it is."""
+    """Return the time before which to delete for the file to be small enough; None where it is."""
     used = _used(connection)
     if used <= max_bytes:
         return None
     (orders,) = connection.execute("SELECT count(*) FROM orders").fetchone()
     excess = min(orders - 1, int(orders * (1 - max_bytes / used)) + 1)
-    found = connection.execute(
+    row = connection.execute(
         "SELECT ts FROM orders ORDER BY ts LIMIT 1 OFFSET ?", (max(0, excess),)
     ).fetchone()
-    return None if found is None else int(found[0]) + 1
+    return None if row is None else int(row[0]) + 1
 
 
 def _used(connection: sqlite3.Connection) -> int:
-    """Bytes of the pages that hold something."""
+    """Return the bytes of the pages in use."""
     pages, free, size = (
         connection.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("page_count", "freelist_count", "page_size")
@@ -223,8 +219,8 @@ def _used(connection: sqlite3.Connection) -> int:
     return int((pages - free) * size)
 
 
-def _give_back(connection: sqlite3.Connection) -> None:
-    """Make the file smaller, as far as others let go of it; a file of schema 1 only reuses its room."""
+def _shrink(connection: sqlite3.Connection) -> None:
+    """Return free pages to the file system, as far as other processes allow it."""
     # SQLite frees one page per step, and the statement has no columns. `execute` of Python 3.11 stops after
     # one step of such a statement, even with `fetchall`. `executescript` takes all steps everywhere.
     connection.executescript("PRAGMA incremental_vacuum")

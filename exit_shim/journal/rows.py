@@ -1,7 +1,8 @@
-"""What stands in a row: an event as JSON, and read back as far as it can be."""
+"""Encode events as JSON, and decode them as far as possible."""
 
 import contextlib
 import json
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -9,15 +10,16 @@ import msgspec
 from exit_shim.domain.events import DECODERS
 from exit_shim.runtime.scrubbing import text_of
 
-_encode: Final = msgspec.json.Encoder().encode
+encode_exactly: Final = msgspec.json.Encoder().encode
 
 
 def encode(event: msgspec.Struct) -> bytes:
-    """An event as JSON; what JSON or UTF-8 cannot carry of it is carried as text."""
+    """Return an event as JSON; values that JSON or UTF-8 cannot hold become text."""
     try:
-        return _encode(event)
-    except Exception:  # noqa: BLE001 - a bot's odd values cost their own exactness, not the record
-        return _encode(_plain(event))
+        return encode_exactly(event)
+    # A bot's odd values cost their own exactness, not the record.
+    except Exception:  # noqa: BLE001
+        return encode_exactly(_plain(event))
 
 
 def _plain(value: object) -> object:
@@ -25,6 +27,8 @@ def _plain(value: object) -> object:
         return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {text_of(name): _plain(item) for name, item in value.items()}
     if value is None or type(value) in (bool, int, float):
         return value
     return text_of(value)
@@ -45,11 +49,11 @@ _PLACEHOLDERS: Final[dict[str, Any]] = {
     "why": "unknown",
     "events": 0,
 }
-"""What stands for a required field that a row lacks or has in words that this release does not know."""
+"""The values of required fields that are missing, or are not known to this release."""
 
 
 def decode(struct: type[S], body: str) -> S:
-    """A row's body; one that another release or an odd value has made is read as far as it can be."""
+    """Decode a row's body; read one of another release, or with odd values, as far as possible."""
     try:
         decoded: S = DECODERS[struct].decode(body)
     except msgspec.DecodeError:
@@ -61,9 +65,9 @@ def decode(struct: type[S], body: str) -> S:
 
 def _as_far_as_possible(struct: type[S], raw: object) -> S:
     kept: dict[str, Any] = {}
-    given = raw if isinstance(raw, dict) else {}
+    fields = raw if isinstance(raw, dict) else {}
     for field in msgspec.structs.fields(struct):
-        value = given.get(field.name)
+        value = fields.get(field.name)
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             kept[field.name] = _as_far_as_possible(field.type, value)
             continue

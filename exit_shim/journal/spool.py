@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from exit_shim.journal import file_lock
-from exit_shim.journal.line_format import whole
+from exit_shim.journal.line_format import measure_lines
 
 Sync = Literal["process", "power"]
 """What an intent survives once the order leaves: the death of the process, or a power failure too."""
@@ -48,9 +48,9 @@ class Segment:
         self.path = path
         self.fd = fd
         self.number = number
-        found = os.fstat(fd)
-        self.inode = found.st_dev, found.st_ino
-        self.size = found.st_size
+        status = os.fstat(fd)
+        self.inode = status.st_dev, status.st_ino
+        self.size = status.st_size
         self.is_appending = False
         self.read = 0
         self.lines = 0
@@ -59,8 +59,8 @@ class Segment:
     def is_in_place(self) -> bool:
         """Return whether the file is still at its path."""
         with contextlib.suppress(OSError):
-            found = self.path.stat()
-            return (found.st_dev, found.st_ino) == self.inode
+            status = self.path.stat()
+            return (status.st_dev, status.st_ino) == self.inode
         return False
 
     def chunk(self) -> bytes:
@@ -68,7 +68,7 @@ class Segment:
         asked = CHUNK_BYTES
         while True:
             data = os.pread(self.fd, asked, self.read)
-            end = whole(data)
+            end = measure_lines(data)
             if end or len(data) < asked:
                 return data[:end]
             # A line may be longer than a chunk.
@@ -177,8 +177,9 @@ class Spool:
     def append(self, data: bytes) -> Segment:
         """Append whole lines; raise OSError where they do not fit, and leave nothing of them in the file."""
         segment = self.segments[-1]
-        segment.measure()
-        if segment.size > SEGMENT_BYTES and sum(one.size for one in self.segments) > SPOOL_BYTES:
+        if segment.is_appending:
+            segment.measure()
+        if segment.size > SEGMENT_BYTES and sum(each.size for each in self.segments) > SPOOL_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(segment.path))
         segment.is_appending = True
         try:
@@ -213,7 +214,7 @@ class Spool:
 
     def unread(self) -> Segment | None:
         """Return the first file with unread lines."""
-        return next((one for one in self.segments if one.read < one.size), None)
+        return next((each for each in self.segments if each.read < each.size), None)
 
     def drop_read(self) -> None:
         """Remove the files that were read, except the current one."""

@@ -1,4 +1,4 @@
-"""Whether the record is whole: each run's chain, link by link, and its numbers. Pure given the events."""
+"""Verify a record: each run's chain of hashes, and its numbers."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from exit_shim.journal.rows import decode
 
 
 class Flaw(NamedTuple):
-    """The first row of a run at which its chain does not hold; `seq` is None where the row is missing."""
+    """The first row of a run that does not fit its chain; `seq` is None where the row is missing."""
 
     run_id: str
     pos: int
@@ -19,48 +19,50 @@ class Flaw(NamedTuple):
 
 
 class Numbers:
-    """The numbers of a run's events, looked at while these pass by on their way to `verify_run`.
+    """Count a run's events by their numbers, on their way to `verify_run`.
 
-    A journal numbers its events from 1 on, leaving none out, before it writes them; so a number that no event
-    has was given to one that never came to the file. `told` counts those that the run itself says are lost.
+    A journal numbers its events from 1 on without gaps before it writes them, so a missing number is an
+    event that never came to the file. `lost` counts the events that the run itself records as lost.
     """
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._events = 0
         self._last = 0
-        self.told = 0
+        self.lost = 0
 
     def passing(self, events: Iterable[StoredEvent]) -> Iterator[StoredEvent]:
-        """The same events."""
+        """Yield the same events."""
         for event in events:
             if event.pos <= self._run.pos:
                 self._see(event)
             yield event
 
     def _see(self, event: StoredEvent) -> None:
-        if event.seq > 0:  # 0 is the start's, and what stands for a damaged line has one below
+        # The start of the run has 0, and what replaces a damaged line a negative number.
+        if event.seq > 0:
             self._events += 1
             self._last = max(self._last, event.seq)
         if event.event == "lost":
-            self.told += decode(Lost, event.body).events
+            self.lost += decode(Lost, event.body).events
 
     @property
     def missing(self) -> int | None:
-        """How many up to the last no event has; None where the beginning was pruned, with what it told."""
+        """Return how many numbers are missing; None where the beginning of the run was pruned."""
         return self._last - self._events if self._run.pruned_pos == 0 else None
 
 
 def verify_run(run: Run, events: Iterable[StoredEvent]) -> Flaw | None:
-    """The first flaw of a run, None where all its events are there, unchanged and in order.
+    """Return the first flaw of a run; None where all its events are there, unchanged and in order.
 
     Args:
-        run: Where the chain begins, and where it must end.
-        events: The run's, in the order of their `pos`.
+        run: The run, with the start and the end of its chain.
+        events: Its events, in the order of their `pos`.
     """
     pos, head = run.pruned_pos, run.pruned_head
     for event in events:
-        if event.pos > run.pos:  # came since the run was looked at
+        # Later events came after the run was read.
+        if event.pos > run.pos:
             break
         if event.pos != pos + 1:
             return Flaw(run.run_id, pos + 1, None, f"{event.pos - pos - 1} missing, before seq {event.seq}")

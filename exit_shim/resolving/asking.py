@@ -1,4 +1,4 @@
-"""Asking the exchange: GETs only, one at a time, within a budget that leaves the bot's own alone."""
+"""Ask the exchange with GETs, one at a time, within a budget that leaves the bot its own."""
 
 import time
 import weakref
@@ -21,13 +21,13 @@ from exit_shim.resolving.weight import (
 from exit_shim.runtime.scrubbing import describe, secrets_of
 
 HALF_OF_THE_LIMIT: Final = WEIGHT_LIMIT // 2
-"""Of what an address may use in a minute; beyond it the rest is the bot's."""
+"""Half of the weight that an address may use in a minute; the other half is the bot's."""
 
 TOO_MANY_REQUESTS: Final = -1003
 
 
 class Budget:
-    """How much may be asked, for all accounts together: the exchange counts by address.
+    """Limit the weight of requests, for all accounts together: the exchange counts by address.
 
     Args:
         weight_a_minute: The most request weight to use.
@@ -45,11 +45,11 @@ class Budget:
         self._spent.append((self._clock(), weight))
 
     def be_quiet(self, seconds: float) -> None:
-        """Ask nothing for a while."""
+        """Allow no request for a while."""
         self._quiet_until = max(self._quiet_until, self._clock() + seconds)
 
     def heed(self, answer: Any) -> None:
-        """Be quiet for as long as an answer asks for, and for a minute where half the limit is used."""
+        """Pause for as long as an answer demands, and for a minute where half the limit is used."""
         if seconds_in(answer, WEIGHT_HEADER) > HALF_OF_THE_LIMIT:
             self.be_quiet(MINUTE_S)
         status = getattr(answer, "status_code", None) or getattr(answer, "status", None)
@@ -57,7 +57,7 @@ class Budget:
             self.be_quiet(max(retry_after(answer), LIMITED[status]))
 
     def wait_s(self, weight: int) -> float:
-        """Seconds until a request of this weight may be made; 0 for now."""
+        """Return the seconds until a request of this weight may be made."""
         now = self._clock()
         while self._spent and self._spent[0][0] <= now - MINUTE_S:
             self._spent.popleft()
@@ -72,12 +72,12 @@ class Budget:
 
 
 class ExchangeReader:
-    """Asks in one account's place.
+    """Ask the exchange on behalf of one account.
 
     Args:
-        sibling: Whose place.
-        budget: What may be spent.
-        used: What its address has used, looks at the exchange included.
+        clone: The account's client.
+        budget: The weight that may be spent.
+        used: The weight that the address has used, those of snapshots included.
     """
 
     def __init__(self, clone: ClientClone, budget: Budget, used: UsedWeight | None = None) -> None:
@@ -89,31 +89,32 @@ class ExchangeReader:
         self._heeded: weakref.ref[Any] | None = None
 
     def watch(self, client: Any) -> None:
-        """Look at this client's answers too for how much of the limit has been used."""
+        """Read from this client's answers too how much of the limit is used."""
         self._bots = weakref.ref(client)
 
     def wait_s(self, weight: int) -> float:
-        """Seconds until a request of this weight may be made; 0 for now."""
-        self._look_at_the_bots_answers()
+        """Return the seconds until a request of this weight may be made."""
+        self._heed_bots_answer()
         return max(self._budget.wait_s(weight), self._used.quiet_s())
 
     def ask(self, question: Question) -> Reply:
-        """Make one GET. What fails is a reply too; only `Exception` is caught."""
+        """Make one GET; a failure is a reply too."""
         self._budget.spend(question.weight)
         self._used.spend(question.weight)
         client = self._client = self._client or self.clone.client()
         try:
-            found = self.clone.get(client, question.store.prefix, question.path, question.params)
-        except Exception as error:  # noqa: BLE001 - whatever a transport raises is no answer
+            answer_rows = self.clone.get(client, question.store.prefix, question.path, question.params)
+        # Whatever a transport raises is no answer.
+        except Exception as error:  # noqa: BLE001
             return self._failed(error)
         finally:
             answer = support_of(client).last_answer(client)
             self._budget.heed(answer)
             self._used.heed(answer)
-        return Reply(found if isinstance(found, list) else (found,))
+        return Reply(answer_rows if isinstance(answer_rows, list) else (answer_rows,))
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         client, self._client = self._client, None
         if client is not None:
             support_of(client).close(client)
@@ -122,11 +123,12 @@ class ExchangeReader:
         code = getattr(error, "code", None)
         if code == NO_SUCH_ORDER:
             return Reply()
-        if code == TOO_MANY_REQUESTS:  # whatever the status, which `heed` looks at
+        # The exchange may say so with a status that `heed` does not know.
+        if code == TOO_MANY_REQUESTS:
             self._budget.be_quiet(LIMITED[429])
         return Reply(failure=describe(error, secrets_of(self._client, {})))
 
-    def _look_at_the_bots_answers(self) -> None:
+    def _heed_bots_answer(self) -> None:
         client = self._bots() if self._bots is not None else None
         answer = support_of(client).last_answer(client)
         if answer is not None and (self._heeded is None or self._heeded() is not answer):

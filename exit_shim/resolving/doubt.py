@@ -1,38 +1,38 @@
-"""One order in doubt: how often and how thoroughly to look for it, and what the looks prove. Pure."""
+"""One order in doubt: how often and how thoroughly to look it up, and what the answers prove."""
 
 from collections.abc import Generator
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal, NamedTuple
 
-from exit_shim.clients.hosts import exchange_of
+from exit_shim.domain.accounts import exchange_of
 from exit_shim.domain.events import Intent, Record, Resolution, Target
 from exit_shim.domain.orders import CONDITIONAL_KINDS
-from exit_shim.resolving.lookup import EARLY_MS, Look, OrderQuery, look
-from exit_shim.resolving.questions import QueryMarket, Question, Reply, Seen, query_market_of
+from exit_shim.resolving.lookup import EARLY_MS, Lookup, OrderQuery, look_up
+from exit_shim.resolving.questions import FoundOrder, QueryMarket, Question, Reply, query_market_of
 
 NANOSECONDS: Final = 1_000_000_000
 MILLISECOND: Final = 1_000_000
 
 KEPT_S: Final = 2.5 * 86_400
-"""Until when absence means something: an order that ended without a fill is forgotten in 3 days."""
+"""How long absence proves something: after 3 days the exchange forgets orders that ended unfilled."""
 
 GONE: Final = frozenset({"CANCELED"})
 RESTING: Final = frozenset({"NEW", "PARTIALLY_FILLED", "TRIGGERING"})
 BECAME: Final = frozenset({"TRIGGERED", "FINISHED"})
-"""It became another order, and that one did not say what it is now."""
+"""The states of an order that became another one, of which nothing is known."""
 
 
 class RetryPolicy(NamedTuple):
-    """How patient a resolver is.
+    """How patiently orders in doubt are looked up.
 
     Args:
-        absent_after_s: Seconds after an order's call ended before its absence proves anything. 60 is the
-            longest recvWindow, so until then a request that was held up on the way may still be executed; the
-            other 30 are for reads to catch up, which Binance says may lag.
-        looks: How many looks in a row must have found nothing, each answered in full.
-        first_s: Seconds until the first look; each pause is twice the one before.
+        absent_after_s: Seconds after an order's call ended before its absence proves anything: 60 for the
+            longest recvWindow, in which a delayed request may still be executed, and 30 for reads, which
+            Binance says may lag.
+        looks: How many lookups in a row must find nothing, each answered in full.
+        first_s: Seconds until the first lookup; each pause is twice the one before.
         longest_s: The longest pause.
-        weight_a_minute: The most that may be asked for, in request weight; the account's limit is 2,400.
+        weight_a_minute: The most request weight to use; the account's limit is 2,400.
     """
 
     absent_after_s: float = 90.0
@@ -46,15 +46,15 @@ PACE: Final = RetryPolicy()
 
 
 class Inquiry(NamedTuple):
-    """What is to be asked about a record: its market and the orders to look for."""
+    """What to ask about a record: the market and the orders to look up."""
 
     market: QueryMarket
     sought: tuple[OrderQuery, ...]
     conditional: bool
 
 
-def why_not(record: Record) -> str | None:
-    """Why an order in doubt cannot be looked up; None where it can be."""
+def why_unanswerable(record: Record) -> str | None:
+    """Return why an order in doubt cannot be looked up; None where it can."""
     intent = record.intent
     order, targets = intent.order, intent.targets
     places = intent.operation == "place"
@@ -72,49 +72,50 @@ def why_not(record: Record) -> str | None:
 
 
 def has_id(target: Target) -> bool:
-    """Whether an order that a cancel or change is about can be asked for."""
+    """Return whether an order that a cancel or change is about can be asked for."""
     return bool(target.order_id or target.algo_id or target.client_order_id)
 
 
-def inquiry(record: Record, taken: frozenset[int] = frozenset(), offset_ms: int = 0) -> Inquiry:
-    """What to ask about a record that `why_not` has nothing against.
+def plan_inquiry(record: Record, taken: frozenset[int] = frozenset(), offset_ms: int = 0) -> Inquiry:
+    """Return what to ask about a record that can be looked up.
 
     Args:
         record: The order in doubt.
-        taken: Numbers of orders with its client order id that other records have proved to be theirs.
-        offset_ms: What to add to this machine's clock for the exchange's.
+        taken: Numbers of orders with its client order id that certainly are other records'.
+        offset_ms: Milliseconds to add to this machine's clock for the exchange's.
     """
     intent = record.intent
     market, order = query_market_of(intent.door), intent.order
-    assert market is not None  # noqa: S101 - what `why_not` is for
+    assert market is not None  # noqa: S101 - what `why_unanswerable` is for
     symbol = order.symbol or ""
     if intent.operation == "place":
         made = intent.ts // MILLISECOND + offset_ms
-        sought = OrderQuery(symbol, order.side, None, None, order.client_order_id, made, taken)
+        query = OrderQuery(symbol, order.side, None, None, order.client_order_id, made, taken)
         waits = order.type in CONDITIONAL_KINDS or "algo" in intent.door or "conditional" in intent.door
-        return Inquiry(market, (sought,), waits)
-    found = tuple(
+        return Inquiry(market, (query,), waits)
+    queries = tuple(
         OrderQuery(symbol, None, target.order_id, target.algo_id, target.client_order_id)
         for target in intent.targets
     )
-    return Inquiry(market, found, any(may_wait(target) for target in intent.targets))
+    return Inquiry(market, queries, any(may_be_conditional(target) for target in intent.targets))
 
 
-def may_wait(target: Target) -> bool:
-    """Whether an order that a cancel or change is about may be a conditional one."""
+def may_be_conditional(target: Target) -> bool:
+    """Return whether an order that a cancel or change is about may be a conditional one."""
     return target.algo_id is not None or target.order_id is None
 
 
 class Doubt:
-    """What is known so far of one record in doubt.
+    """A record in doubt and the lookups of it so far.
 
-    `reason` says why it still is; `asked` counts requests, `clean` the looks in a row that found nothing.
+    `reason` says why it is still in doubt, `hopeless` that it stays so; `asked` counts requests, `clean` the
+    lookups in a row that found nothing.
 
     Args:
-        record: Which.
-        pace: How patient to be.
-        heard_s: When this process heard of it, on the clock that only goes forward. None for one that an
-            earlier run left: its age is what the wall clock says.
+        record: The record.
+        pace: How patiently to look it up.
+        heard_s: When this process learnt of it, on the monotonic clock; None for one of an earlier run, whose
+            age is taken from the wall clock.
     """
 
     def __init__(self, record: Record, pace: RetryPolicy = PACE, heard_s: float | None = None) -> None:
@@ -124,54 +125,55 @@ class Doubt:
         self.asked = 0
         self.clean = 0
         self.pause = pace.first_s
-        self.reason = why_not(record)
+        self.reason = why_unanswerable(record)
         self.hopeless = self.reason is not None
 
     @property
     def name(self) -> str | None:
-        """The client order id under which a placed order is looked for."""
+        """Return the client order id by which a placed order is looked up."""
         placed = self.record.intent.operation == "place"
         return self.record.intent.order.client_order_id if placed else None
 
     def is_other(self, record: Record) -> bool:
-        """Whether a record is another order at the same exchange; elsewhere ids and numbers begin anew."""
+        """Return whether a record is another order placed at the same exchange."""
         same = (record.run_id, record.seq) == (self.record.run_id, self.record.seq)
         there = exchange_of(record.intent.account) == exchange_of(self.record.intent.account)
         return record.intent.operation == "place" and there and not same
 
-    def put_off(self, reason: str) -> None:
-        """Stay in doubt until the next look, after twice the last pause."""
+    def postpone(self, reason: str) -> None:
+        """Stay in doubt until the next lookup, after twice the last pause."""
         self.reason, self.pause = reason, min(self.pause * 2, self.pace.longest_s)
 
     def age_s(self, now_ns: int, now_s: float) -> float:
-        """Seconds since the order's call ended; a wall clock that jumps must not make it old."""
+        """Return the seconds since the order's call ended."""
+        # A wall clock that jumps must not make it old.
         if self.heard_s is not None:
             return now_s - self.heard_s
-        known = self.record.outcome
-        return (now_ns - self.record.intent.ts) / NANOSECONDS - (known.total_us / 1e6 if known else 0)
+        outcome = self.record.outcome
+        return (now_ns - self.record.intent.ts) / NANOSECONDS - (outcome.total_us / 1e6 if outcome else 0)
 
     def inquire(
         self, now_ns: int, age_s: float, taken: frozenset[int] = frozenset(), offset_ms: int = 0
     ) -> Generator[Question, Reply, Resolution | None]:
-        """Look for it once; returns the resolution, or None while it stays in doubt.
+        """Look it up once; return the resolution, or None while it stays in doubt.
 
         Args:
             now_ns: The time, nanoseconds since the epoch.
             age_s: How long ago the order's call ended.
-            taken: See `inquiry`.
-            offset_ms: See `inquiry`.
+            taken: See `plan_inquiry`.
+            offset_ms: See `plan_inquiry`.
         """
         if self.record.intent.operation == "test":
             return self._resolved("not_there", None, ("test orders are judged and never placed",), now_ns)
         ripe = age_s >= self.pace.absent_after_s
-        market, sought, conditional = inquiry(self.record, taken, offset_ms)
-        looks: list[Look] = []
-        for one in sought:
-            found = yield from self._counted(look(market, one, conditional=conditional, thorough=ripe))
-            looks.append(found)
-        return self._judge(looks, now_ns, age_s, market, offset_ms)
+        market, queries, conditional = plan_inquiry(self.record, taken, offset_ms)
+        lookups: list[Lookup] = []
+        for query in queries:
+            lookup = yield from self._counted(look_up(market, query, conditional=conditional, thorough=ripe))
+            lookups.append(lookup)
+        return self._judge(lookups, now_ns, age_s, market, offset_ms)
 
-    def _counted(self, asking: Generator[Question, Reply, Look]) -> Generator[Question, Reply, Look]:
+    def _counted(self, asking: Generator[Question, Reply, Lookup]) -> Generator[Question, Reply, Lookup]:
         reply = None
         try:
             while True:
@@ -179,55 +181,57 @@ class Doubt:
                 self.asked += 1
                 reply = yield question
         except StopIteration as done:
-            found: Look = done.value
-            return found
+            lookup: Lookup = done.value
+            return lookup
 
     def _judge(
-        self, looks: list[Look], now_ns: int, age_s: float, market: QueryMarket, offset_ms: int
+        self, lookups: list[Lookup], now_ns: int, age_s: float, market: QueryMarket, offset_ms: int
     ) -> Resolution | None:
-        """What the looks of one round prove."""
-        evidence = tuple(line for one in looks for line in one.evidence)
-        self.put_off("too early to tell" if all(one.clean for one in looks) else "not all was answered")
-        self.clean = self.clean + 1 if all(one.clean for one in looks) else 0
+        """Return what the lookups of one round prove."""
+        evidence = tuple(line for lookup in lookups for line in lookup.evidence)
+        self.postpone(
+            "too early to tell" if all(lookup.clean for lookup in lookups) else "not all was answered"
+        )
+        self.clean = self.clean + 1 if all(lookup.clean for lookup in lookups) else 0
         ripe = age_s >= self.pace.absent_after_s and self.clean >= self.pace.looks
         if self.record.intent.operation == "place":
-            may_miss = ripe and self._shows(market, age_s, namesake=looks[0].namesake)
-            return self._placed(looks[0], evidence, now_ns, may_miss=may_miss)
-        seen = [one.child or one.seen for one in looks if one.seen is not None]
-        if len(seen) < len(looks):
+            may_miss = ripe and self._proves_absence(market, age_s, namesake=lookups[0].namesake)
+            return self._placed(lookups[0], evidence, now_ns, may_miss=may_miss)
+        orders = [lookup.child or lookup.seen for lookup in lookups if lookup.seen is not None]
+        if len(orders) < len(lookups):
             self.reason, self.hopeless = "an order that it is about is not found", ripe
             return None
         before_ms = self.record.intent.ts // MILLISECOND + offset_ms - EARLY_MS
         if self.record.intent.operation == "cancel":
-            told = cancelled(seen, before_ms)
+            fate = cancelled(orders, before_ms)
         else:
-            told = changed(self.record.intent, seen[0], before_ms)
-        return self._about(told, looks[0], evidence, now_ns, ripe=ripe)
+            fate = changed(self.record.intent, orders[0], before_ms)
+        return self._about(fate, lookups[0], evidence, now_ns, ripe=ripe)
 
     def _about(
-        self, told: "Told", one: Look, evidence: tuple[str, ...], now_ns: int, *, ripe: bool
+        self, fate: "Fate", lookup: Lookup, evidence: tuple[str, ...], now_ns: int, *, ripe: bool
     ) -> Resolution | None:
-        """The resolution of a cancel or change, by what became of the orders that it is about."""
-        if told in ("accepted", "not_there"):
-            return self._resolved(told, one, evidence, now_ns)
-        if told == "unclear":
+        """Return the resolution of a cancel or change by the fate of its orders."""
+        if fate in ("accepted", "not_there"):
+            return self._resolved(fate, lookup, evidence, now_ns)
+        if fate == "unclear":
             self.reason, self.hopeless = "the order that it is about has changed, and why does not show", ripe
         elif self._is_raw():
             self.reason, self.hopeless = "nothing has changed, as after a raw request for a countdown", ripe
         elif ripe:
-            return self._resolved("not_there", one, evidence, now_ns)
+            return self._resolved("not_there", lookup, evidence, now_ns)
         return None
 
     def _placed(
-        self, one: Look, evidence: tuple[str, ...], now_ns: int, *, may_miss: bool
+        self, lookup: Lookup, evidence: tuple[str, ...], now_ns: int, *, may_miss: bool
     ) -> Resolution | None:
-        if one.seen is not None:
-            refused = one.seen.status == "REJECTED" and one.seen.algo_id is None
-            return self._resolved("rejected" if refused else "accepted", one, evidence, now_ns)
-        return self._resolved("not_there", one, evidence, now_ns) if may_miss else None
+        if lookup.seen is not None:
+            refused = lookup.seen.status == "REJECTED" and lookup.seen.algo_id is None
+            return self._resolved("rejected" if refused else "accepted", lookup, evidence, now_ns)
+        return self._resolved("not_there", lookup, evidence, now_ns) if may_miss else None
 
-    def _shows(self, market: QueryMarket, age_s: float, *, namesake: bool) -> bool:
-        """Whether nothing found would prove that nothing is there; says why where it never would."""
+    def _proves_absence(self, market: QueryMarket, age_s: float, *, namesake: bool) -> bool:
+        """Return whether finding nothing proves absence; note why where it never does."""
         intent = self.record.intent
         conditional = intent.order.type in CONDITIONAL_KINDS
         if not market.shows_absence or (conditional and market.conditional is None):
@@ -251,11 +255,11 @@ class Doubt:
     def _resolved(
         self,
         result: Literal["accepted", "not_there", "rejected"],
-        one: Look | None,
+        lookup: Lookup | None,
         evidence: tuple[str, ...],
         now_ns: int,
     ) -> Resolution:
-        seen, child = (one.seen, one.child) if one is not None else (None, None)
+        seen, child = (lookup.seen, lookup.child) if lookup is not None else (None, None)
         now = child or seen
         return Resolution(
             result=result,
@@ -269,34 +273,35 @@ class Doubt:
         )
 
 
-Told = Literal["accepted", "not_there", "as it was", "unclear"]
+Fate = Literal["accepted", "not_there", "as it was", "unclear"]
 
 
-def cancelled(seen: list[Seen], before_ms: int) -> Told:
-    """What the orders that a cancel was about say of it; "as it was" while one of them rests."""
-    if any(one.status in RESTING for one in seen):
+def cancelled(orders: list[FoundOrder], before_ms: int) -> Fate:
+    """Return the fate of a cancel by the orders that it was about."""
+    if any(order.status in RESTING for order in orders):
         return "as it was"
-    gone = [one for one in seen if one.status in GONE]
-    if any(one.status in BECAME for one in seen) or not all(one.updated_ms for one in gone):
+    gone = [order for order in orders if order.status in GONE]
+    if any(order.status in BECAME for order in orders) or not all(order.updated_ms for order in gone):
         return "unclear"
     # Filled, expired, or cancelled by something earlier: this cancel took nothing.
-    return "accepted" if gone and all(one.updated_ms >= before_ms for one in gone) else "not_there"
+    return "accepted" if gone and all(order.updated_ms >= before_ms for order in gone) else "not_there"
 
 
-def changed(intent: Intent, seen: Seen, before_ms: int) -> Told:
-    """What the order that a change was about says of it."""
+def changed(intent: Intent, order: FoundOrder, before_ms: int) -> Fate:
+    """Return the fate of a change by the order that it was about."""
     wanted = [
         (now, asked)
-        for now, asked in ((seen.price, intent.order.price), (seen.quantity, intent.order.quantity))
+        for now, asked in ((order.price, intent.order.price), (order.quantity, intent.order.quantity))
         if asked is not None
     ]
-    if wanted and all(same(now, asked) for now, asked in wanted):
+    if wanted and all(is_same_number(now, asked) for now, asked in wanted):
         return "accepted"
-    return "as it was" if wanted and seen.updated_ms < before_ms else "unclear"
+    return "as it was" if wanted and order.updated_ms < before_ms else "unclear"
 
 
-def same(one: str | None, other: str | None) -> bool:
-    """Whether two texts are the same number; Binance writes 0.010 and 1E+2 in its own ways."""
+def is_same_number(one: str | None, other: str | None) -> bool:
+    """Return whether two texts are the same number."""
+    # Binance writes 0.010 and 1E+2 in its own ways.
     try:
         return one is not None and other is not None and Decimal(one) == Decimal(other)
     except InvalidOperation:

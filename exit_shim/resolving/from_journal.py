@@ -1,4 +1,4 @@
-"""Orders in doubt of a journal: which there are, and a resolver that writes to it what it finds."""
+"""Find the orders in doubt of a journal, and record their resolutions in it."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -12,28 +12,29 @@ from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.sinks.log import log_given_up, log_resolution
 
 
-def left_in_doubt(path: Path) -> list[Record]:
-    """What runs that have ended left in doubt, oldest first; those that live look after their own."""
-    found: list[Record] = []
+def find_left_in_doubt(path: Path) -> list[Record]:
+    """Return what ended runs left in doubt, oldest first; running processes look up their own."""
+    records: list[Record] = []
     # Without a journal nothing is in doubt. Reading moves what dead runs left into the database first.
-    with contextlib.suppress(JournalError), unforked():
-        found = list(read_records(path, RecordFilter(in_doubt=True)))
+    with contextlib.suppress(JournalError), holding_off_forks():
+        records = list(read_records(path, RecordFilter(in_doubt=True)))
     living = living_runs(path)
-    return [record for record in found if record.run_id not in living]
+    return [record for record in records if record.run_id not in living]
 
 
-def namesakes(journal: Journal, name: str) -> list[Record] | None:
-    """The records of a client order id; None where the journal is not to be had up to this moment."""
+def find_namesakes(journal: Journal, name: str) -> list[Record] | None:
+    """Return the records of a client order id; None where the journal is not up to date."""
     if not journal.flush():
         return None
-    with unforked():
-        found = list(read_records(journal.path, RecordFilter(named=name)))
-    return [record for record in found if record.intent.order.client_order_id == name]
+    with holding_off_forks():
+        records = list(read_records(journal.path, RecordFilter(named=name)))
+    return [record for record in records if record.intent.order.client_order_id == name]
 
 
 @contextlib.contextmanager
-def unforked() -> Iterator[None]:
-    """Have a fork wait a moment: the child of one amid a thread's use of SQLite finds its mutexes shut."""
+def holding_off_forks() -> Iterator[None]:
+    """Hold off forks for a moment."""
+    # The child of a fork during a thread's use of SQLite would find its mutexes locked.
     held = checkpointing.acquire(timeout=FORK_S)
     try:
         yield
@@ -42,7 +43,7 @@ def unforked() -> Iterator[None]:
             checkpointing.release()
 
 
-def resolver_of(
+def make_resolver(
     journal: Journal,
     internal_errors: InternalErrors,
     pace: RetryPolicy = PACE,
@@ -50,19 +51,19 @@ def resolver_of(
     give_up: Callable[[Record, str], object] | None = None,
     used: UsedWeights | None = None,
 ) -> Resolver:
-    """A resolver of what is in doubt in `journal`, which it holds.
-
-    What stays in doubt of earlier runs is not told of by default, lest each start of a bot say it again.
-    """
+    """Return a resolver of the orders in doubt in `journal`."""
 
     def of_this_run(record: Record, reason: str) -> None:
+        # What earlier runs left would be reported again at each start of the bot.
         if record.run_id == journal.run_id:
             log_given_up(record, reason)
 
     return Resolver(
-        left_behind=lambda: [one for one in left_in_doubt(journal.path) if one.run_id != journal.run_id],
-        namesakes=lambda name: namesakes(journal, name),
-        write=lambda found, run_id, seq: journal.append(found, (run_id, seq)),
+        left_behind=lambda: [
+            record for record in find_left_in_doubt(journal.path) if record.run_id != journal.run_id
+        ],
+        namesakes=lambda name: find_namesakes(journal, name),
+        write=lambda resolution, run_id, seq: journal.append(resolution, (run_id, seq)),
         tell=tell,
         give_up=give_up or of_this_run,
         internal_errors=internal_errors,

@@ -1,7 +1,7 @@
-"""What may be asked of an exchange about an order, and what is read of its answers. Pure.
+"""The questions to an exchange about an order, and how to read its answers.
 
-Facts: Binance's pages on querying orders of USDⓈ-M, COIN-M and portfolio margin and on the Algo Service,
-and what production answered in September 2026.
+Sources: Binance's pages on querying orders of USDⓈ-M, COIN-M and portfolio margin and on the Algo Service,
+and answers of production in September 2026.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,14 @@ from exit_shim.clients.support import Market
 NO_SUCH_ORDER: Final = -2013
 
 PAGE: Final = 100
-"""Rows that a look into history asks for: no endpoint of the three markets allows fewer."""
+"""The rows that a query of the history asks for: every endpoint of the three markets allows as many."""
 
 
 class QueryStore(NamedTuple):
-    """A place where an exchange keeps orders: how one is asked for, those that wait, and those that were.
+    """The endpoints for one kind of order: single orders, open orders, and the history.
 
-    `number` and `name` are the parameters that take the exchange's id and the client's. Weights are those of
-    a request that names a symbol.
+    `number` and `name` are the parameters for the exchange's id and the client's. The weight is that of a
+    request that names a symbol.
     """
 
     prefix: str
@@ -33,7 +33,7 @@ class QueryStore(NamedTuple):
 
 
 class QueryMarket(NamedTuple):
-    """The stores of a market. `shows_absence`: what it says of an order that never was is known."""
+    """The stores of a market; `shows_absence` if its answer for an order that never was is known."""
 
     orders: QueryStore
     conditional: QueryStore | None = None
@@ -89,7 +89,7 @@ def query_market_of(door: str) -> QueryMarket | None:
 
 
 class Question(NamedTuple):
-    """One GET; its text is what stands in the evidence."""
+    """One GET; its text is part of the evidence."""
 
     store: QueryStore
     path: str
@@ -102,14 +102,14 @@ class Question(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What came back: orders, none among them for "Order does not exist"; or why there is no answer."""
+    """The orders of an answer, none for "Order does not exist"; or why there is no answer."""
 
     rows: Sequence[Any] = ()
     failure: str | None = None
 
 
-class Seen(NamedTuple):
-    """An order as one of the stores shows it, in one spelling; times are milliseconds since the epoch.
+class FoundOrder(NamedTuple):
+    """An order as a store shows it; times are milliseconds since the epoch.
 
     `order_id` of a conditional order is that of the order which it became.
     """
@@ -126,11 +126,11 @@ class Seen(NamedTuple):
     quantity: str | None
 
 
-def read_row(row: Mapping[str, Any]) -> Seen:
-    """Read one order of an answer, whichever of the stores it comes from."""
+def read_row(row: Mapping[str, Any]) -> FoundOrder:
+    """Read one order of an answer of any store."""
     get = row.get
     created = get("createTime") or get("bookTime") or get("time")
-    return Seen(
+    return FoundOrder(
         status=str(get("algoStatus") or get("strategyStatus") or get("status") or "?"),
         order_id=_number(get("actualOrderId") if "algoId" in row else get("orderId")),
         algo_id=_number(get("algoId") or get("strategyId")),
@@ -145,6 +145,6 @@ def read_row(row: Mapping[str, Any]) -> Seen:
 
 
 def _number(value: object) -> int | None:
-    """A number, or the text of one: `actualOrderId` is a text, and an empty one until the trigger."""
+    # `actualOrderId` is text, and empty until the trigger.
     written = str(value)
     return int(written) if written.isascii() and written.isdigit() and int(written) else None

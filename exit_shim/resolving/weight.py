@@ -1,4 +1,4 @@
-"""How much request weight an address of the exchange has used, as its answers say and as we count it."""
+"""Count the request weight that an address has used, from its answers and our own requests."""
 
 import time
 import weakref
@@ -58,7 +58,8 @@ class UsedWeight(ReentrantState):
     def heed(self, answer: Any) -> None:
         """Learn from an answer's headers how much is used, and from HTTP 429 and 418 to be quiet."""
         used = seconds_in(answer, WEIGHT_HEADER)
-        status = getattr(answer, "status_code", None) or getattr(answer, "status", None)  # aiohttp's
+        # `status` is aiohttp's.
+        status = getattr(answer, "status_code", None) or getattr(answer, "status", None)
         with self._lock:
             minute = self._minute()
             others = int(used) - self._ours.get(minute, 0)
@@ -73,7 +74,8 @@ class UsedWeight(ReentrantState):
             return
         try:
             self._bots = weakref.ref(answer)
-        except TypeError:  # some adapter's own: one that cannot be told from the next is no news
+        # An adapter's answer that cannot be told from the next is not counted.
+        except TypeError:
             return
         self.heed(answer)
 

@@ -26,10 +26,6 @@ class ExitOrderMetrics(DeferredAggregate[RecordedEvent]):
             self._other: Counter[str] = Counter()
             self._conflicts = 0
 
-    def on(self, recorded: RecordedEvent) -> None:
-        """Count an outcome; cancels, changes, tests and conditional entries are counted apart."""
-        self.take(recorded)
-
     def _fold(self, recorded: RecordedEvent) -> None:
         intent, outcome = recorded.intent, recorded.event
         if intent is None or not isinstance(outcome, Outcome):
@@ -40,7 +36,7 @@ class ExitOrderMetrics(DeferredAggregate[RecordedEvent]):
         self._by_module[intent.attribution.module] += 1
         self._by_kind[intent.order.kind] += 1
         self._by_outcome[outcome.result] += 1
-        self._conflicts += any(reason.startswith(OWNERSHIP_CONFLICT) for reason in intent.verdict.reasons)
+        self._conflicts += intent.verdict.has(OWNERSHIP_CONFLICT)
 
     def get_summary(self) -> dict[str, Any]:
         """The counts; JSON-ready.

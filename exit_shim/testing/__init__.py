@@ -1,48 +1,51 @@
-"""The local exchange: Binance USDⓈ-M futures on loopback or in-process, for tests and `--local` runs."""
+"""What users import in tests: the local exchange, faults, markets and fake clients."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from exit_shim.exchange import faults
-    from exit_shim.exchange.engine import (
+    from exit_shim.exchange import (
         DEFAULT_SYMBOLS,
+        ApiKey,
         Exchange,
         ExchangeError,
+        LocalExchange,
         Market,
         Quote,
+        RequestRecord,
         StaticMarket,
         Symbol,
         WalkingMarket,
+        faults,
     )
-    from exit_shim.exchange.request_record import RequestRecord
-    from exit_shim.exchange.server import LocalExchange
-    from exit_shim.testing.fake import FakeAsyncClient, FakeClient
+    from exit_shim.testing.fake_clients import FakeAsyncClient, FakeClient
 else:
-    # On first use: the pytest plugin lives in this package, and must not bring a web server with it.
     from exit_shim.runtime.lazy_names import on_first_use
 
+    # On first use: the pytest plugin lives in this package, and must not bring a web server with it.
     __getattr__ = on_first_use(
         __name__,
         {
-            "exit_shim.exchange": ("faults",),
-            "exit_shim.exchange.engine": (
+            "exit_shim.exchange": (
                 "DEFAULT_SYMBOLS",
+                "ApiKey",
                 "Exchange",
                 "ExchangeError",
+                "LocalExchange",
                 "Market",
                 "Quote",
+                "RequestRecord",
                 "StaticMarket",
                 "Symbol",
                 "WalkingMarket",
+                "faults",
             ),
-            "exit_shim.testing.fake": ("FakeAsyncClient", "FakeClient"),
-            "exit_shim.exchange.request_record": ("RequestRecord",),
-            "exit_shim.exchange.server": ("LocalExchange",),
+            "exit_shim.testing.fake_clients": ("FakeAsyncClient", "FakeClient"),
         },
     )
 
 __all__ = [
     "DEFAULT_SYMBOLS",
+    "ApiKey",
     "Exchange",
     "ExchangeError",
     "FakeAsyncClient",

@@ -1,8 +1,8 @@
-"""Keeping a process on loopback, for runs that must not reach a real host whatever the bot does.
+"""The confinement of a process to loopback, for runs that must never reach a real host.
 
-It rests on Python's audit events, which cannot be switched off again: it is meant for a process of its
-own. Code that makes system calls past Python (ctypes, a C library with its own sockets) is not seen;
-the common ones of those are refused at import.
+It uses Python's audit events, which cannot be switched off again, so run it in a separate process. Code
+that makes system calls past Python (ctypes, a C library with its own sockets) is not seen; the common
+libraries of that kind are refused at import.
 """
 
 import errno
@@ -72,15 +72,15 @@ CHILD_EVENTS: Final = (
 
 
 class RealHostRefusedError(ConnectionRefusedError):
-    """A connection to anything but the local exchange was asked for; nothing was sent."""
+    """A refused connection to a host that is not the local exchange; nothing was sent."""
 
 
 class ChildRefusedError(PermissionError):
-    """A child process was asked for, in which connections could not be watched."""
+    """A refused child process, whose connections could not be watched."""
 
 
 def confine(ports: Iterable[int]) -> None:
-    """From now on, for good, this process connects to loopback at `ports` and to nothing else.
+    """Refuse every connection of this process but to loopback at `ports`, from now on.
 
     Name look-ups of other hosts, child processes and packages with sockets of their own are refused
     too. Proxy variables leave the environment, since a proxy on loopback would reach the world.
@@ -91,12 +91,13 @@ def confine(ports: Iterable[int]) -> None:
     for name in PROXY_VARIABLES:
         os.environ.pop(name, None)
         os.environ.pop(name.lower(), None)
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"  # for those that the bot sets later on
-    _look_up_in_python()
+    # For those that the bot sets later on.
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
+    _force_threaded_lookups()
     refused = [name for name in OWN_SOCKETS if name in sys.modules and name not in DISARMED]
     if refused:
         raise ChildRefusedError(f"{', '.join(refused)} opens sockets past Python and is already imported")
-    checks = _Watch(frozenset(ports)).checks()
+    checks = _AuditChecks(frozenset(ports)).checks()
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
         check = checks.get(event)
@@ -105,28 +106,30 @@ def confine(ports: Iterable[int]) -> None:
 
     _refuse_fork_exec()
     _refuse_interpreters()
-    _look_before_socket(checks["socket.connect"])
+    _check_before_socket(checks["socket.connect"])
     _watch_proactor(checks["socket.connect"])
     sys.addaudithook(watch)
 
 
-class _Watch:
-    """What is refused, by audit event; each check is given the event's arguments."""
+class _AuditChecks:
+    """The checks by audit event; each takes the event's arguments and raises to refuse."""
 
     def __init__(self, ports: frozenset[int]) -> None:
         self._ports = ports
-        self._temporary = os.path.normpath(tempfile.gettempdir()) + os.sep  # multiprocessing's sockets
+        # The sockets of multiprocessing.
+        self._temporary = os.path.normpath(tempfile.gettempdir()) + os.sep
         allowed = ", ".join(map(str, sorted(ports)))
         self._rule = f"this run may connect to 127.0.0.1 at {allowed} and to nothing else"
 
     def address(self, args: tuple[Any, ...]) -> None:
         target = args[1]
-        if target is None:  # a message on a connection that was looked at when it was made
+        # A message on a connection that was looked at when it was made.
+        if target is None:
             return
         if not isinstance(target, tuple):
             self._unix(os.fsdecode(target))
             return
-        host, port = text(target[0]), target[1]
+        host, port = decode_host(target[0]), target[1]
         if not (is_loopback(host) and (port in self._ports or _is_own_pair())):
             raise self._refusal(errno.ECONNREFUSED, f"refused to connect to {host} at {port}")
 
@@ -143,8 +146,8 @@ class _Watch:
 
     def name(self, args: tuple[Any, ...]) -> None:
         host = args[0][0] if isinstance(args[0], tuple) else args[0]
-        if host and not is_loopback(text(host)):
-            raise self._refusal(errno.ECONNREFUSED, f"refused to look up {text(host)!r}")
+        if host and not is_loopback(decode_host(host)):
+            raise self._refusal(errno.ECONNREFUSED, f"refused to look up {decode_host(host)!r}")
 
     def child(self, args: tuple[Any, ...]) -> None:
         raise ChildRefusedError(
@@ -171,13 +174,13 @@ class _Watch:
         }
 
 
-def text(host: object) -> str:
-    """A host as text; sockets take it as bytes too."""
+def decode_host(host: object) -> str:
+    """Return a host as text; sockets take bytes too."""
     return bytes(host).decode(errors="replace") if isinstance(host, bytes | bytearray) else str(host)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address, can only be this machine."""
+    """Return whether `host`, a name or an address, can only be this machine."""
     try:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
@@ -185,8 +188,8 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_own_pair() -> bool:
-    """Windows has no socketpair: the standard library connects two sockets of this process instead."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    """Return whether `socket.socketpair` connects two sockets of this process, as it does on Windows."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller
     while frame is not None:
         if frame.f_code.co_name in {"socketpair", "_fallback_socketpair"}:
             return frame.f_globals.get("__name__") == "socket"
@@ -195,7 +198,7 @@ def _is_own_pair() -> bool:
 
 
 def _refuse_fork_exec() -> None:
-    """The one way to a child that raises no audit event, used by multiprocessing's spawn and forkserver."""
+    """Refuse the one start of a child that raises no audit event (multiprocessing's spawn and forkserver)."""
     try:
         import _posixsubprocess  # noqa: PLC0415 - absent on Windows
     except ImportError:
@@ -212,7 +215,7 @@ def _refuse_fork_exec() -> None:
 
 
 def _refuse_interpreters() -> None:
-    """Refuse to make an interpreter where the module that does so is imported already, as on Python 3.14."""
+    """Refuse new interpreters where the module that makes them is imported already (Python 3.14)."""
 
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise ImportError("another interpreter can connect past Python, where nobody could watch it")
@@ -225,8 +228,8 @@ DISARMED: Final = frozenset({"pycares"})
 """What `_look_up_in_python` takes care of where it is imported already."""
 
 
-def _look_up_in_python() -> None:
-    """Have aiohttp look names up through `socket`: with aiodns installed it asks name servers itself."""
+def _force_threaded_lookups() -> None:
+    """Make aiohttp look names up through `socket`; with aiodns it asks name servers itself."""
     resolver = sys.modules.get("aiohttp.resolver")
     for user in (resolver, sys.modules.get("aiohttp.connector")):
         if user is not None and resolver is not None:
@@ -242,10 +245,10 @@ def _refuse_channel(*_args: object, **_kwargs: object) -> None:
     )
 
 
-def _look_before_socket(check: Callable[[tuple[Any, ...]], None]) -> None:
-    """See an address before `socket` does, which looks a name up first and raises its audit event then."""
+def _check_before_socket(check: Callable[[tuple[Any, ...]], None]) -> None:
+    """Check an address before `socket` does, which looks its name up before its audit event."""
 
-    def looked_at(send: Callable[..., Any], place: int) -> Callable[..., Any]:
+    def check_first(send: Callable[..., Any], place: int) -> Callable[..., Any]:
         @functools.wraps(send)
         def method(self: socket.socket, *args: Any) -> Any:
             if len(args) > max(place, 0):
@@ -255,14 +258,15 @@ def _look_before_socket(check: Callable[[tuple[Any, ...]], None]) -> None:
         return method
 
     for name, place in (("connect", 0), ("connect_ex", 0), ("sendto", -1), ("sendmsg", 3)):
-        if hasattr(socket.socket, name):  # Windows has no sendmsg
-            setattr(socket.socket, name, looked_at(getattr(socket.socket, name), place))
+        # Windows has no sendmsg.
+        if hasattr(socket.socket, name):
+            setattr(socket.socket, name, check_first(getattr(socket.socket, name), place))
 
 
 def _watch_proactor(check: Callable[[tuple[Any, ...]], None]) -> None:
-    """Windows: asyncio's default event loop connects past `socket`, so its two ways out are asked here."""
+    """Check what asyncio's default event loop on Windows connects past `socket`."""
     if sys.platform == "win32":
-        from asyncio.windows_events import IocpProactor  # noqa: PLC0415
+        from asyncio.windows_events import IocpProactor  # noqa: PLC0415 - only Windows has it
 
         connect, sendto = IocpProactor.connect, IocpProactor.sendto
 

@@ -1,4 +1,4 @@
-"""Making python-binance's clients without an event loop: none is made, none is left behind."""
+"""python-binance's clients without the event loop that each makes and never closes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from contextlib import contextmanager
 
 
 class NoLoop(asyncio.AbstractEventLoop):
-    """Stands where a client keeps the loop that it found; whatever is asked of it is NotImplementedError."""
+    """A placeholder for a client's event loop, whose every method raises NotImplementedError."""
 
 
 @contextmanager
-def no_loop_made() -> Iterator[None]:
-    """Inside, code that asks for an event loop and would make one gets a `NoLoop` instead.
+def prevent_event_loop() -> Iterator[None]:
+    """Give code inside the block a `NoLoop` where it would make an event loop.
 
-    python-binance makes a loop in the constructor of every client, the sync one included, and closes it
-    never. Where a loop runs, it is the one that is found, as ever.
+    A running loop is found as usual.
     """
+    # python-binance makes a loop in the constructor of every client, even a sync one, and never closes it.
     if asyncio._get_running_loop() is not None:  # noqa: SLF001 - asyncio's own words for loop implementers
         yield
         return
-    asyncio._set_running_loop(NoLoop())  # type: ignore[abstract]  # noqa: SLF001
+    asyncio._set_running_loop(NoLoop())  # type: ignore[abstract]  # noqa: SLF001 - as above
     try:
         yield
     finally:
-        asyncio._set_running_loop(None)  # noqa: SLF001
+        asyncio._set_running_loop(None)  # noqa: SLF001 - as above

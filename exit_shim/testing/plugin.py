@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 MARKER = (
     "exit_shim(mode=None, hedge=False, symbols=None, prices=None, wallet=10000, rules=None): "
-    "the exchange and the EXIT_MODE of a test with fixtures of exit_shim; see docs/testing-your-bot.md."
+    "the exchange and the EXIT_MODE of a test with fixtures of exit_shim; see "
+    "docs/how-to/testing-your-bot.md."
 )
 
 
@@ -37,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker, and unless they are switched off bring in the fixtures and the log lines' haste."""
+    """Declare the marker, and unless switched off register the fixtures and write log lines at once."""
     config.addinivalue_line("markers", MARKER)
     if config.getini("exit_shim_plugin"):
         from exit_shim.testing.kit import fixtures  # noqa: PLC0415 - nothing of it where it is switched off

@@ -1,4 +1,4 @@
-"""Pointing python-binance at a local exchange: every host that it knows, and the keys of every client."""
+"""The redirection of python-binance to a local exchange: its hosts, and the keys of its clients."""
 
 import contextlib
 import inspect
@@ -15,8 +15,8 @@ LOCAL_KEY: Final = "local-key"
 LOCAL_SECRET: Final = "local-secret"  # noqa: S105 - opens nothing but the exchange on loopback
 
 
-def redirected(address: str, url: str) -> str:
-    """`address` with its scheme and host replaced by those of `url`, its path kept."""
+def redirect_address(address: str, url: str) -> str:
+    """Return `address` with the scheme and host of `url`; its path stays."""
     target = urlsplit(url)
     scheme, path = address.split("://", 1)
     return f"{'ws' if scheme.startswith('ws') else 'http'}://{target.netloc}/{path.partition('/')[2]}"
@@ -29,12 +29,12 @@ def _addresses(owner: type) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def pointed_at(url: str, register: Callable[[str, str], None]) -> Iterator[None]:
-    """Inside, every python-binance client that is made talks to `url`, testnet and demo ones included.
+def redirect_clients(url: str, register: Callable[[str, str], None]) -> Iterator[None]:
+    """Make every python-binance client inside the block talk to `url`, testnet and demo ones included.
 
     Args:
         url: Scheme, host and port, such as "http://127.0.0.1:8080".
-        register: Told the key and secret of each client, so that the exchange can check its signatures.
+        register: Called with the key and secret of each client, so that the exchange can check signatures.
             A client without keys is given local ones: a bot can be tried without any.
     """
     import binance  # noqa: PLC0415 - heavy, and only needed here
@@ -46,19 +46,20 @@ def pointed_at(url: str, register: Callable[[str, str], None]) -> Iterator[None]
 
     @wrapt.decorator
     def with_known_keys(init: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = signature.bind(client, *args, **kwargs)
-        key = given.arguments.get("api_key") or LOCAL_KEY
-        secret = given.arguments.get("api_secret") or LOCAL_SECRET
-        given.arguments.update(api_key=key, api_secret=secret)
-        for name in ("private_key", "private_key_pass"):  # the exchange here checks HMAC alone
-            given.arguments.pop(name, None)
+        call = signature.bind(client, *args, **kwargs)
+        key = call.arguments.get("api_key") or LOCAL_KEY
+        secret = call.arguments.get("api_secret") or LOCAL_SECRET
+        call.arguments.update(api_key=key, api_secret=secret)
+        # The exchange here checks HMAC alone.
+        for name in ("private_key", "private_key_pass"):
+            call.arguments.pop(name, None)
         register(key, secret)
-        init(*given.args[1:], **given.kwargs)
+        init(*call.args[1:], **call.kwargs)
 
     with contextlib.ExitStack() as undo:
         for owner in dict.fromkeys(owners):
             for name, address in _addresses(owner).items():
-                setattr(owner, name, redirected(address, url))
+                setattr(owner, name, redirect_address(address, url))
                 undo.callback(setattr, owner, name, address)
         undo.callback(setattr, base, "__init__", base.__init__)
         base.__init__ = with_known_keys(base.__init__)

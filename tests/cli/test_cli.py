@@ -16,7 +16,7 @@ import pytest
 from bots import STOP, FakeClient
 
 import exit_shim
-from exit_shim.cli.reading import Since
+from exit_shim.cli.options import PointInTime
 from exit_shim.clients.accounts import key_label
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
@@ -33,7 +33,7 @@ FIELDS = set(
     re.findall(
         r"\w+",
         """
-    ts run_id seq account door intent symbol side position_side type kind quantity price trigger_price
+    ts run_id seq account door operation symbol side position_side type kind quantity price trigger_price
     close_position reduce_only client_order_id module dotted_module function file line via evidence
     explanation mode verdict reasons outcome order_id algo_id error_code error_message presend_us total_us
     """,
@@ -188,7 +188,7 @@ def test_threads_pools_and_atexit_functions_are_part_of_the_run(bot, recorded):
     assert "3 exit orders by 1 module" in done.stdout
     assert "accepted=2" in done.stdout
     assert "futures_market_sell_order" in {r.intent.door for r in journal_lines()}
-    assert done.stdout.splitlines()[-1].startswith("1 entry orders passed; journal: ")
+    assert done.stdout.splitlines()[-1].startswith("1 entry order passed through; journal: ")
 
 
 def test_a_local_run_looks_up_what_is_in_doubt_here_and_nothing_else(bot, monkeypatch):
@@ -233,9 +233,7 @@ def test_log_lines_come_before_the_report(bot):
         + "\n    import logging, sys\n    logging.basicConfig(stream=sys.stdout, level='INFO')\n    close()"
     )
     said = cli("run", "--local", path).stdout
-    places = [
-        said.find(text) for text in ("submitting exit order", "exit order accepted", "1 exit orders by")
-    ]
+    places = [said.find(text) for text in ("submitting exit order", "exit order accepted", "1 exit order by")]
     assert -1 < places[0] < places[1] < places[2]
 
 
@@ -253,7 +251,7 @@ def test_ctrl_c_still_reports(bot):
     process.send_signal(signal.SIGINT)
     done = finished(process)
     assert done.returncode == 130
-    assert "1 exit orders by 1 module" in done.stdout
+    assert "1 exit order by 1 module" in done.stdout
     assert "Traceback" not in done.stderr
 
 
@@ -319,14 +317,14 @@ def test_a_run_without_a_journal_still_counts(bot, tmp_path):
     ("arguments", "said"),
     [
         (["run"], "name a SCRIPT.py or -m MODULE"),
-        (["run", "missing.py"], "missing.py is no file"),
+        (["run", "missing.py"], "missing.py is not a file"),
         (["run", "-m", "missing.module"], "there is no module named missing.module in "),
         (["run", "-m"], "'-m' requires an argument"),
         (["run", "--bogus", "x.py"], "No such option"),
-        (["run", "--mode", "HALF", __file__], "'HALF' is no mode; there are LEGACY, EXIT_BRAIN_V3"),
-        (["records", "--since", "yesterday"], "'yesterday' is no time; write 90s, 15m, 2h, 7d or 2026-"),
-        (["records", "--since", "99999999999999d"], "is no time"),
-        (["summary", "--since", "5w"], "'5w' is no time"),
+        (["run", "--mode", "HALF", __file__], "'HALF' is not a mode; expected LEGACY, EXIT_BRAIN_V3"),
+        (["records", "--since", "yesterday"], "'yesterday' is not a time; expected 90s, 15m, 2h, 7d or "),
+        (["records", "--since", "99999999999999d"], "is not a time"),
+        (["summary", "--since", "5w"], "'5w' is not a time"),
         (["frobnicate"], "No such command 'frobnicate'"),
         (["exchange", "--port", "70000"], "70000 is not in the range"),
     ],
@@ -394,13 +392,13 @@ def test_records_and_their_filters(three_orders):
 )
 def test_moments(since, moment):
     """A time is UTC where no zone is given; what no journal can hold is the first or last that it can."""
-    assert Since().convert(since, None, None) == pytest.approx(moment * 1e9)
+    assert PointInTime().convert(since, None, None) == pytest.approx(moment * 1e9)
 
 
 def test_so_long_ago():
     """90s, 15m, 2h and 7d count back from now."""
     for ago, seconds in (("90s", 90), ("15m", 900), ("2h", 7200), ("7d", 604800)):
-        assert Since().convert(ago, None, None) == pytest.approx((time.time() - seconds) * 1e9, abs=1e9)
+        assert PointInTime().convert(ago, None, None) == pytest.approx((time.time() - seconds) * 1e9, abs=1e9)
 
 
 def test_tables_are_plain_when_piped(three_orders):
@@ -463,11 +461,22 @@ def test_an_exchange_to_oneself():
     assert f"cannot listen on 127.0.0.1:{url[1]}" in second.stderr
 
 
-@pytest.mark.parametrize("missing", ["click", "rich"])
-def test_without_its_extra_the_command_says_how_to_get_it(missing):
+@pytest.mark.parametrize(
+    ("missing", "command", "message"),
+    [
+        ("click", ["--help"], "exit-shim's commands need click: pip install 'exit_shim[cli]'\n"),
+        (
+            "rich",
+            ["whatif", "--policy", "p.toml"],
+            "Error: exit-shim's tables need rich: pip install 'exit_shim[cli]'\n",
+        ),
+    ],
+)
+def test_without_its_extra_the_command_says_how_to_get_it(missing, command, message):
     """Without click or rich: one line that names the package and the extra, status 1."""
     block = f"""
 import sys
+sys.argv[1:] = {command!r}
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name == {missing!r}: raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
@@ -477,7 +486,7 @@ main()
 """
     done = python("-c", block)
     assert done.returncode == 1
-    assert done.stderr == f"exit-shim's commands need {missing}: pip install 'exit_shim[cli]'\n"
+    assert done.stderr == message
 
 
 def test_the_library_needs_no_extra():

@@ -51,7 +51,7 @@ def one_line(text):
     return text.count("\n") == 1 and text.endswith("\n") and "Traceback" not in text
 
 
-def redirected(to, *arguments, **options):
+def redirect_address(to, *arguments, **options):
     """Run a command with its stdout redirected as a shell would."""
     command = [sys.executable, "-m", "exit_shim", *map(str, arguments)]
     return subprocess.Popen(
@@ -65,7 +65,7 @@ def redirected(to, *arguments, **options):
 def test_a_command_whose_output_cannot_be_written_says_so(three_orders, tmp_path, to, commands):
     """A full disk and a closed stdout end every command with one line and status 74, without a traceback."""
     (tmp_path / "empty.toml").touch()
-    running = {name: redirected(to, name, *PRINTING[name], cwd=tmp_path) for name in commands}
+    running = {name: redirect_address(to, name, *PRINTING[name], cwd=tmp_path) for name in commands}
     ended = {}
     for name, process in running.items():
         with process:
@@ -86,7 +86,7 @@ def test_a_reader_that_has_seen_enough_ends_a_command_quietly(three_orders):
 
 def test_the_kill_switch_works_without_a_stdout(three_orders):
     """`enforce off` switches first and then says that it could not print."""
-    process = redirected(">&-", "enforce", "off")
+    process = redirect_address(">&-", "enforce", "off")
     assert process.communicate(timeout=60)[1].count("\n") == 1
     assert process.returncode == 74
     assert cli("enforce").stdout == "off\n"
@@ -96,7 +96,7 @@ def test_the_kill_switch_works_without_a_stdout(three_orders):
 def test_a_bot_whose_report_cannot_be_printed_ends_as_itself(bot, tmp_path, to):
     """The bot runs, finds the stdout that Python gives it, and keeps its exit status; one line says why."""
     path = bot("import sys, pathlib; pathlib.Path('ran').write_text(str(sys.stdout)[:4]); sys.exit(3)")
-    process = redirected(to, "run", path, cwd=tmp_path)
+    process = redirect_address(to, "run", path, cwd=tmp_path)
     text = process.communicate(timeout=60)[1]
     assert (process.returncode, one_line(text), "output cannot be written" in text) == (3, True, True)
     assert (tmp_path / "ran").read_text() == ("None" if to == ">&-" else "<_io")
@@ -105,16 +105,16 @@ def test_a_bot_whose_report_cannot_be_printed_ends_as_itself(bot, tmp_path, to):
 def test_json_lines_without_a_stdout_start_no_bot(bot, tmp_path):
     """`run --json >&-` cannot give what it was asked for, and says so before the bot starts."""
     path = bot("import pathlib; pathlib.Path('ran').touch()")
-    process = redirected(">&-", "run", "--json", path, cwd=tmp_path)
+    process = redirect_address(">&-", "run", "--json", path, cwd=tmp_path)
     text = process.communicate(timeout=60)[1]
     assert (process.returncode, one_line(text)) == (74, True)
     assert not (tmp_path / "ran").exists()
 
 
-def in_a_terminal(*arguments):
+def in_a_terminal(*arguments, columns=300):
     """Run a command with a pseudo-terminal as its stdout; returns what it wrote there."""
     mine, theirs = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "300", "TERM": "xterm-256color"}
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color"}
     command = [sys.executable, "-m", "exit_shim", *arguments]
     process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
@@ -157,6 +157,26 @@ def test_recorded_text_gives_a_terminal_no_orders(hostile_order, monkeypatch, ar
     assert r"\u202e" in folded
 
 
+def test_rows_take_two_lines_on_a_narrow_terminal(three_orders):
+    """On 80 columns no line of records is longer, no cell is cut, and columns stay aligned."""
+    lines = in_a_terminal("records", columns=80).splitlines()
+    assert len(lines) == 8
+    assert max(map(len, lines)) <= 80
+    assert re.search(r"position_monitor +place +sl +BTCUSDT", lines[2])
+    assert re.search(r"^  .*whole position +accepted", lines[3])
+    for first, second in zip(lines[2::2], lines[3::2], strict=True):
+        assert first.index("place") == lines[0].index("does")
+        assert second.index("accepted") == lines[1].index("outcome")
+
+
+def test_a_table_that_fits_a_terminal_is_drawn(three_orders):
+    """With room for it a line stands below the heading, and each row takes one."""
+    text = in_a_terminal("records", columns=300)
+    assert "────" in text
+    assert text.count("STOP_MARKET") == 3
+    assert re.search(r"position_monitor .*BTCUSDT.* whole position .*accepted", text)
+
+
 def test_json_reads_back_what_was_recorded(hostile_order):
     """What is escaped in JSON is the same text for whoever parses it."""
     for arguments in (["records", "--json"], ["explain", "mine", "--json"]):
@@ -195,10 +215,10 @@ def test_explain_says_who_placed_what_the_guard_no_longer_knows():
             used.futures_cancel_algo_order(algoId=algo_id)
     exit_shim.shim.default_shim().journal.close()
     text = command("explain", str(placed["algoId"])).output
-    about = re.findall(r"about +\d+, (.*)", text)
-    assert about[0] == "sl, placed by position_monitor"
-    assert re.fullmatch(r"sl, placed by position_monitor, record [\w-]+:1", about[1])
-    assert "unknown, no record says who placed it" in command("explain", "4711").output
+    targets = re.findall(r"target +\d+, (.*)", text)
+    assert targets[0] == "sl, placed by position_monitor"
+    assert re.fullmatch(r"sl, placed by position_monitor, record [\w-]+:1", targets[1])
+    assert "unknown, no record shows who placed it" in command("explain", "4711").output
 
 
 def test_explain_knows_the_order_of_a_process_that_was_killed(exchange):
@@ -222,7 +242,7 @@ def test_explain_knows_the_order_of_a_process_that_was_killed(exchange):
             act()
     exit_shim.shim.default_shim().journal.close()
     assert re.search(
-        r"about +mine, sl, placed by position_monitor, record [\w-]+:1\n", command("explain", "mine").output
+        r"target +mine, sl, placed by position_monitor, record [\w-]+:1\n", command("explain", "mine").output
     )
 
 
@@ -231,7 +251,7 @@ def test_explain_takes_no_number_for_damage(three_orders, order):
     """An id that no journal can hold is an order that is not there."""
     done = command("explain", order)
     assert done.exit_code == 1
-    assert f"no record is about {order!r}" in done.output
+    assert f"no record matches {order!r}" in done.output
     assert "damaged" not in done.output
 
 
@@ -245,13 +265,13 @@ def test_prune_takes_no_time_for_damage(three_orders):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--module", "hybrid_tpls"], "--module 'hybrid_tpls' fits no order .*did you mean hybrid_tpsl"),
-        (["--module", "nosuch"], "--module 'nosuch' fits .*; it has .*position_monitor"),
-        (["--symbol", "btcusd"], "--symbol 'BTCUSD' fits no order .*did you mean BTCUSDT"),
-        (["--since", "2099-01-01"], "no order in .* fits --since 2099-01-01T00:00Z"),
+        (["--module", "hybrid_tpls"], "--module 'hybrid_tpls' matches no order .*did you mean hybrid_tpsl"),
+        (["--module", "nosuch"], "--module 'nosuch' matches .*; it has .*position_monitor"),
+        (["--symbol", "btcusd"], "--symbol 'BTCUSD' matches no order .*did you mean BTCUSDT"),
+        (["--since", "2099-01-01"], "no order in .* matches --since 2099-01-01T00:00Z"),
         (
             ["--module", "position_monitor", "--symbol", "ETHUSDT"],
-            "fits --symbol 'ETHUSDT' and --module 'position_monitor'; leave out or widen a filter",
+            "matches --symbol 'ETHUSDT' and --module 'position_monitor'; remove or widen a filter",
         ),
     ],
 )
@@ -342,7 +362,7 @@ def test_the_home_of_a_user_is_found(tmp_path, argument):
     done = python("-c", textwrap.dedent(BOT_AT_HOME), *argument, env=environment, cwd=work)
     assert (done.stdout, done.stderr) == ("1\n", "")
     environment["EXIT_SHIM_JOURNAL"] = "~/j.db"
-    assert "1 exit orders" in cli("summary", env=environment, cwd=work).stdout
+    assert "1 exit order by" in cli("summary", env=environment, cwd=work).stdout
     assert (home / "j.db").is_file()
     assert list(work.iterdir()) == []
 
@@ -353,7 +373,7 @@ def test_audit_says_what_the_exchange_answered(exchange):
     done = cli("audit", "--local", exchange.url, env={**os.environ, **keys})
     assert done.returncode == 2
     address = exchange.url.removeprefix("http://")
-    assert f"{address} could not be asked: BinanceAPIException: APIError(code=-1022): Sig" in done.stderr
+    assert f"{address} cannot be asked: BinanceAPIException: APIError(code=-1022): Sig" in done.stderr
     assert "(HTTP 400)" in done.stderr
     assert "not-the-secret" not in done.stderr
 
@@ -362,7 +382,7 @@ def test_audit_says_that_nobody_listens():
     """So is the address where nobody listens; what a URL was signed with is not."""
     done = cli("audit", "--local", "http://127.0.0.1:1")
     assert done.returncode == 2
-    assert "127.0.0.1:1 could not be asked: ConnectionError: " in done.stderr
+    assert "127.0.0.1:1 cannot be asked: ConnectionError: " in done.stderr
     assert "signature=***" in done.stderr
 
 
@@ -378,7 +398,7 @@ def test_audit_says_that_it_has_no_journal(exchange, client):
 def test_a_local_exchange_needs_no_scheme(exchange):
     """`--local HOST:PORT` is taken for http://."""
     done = cli("audit", "--local", exchange.url.removeprefix("http://"))
-    assert (done.returncode, done.stdout) == (0, "0 positions, 0 resting orders: all is well\n")
+    assert (done.returncode, done.stdout) == (0, "0 positions, 0 open orders: no problems found\n")
 
 
 @pytest.mark.parametrize(
@@ -406,7 +426,7 @@ def test_whatif_names_the_policy_that_is_not_there(tmp_path, monkeypatch, policy
     done = command("whatif", "--policy", policy)
     assert done.exit_code == 2
     assert re.search(
-        rf"--policy '{policy}' (is not there|cannot be read .*); expected the path of", done.output
+        rf"--policy '{policy}' (does not exist|cannot be read .*); expected the path of", done.output
     )
     assert "EXIT_SHIM_POLICY" not in done.output
 
@@ -417,7 +437,7 @@ def test_whatif_names_the_journal_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = command("whatif", "--policy", "empty.toml", "--from", "no.db")
     assert done.exit_code == 2
-    assert "there is no journal at 'no.db', which --from names; expected a path, or post" in done.output
+    assert "--from 'no.db' is not a journal; expected a path or postgresql://" in done.output
 
 
 def test_whatif_counts_no_answer_as_a_denial(exchange, client, tmp_path):
@@ -433,7 +453,7 @@ def test_whatif_counts_no_answer_as_a_denial(exchange, client, tmp_path):
     with exit_shim.attributed("exit_brain_v3"):
         used.futures_cancel_algo_order(algoId=placed["algoId"])
     shim.close()
-    (tmp_path / "p.toml").write_text('level = "enforce"\n[modes.EXIT_BRAIN_V3]\ndenied = "monitor"\n')
+    (tmp_path / "p.toml").write_text('level = "enforce"\n[modes.EXIT_BRAIN_V3]\non_deny = "simulate"\n')
     found = json.loads(command("whatif", "--policy", str(tmp_path / "p.toml"), "--json").output)
     assert (found["denied"], found["answered"]) == (1, 1)
     assert {(row["fate"], row["module"], row["symbol"]) for row in found["by"]} == {

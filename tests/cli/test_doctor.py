@@ -17,7 +17,14 @@ from repository import ROOT
 
 import exit_shim
 from exit_shim.cli import app
-from exit_shim.cli.doctor import LEVELS, client, installed_version, report, rows, versions
+from exit_shim.cli.doctor import (
+    LEVELS,
+    diagnose,
+    inspect_client,
+    installed_version,
+    read_versions,
+    table_rows,
+)
 from exit_shim.clients.python_binance import hears_user_stream, missing_doors, sends_stops_where_accepted
 from exit_shim.journal import SCHEMA_VERSION, examine
 from exit_shim.testing import FakeClient
@@ -89,7 +96,7 @@ def diagnosed():
     """The report as a program reads it, and the codes that it found, by level."""
     result = doctor("--json")
     found = json.loads(result.stdout)
-    codes = [(finding["level"], finding["code"]) for finding in found["findings"]]
+    codes = [(problem["level"], problem["code"]) for problem in found["problems"]]
     assert result.exit_code == any(level == "error" for level, _ in codes)
     return found, codes
 
@@ -104,11 +111,11 @@ def record(journal, *symbols):
     shim.close()
 
 
-def test_a_healthy_machine_has_nothing_to_complain_of(library):
+def test_a_healthy_machine_has_no_problems(library):
     """With everything in its place the status is 0, and the last line says so."""
     result = doctor()
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == "nothing to complain of"
+    assert result.stdout.splitlines()[-1] == "No problems found."
     assert diagnosed()[1] == []
 
 
@@ -243,7 +250,7 @@ def test_configuration_says_where_each_value_came_from(library, journal, monkeyp
     assert found["EXIT_SHIM_JOURNAL"] == (str(journal), "environment")
     assert found["EXIT_SHIM_DISABLED"] == ("0", "default")
     assert found["EXIT_BRAIN_V3_ENABLED"] == ("not set", "default")
-    assert found["roles.executors"] == ("safe_order_executor", "default")
+    assert found["roles.passthrough"] == ("safe_order_executor", "default")
 
 
 def test_a_mode_that_is_none_is_a_warning(library, monkeypatch):
@@ -266,7 +273,7 @@ def test_a_policy_is_read_too(library, journal, monkeypatch, tmp_path):
 
 def test_doors_that_the_library_has_not_are_named():
     """A door that the installed release lacks is told by its name, and no complaint."""
-    found = client(UpToDate)
+    found = inspect_client(UpToDate)
     assert found.doors == 2
     assert "futures_place_batch_order" in found.missing
     assert found.missing == missing_doors(UpToDate) == sorted(found.missing)
@@ -274,7 +281,7 @@ def test_doors_that_the_library_has_not_are_named():
 
 def test_the_installed_library_is_told_apart_by_its_own_release():
     """The classes of the python-binance at hand say what its release number promises."""
-    number = tuple(map(int, versions()["python-binance"].split(".")))
+    number = tuple(map(int, read_versions()["python-binance"].split(".")))
     for kind in (binance.Client, binance.AsyncClient):
         assert sends_stops_where_accepted(kind) is (number >= (1, 0, 33))
         assert sends_stops_where_accepted(kind, "ws_futures_create_order") is (number >= (1, 0, 34))
@@ -283,8 +290,8 @@ def test_the_installed_library_is_told_apart_by_its_own_release():
 
 def test_the_table_has_everything_that_the_json_has(library):
     """A person is shown every version, every setting and every fact of the journal."""
-    found = report()
-    shown = {what for _, what, _ in rows(found)}
+    found = diagnose()
+    shown = {what for _, what, _ in table_rows(found)}
     assert set(found.versions) | set(found.journal) | {one.name for one in found.configuration} <= shown
     assert doctor().stdout.count("\n") > len(shown)
 
@@ -309,10 +316,9 @@ def test_it_runs_as_the_command_does(journal):
 
 
 def test_the_reference_has_every_finding():
-    """Each code stands in docs/reference.md with its level, and none that is not given."""
-    page = ROOT.joinpath("docs", "reference.md").read_text()
-    section = page.partition("## Findings of the doctor")[2].partition("\n## ")[0]
-    listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (\w+) \|", section, re.MULTILINE))
+    """Each code stands in docs/reference/doctor.md with its level, and none that is not given."""
+    page = (ROOT / "docs/reference/doctor.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (\w+) \|", page, re.MULTILINE))
     assert listed == dict(LEVELS)
 
 
@@ -343,12 +349,12 @@ def test_a_declared_door_that_reads_nothing_is_found(journal, library, caplog):
 
 def found_codes():
     exit_shim.shim.default_shim().flush()
-    return [one.code for one in report().findings if one.code == "DOOR_UNREAD"]
+    return [one.code for one in diagnose().problems if one.code == "DOOR_UNREAD"]
 
 
 def found_texts():
     exit_shim.shim.default_shim().flush()
-    return [one.text for one in report().findings if one.code == "DOOR_UNREAD"]
+    return [one.text for one in diagnose().problems if one.code == "DOOR_UNREAD"]
 
 
 def test_a_route_that_was_not_declared_is_named(library):
@@ -368,4 +374,4 @@ def test_a_route_that_was_not_declared_is_named(library):
 def test_a_package_in_python_binances_place_is_told(monkeypatch):
     """Where another package has overwritten it, the doctor says so instead of failing."""
     monkeypatch.delattr(binance, "Client")
-    assert "PYTHON_BINANCE_UNUSABLE" in [one.code for one in report().findings]
+    assert "PYTHON_BINANCE_UNUSABLE" in [one.code for one in diagnose().problems]

@@ -72,7 +72,7 @@ def test_whatif_tells_denied_from_overridden(history, tmp_path):
     assert (position["symbol"], position["side"]) == ("BTCUSDT", "SELL")
     assert position["place overridden"] == position["cancel denied"] == position["place denied"] == 1
     table = command("whatif", "--policy", str(tmp_path / "new.toml")).output
-    assert "6 orders: 3 would be denied, 1 stops would go out all the same" in table
+    assert "6 orders: 3 would be denied, 1 denied stop would be sent for lack of cover" in table
     assert "BTCUSDT long" in table
 
 
@@ -127,7 +127,7 @@ def not_there(bot, _restart):
     """An owner's stop that was never answered, and never was."""
     bot.exchange.faults.inject(faults.unknown_error(executed=False), method="POST", path="algoOrder")
     yield bot, OWNER, "futures_create_order", STOP
-    resolve(bot, outcome="not_there", after_s=90.0)
+    resolve(bot, result="not_there", after_s=90.0)
     yield bot, LEGACY, "futures_create_order", PART
 
 
@@ -136,7 +136,7 @@ def taken_away_in_doubt(bot, _restart):
     placed = yield bot, OWNER, "futures_create_order", STOP
     bot.exchange.faults.inject(faults.unknown_error(executed=True), method="DELETE", path="algoOrder")
     yield bot, OWNER, CANCEL, {"algoId": placed["algoId"]}
-    resolve(bot, outcome="accepted", status="CANCELED", after_s=90.0)
+    resolve(bot, result="accepted", status="CANCELED", after_s=90.0)
     yield bot, LEGACY, "futures_create_order", PART
 
 
@@ -238,7 +238,7 @@ def test_whatif_predicts_each_denial(tmp_path, history, policy, denied, overridd
         found[level] = (
             sum(
                 one.outcome.result in {"denied", "simulated"}
-                and "SUPPRESSED_ORDER" not in str(one.reasons)  # an answer about a denied order
+                and "SIMULATED_ORDER" not in str(one.reasons)  # an answer about a denied order
                 for one in records
             ),
             sum("PROTECTIVE_OVERRIDE" in str(one.reasons) for one in records),
@@ -268,7 +268,7 @@ def act_out(acts):
     [
         ('lvel = "warn"', [], "did you mean level?"),
         ("", ["--mode", "EXIT_BRAIN"], "did you mean EXIT_BRAIN_V3?"),
-        ("", ["--from", "/nowhere/at/all.db"], "there is no journal at"),
+        ("", ["--from", "/nowhere/at/all.db"], "is not a journal; expected a path"),
     ],
 )
 def test_whatif_says_what_is_wrong(history, tmp_path, text, more, said):
@@ -292,7 +292,7 @@ def test_explain_tells_rule_policy_and_book(exchange):
     assert "verdict   deny in EXIT_BRAIN_V3" in told
     assert "rule      OWNERSHIP_CONFLICT module=position_monitor" in told
     assert "policy    the policy given in code: modes.EXIT_BRAIN_V3.legacy" in told
-    assert f"beside    sl whole position trigger=50000 of exit_brain_v3 id={placed['algoId']}" in told
+    assert f"live exit sl whole position trigger=50000 of exit_brain_v3 id={placed['algoId']}" in told
 
 
 def test_explain_tells_what_was_warned_of_and_beside_what(exchange):
@@ -306,7 +306,7 @@ def test_explain_tells_what_was_warned_of_and_beside_what(exchange):
     told = command("explain", "mine").output
     assert "verdict   warn in LEGACY" in told
     assert "rule      DUPLICATE_EXIT other=first" in told
-    assert f"beside    tp quantity=0.01 trigger=70000 of first id={placed['algoId']}" in told
+    assert f"live exit tp quantity=0.01 trigger=70000 of first id={placed['algoId']}" in told
 
 
 def audit(exchange, *words):
@@ -323,7 +323,7 @@ def test_audit_finds_what_is_wrong_and_whose_it_is(exchange):
     assert audit(exchange) == (0, [])
     client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
     status, (bare,) = audit(exchange)
-    assert (status, bare["code"], bare["what"]) == (1, "UNPROTECTED", "0.010 of 0.010 has no stop")
+    assert (status, bare["code"], bare["detail"]) == (1, "UNPROTECTED", "0.010 of 0.010 has no stop")
     by(client, OWNER, **STOP)
     shim.flush()
     assert audit(exchange) == (0, [])

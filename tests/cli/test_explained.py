@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 import exit_shim
 from exit_shim.cli import app
+from exit_shim.domain.reason_codes import REASONS
 from exit_shim.guard.policy import parse_policy
 from exit_shim.journal import read_records
 from exit_shim.testing import FakeClient, LocalExchange
@@ -88,7 +89,7 @@ def test_what_was_accepted_was_placed(make):
     bot = make()
     told = bot.explain_last()
     assert told.startswith("placed sl BTCUSDT")
-    assert "of which the shim before the send" in told
+    assert "µs in the shim before the send" in told
 
 
 def test_a_futile_cancel_is_explained(make):
@@ -99,7 +100,7 @@ def test_a_futile_cancel_is_explained(make):
     assert (
         "FUTILE_CANCEL store=orders resting_elsewhere=1 instead=futures_cancel_all_algo_open_orders" in told
     )
-    assert exit_shim.guard.policy.REASONS["FUTILE_CANCEL"] in told
+    assert REASONS["FUTILE_CANCEL"] in told
 
 
 @pytest.mark.parametrize("level", ["observe", "warn"])

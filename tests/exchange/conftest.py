@@ -10,10 +10,10 @@ from binance import AsyncClient, BinanceSocketManager, Client, ThreadedWebsocket
 from binance.exceptions import BinanceAPIException
 
 from exit_shim.exchange.engine.params import Params
-from exit_shim.exchange.http.call import Call
+from exit_shim.exchange.http.api_call import ApiCall
 from exit_shim.exchange.http.routes import ROUTES
 from exit_shim.testing import Exchange, ExchangeError, LocalExchange
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 START = 1_790_000_000_000
 
@@ -31,6 +31,16 @@ class ManualClock:
         self.now += milliseconds
 
 
+class ClockOffset:
+    """Replace a client's `timestamp_offset`, so that its timestamps are the exchange's time."""
+
+    def __init__(self, clock):
+        self._clock = clock
+
+    def __radd__(self, _):
+        return self._clock()
+
+
 class Api:
     """The endpoints as a client sees them, on a bare engine: `api.post("order", symbol=..., ...)`."""
 
@@ -42,7 +52,7 @@ class Api:
         self.engine.run_due()
         text = {name: str(value) for name, value in params.items() if value is not None}
         handler = ROUTES[method, f"/fapi/v{version}/{path}"].handler
-        return handler(Call(self.engine, Params(text), "local-key"))
+        return handler(ApiCall(self.engine, Params(text), "local-key"))
 
     def get(self, path, version=1, **params):
         return self.call("GET", path, version, params)
@@ -146,6 +156,7 @@ class Streams:
 
     async def connect(self):
         self.client = await AsyncClient.create(LOCAL_KEY, LOCAL_SECRET)
+        self.client.timestamp_offset = ClockOffset(self.clock)
         self.manager = BinanceSocketManager(self.client)
         return self
 
@@ -178,7 +189,6 @@ class Streams:
     def advance(self, milliseconds):
         """Let time pass for the exchange and for the client's timestamps."""
         self.clock.advance(milliseconds)
-        self.client.timestamp_offset += milliseconds
 
     async def close(self):
         if self.client.ws_future.ws is not None:
@@ -198,7 +208,7 @@ async def make_streams():
     async def make(**options):
         clock = ManualClock()
         exchange = LocalExchange(clock=clock, **options).start()
-        pointers.append(pointed_at(exchange.url, exchange.register))
+        pointers.append(redirect_clients(exchange.url, exchange.register))
         pointers[-1].__enter__()
         made.append(Streams(exchange, clock))
         return await made[-1].connect()
@@ -234,7 +244,7 @@ async def connect(streams):
 @pytest.fixture
 def threaded(exchange):
     """A running ThreadedWebsocketManager on the local exchange."""
-    with pointed_at(exchange.url, exchange.register):
+    with redirect_clients(exchange.url, exchange.register):
         manager = ThreadedWebsocketManager(LOCAL_KEY, LOCAL_SECRET)
         manager.start()
         yield manager

@@ -134,9 +134,9 @@ def test_setting_a_price_ends_the_book(deep):
 @pytest.mark.parametrize(
     ("bids", "asks", "words"),
     [
-        ([("60000", "1")], [("60000", "1")], "reaches the best ask"),
-        ([("60000", "0")], [], "no price"),
-        ([("-1", "1")], [], "no price"),
+        ([("60000", "1")], [("60000", "1")], "must be below the best ask"),
+        ([("60000", "0")], [], "expected a number above zero"),
+        ([("-1", "1")], [], "expected a number above zero"),
     ],
 )
 def test_a_book_must_be_one(api, bids, asks, words):

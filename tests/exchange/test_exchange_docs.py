@@ -8,7 +8,7 @@ from repository import ROOT
 from exit_shim.exchange.engine import errors
 from exit_shim.testing import faults
 
-PAGE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/reference/exchange.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 ROW = re.compile(r"^\| (-\d+) \| (\d+) \| (.+) \|$", re.MULTILINE)
@@ -37,7 +37,7 @@ def test_codes_that_are_said_to_be_missing_are():
 
 def test_every_error_is_listed_with_its_text():
     """The page of errors has exactly the codes, statuses and texts that the exchange answers with."""
-    page = (ROOT / "docs" / "exchange-errors.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/exchange-errors.md").read_text(encoding="utf-8")
     listed = {(int(code), int(status), text) for code, status, text in ROW.findall(page)}
     defined = {
         (value.code, value.http_status, value.text)

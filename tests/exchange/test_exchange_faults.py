@@ -348,7 +348,7 @@ def test_a_plan_can_be_written_as_data():
     (rule,) = plan.schedule([{"fault": "banned", "with": {"seconds": 5}, "path": "order", "times": 2}])
     assert (rule.fault, rule.path, rule.times) == (faults.banned(5), "order", 2)
     for wrong in ("Fault", "nothing", None, "msgspec"):
-        with pytest.raises(ValueError, match="no fault is called"):
+        with pytest.raises(ValueError, match="is unknown; expected a function"):
             plan.schedule([{"fault": wrong}])
 
 

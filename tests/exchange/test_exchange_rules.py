@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from exit_shim.exchange.engine.rules import rules_of
+from exit_shim.exchange.engine.exchange_rules import find_rules
 from exit_shim.exchange.http.request import RawRequest
 from exit_shim.testing import Exchange, LocalExchange
 
@@ -148,7 +148,7 @@ def test_there_is_no_algo_service_yet():
 )
 def test_each_day_has_its_rules(day, algo_service, average, callback):
     """The dates are those of the change log."""
-    rules = rules_of(day)
+    rules = find_rules(day)
     assert (rules.algo_service, rules.average_price_in_answers, rules.highest_callback) == (
         algo_service, average, Decimal(callback),
     )  # fmt: skip

@@ -95,14 +95,14 @@ def test_what_is_no_saved_exchange_is_named(tmp_path, data):
     """The error says which file and what is wrong with it."""
     path = tmp_path / "state.json"
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=r"state.json: this is no saved exchange"):
+    with pytest.raises(ValueError, match=r"state.json: not a saved exchange"):
         LocalExchange(state=path)
 
 
 def test_another_version_is_refused():
     """A file of a later version is not half understood."""
     data = json.loads(Exchange().dump())
-    with pytest.raises(ValueError, match="saved as version 99"):
+    with pytest.raises(ValueError, match="has version 99; expected 1"):
         Exchange.parse(json.dumps({**data, "version": 99}).encode())
 
 

@@ -13,11 +13,11 @@ from binance import BinanceSocketManager
 from binance.exceptions import BinanceAPIException
 
 from exit_shim.exchange.engine.algo import AlgoRef, NewAlgo
+from exit_shim.exchange.engine.exchange_rules import find_rules
 from exit_shim.exchange.engine.listen_keys import LIFETIME
 from exit_shim.exchange.engine.orders import NewOrder
-from exit_shim.exchange.engine.rules import rules_of
 from exit_shim.exchange.faults import duplicated_event, lost_event, silent_stream
-from exit_shim.exchange.ws import hub, outbox
+from exit_shim.exchange.ws import hub, message_queue
 from exit_shim.testing import LocalExchange
 
 START = 1_790_000_000_000
@@ -302,7 +302,7 @@ async def test_the_assets_mode_is_told(streams):
 async def test_before_the_algo_service_a_stop_is_told_as_an_order(streams):
     """Under the rules before 2025-12-09 it is NEW, expires on its trigger, and fills under the same id."""
     engine = streams.exchange.engine
-    engine.state.rules = rules_of("2025-12-08")
+    engine.state.rules = find_rules("2025-12-08")
     user = await streams.user()
     await streams.order("BUY", "0.01")
     await streams.hear(user, 4)
@@ -457,7 +457,7 @@ def test_the_threaded_manager_hears_the_account(exchange, threaded):
 
 async def test_a_client_that_does_not_read_is_dropped(streams, monkeypatch):
     """The exchange does not wait for it: its connection ends when its backlog is full, others hear on."""
-    monkeypatch.setattr(outbox, "LARGEST_BACKLOG", 100)
+    monkeypatch.setattr(message_queue, "LARGEST_BACKLOG", 100)
     exchange = streams.exchange
     with await asyncio.to_thread(_connected, exchange, "/market/ws/!markPrice@arr"):
         await asyncio.to_thread(

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from exit_shim.exchange.faults import reset_after_execution, timed_out
 from exit_shim.exchange.http.auth import ApiKey
 from exit_shim.exchange.ws.addresses import read_address
-from exit_shim.exchange.ws.api import METHODS, ApiError, answer_of, read_request
-from exit_shim.exchange.ws.commands import obey
-from exit_shim.exchange.ws.connection import Connection
+from exit_shim.exchange.ws.api import METHODS, ApiError, read_request, render_reply
+from exit_shim.exchange.ws.commands import run_command
+from exit_shim.exchange.ws.connection import StreamConnection
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 START = 1_790_000_000_000
 
@@ -119,7 +119,7 @@ async def test_refusals_raise_over_the_websocket_api(streams, order, code):
 
 def test_the_sync_client_has_the_websocket_api(exchange):
     """Client.ws_futures_* places and cancels, beside REST on the same client."""
-    with pointed_at(exchange.url, exchange.register):
+    with redirect_clients(exchange.url, exchange.register):
         client = Client(LOCAL_KEY, LOCAL_SECRET)
         placed = client.ws_futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
         asked = client.futures_get_order(symbol="BTCUSDT", orderId=placed["orderId"])
@@ -349,13 +349,13 @@ def test_whatever_is_said_has_an_answer(message):
     exchange = LocalExchange(clock=lambda: START)
     try:
         request = read_request(message)
-        reply = answer_of(request, exchange.answer(request.http))
+        reply = render_reply(request, exchange.answer(request.http))
     except ApiError as refused:
         reply = refused.answer
     assert {"id", "status"} <= set(json.loads(reply))
     outbox = SimpleNamespace(put=json.loads)
-    connection = Connection("odd", read_address("/private/ws", ""), outbox, START)
-    answer, _ = obey(connection, message)
+    connection = StreamConnection("odd", read_address("/private/ws", ""), outbox, START)
+    answer, _ = run_command(connection, message)
     assert {"result", "error"} & set(json.loads(msgspec.json.encode(answer)))
     assert exchange.internal_errors == []
 

@@ -7,8 +7,8 @@ from abilities import RULES
 from binance import Client
 
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.close_client import leave
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.close_client import close_client
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 pytest.register_assert_rewrite("harm")
 
@@ -20,11 +20,11 @@ def exchange():
     """A local exchange with a long position; what opened it is no exit, and is not counted by `harm`."""
     with (
         LocalExchange(rules=RULES, wallet=10_000_000, rate_limits=False) as local,
-        pointed_at(local.url, local.register),
+        redirect_clients(local.url, local.register),
     ):
         own = Client(LOCAL_KEY, LOCAL_SECRET)
         own.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=100)
-        leave(own)
+        close_client(own)
         yield local
         assert local.internal_errors == []
 

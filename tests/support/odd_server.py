@@ -9,7 +9,7 @@ import threading
 from binance import AsyncClient, Client
 
 import exit_shim
-from exit_shim.testing.close_client import leave
+from exit_shim.testing.close_client import close_client
 
 
 class OddServer:
@@ -103,7 +103,7 @@ def sync_client(url, **options):
     try:
         yield exit_shim.wrap(own)
     finally:
-        leave(own)
+        close_client(own)
 
 
 @contextlib.asynccontextmanager

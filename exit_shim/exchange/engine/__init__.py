@@ -2,7 +2,7 @@
 
 from .engine import Exchange, system_clock
 from .errors import ExchangeError
-from .market import Market, Quote, StaticMarket, WalkingMarket
+from .market import Market, Number, Quote, StaticMarket, WalkingMarket
 from .symbols import DEFAULT_SYMBOLS, Symbol
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Exchange",
     "ExchangeError",
     "Market",
+    "Number",
     "Quote",
     "StaticMarket",
     "Symbol",

@@ -11,14 +11,14 @@ MAKER_RATE = Decimal("0.0002")
 
 
 class SymbolSettings(msgspec.Struct):
-    """What the account has chosen for one symbol."""
+    """The leverage and margin type that the account has chosen for one symbol."""
 
     leverage: int = 20
     margin_type: str = "CROSSED"
 
 
 class Account(msgspec.Struct):
-    """One account; every API key of the exchange belongs to it. The wallet is in USDT."""
+    """The account that every API key of the exchange belongs to. The wallet is in USDT."""
 
     wallet: Decimal
     hedge_mode: bool = False

@@ -20,14 +20,14 @@ LIMIT_CHILD_TYPES = frozenset({"STOP", "TAKE_PROFIT"})
 
 
 class AlgoRef(msgspec.Struct, frozen=True):
-    """How a request names a conditional order; algoId wins when both are sent."""
+    """The ids by which a request names a conditional order; algoId wins when both are sent."""
 
     algo_id: int | None = None
     client_id: str | None = None
 
 
 class NewAlgo(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for a conditional order, read but not yet judged. None means that it was not sent."""
+    """A request for a conditional order, before the rules are applied. None means that it was not sent."""
 
     symbol: str
     side: str
@@ -84,26 +84,26 @@ class AlgoOrder(msgspec.Struct, kw_only=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether it still waits for its trigger."""
+        """Return whether the order still waits for its trigger."""
         return self.status == "NEW"
 
     @property
     def kind(self) -> str:
-        """STOP or TAKE_PROFIT: the two that may rest once each per direction with closePosition."""
+        """Return STOP or TAKE_PROFIT; one of each may rest per direction with closePosition."""
         return "TAKE_PROFIT" if self.type in TAKE_PROFIT_TYPES else "STOP"
 
     @property
     def needs_position(self) -> bool:
-        """Whether it lives only as long as the position (GTE, good till expired)."""
+        """Return whether the order lives only as long as the position (GTE, good till expired)."""
         return self.close_position or self.time_in_force == "GTE_GTC"
 
     @property
     def child_type(self) -> str:
-        """The type of the order that it becomes."""
+        """Return the type of the order that this one becomes."""
         return "LIMIT" if self.type in LIMIT_CHILD_TYPES else "MARKET"
 
     def watch(self, quote: Quote) -> bool:
-        """Take a price in and tell whether the order fires on it."""
+        """Process a new price and return whether the order fires on it."""
         price = quote.working(self.working_type)
         if self.type == TRAILING:
             return self._trail(price)
@@ -121,7 +121,7 @@ class AlgoOrder(msgspec.Struct, kw_only=True):
 
 
 def reached(order_type: str, side: str, price: Decimal, trigger: Decimal) -> bool:
-    """Tell whether `price` meets the trigger of a stop or take-profit.
+    """Return whether `price` meets the trigger of a stop or take-profit.
 
     A stop fires when the price runs away (BUY at or above, SELL at or below), a take-profit when it
     comes towards the order.
@@ -131,7 +131,7 @@ def reached(order_type: str, side: str, price: Decimal, trigger: Decimal) -> boo
 
 
 class AlgoStore:
-    """All conditional orders, with the open ones at hand; closed ones are forgotten in time.
+    """All conditional orders by id, with the open ones apart; closed ones are forgotten in time.
 
     Args:
         kept: how many closed ones are kept at most.
@@ -144,22 +144,22 @@ class AlgoStore:
         self._open: dict[int, AlgoOrder] = {}
 
     def add(self, algo: AlgoOrder) -> None:
-        """Take an accepted conditional order in."""
+        """Add an accepted conditional order."""
         self._by_id[algo.algo_id] = algo
         self._latest_client[algo.client_id] = algo
         self._open[algo.algo_id] = algo
 
     def settle(self, algo: AlgoOrder) -> None:
-        """Take one that no longer waits from the open ones."""
+        """Remove an order from the open ones, since it no longer waits."""
         self._open.pop(algo.algo_id, None)
 
     def close(self, algo: AlgoOrder) -> None:
-        """Take one in that will not change any more; it is remembered for a while."""
+        """Record that an order will not change any more; it is remembered for a while."""
         self.settle(algo)
         self._aging.close(algo.create_time, algo.algo_id, filled=algo.status not in {"CANCELED", "EXPIRED"})
 
     def restore(self, algo: AlgoOrder) -> None:
-        """Take a conditional order of a saved exchange in, waiting or not."""
+        """Add a conditional order of a saved exchange, waiting or not."""
         self.add(algo)
         if not algo.is_open:
             self.settle(algo)
@@ -167,7 +167,7 @@ class AlgoStore:
             self.close(algo)
 
     def forget_old(self, now: int) -> None:
-        """Forget the closed ones that the exchange would no longer show at `now` (ms)."""
+        """Forget the closed orders that the exchange would no longer show at `now` (ms)."""
         self._aging.run(now)
 
     def _forget(self, algo_id: int) -> None:
@@ -176,13 +176,13 @@ class AlgoStore:
             del self._latest_client[algo.client_id]
 
     def require_free_client_id(self, client_id: str) -> None:
-        """Refuse an id that an open conditional order has.
+        """Refuse a client id that an open conditional order already has.
 
         Raises:
             ExchangeError: -4116.
         """
-        held = self._latest_client.get(client_id)
-        if held is not None and held.is_open:
+        holder = self._latest_client.get(client_id)
+        if holder is not None and holder.is_open:
             raise DUPLICATE_CLIENT_ID.error()
 
     def find(self, ref: AlgoRef) -> AlgoOrder:
@@ -205,11 +205,11 @@ class AlgoStore:
 
     @property
     def open_count(self) -> int:
-        """How many wait for their trigger, over all symbols."""
+        """Return how many conditional orders wait for their trigger, over all symbols."""
         return len(self._open)
 
     def open(self, symbol: str | None = None) -> list[AlgoOrder]:
-        """Return those that wait for their trigger, oldest first."""
+        """Return the conditional orders that wait for their trigger, oldest first."""
         return [algo for algo in self._open.values() if symbol is None or algo.symbol == symbol]
 
     def all_of(self, symbol: str | None) -> list[AlgoOrder]:

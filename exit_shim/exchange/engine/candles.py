@@ -12,7 +12,7 @@ KEPT = 7 * 24 * 60
 
 
 class Candle(msgspec.Struct):
-    """What the last price did in one interval that began at `start` (ms). Volumes are of own trades."""
+    """The movement of the last price in one interval from `start` (ms). Volumes are of own trades."""
 
     start: int
     open: Decimal
@@ -24,11 +24,11 @@ class Candle(msgspec.Struct):
     trades: int = 0
 
     def move(self, price: Decimal) -> None:
-        """Take a price in."""
+        """Add a price."""
         self.high, self.low, self.close = max(self.high, price), min(self.low, price), price
 
     def merge(self, later: Candle) -> None:
-        """Take a later candle of the same interval in."""
+        """Add a later candle of the same interval."""
         self.high, self.low = max(self.high, later.high), min(self.low, later.low)
         self.close = later.close
         self.volume += later.volume
@@ -37,28 +37,28 @@ class Candle(msgspec.Struct):
 
 
 class Candles:
-    """The candles of every symbol, oldest first; minutes in which nothing moved have none."""
+    """The one-minute candles of every symbol, oldest first; a minute without a change has none."""
 
     def __init__(self, rows: dict[str, list[Candle]] | None = None) -> None:
         self.rows: dict[str, list[Candle]] = rows or {}
 
-    def add(self, symbol: str, price: Decimal, now: int) -> None:
-        """Take a last price in."""
+    def add_price(self, symbol: str, price: Decimal, now: int) -> None:
+        """Add a last price."""
         self._current(symbol, price, now).move(price)
 
-    def traded(self, symbol: str, price: Decimal, quantity: Decimal, now: int) -> None:
-        """Take a trade of the account in."""
+    def add_trade(self, symbol: str, price: Decimal, quantity: Decimal, now: int) -> None:
+        """Add a trade of the account."""
         candle = self._current(symbol, price, now)
         candle.volume += quantity
         candle.quote_volume += quantity * price
         candle.trades += 1
 
-    def over(self, symbol: str, start: int, end: int) -> list[Candle]:
+    def list_between(self, symbol: str, start: int, end: int) -> list[Candle]:
         """Return the minutes that begin within [start, end)."""
         return [candle for candle in self.rows.get(symbol, ()) if start <= candle.start < end]
 
-    def before(self, symbol: str, start: int) -> Decimal | None:
-        """Return the price with which the time before `start` ended, None when nothing is known of it."""
+    def find_close_before(self, symbol: str, start: int) -> Decimal | None:
+        """Return the last price before `start`, None when there is none."""
         closes = [candle.close for candle in self.rows.get(symbol, ()) if candle.start < start]
         return closes[-1] if closes else None
 

@@ -1,4 +1,4 @@
-"""The exchange as one object: every operation is a line that hands over to the rule that knows."""
+"""The exchange as one object: each operation is a line that calls the module with its rules."""
 
 from __future__ import annotations
 
@@ -10,19 +10,29 @@ from decimal import Decimal
 
 import msgspec
 
-from . import algo_placing, announcing, cancelling, isolating, placing, prices, saving, settings, timers
+from . import (
+    account_settings,
+    algo_placement,
+    cancels,
+    emission,
+    isolated_margin,
+    order_placement,
+    prices,
+    saved_state,
+    timers,
+)
 from .account import Account
 from .aging import KEPT
 from .algo import AlgoOrder, AlgoRef, AlgoStore, NewAlgo
-from .book import book_of
 from .errors import NO_SUCH_ORDER
-from .events import Feed
+from .events import EventFeed
+from .exchange_rules import find_rules
 from .listen_keys import ListenKeys
-from .market import Market, Number, Quote, StaticMarket, price_of, quote_at
+from .market import Market, Number, Quote, StaticMarket, make_quote, parse_price
+from .order_book import make_order_book
 from .orders import Amendment, NewOrder, Order, OrderRef, OrderStore, Trade
 from .permissions import RESTRICTIONS, STATUSES
 from .positions import MarginMove, Position
-from .rules import rules_of
 from .state import Clock, State
 from .symbols import DEFAULT_SYMBOLS, Symbol
 
@@ -33,7 +43,7 @@ def system_clock() -> int:
 
 
 class Exchange:
-    """A USDⓈ-M futures exchange with one account. No I/O, no threads: not safe without a lock.
+    """A USDⓈ-M futures exchange with one account, without I/O and threads; use it under a lock.
 
     Args:
         clock: returns the time in milliseconds; the system's by default.
@@ -66,12 +76,12 @@ class Exchange:
             market=source,
             symbols={symbol.name: symbol for symbol in symbols},
             account=Account(wallet=Decimal(wallet), hedge_mode=hedge_mode),
-            quotes={symbol.name: quote_at(symbol, source.opening(symbol)) for symbol in symbols},
+            quotes={symbol.name: make_quote(symbol, source.opening(symbol)) for symbol in symbols},
             orders=OrderStore(kept),
             algos=AlgoStore(kept),
             trades=deque(maxlen=kept),
             trigger_delay=trigger_delay,
-            rules=rules_of(rules),
+            rules=find_rules(rules),
         )
         self.listen_keys = ListenKeys()
 
@@ -88,19 +98,19 @@ class Exchange:
         return self._at_now().now
 
     def run_due(self) -> None:
-        """Do what has come due by the clock; moving a price and every HTTP request begin with it."""
+        """Do what has come due by the clock; every price move and HTTP request begins with it."""
         timers.run_due(self._at_now())
         prices.follow_trades(self.state)
         for key in self.listen_keys.take_expired(self.state.now):
-            announcing.listen_key(self.state, key, expired=True)
+            emission.emit_listen_key(self.state, key, expired=True)
 
     def quote(self, symbol: str) -> Quote:
-        """Return the prices of a symbol as they stand."""
+        """Return the present prices of a symbol."""
         self.state.symbol(symbol)
         return self.state.quotes[symbol]
 
     def ask_price(self, symbol: str) -> Quote:
-        """Return the prices of a symbol as a client that asks gets them: a walking market steps first."""
+        """Return the prices of a symbol as a client gets them: a walking market steps first."""
         self.run_due()
         return prices.ask(self.state, symbol)
 
@@ -112,12 +122,12 @@ class Exchange:
             ValueError: when `price` is not above zero.
         """
         self.run_due()
-        prices.move(self.state, symbol, price_of(price))
+        prices.move(self.state, symbol, parse_price(price))
 
     def set_prices(self, symbol: str, **changes: Number) -> None:
         """Change any of `mark`, `last`, `bid` and `ask` of a symbol and leave the others."""
         self.run_due()
-        prices.change(self.state, symbol, **{name: price_of(price) for name, price in changes.items()})
+        prices.change(self.state, symbol, **{name: parse_price(price) for name, price in changes.items()})
 
     def set_book(
         self, symbol: str, bids: Iterable[tuple[Number, Number]], asks: Iterable[tuple[Number, Number]]
@@ -131,7 +141,7 @@ class Exchange:
             ExchangeError: -1121.
             ValueError: for a price or quantity that is not above zero, or bids that reach the asks.
         """
-        book = book_of(bids, asks)
+        book = make_order_book(bids, asks)
         self.run_due()
         prices.set_book(self.state, symbol, book)
 
@@ -144,7 +154,7 @@ class Exchange:
             ExchangeError: -1121.
             ValueError: when either is not above zero.
         """
-        at, size = price_of(price), price_of(quantity)
+        at, size = parse_price(price), parse_price(quantity)
         self.run_due()
         prices.trade(self.state, symbol, at, size)
 
@@ -162,41 +172,41 @@ class Exchange:
     # Events
 
     @property
-    def feed(self) -> Feed:
-        """Where everything that happens is told, as it happens: append a listener to `feed.listeners`."""
+    def feed(self) -> EventFeed:
+        """Return the feed of all events; append a listener to `feed.listeners`."""
         return self.state.feed
 
     def close_listen_key(self, api_key: str) -> None:
-        """End the user data stream of an API key; does nothing when it has none."""
+        """End the user data stream of an API key; do nothing when it has none."""
         key = self.listen_keys.close(api_key)
         if key is not None:
-            announcing.listen_key(self._at_now(), key, expired=False)
+            emission.emit_listen_key(self._at_now(), key, expired=False)
 
     # Orders
 
     def place_order(self, request: NewOrder) -> Order:
         """Accept an order and trade it as far as it goes."""
-        order = placing.place(self._at_now(), request)
+        order = order_placement.place(self._at_now(), request)
         prices.follow_trades(self.state)
         return order
 
     def check_order(self, request: NewOrder) -> Order:
-        """Judge an order as `place_order` would and return it, changing nothing."""
-        return placing.judge(self._at_now(), request)
+        """Apply the rules to an order as `place_order` would and return it, changing nothing."""
+        return order_placement.judge(self._at_now(), request)
 
     def amend_order(self, request: Amendment) -> Order:
         """Change price and quantity of a resting order."""
-        order = cancelling.amend(self._at_now(), request)
+        order = cancels.amend(self._at_now(), request)
         prices.follow_trades(self.state)
         return order
 
     def cancel_order(self, symbol: str, ref: OrderRef) -> Order:
         """Cancel an open order."""
-        return cancelling.cancel(self._at_now(), symbol, ref)
+        return cancels.cancel(self._at_now(), symbol, ref)
 
     def cancel_all_orders(self, symbol: str) -> None:
         """Cancel the open orders of a symbol; conditional orders stay."""
-        cancelling.cancel_all(self._at_now(), symbol)
+        cancels.cancel_all(self._at_now(), symbol)
 
     def order(self, symbol: str, ref: OrderRef) -> Order:
         """Return an order, open or closed."""
@@ -204,7 +214,7 @@ class Exchange:
         return self.state.orders.find(symbol, ref)
 
     def open_order(self, symbol: str, ref: OrderRef) -> Order:
-        """Return an order that must be open."""
+        """Return an open order."""
         order = self.order(symbol, ref)
         if not order.is_open:
             raise NO_SUCH_ORDER.error()
@@ -237,15 +247,15 @@ class Exchange:
 
     def place_algo(self, request: NewAlgo) -> AlgoOrder:
         """Accept a conditional order."""
-        return algo_placing.place_algo(self._at_now(), request)
+        return algo_placement.place_algo(self._at_now(), request)
 
     def cancel_algo(self, ref: AlgoRef) -> AlgoOrder:
         """Cancel a conditional order that waits for its trigger."""
-        return algo_placing.cancel_algo(self._at_now(), ref)
+        return algo_placement.cancel_algo(self._at_now(), ref)
 
     def cancel_all_algos(self, symbol: str) -> None:
         """Cancel the waiting conditional orders of a symbol."""
-        algo_placing.cancel_all_algos(self._at_now(), symbol)
+        algo_placement.cancel_all_algos(self._at_now(), symbol)
 
     def algo(self, ref: AlgoRef) -> AlgoOrder:
         """Return a conditional order, waiting or not."""
@@ -271,12 +281,12 @@ class Exchange:
 
     @property
     def hedge_mode(self) -> bool:
-        """Whether the account is in hedge mode."""
+        """Return whether the account is in hedge mode."""
         return self.state.account.hedge_mode
 
     @property
     def wallet(self) -> Decimal:
-        """The wallet balance in USDT."""
+        """Return the wallet balance in USDT."""
         return self.state.account.wallet
 
     def position(self, symbol: str, side: str = "BOTH") -> Position:
@@ -286,35 +296,35 @@ class Exchange:
 
     def set_leverage(self, symbol: str, leverage: int) -> Decimal:
         """Change the leverage of a symbol and return the largest position that it permits."""
-        return settings.set_leverage(self._at_now(), symbol, leverage)
+        return account_settings.set_leverage(self._at_now(), symbol, leverage)
 
     def set_margin_type(self, symbol: str, margin_type: str) -> None:
         """Change a symbol to CROSSED or ISOLATED."""
-        settings.set_margin_type(self._at_now(), symbol, margin_type)
+        account_settings.set_margin_type(self._at_now(), symbol, margin_type)
 
     def set_hedge_mode(self, hedge_mode: bool) -> None:
         """Change the account between one-way and hedge mode."""
-        settings.set_hedge_mode(self._at_now(), hedge_mode)
+        account_settings.set_hedge_mode(self._at_now(), hedge_mode)
 
     def set_multi_assets(self, multi_assets: bool) -> None:
         """Change the account between Single-Asset and Multi-Assets mode."""
-        settings.set_multi_assets(self._at_now(), multi_assets)
+        account_settings.set_multi_assets(self._at_now(), multi_assets)
 
     def move_margin(self, symbol: str, side: str, amount: Decimal, *, adds: bool) -> MarginMove:
         """Add USDT to the margin of an isolated position, or take it out."""
-        return isolating.move_margin(self._at_now(), symbol, side, amount, adds=adds)
+        return isolated_margin.move_margin(self._at_now(), symbol, side, amount, adds=adds)
 
     # Keeping it
 
     def dump(self) -> bytes:
-        """Return everything that it remembers as JSON; listen keys are not in it."""
-        return saving.dump(self._at_now())
+        """Return the state of the exchange as JSON, without listen keys."""
+        return saved_state.dump(self._at_now())
 
     @classmethod
     def parse(
         cls, data: bytes, *, clock: Clock = system_clock, market: Market | None = None, kept: int = KEPT
     ) -> Exchange:
-        """Return the exchange that was dumped.
+        """Return the exchange that `dump` has saved.
 
         Args:
             data: what `dump` returned.
@@ -323,11 +333,11 @@ class Exchange:
             kept: as for a new one.
 
         Raises:
-            ValueError: when `data` is no such thing.
+            ValueError: when `data` is not a saved exchange.
         """
-        made = cls(clock=clock, market=market, kept=kept)
-        saving.restore(made.state, data)
-        return made
+        exchange = cls(clock=clock, market=market, kept=kept)
+        saved_state.restore(exchange.state, data)
+        return exchange
 
     # What the exchange itself decides
 
@@ -342,7 +352,9 @@ class Exchange:
             ValueError: for any other word.
         """
         if restriction and restriction not in RESTRICTIONS:
-            raise ValueError(f"no restriction is called {restriction!r}: use one of {sorted(RESTRICTIONS)}")
+            raise ValueError(
+                f"restriction {restriction!r} is invalid; expected one of {sorted(RESTRICTIONS)}"
+            )
         self.state.account.restriction = restriction
 
     def set_status(self, symbol: str, status: str) -> None:
@@ -353,5 +365,5 @@ class Exchange:
             ValueError: for any other word.
         """
         if status not in STATUSES:
-            raise ValueError(f"no status is called {status!r}: use one of {STATUSES}")
+            raise ValueError(f"status {status!r} is invalid; expected one of {STATUSES}")
         self.state.symbols[symbol] = msgspec.structs.replace(self.state.symbol(symbol), status=status)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 class ExchangeError(Exception):
-    """A request was refused; `payload()` is the JSON body of the answer.
+    """The refusal of a request; `payload()` is the JSON body of the answer.
 
     Attributes:
         code: the negative Binance code, such as -2021.
@@ -32,7 +32,7 @@ class ExchangeError(Exception):
 
 @dataclass(frozen=True)
 class Refusal:
-    """One code of the error page."""
+    """One code of Binance's error page, with its text and HTTP status."""
 
     code: int
     text: str

@@ -39,7 +39,7 @@ class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TradeEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A fill, told ahead of everything else about it (TRADE_LITE)."""
+    """A fill, sent before all other events of it (TRADE_LITE)."""
 
     time: int
     order: Order
@@ -47,7 +47,7 @@ class TradeEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlgoEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A conditional order changed (ALGO_UPDATE); `child` is the order that it became, if it has."""
+    """A conditional order changed (ALGO_UPDATE); `child` is the order that it became, if any."""
 
     time: int
     algo: AlgoOrder
@@ -116,26 +116,26 @@ UserEvent = (
     OrderEvent | TradeEvent | AlgoEvent | AccountEvent | LeverageEvent | AssetsModeEvent | ListenKeyEvent
 )
 Event = UserEvent | QuoteEvent
-Listener = Callable[[Event], None]
+EventListener = Callable[[Event], None]
 
 
-class Feed:
-    """Hands each event to every listener at once, in the order in which production sends them.
+class EventFeed:
+    """Send each event to every listener at once, in the order in which production sends them.
 
     Nothing is built or copied while nobody listens: ask `active` before making an event.
     """
 
     def __init__(self) -> None:
-        self.listeners: list[Listener] = []
+        self.listeners: list[EventListener] = []
         self._held: list[Event] = []
 
     @property
     def active(self) -> bool:
-        """Whether anybody listens."""
+        """Return whether anybody listens."""
         return bool(self.listeners)
 
     def hold(self, event: Event) -> None:
-        """Keep the news of an order back until its first fill is told, or until `release`.
+        """Hold back the event of an order until its first fill, or until `release`.
 
         Production sends TRADE_LITE of an order that fills on arrival before its NEW.
         """
@@ -143,7 +143,7 @@ class Feed:
         self._held.append(event)
 
     def release(self) -> None:
-        """Send what was held back; does nothing when nothing is."""
+        """Send what was held back, if anything."""
         if self._held:
             held, self._held = self._held, []
             for event in held:

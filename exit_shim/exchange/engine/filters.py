@@ -84,7 +84,7 @@ def check_percent_price(symbol: Symbol, side: str, price: Decimal, mark: Decimal
 
 
 def is_within_percent(symbol: Symbol, side: str, price: Decimal, mark: Decimal) -> bool:
-    """Tell whether PERCENT_PRICE lets an order of `side` trade at `price`."""
+    """Return whether PERCENT_PRICE lets an order of `side` trade at `price`."""
     return price <= mark * symbol.multiplier_up if side == "BUY" else price >= mark * symbol.multiplier_down
 
 

@@ -75,8 +75,8 @@ def candles(state: State, symbol: str, interval: str, window: tuple[int, int], l
 
 def day(state: State, symbol: str) -> Candle:
     """Return what the last 24 hours did."""
-    minutes = state.candles.over(symbol, state.now - DAY, state.now + 1)
-    before = state.candles.before(symbol, state.now - DAY)
+    minutes = state.candles.list_between(symbol, state.now - DAY, state.now + 1)
+    before = state.candles.find_close_before(symbol, state.now - DAY)
     opening = before or (minutes[0].open if minutes else state.quotes[symbol].last)
     whole = Candle(state.now - DAY, opening, opening, opening, opening)
     for minute in minutes:
@@ -87,17 +87,17 @@ def day(state: State, symbol: str) -> Candle:
 def _filled(state: State, symbol: str, interval: str, starts: list[int]) -> list[Candle]:
     if not starts:
         return []
-    minutes = state.candles.over(symbol, starts[0], end_of(interval, starts[-1]))
-    close = state.candles.before(symbol, starts[0]) or _first_price(state.quotes[symbol], minutes)
-    found, place = [], 0
+    minutes = state.candles.list_between(symbol, starts[0], end_of(interval, starts[-1]))
+    close = state.candles.find_close_before(symbol, starts[0]) or _first_price(state.quotes[symbol], minutes)
+    filled, position = [], 0
     for start in starts:
         whole, end = Candle(start, close, close, close, close), end_of(interval, start)
-        while place < len(minutes) and minutes[place].start < end:
-            whole.merge(minutes[place])
-            place += 1
+        while position < len(minutes) and minutes[position].start < end:
+            whole.merge(minutes[position])
+            position += 1
         close = whole.close
-        found.append(whole)
-    return found
+        filled.append(whole)
+    return filled
 
 
 def _first_price(quote: Quote, minutes: list[Candle]) -> Decimal:

@@ -10,7 +10,7 @@ LIFETIME = 60 * 60 * 1000
 
 
 class ListenKeys:
-    """The listen keys by API key, with the time each was last kept alive, in milliseconds."""
+    """The listen key of each API key, with the time it was last kept alive, in milliseconds."""
 
     def __init__(self) -> None:
         self._issued = 0
@@ -39,7 +39,7 @@ class ListenKeys:
         return self._keys.pop(api_key, (None, 0))[0]
 
     def is_live(self, key: str, now: int) -> bool:
-        """Tell whether a listen key is anybody's and has not expired."""
+        """Return whether a listen key was issued and has not expired."""
         return any(held == key and now - seen < LIFETIME for held, seen in self._keys.values())
 
     def take_expired(self, now: int) -> list[str]:

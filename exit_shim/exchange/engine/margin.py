@@ -22,7 +22,7 @@ class Exposure(msgspec.Struct, frozen=True):
 
     @property
     def worst(self) -> Decimal:
-        """The largest position that open orders could make of it."""
+        """Return the largest position that the open orders could make."""
         return max(abs(self.position + self.bids), abs(self.position - self.asks), abs(self.position))
 
 
@@ -34,12 +34,12 @@ class Margins(msgspec.Struct, frozen=True):
 
     @property
     def initial(self) -> Decimal:
-        """Both together."""
+        """Return the initial margin of the position and its orders."""
         return self.position + self.orders
 
 
 def exposure(state: State, position: Position) -> Exposure:
-    """Return what a position and the open orders on it amount to; orders that only reduce count nothing."""
+    """Return the notional values of a position and of its open orders that may open more."""
     bids = asks = ZERO
     for order in state.orders.open_of(position.symbol):
         if order.position_side != position.side or order.only_reduces:
@@ -52,9 +52,9 @@ def exposure(state: State, position: Position) -> Exposure:
 def margins(state: State, position: Position) -> Margins:
     """Return the margin that a position and its open orders bind at the symbol's leverage."""
     leverage = state.account.of(position.symbol).leverage
-    found = exposure(state, position)
-    own = money(abs(found.position) / leverage)
-    return Margins(position=own, orders=money(found.worst / leverage) - own)
+    values = exposure(state, position)
+    position_margin = money(abs(values.position) / leverage)
+    return Margins(position=position_margin, orders=money(values.worst / leverage) - position_margin)
 
 
 def active_positions(state: State) -> list[Position]:
@@ -75,20 +75,20 @@ def unrealised_of(state: State, position: Position) -> Decimal:
 
 
 def available(state: State) -> Decimal:
-    """Return what is left to open positions with, never below zero."""
+    """Return the margin that is free for new positions, never below zero."""
     bound = profit = ZERO
     for position in active_positions(state):
-        found = margins(state, position)
+        required = margins(state, position)
         if is_isolated(state, position.symbol):
-            bound += found.orders
+            bound += required.orders
         else:
-            bound += found.initial
+            bound += required.initial
             profit += unrealised_of(state, position)
     return max(ZERO, cross_wallet(state) + profit - bound)
 
 
 def is_isolated(state: State, symbol: str) -> bool:
-    """Tell whether the positions of a symbol have wallets of their own."""
+    """Return whether the positions of a symbol have isolated wallets."""
     return state.account.of(symbol).margin_type == "ISOLATED"
 
 

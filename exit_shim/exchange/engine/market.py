@@ -28,26 +28,26 @@ class Quote(msgspec.Struct, frozen=True):
         return self.mark if working_type == "MARK_PRICE" else self.last
 
 
-def price_of(value: Number) -> Decimal:
-    """Return a price that a market may have.
+def parse_price(value: Number) -> Decimal:
+    """Return a positive number as a Decimal.
 
     Raises:
         ValueError: when it is not a positive number.
     """
     price = Decimal(value)
     if not (price.is_finite() and price > 0):
-        raise ValueError(f"price {value!r} is no price: give a number above zero")
+        raise ValueError(f"price {value!r} is invalid; expected a number above zero")
     return price
 
 
-def quote_at(symbol: Symbol, price: Decimal) -> Quote:
-    """Return a quote with everything at `price`, trades and book rounded to the tick."""
+def make_quote(symbol: Symbol, price: Decimal) -> Quote:
+    """Return a quote with everything at `price`; trades and book are rounded to the tick."""
     traded = max(symbol.tick, nearest(price, symbol.tick))
     return Quote(mark=price, last=traded, bid=traded, ask=traded)
 
 
 class Market(Protocol):
-    """A source of prices."""
+    """A source of prices, asked when the exchange starts and when a client asks for a price."""
 
     def opening(self, symbol: Symbol) -> Decimal:
         """Return the price at which the symbol opens."""
@@ -59,14 +59,14 @@ class Market(Protocol):
 
 
 class StaticMarket:
-    """Prices that change only when a test sets them.
+    """A market whose prices change only when a test sets them.
 
     Args:
         prices: opening prices by symbol, for those that should not open at their default.
     """
 
     def __init__(self, prices: Mapping[str, Number] | None = None) -> None:
-        self._prices = {name: price_of(price) for name, price in (prices or {}).items()}
+        self._prices = {name: parse_price(price) for name, price in (prices or {}).items()}
 
     def opening(self, symbol: Symbol) -> Decimal:
         """Return the price given for the symbol, or its default."""
@@ -78,7 +78,7 @@ class StaticMarket:
 
 
 class WalkingMarket(StaticMarket):
-    """Prices that take one seeded step each time somebody asks for them.
+    """A market whose prices take one seeded step each time somebody asks for them.
 
     The walk depends on the seed, the symbol and how often its price was asked, and not on the clock:
     the same bot sees the same market twice.
@@ -107,7 +107,7 @@ class WalkingMarket(StaticMarket):
         return min(max(moved, symbol.min_price), symbol.max_price)
 
     def resume(self, asked: Mapping[str, int]) -> None:
-        """Go on as if each price had been asked for so many times."""
+        """Continue as if each price had been asked for so many times."""
         for name, times in asked.items():
             self._walks.pop(name, None)
             for _ in range(times):
@@ -116,6 +116,6 @@ class WalkingMarket(StaticMarket):
 
     def _walk(self, name: str) -> random.Random:
         if name not in self._walks:
-            # A walk of its own: asking for one symbol must not move another.
+            # One generator per symbol, so that asking for one does not move another.
             self._walks[name] = random.Random(f"{self._seed}/{name}")  # noqa: S311 - a market, not a secret
         return self._walks[name]

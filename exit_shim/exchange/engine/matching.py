@@ -1,11 +1,11 @@
-"""Orders against the book: on arrival, and when the price comes to those that rest."""
+"""Matching of orders with the book: on arrival, and when the price reaches resting ones."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 from .errors import FILL_OR_KILL_REJECTED, MARKET_REJECTED, POST_ONLY_REJECTED
-from .filling import change_status, fill
+from .fills import change_status, fill
 from .filters import is_within_percent
 from .market import Quote
 from .orders import Order
@@ -18,7 +18,7 @@ def taker_price(order: Order, quote: Quote) -> Decimal:
 
 
 def require_time_in_force(state: State, order: Order) -> None:
-    """Refuse a FOK that cannot fill, a GTX that would take, and a MARKET order that finds too bad a price.
+    """Refuse a FOK that cannot fill, a GTX that would take, and a MARKET order whose price is too bad.
 
     Raises:
         ExchangeError: -5021, -5022 or -4131; such an order is not recorded (Binance change log 2023-03-08).
@@ -34,13 +34,13 @@ def require_time_in_force(state: State, order: Order) -> None:
 
 
 def would_take(state: State, order: Order) -> bool:
-    """Tell whether the order would trade at once, with others or with the account's own orders."""
+    """Return whether the order would trade at once, with others or with the account's own orders."""
     best, own = _best(state, order), _own_ahead(state, order)
     return own is not None or (best is not None and _reaches(order, best[0]))
 
 
 def match_arrival(state: State, order: Order) -> None:
-    """Trade a new order as taker as far as it goes; the rest waits, or expires if it may not."""
+    """Trade a new order as taker as far as possible; the rest waits, or expires if it may not."""
     _take(state, order)
     if order.is_open and (order.type == "MARKET" or order.time_in_force in {"IOC", "FOK"}):
         change_status(state, order, "EXPIRED")
@@ -58,12 +58,12 @@ def match_resting(state: State, symbol: str) -> None:
 
 def match_trade(state: State, symbol: str, price: Decimal, quantity: Decimal) -> None:
     """Trade resting orders against what others trade: `quantity` at `price`, best price first."""
-    left = quantity
+    remaining = quantity
     for order in _by_priority(state.orders.open_of(symbol)):
-        if left > 0 and order.is_open and _reaches(order, price):
+        if remaining > 0 and order.is_open and _reaches(order, price):
             before = order.executed
-            _trade(state, order, left, order.price, maker=True, from_book=False)
-            left -= order.executed - before
+            _trade(state, order, remaining, order.price, maker=True, from_book=False)
+            remaining -= order.executed - before
 
 
 def _by_priority(orders: list[Order]) -> list[Order]:
@@ -118,7 +118,7 @@ def _trade(
     maker: bool,
     from_book: bool = True,
 ) -> None:
-    """Fill an order as far as one level and its position go; what may only reduce and cannot expires."""
+    """Fill an order up to one level and its position; expire a reducing order that can reduce nothing."""
     room = _room(state, order)
     if not room:
         change_status(state, order, "EXPIRED")
@@ -133,7 +133,7 @@ def _trade(
 
 
 def _room(state: State, order: Order) -> Decimal:
-    """Return how much of an order may still trade: what may only reduce goes no further than its position."""
+    """Return the quantity of an order that may still trade; a reducing order stops at its position."""
     if not order.only_reduces:
         return order.remaining
     position = state.position(order.symbol, order.position_side)

@@ -20,12 +20,12 @@ def nearest(value: Decimal, step: Decimal) -> Decimal:
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:
-    """Tell whether `value` is a whole number of steps."""
+    """Return whether `value` is a whole number of steps."""
     return value % step == 0
 
 
 def decimals(value: Decimal) -> int:
-    """Count the decimals that matter: one in 1.5000."""
+    """Count the decimals without trailing zeros: one in 1.5000."""
     exponent = value.normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 

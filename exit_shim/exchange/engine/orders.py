@@ -17,14 +17,14 @@ OPEN_STATUSES = frozenset({"NEW", "PARTIALLY_FILLED"})
 
 
 class OrderRef(msgspec.Struct, frozen=True):
-    """How a request names an order; the exchange's id wins over the client's when both are sent."""
+    """The ids by which a request names an order; the exchange's id wins when both are sent."""
 
     order_id: int | None = None
     client_id: str | None = None
 
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for an order, read but not yet judged. None means that it was not sent."""
+    """A request for an order, before the rules are applied. None means that it was not sent."""
 
     symbol: str
     side: str
@@ -92,42 +92,42 @@ class Order(msgspec.Struct, kw_only=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether it can still be filled or cancelled."""
+        """Return whether the order can still be filled or cancelled."""
         return self.status in OPEN_STATUSES
 
     @property
     def due(self) -> int:
-        """When it expires, in milliseconds: at its date, or a year after it was made."""
+        """Return when the order expires, in milliseconds: at its date, or a year after it was made."""
         return self.good_till_date if self.time_in_force == "GTD" else self.time + YEAR
 
     @property
     def remaining(self) -> Decimal:
-        """What is not filled yet."""
+        """Return the quantity that is not filled yet."""
         return self.quantity - self.executed
 
     @property
     def average_price(self) -> Decimal:
-        """The average price of its fills, zero without any."""
+        """Return the average price of the fills, zero without any."""
         return self.quote / self.executed if self.executed else ZERO
 
     @property
     def sign(self) -> int:
-        """+1 for BUY, -1 for SELL."""
+        """Return +1 for BUY, -1 for SELL."""
         return 1 if self.side == "BUY" else -1
 
     @property
     def only_reduces(self) -> bool:
-        """Whether it may close but never open: by flag, or in hedge mode by its sides."""
+        """Return whether the order can close but never open, by its flag or in hedge mode by its sides."""
         return self.reduce_only or (self.position_side, self.side) in {("LONG", "SELL"), ("SHORT", "BUY")}
 
     @property
     def original_type(self) -> str:
-        """What it was placed as."""
+        """Return the type that the order was placed with."""
         return self.placed_type or self.type
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
-    """One fill. Commission and realised profit are in USDT."""
+    """One fill of an order. Commission and realised profit are in USDT."""
 
     trade_id: int
     order_id: int
@@ -143,7 +143,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderStore:
-    """All orders by id and by client id, with the open ones at hand; closed ones are forgotten in time.
+    """All orders by id and client id, with the open ones apart; closed ones are forgotten in time.
 
     Args:
         kept: how many closed orders are kept at most.
@@ -157,14 +157,14 @@ class OrderStore:
         self._aging = Aging(self._forget, kept)
 
     def add(self, order: Order) -> None:
-        """Take an accepted order in."""
+        """Add an accepted order."""
         self._by_id[order.order_id] = order
         self._by_symbol.setdefault(order.symbol, {})[order.order_id] = order
         self._latest_client[order.symbol, order.client_id] = order
         self._open.setdefault(order.symbol, {})[order.order_id] = order
 
     def settle(self, order: Order) -> None:
-        """Take an order that is no longer open from the open ones; it is remembered for a while."""
+        """Remove a closed order from the open ones; it is remembered for a while."""
         self._open.get(order.symbol, {}).pop(order.order_id, None)
         self._aging.close(order.time, order.order_id, filled=bool(order.executed))
 
@@ -180,13 +180,13 @@ class OrderStore:
             del self._latest_client[name]
 
     def require_free_client_id(self, symbol: str, client_id: str) -> None:
-        """Refuse an id that an open order of the symbol has.
+        """Refuse a client id that an open order of the symbol already has.
 
         Raises:
             ExchangeError: -4116. A closed order's id may be used again (Binance change log 2024-12-03).
         """
-        held = self._latest_client.get((symbol, client_id))
-        if held is not None and held.is_open:
+        holder = self._latest_client.get((symbol, client_id))
+        if holder is not None and holder.is_open:
             raise DUPLICATE_CLIENT_ID.error()
 
     def find(self, symbol: str, ref: OrderRef) -> Order:
@@ -212,7 +212,7 @@ class OrderStore:
         return self._by_id.get(order_id)
 
     def restore(self, order: Order) -> None:
-        """Take an order of a saved exchange in, open or closed."""
+        """Add an order of a saved exchange, open or closed."""
         self.add(order)
         if not order.is_open:
             self.settle(order)

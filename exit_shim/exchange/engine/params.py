@@ -16,7 +16,7 @@ _CLIENT_ID_LENGTH = 36
 
 
 class Params:
-    """Reads parameters one at a time; every reader raises the exchange's own error.
+    """Read request parameters one at a time; each reader raises the exchange's own error.
 
     An empty value is the same as none. Numbers in scientific notation are malformed (-1102).
     """
@@ -29,13 +29,13 @@ class Params:
         return self._values.get(name) or None
 
     def renamed(self, names: Mapping[str, str], **added: str) -> Params:
-        """Return these parameters with some names changed; what had one of the new names before is gone."""
+        """Return these parameters under other names; a parameter that had a new name before is dropped."""
         taken = set(names.values())
         kept = {names.get(name, name): value for name, value in self._values.items() if name not in taken}
         return Params({**kept, **added})
 
     def required(self, name: str) -> str:
-        """Return a value that must be there.
+        """Return a mandatory value.
 
         Raises:
             ExchangeError: -1102, with the name in lower case as production has it.
@@ -55,7 +55,7 @@ class Params:
         return Decimal(value)
 
     def required_decimal(self, name: str) -> Decimal:
-        """Return a number that must be there."""
+        """Return a mandatory number."""
         value = self.decimal(name)
         if value is None:
             raise MANDATORY.error(name.lower())
@@ -71,7 +71,7 @@ class Params:
         return int(value)
 
     def required_integer(self, name: str) -> int:
-        """Return a whole number that must be there."""
+        """Return a mandatory whole number."""
         value = self.integer(name)
         if value is None:
             raise MANDATORY.error(name.lower())

@@ -23,12 +23,12 @@ class Position(msgspec.Struct):
     update_time: int = 0
     #: Everything realised here so far, before commission.
     realised: Decimal = ZERO
-    #: The wallet of its own in USDT, under isolated margin.
+    #: The isolated wallet in USDT, under isolated margin.
     isolated: Decimal = ZERO
 
     @property
     def entry(self) -> Decimal:
-        """The average entry price, zero when flat."""
+        """Return the average entry price, zero when flat."""
         return self.cost / self.amount if self.amount else ZERO
 
     def unrealised(self, mark: Decimal) -> Decimal:
@@ -41,7 +41,7 @@ class Position(msgspec.Struct):
         return abs(self.amount) if closes else ZERO
 
     def apply(self, quantity: Decimal, price: Decimal) -> Decimal:
-        """Take a fill of signed `quantity` in and return the realised profit in USDT.
+        """Apply a fill of signed `quantity` and return the realised profit in USDT.
 
         A fill larger than an opposite position closes it and opens the rest on the other side.
         """
@@ -53,7 +53,7 @@ class Position(msgspec.Struct):
         return realised
 
     def isolate(self, before: Decimal, price: Decimal, leverage: int) -> None:
-        """Move the margin of what a fill opened into the own wallet, and release that of what it closed.
+        """Move the margin of what a fill opened into the isolated wallet, and release that of what it closed.
 
         Args:
             before: the amount before the fill.

@@ -1,4 +1,4 @@
-"""Moving the price, and what it sets off."""
+"""Price changes, and the orders that trade or fire on them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from decimal import Decimal
 
 import msgspec
 
-from . import announcing
-from .book import Book
-from .market import Quote, quote_at
+from . import emission
+from .market import Quote, make_quote
 from .matching import match_resting, match_trade
+from .order_book import OrderBook
 from .state import State
 from .triggers import fire_reached
 
 
 def move(state: State, symbol: str, price: Decimal) -> None:
     """Put mark, last and book of a symbol at `price`; what rests there trades or fires."""
-    quote = quote_at(state.symbol(symbol), price)
+    quote = make_quote(state.symbol(symbol), price)
     state.books.pop(symbol, None)
     set_quote(state, symbol, quote)
 
@@ -33,7 +33,7 @@ def change(state: State, symbol: str, **prices: Decimal) -> None:
     set_quote(state, symbol, quote)
 
 
-def set_book(state: State, symbol: str, book: Book) -> None:
+def set_book(state: State, symbol: str, book: OrderBook) -> None:
     """Give a symbol a book of levels; what rests within its reach trades as far as it goes."""
     state.symbol(symbol)
     state.books[symbol] = book
@@ -50,8 +50,8 @@ def trade(state: State, symbol: str, price: Decimal, quantity: Decimal) -> None:
 def set_quote(state: State, symbol: str, quote: Quote) -> None:
     """Take new prices: first the resting orders trade, then conditional orders fire."""
     state.quotes[symbol] = quote
-    state.candles.add(symbol, quote.last, state.now)
-    announcing.quote(state, symbol)
+    state.candles.add_price(symbol, quote.last, state.now)
+    emission.emit_quote(state, symbol)
     match_resting(state, symbol)
     fire_reached(state, symbol)
     follow_trades(state)
@@ -64,8 +64,8 @@ def follow_trades(state: State) -> None:
         book = state.books.get(symbol)
         quote = msgspec.structs.replace(state.quotes[symbol], last=last)
         state.quotes[symbol] = quote if book is None else _at_best(quote, book)
-        state.candles.add(symbol, last, state.now)
-        announcing.quote(state, symbol)
+        state.candles.add_price(symbol, last, state.now)
+        emission.emit_quote(state, symbol)
         fire_reached(state, symbol)
 
 
@@ -77,7 +77,7 @@ def ask(state: State, symbol: str) -> Quote:
     return state.quotes[symbol]
 
 
-def _at_best(quote: Quote, book: Book) -> Quote:
+def _at_best(quote: Quote, book: OrderBook) -> Quote:
     # An empty side keeps the price it was last seen at.
     bid = book.bids[0].price if book.bids else quote.bid
     ask = book.asks[0].price if book.asks else quote.ask

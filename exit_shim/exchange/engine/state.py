@@ -10,14 +10,14 @@ from decimal import Decimal
 from .account import Account
 from .aging import KEPT, LONGEST
 from .algo import AlgoStore
-from .book import Book
 from .candles import Candles
 from .errors import INVALID_SYMBOL
-from .events import Feed
+from .events import EventFeed
+from .exchange_rules import ExchangeRules
 from .market import Market, Quote
+from .order_book import OrderBook
 from .orders import OrderStore, Trade
 from .positions import MarginMove, Position
-from .rules import Rules
 from .symbols import Symbol
 
 #: Milliseconds since 1970.
@@ -26,7 +26,7 @@ Clock = Callable[[], int]
 
 @dataclass
 class Ids:
-    """The next id of each kind, of the size that production has: algo ids need more than 32 bits."""
+    """The last id of each kind, as large as on production: algo ids need more than 32 bits."""
 
     order: int = 33_878_894_217
     algo: int = 4_000_001_910_058_351
@@ -57,7 +57,7 @@ class Ids:
 
 @dataclass
 class State:
-    """The exchange's memory. Positions are keyed by symbol and side (BOTH, LONG, SHORT)."""
+    """The state that all rules share. Positions are keyed by symbol and side (BOTH, LONG, SHORT)."""
 
     market: Market
     symbols: dict[str, Symbol]
@@ -70,7 +70,7 @@ class State:
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
     trades: deque[Trade] = field(default_factory=lambda: deque(maxlen=KEPT))
     #: Books of levels; a symbol without one trades without end at its best prices.
-    books: dict[str, Book] = field(default_factory=dict)
+    books: dict[str, OrderBook] = field(default_factory=dict)
     candles: Candles = field(default_factory=Candles)
     #: The last prices at which levels were traded in the running operation, by symbol.
     traded: dict[str, Decimal] = field(default_factory=dict)
@@ -82,11 +82,11 @@ class State:
     trigger_delay: int = 0
     #: What was moved into and out of isolated positions.
     margin_moves: deque[MarginMove] = field(default_factory=lambda: deque(maxlen=KEPT))
-    rules: Rules = field(default_factory=Rules)
+    rules: ExchangeRules = field(default_factory=ExchangeRules)
     ids: Ids = field(default_factory=Ids)
     #: When the open orders of a symbol are to be cancelled (countdownCancelAll), in milliseconds.
     countdowns: dict[str, int] = field(default_factory=dict)
-    feed: Feed = field(default_factory=Feed)
+    feed: EventFeed = field(default_factory=EventFeed)
 
     def symbol(self, name: str) -> Symbol:
         """Return a symbol by name.
@@ -99,11 +99,11 @@ class State:
         return self.symbols[name]
 
     def note_trade(self, symbol: str, price: Decimal) -> None:
-        """Remember that levels of a symbol were traded: its prices follow at the end of the operation."""
+        """Remember the last traded level of a symbol; its prices follow at the end of the operation."""
         self.traded[symbol] = price
 
     def note_date(self, due: int) -> None:
-        """Remember that an open order comes to its date at `due` (ms)."""
+        """Remember that an open order expires at `due` (ms)."""
         self.next_date = due if self.next_date is None else min(self.next_date, due)
 
     def forget_old(self) -> None:
@@ -114,11 +114,11 @@ class State:
             self.trades.popleft()
 
     def position(self, symbol: str, side: str) -> Position:
-        """Return a position, flat when nothing was ever traded there."""
+        """Return a position, flat when nothing was traded there."""
         return self.positions.get((symbol, side)) or Position(symbol, side)
 
     def position_to_change(self, symbol: str, side: str) -> Position:
-        """Return a position that is kept when it changes."""
+        """Return a position that is stored when it changes."""
         return self.positions.setdefault((symbol, side), Position(symbol, side))
 
     def open_positions(self) -> list[Position]:

@@ -50,12 +50,12 @@ class Symbol(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The name in requests, such as BTCUSDT."""
+        """Return the name in requests, such as BTCUSDT."""
         return f"{self.base}USDT"
 
     @property
     def min_quantity(self) -> Decimal:
-        """The smallest order: one step on every contract here."""
+        """Return the smallest quantity of an order, which is one step."""
         return self.step
 
     def max_notional(self, leverage: int) -> Decimal:

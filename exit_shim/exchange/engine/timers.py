@@ -1,9 +1,9 @@
-"""What happens because time has passed."""
+"""Timers: countdowns, good-till dates and triggered orders that are due."""
 
 from __future__ import annotations
 
-from .cancelling import cancel_all
-from .filling import change_status
+from .cancels import cancel_all
+from .fills import change_status
 from .state import State
 from .triggers import place_triggered
 
@@ -31,7 +31,7 @@ def _expire_dated(state: State) -> None:
 
 
 def set_countdown(state: State, symbol: str, duration: int) -> None:
-    """Cancel the open orders of a symbol in `duration` milliseconds unless told again; 0 stops it."""
+    """Cancel the open orders of a symbol in `duration` milliseconds unless it is set again; 0 stops it."""
     state.symbol(symbol)
     state.countdowns.pop(symbol, None)
     if duration:

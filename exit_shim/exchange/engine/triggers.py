@@ -1,21 +1,21 @@
-"""Conditional orders firing: NEW, TRIGGERING, TRIGGERED, then FINISHED or REJECTED."""
+"""Triggers of conditional orders: NEW, TRIGGERING, TRIGGERED, then FINISHED or REJECTED."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from . import announcing
+from . import emission
 from .algo import AlgoOrder
 from .errors import REDUCE_ONLY_REJECTED, ExchangeError
-from .filling import change_algo_status
+from .fills import change_algo_status
 from .market import Quote
-from .placing import place_child
+from .order_placement import place_child
 from .state import State
 from .symbols import Symbol
 
 
 def fire_reached(state: State, symbol: str) -> None:
-    """Fire, oldest first, every conditional order of a symbol that its price has reached."""
+    """Fire every conditional order that the price of its symbol has reached, oldest first."""
     quote = state.quotes[symbol]
     fired = [algo for algo in state.algos.open(symbol) if _watch(state, algo, quote)]
     for algo in fired:
@@ -36,7 +36,7 @@ def _watch(state: State, algo: AlgoOrder, quote: Quote) -> bool:
     waited = not algo.activated
     fires = algo.watch(quote)
     if waited and algo.activated:
-        announcing.algo(state, algo)
+        emission.emit_algo(state, algo)
     return fires
 
 
@@ -69,5 +69,5 @@ def _quantity(state: State, algo: AlgoOrder) -> Decimal:
 
 
 def reject_reason(refused: ExchangeError) -> str:
-    """Return what ALGO_UPDATE would say in `rm`."""
+    """Return the `rm` of ALGO_UPDATE for a refusal."""
     return "Reduce Only reject" if refused.code == REDUCE_ONLY_REJECTED.code else refused.msg

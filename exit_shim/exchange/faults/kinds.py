@@ -1,4 +1,4 @@
-"""The faults by name. Each is a plain value that says what happens; the plan says when.
+"""The faults by name: plain values that describe an effect. The plan decides when they happen.
 
 Statuses and texts are those of Binance's USDⓈ-M general information and error-code pages.
 """
@@ -29,7 +29,7 @@ _HTML = (
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """What happens to one request or one stream event; times are in seconds, clock skew in milliseconds.
+    """The effect on one request or stream event; times are in seconds, clock skew in milliseconds.
 
     Attributes:
         name: what the request log calls it.
@@ -73,12 +73,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def decides(self) -> bool:
-        """Whether it does more than delay, so that a second such fault has nothing left to do."""
+        """Return whether the fault does more than delay, so that a second such fault has no effect."""
         return self.reset or self.status is not None or bool(self.trickle or self.skew)
 
 
 def delayed(seconds: float, jitter: float = 0.0, *, answer_only: bool = False) -> Fault:
-    """The request reaches the exchange late, or with `answer_only` its answer reaches the client late.
+    """Delay the request before the exchange acts on it, or with `answer_only` its answer.
 
     A request that the wait carries past its recvWindow is refused with -5028.
     """
@@ -87,50 +87,50 @@ def delayed(seconds: float, jitter: float = 0.0, *, answer_only: bool = False) -
 
 
 def reset_unread() -> Fault:
-    """The connection is reset before the exchange has taken the request in."""
+    """Reset the connection before the exchange has read the request."""
     return Fault(name="reset_unread", reset=True, executed=False)
 
 
 def reset_before_execution() -> Fault:
-    """The request is read, nothing comes of it, and the connection is reset."""
+    """Read the request, do nothing, and reset the connection."""
     return Fault(name="reset_before_execution", reset=True, executed=False)
 
 
 def reset_after_execution() -> Fault:
-    """The exchange does what it was asked, and the connection is reset before the answer leaves."""
+    """Do what was asked, and reset the connection before the answer leaves."""
     return Fault(name="reset_after_execution", reset=True)
 
 
 def refused_connections(seconds: float) -> Fault:
-    """The connection is reset unread, and for a while nothing listens."""
+    """Reset the connection unread, and refuse new ones for some seconds."""
     return Fault(name="refused_connections", reset=True, executed=False, refuse_for=seconds)
 
 
 def trickled(seconds: float) -> Fault:
-    """The answer arrives byte by byte, `seconds` apart."""
+    """Send the answer byte by byte, `seconds` apart."""
     return Fault(name="trickled", trickle=seconds)
 
 
 def unknown_error(*, executed: bool | None = None, code: int | None = None) -> Fault:
-    """HTTP 503 "Unknown error": sent, and nobody knows whether it was executed. Usually without a code."""
+    """Answer HTTP 503 "Unknown error", usually without a code; it may have been executed."""
     return Fault(name="unknown_error", status=503, msg=_UNKNOWN, code=code, executed=executed)
 
 
 def service_unavailable(code: int | None = None) -> Fault:
-    """HTTP 503 "Service Unavailable.": a failure for certain."""
+    """Answer HTTP 503 "Service Unavailable.": the request was not executed."""
     return Fault(
         name="service_unavailable", status=503, msg="Service Unavailable.", code=code, executed=False
     )
 
 
 def internal_error() -> Fault:
-    """HTTP 503 with -1001: a failure for certain."""
+    """Answer HTTP 503 with -1001: the request was not executed."""
     text = "Internal error; unable to process your request. Please try again."
     return Fault(name="internal_error", status=503, msg=text, code=-1001, executed=False)
 
 
 def throttled() -> Fault:
-    """HTTP 503 with -1008: a failure for certain. Hits only placing, and no order that reduces or closes."""
+    """Answer HTTP 503 with -1008 to placing: nothing was executed. Orders that only reduce are exempt."""
     return Fault(
         name="throttled",
         status=503,
@@ -143,37 +143,37 @@ def throttled() -> Fault:
 
 
 def html_error(status: int = 503, *, executed: bool | None = None) -> Fault:
-    """A page of a proxy in front of the exchange in place of JSON."""
+    """Answer with the HTML page of a proxy in front of the exchange."""
     return Fault(name="html_error", status=status, msg=_HTML, html=True, executed=executed)
 
 
 def timed_out(*, executed: bool | None = None) -> Fault:
-    """HTTP 408 with -1007: nobody knows whether it was executed."""
+    """Answer HTTP 408 with -1007: it is unknown whether the request was executed."""
     return Fault(name="timed_out", status=408, msg=_TIMEOUT, code=-1007, executed=executed)
 
 
 def unexpected_response(*, executed: bool | None = None) -> Fault:
-    """-1006: nobody knows whether it was executed."""
+    """Answer -1006: it is unknown whether the request was executed."""
     return Fault(name="unexpected_response", status=500, msg=_UNEXPECTED, code=-1006, executed=executed)
 
 
 def too_many_requests() -> Fault:
-    """HTTP 429 with -1003, whatever the weight used."""
+    """Answer HTTP 429 with -1003, whatever the weight used."""
     return Fault(name="too_many_requests", status=429, msg=_TOO_MANY, code=-1003, executed=False)
 
 
 def banned(seconds: float = 120.0) -> Fault:
-    """HTTP 418 with -1003, naming the time until which the address is banned."""
+    """Answer HTTP 418 with -1003, naming the time until which the address is banned."""
     return Fault(name="banned", status=418, msg=_BANNED, code=-1003, executed=False, ban=seconds)
 
 
 def skewed_clock(milliseconds: int) -> Fault:
-    """The exchange's clock is off: a timestamp that was right is -1021, and GET time tells the wrong time."""
+    """Set the exchange's clock wrong: right timestamps get -1021, and GET time is wrong."""
     return Fault(name="skewed_clock", skew=milliseconds)
 
 
 def no_such_algo_order() -> Fault:
-    """GET algoOrder answers -2013 for an order that waits; openAlgoOrders still lists it."""
+    """Answer -2013 to GET algoOrder for a waiting order, which openAlgoOrders still lists."""
     return Fault(
         name="no_such_algo_order",
         status=400,
@@ -185,15 +185,15 @@ def no_such_algo_order() -> Fault:
 
 
 def lost_event() -> Fault:
-    """A stream event is not delivered."""
+    """Do not deliver a stream event."""
     return Fault(name="lost_event", copies=0)
 
 
 def duplicated_event() -> Fault:
-    """A stream event is delivered twice."""
+    """Deliver a stream event twice."""
     return Fault(name="duplicated_event", copies=2)
 
 
 def silent_stream() -> Fault:
-    """A stream stops delivering and does not close."""
+    """Stop delivering on a stream without closing it."""
     return Fault(name="silent_stream", copies=0, silences=True)

@@ -45,16 +45,16 @@ class Injection:
     cancelled: bool = False
 
     def cancel(self) -> None:
-        """Let it hit nothing any more."""
+        """Stop this rule."""
         self.cancelled = True
 
     @property
     def spent(self) -> bool:
-        """Whether it will hit nothing any more."""
+        """Return whether the rule hits nothing any more."""
         return self.cancelled or (self.times is not None and self.hits >= self.times)
 
     def takes_request(self, method: str, path: str, params: Fields, now: int) -> bool:
-        """Tell whether it hits this request, and count it."""
+        """Return whether the rule hits this request, and count it."""
         endpoint = endpoint_of(path)
         if self.fault.endpoints and (method, endpoint) not in self.fault.endpoints:
             return False
@@ -65,7 +65,7 @@ class Injection:
         return self._takes(params, now)
 
     def takes_event(self, event: Fields, now: int) -> bool:
-        """Tell whether it hits this stream event, and count it."""
+        """Return whether the rule hits this stream event, and count it."""
         body = event.get("o")
         return self._takes({**body, **event} if isinstance(body, Mapping) else event, now)
 
@@ -114,7 +114,7 @@ class FaultPlan:
         since_ms: int | None = None,
         until_ms: int | None = None,
     ) -> Injection:
-        """Make a fault happen, and return the rule, which counts its hits and can be cancelled.
+        """Add a rule for a fault and return it; it counts its hits and can be cancelled.
 
         Args:
             fault: what happens.
@@ -129,7 +129,7 @@ class FaultPlan:
         """
         with self._lock:
             self._made += 1
-            # A draw of its own: adding a rule must not change what another hits.
+            # One generator per rule, so that adding a rule does not change what another hits.
             draw = random.Random(f"{self.seed}/{self._made}")  # noqa: S311 - chance, not a secret
             rule = Injection(
                 fault, draw, method, path, dict(where or {}), times, skip, chance, since_ms, until_ms
@@ -138,39 +138,39 @@ class FaultPlan:
             return rule
 
     def schedule(self, rows: Iterable[Mapping[str, Any]]) -> list[Injection]:
-        """Add rules that are written as data, such as those of a JSON file.
+        """Add rules from data, such as the rows of a JSON file.
 
         Args:
             rows: one mapping a rule: `fault` is the name of a kind, `with` its arguments, and the rest
                 are arguments of `inject`.
 
         Raises:
-            ValueError: for a fault that there is not.
+            ValueError: for an unknown fault.
         """
-        return [self.inject(_named(row), **_rule(row)) for row in rows]
+        return [self.inject(_make_fault(row), **_read_rule(row)) for row in rows]
 
     def clear(self) -> None:
-        """Forget every rule and let silent streams speak again."""
+        """Remove every rule and let silent streams deliver again."""
         with self._lock:
             self.injections.clear()
             self._silent.clear()
 
     def meet(self, method: str, path: str, params: Fields, now: int) -> Fault:
-        """Return what happens to a request: delays add up, and the first fault that does more decides."""
+        """Return the fault of a request: delays add up, and the first fault that does more decides."""
         if not self.injections:
             return NO_FAULT
         with self._lock:
-            found = NO_FAULT
-            for rule in self._alive():
-                if (found.decides and rule.fault.decides) or _is_of_events(rule.fault):
+            fault = NO_FAULT
+            for rule in self._active_rules():
+                if (fault.decides and rule.fault.decides) or _is_of_events(rule.fault):
                     continue
                 if rule.takes_request(method, path, params, now):
                     self.hits.append((rule.fault.name, method, path))
-                    found = _joined(found, _drawn(rule))
-            return found
+                    fault = _merge_faults(fault, _draw_fault(rule))
+            return fault
 
     def deliver(self, event: Fields, stream: str = "", now: int = 0) -> int:
-        """Return how often a stream event is to be delivered: 0, 1 or 2.
+        """Return how often to deliver a stream event: 0, 1 or 2.
 
         Args:
             event: the event as it would be sent.
@@ -182,7 +182,7 @@ class FaultPlan:
         with self._lock:
             if stream in self._silent:
                 return 0
-            for rule in self._alive():
+            for rule in self._active_rules():
                 if _is_of_events(rule.fault) and rule.takes_event(event, now):
                     self.hits.append((rule.fault.name, "EVENT", str(event.get("e", ""))))
                     if rule.fault.silences:
@@ -190,17 +190,17 @@ class FaultPlan:
                     return rule.fault.copies
             return 1
 
-    def _alive(self) -> list[Injection]:
+    def _active_rules(self) -> list[Injection]:
         return [rule for rule in self.injections if not rule.spent]
 
 
 def endpoint_of(path: str) -> str:
-    """Return what follows the version: `order/test` of /fapi/v1/order/test."""
+    """Return the path after the version: `order/test` of /fapi/v1/order/test."""
     return path.split("/", 3)[-1]
 
 
 def only_reduces(params: Fields) -> bool:
-    """Tell whether an order, or every order of a batch, can only reduce or close a position."""
+    """Return whether an order, or every order of a batch, can only reduce or close a position."""
     batch = params.get("batchOrders")
     if batch is None:
         return _reduces(params)
@@ -230,7 +230,7 @@ def _is_of_events(fault: Fault) -> bool:
     return fault.copies != 1 or fault.silences
 
 
-def _drawn(rule: Injection) -> Fault:
+def _draw_fault(rule: Injection) -> Fault:
     fault, draw = rule.fault, rule.draw
     return msgspec.structs.replace(
         fault,
@@ -240,21 +240,23 @@ def _drawn(rule: Injection) -> Fault:
     )
 
 
-def _joined(found: Fault, more: Fault) -> Fault:
+def _merge_faults(found: Fault, more: Fault) -> Fault:
     leads = more if more.decides or not found.name else found
     return msgspec.structs.replace(
         leads, delay=found.delay + more.delay, answer_delay=found.answer_delay + more.answer_delay
     )
 
 
-def _named(row: Mapping[str, Any]) -> Fault:
-    made = getattr(kinds, str(row.get("fault")), None)
-    if made is None or made is Fault or getattr(made, "__module__", "") != kinds.__name__:
-        raise ValueError(f"no fault is called {row.get('fault')!r}: see exit_shim.exchange.faults")
-    fault = made(**row.get("with", {}))
+def _make_fault(row: Mapping[str, Any]) -> Fault:
+    make = getattr(kinds, str(row.get("fault")), None)
+    if make is None or make is Fault or getattr(make, "__module__", "") != kinds.__name__:
+        raise ValueError(
+            f"fault {row.get('fault')!r} is unknown; expected a function of exit_shim.testing.faults"
+        )
+    fault = make(**row.get("with", {}))
     assert isinstance(fault, Fault)  # noqa: S101 - every public function of `kinds` makes one
     return fault
 
 
-def _rule(row: Mapping[str, Any]) -> dict[str, Any]:
+def _read_rule(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in {"fault", "with"}}

@@ -30,7 +30,7 @@ _KEY = re.compile(r"[!-~]{1,128}")
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key's secret and what it may do.
+    """The secret and the permissions of an API key.
 
     Attributes:
         secret: what it signs with.
@@ -61,7 +61,7 @@ def check_key(request: RawRequest, credentials: Mapping[str, str | ApiKey]) -> s
         raise BAD_API_KEY_FORMAT.error()
     if name not in credentials:
         raise REJECTED_API_KEY.error()
-    key = key_of(credentials[name])
+    key = as_api_key(credentials[name])
     if key.addresses is not None and request.address not in key.addresses:
         raise REJECTED_ADDRESS.error(request.address)
     reads = request.method == "GET" or request.path.endswith("/listenKey")
@@ -70,13 +70,13 @@ def check_key(request: RawRequest, credentials: Mapping[str, str | ApiKey]) -> s
     return name
 
 
-def key_of(credential: str | ApiKey) -> ApiKey:
-    """Return a credential as a key."""
+def as_api_key(credential: str | ApiKey) -> ApiKey:
+    """Return a credential as an `ApiKey`."""
     return credential if isinstance(credential, ApiKey) else ApiKey(secret=credential)
 
 
 def check_time(request: RawRequest, now: int) -> int:
-    """Refuse a request that is from the future or too old; returns the time at which it is too old.
+    """Refuse a request from the future or too old; return the time at which it becomes too old.
 
     Raises:
         ExchangeError: -1102 without a timestamp, -1021 outside `now - recvWindow` to `now + 1000`.
@@ -95,7 +95,7 @@ def check_time(request: RawRequest, now: int) -> int:
 
 
 def check_signature(request: RawRequest, secret: str) -> None:
-    """Refuse a request whose HMAC-SHA256 is that of no string it could have signed.
+    """Refuse a request that was signed with another secret, or not as it was sent.
 
     Raises:
         ExchangeError: -1102 without a signature, -1022 with a wrong one.

@@ -1,4 +1,4 @@
-"""The way of a request: limits, route, key, time, signature, handler, answer. Knows no web server."""
+"""The steps of a request, without a web server: limits, route, key, time, signature, handler, answer."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from exit_shim.exchange.engine.engine import Exchange
 from exit_shim.exchange.engine.errors import INVALID_PATH, OUTSIDE_ENGINE_WINDOW, UNKNOWN, ExchangeError
 from exit_shim.exchange.engine.params import Params
 
-from .auth import Credentials, check_key, check_signature, check_time, key_of
-from .call import Call, Json
-from .limits import Limits
+from .api_call import ApiCall, Json
+from .auth import Credentials, as_api_key, check_key, check_signature, check_time
+from .rate_limits import RateLimits
 from .request import RawRequest
-from .routes import Route, Security, route_of
+from .routes import Route, Security, find_route
 
-__all__ = ["Answer", "Credentials", "Gate"]
+__all__ = ["Credentials", "Gate", "HttpAnswer"]
 
 log = logging.getLogger(__name__)
 _LIMITED = frozenset({418, 429})
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An HTTP answer; `code` is that of the error it carries, if any."""
+class HttpAnswer:
+    """An HTTP answer; `code` is that of its error, if any."""
 
     status: int
     body: bytes
@@ -35,7 +35,7 @@ class Answer:
 
 
 class Gate:
-    """Answers requests against one engine.
+    """Answer requests with one engine: limits, route, key, time, signature, handler.
 
     Args:
         engine: the exchange behind it.
@@ -46,12 +46,12 @@ class Gate:
     def __init__(self, engine: Exchange, credentials: Credentials, *, rate_limits: bool = True) -> None:
         self.engine = engine
         self.credentials = credentials
-        self.limits = Limits(enforced=rate_limits)
+        self.limits = RateLimits(enforced=rate_limits)
         #: Errors that are the exchange's own fault; a test that finds one here has found a bug.
         self.internal_errors: list[Exception] = []
 
-    def answer(self, request: RawRequest, received: int | None = None, skew: int = 0) -> Answer:
-        """Answer any request; whatever is wrong with it comes back as an error of the exchange's form.
+    def answer(self, request: RawRequest, received: int | None = None, skew: int = 0) -> HttpAnswer:
+        """Answer any request; a failure is answered as an error in the exchange's form.
 
         Args:
             request: what arrived.
@@ -59,7 +59,7 @@ class Gate:
             skew: how many milliseconds the clock is off that its timestamp is held against.
         """
         now = self.engine.now()
-        used, headers = self.limits.weight(_weight(request, self.engine), now)
+        used, headers = self.limits.count_weight(_weight(request, self.engine), now)
         try:
             self.limits.require_weight(used, now, request.address)
             result = self._run(request, now if received is None else received, skew, headers)
@@ -71,7 +71,7 @@ class Gate:
             log.exception("the local exchange failed on %s %s", request.method, request.path)
             self.internal_errors.append(fault)
             return _refuse(UNKNOWN.error(), headers)
-        return Answer(200, msgspec.json.encode(result), headers)
+        return HttpAnswer(200, msgspec.json.encode(result), headers)
 
     def _run(self, request: RawRequest, received: int, skew: int, headers: dict[str, str]) -> Json:
         self.engine.run_due()
@@ -79,8 +79,8 @@ class Gate:
         api_key = self._admit(route, request, received, skew)
         counts = {}
         if route.counts_as_order:
-            counts = self.limits.orders(route.ten_seconds, self.engine.now())
-        result = route.handler(Call(self.engine, Params(request.params), api_key, skew))
+            counts = self.limits.count_orders(route.ten_seconds, self.engine.now())
+        result = route.handler(ApiCall(self.engine, Params(request.params), api_key, skew))
         headers |= counts
         return result
 
@@ -90,24 +90,24 @@ class Gate:
         name = check_key(request, self.credentials)
         if route.security is Security.SIGNED:
             too_late = check_time(request, received + skew)
-            check_signature(request, key_of(self.credentials[name]).secret)
+            check_signature(request, as_api_key(self.credentials[name]).secret)
             if route.reaches_matching and self.engine.now() + skew > too_late:
                 raise OUTSIDE_ENGINE_WINDOW.error()
         return name
 
 
 def _route(request: RawRequest, engine: Exchange) -> Route:
-    route = route_of(request.method, request.path, engine)
+    route = find_route(request.method, request.path, engine)
     if route is None:
         raise INVALID_PATH.error(request.path, request.method)
     return route
 
 
 def _weight(request: RawRequest, engine: Exchange) -> int:
-    route = route_of(request.method, request.path, engine)
+    route = find_route(request.method, request.path, engine)
     return route.weigh(Params(request.params)) if route else 1
 
 
-def _refuse(refused: ExchangeError, headers: dict[str, str]) -> Answer:
+def _refuse(refused: ExchangeError, headers: dict[str, str]) -> HttpAnswer:
     body = msgspec.json.encode(refused.payload())
-    return Answer(refused.http_status, body, headers, refused.code)
+    return HttpAnswer(refused.http_status, body, headers, refused.code)

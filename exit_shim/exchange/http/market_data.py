@@ -8,28 +8,28 @@ from exit_shim.exchange.engine.numbers import ZERO
 from exit_shim.exchange.engine.symbols import Symbol
 from exit_shim.exchange.engine.views import market_data as views
 
-from .call import Call, Json
-from .paging import limit_of, window_of
+from .api_call import ApiCall, Json
+from .paging import read_limit, read_window
 
 DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 MOST_CANDLES = 1500
 
 
-def klines(call: Call) -> Json:
-    """GET /fapi/v1/klines: the newest `limit`, oldest first; before the exchange began they are flat."""
+def klines(call: ApiCall) -> Json:
+    """Answer GET /fapi/v1/klines: the newest `limit`, oldest first; flat before the exchange began."""
     symbol = call.engine.state.symbol(call.params.required("symbol"))
     interval = call.params.required("interval")
     if interval not in LENGTHS:
         raise BAD_INTERVAL.error()
     call.engine.ask_price(symbol.name)
-    window = window_of(call.params, call.engine.now())
-    limit = limit_of(call.params, most=MOST_CANDLES)
-    found = candles(call.engine.state, symbol.name, interval, window, limit)
-    return [views.kline(candle, symbol, end_of(interval, candle.start)) for candle in found]
+    window = read_window(call.params, call.engine.now())
+    limit = read_limit(call.params, most=MOST_CANDLES)
+    rows = candles(call.engine.state, symbol.name, interval, window, limit)
+    return [views.kline(candle, symbol, end_of(interval, candle.start)) for candle in rows]
 
 
-def depth(call: Call) -> Json:
-    """GET /fapi/v1/depth."""
+def depth(call: ApiCall) -> Json:
+    """Answer GET /fapi/v1/depth."""
     symbol = call.engine.state.symbol(call.params.required("symbol"))
     limit = call.params.integer("limit")
     if limit is not None and limit not in DEPTHS:
@@ -37,8 +37,8 @@ def depth(call: Call) -> Json:
     return views.depth(call.engine.state, symbol, limit or 500)
 
 
-def ticker_24h(call: Call) -> Json:
-    """GET /fapi/v1/ticker/24hr."""
+def ticker_24h(call: ApiCall) -> Json:
+    """Answer GET /fapi/v1/ticker/24hr."""
     name = call.params.text("symbol")
     state = call.engine.state
     if name is not None:
@@ -46,7 +46,7 @@ def ticker_24h(call: Call) -> Json:
     return [_day(call, symbol) for symbol in state.symbols.values()]
 
 
-def _day(call: Call, symbol: Symbol) -> dict[str, object]:
+def _day(call: ApiCall, symbol: Symbol) -> dict[str, object]:
     call.engine.ask_price(symbol.name)
     last = next((trade for trade in reversed(call.engine.state.trades) if trade.symbol == symbol.name), None)
     return views.ticker_24h(

@@ -18,7 +18,7 @@ NEVER = 10**18
 Item = TypeVar("Item")
 
 
-def window_of(params: Params, now: int) -> tuple[int, int]:
+def read_window(params: Params, now: int) -> tuple[int, int]:
     """Read startTime and endTime, both included and both optional.
 
     Raises:
@@ -30,13 +30,13 @@ def window_of(params: Params, now: int) -> tuple[int, int]:
     return start or 0, now if end is None else end
 
 
-def week_of(params: Params, now: int, *, from_id: bool) -> tuple[int, int]:
-    """Read a window of at most seven days: those before its end, or after its start, unless both are sent.
+def read_week(params: Params, now: int, *, from_id: bool) -> tuple[int, int]:
+    """Read a window of at most seven days: before its end or after its start, unless both are sent.
 
     Args:
         params: the request.
         now: the time in milliseconds.
-        from_id: whether the request says with an id where to begin; without times it goes on from there.
+        from_id: whether the request names a first id; without times there is no window then.
 
     Raises:
         ExchangeError: -1023 or -4165.
@@ -55,23 +55,23 @@ def week_of(params: Params, now: int, *, from_id: bool) -> tuple[int, int]:
     return start, end
 
 
-def within(window: tuple[int, int], items: Iterable[Item], time_of: Callable[[Item], int]) -> list[Item]:
+def keep_within(window: tuple[int, int], items: Iterable[Item], time_of: Callable[[Item], int]) -> list[Item]:
     """Keep the items of a window, both ends included."""
     start, end = window
     return [item for item in items if start <= time_of(item) <= end]
 
 
-def newest(params: Params, items: list[Item]) -> list[Item]:
+def keep_newest(params: Params, items: list[Item]) -> list[Item]:
     """Keep the last `limit` items, in their order."""
-    return items[-limit_of(params) :]
+    return items[-read_limit(params) :]
 
 
-def oldest(params: Params, items: list[Item]) -> list[Item]:
+def keep_oldest(params: Params, items: list[Item]) -> list[Item]:
     """Keep the first `limit` items."""
-    return items[: limit_of(params)]
+    return items[: read_limit(params)]
 
 
-def limit_of(params: Params, *, usual: int = DEFAULT_LIMIT, most: int = LARGEST_LIMIT) -> int:
+def read_limit(params: Params, *, usual: int = DEFAULT_LIMIT, most: int = LARGEST_LIMIT) -> int:
     """Read `limit`.
 
     Raises:

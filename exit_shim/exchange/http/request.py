@@ -12,7 +12,7 @@ _SIGNATURE = "signature="
 
 @dataclass(frozen=True)
 class RawRequest:
-    """What arrived. `query` and `body` are as sent, still percent-encoded; header names are lower-case."""
+    """A request as it arrived: query and body still percent-encoded, header names in lower case."""
 
     method: str
     path: str
@@ -23,12 +23,12 @@ class RawRequest:
 
     @cached_property
     def params(self) -> dict[str, str]:
-        """Parameters of query and form body, decoded; the query wins (Binance API, general information)."""
+        """Return the decoded parameters of query and body; the query wins (Binance, general information)."""
         return {**_pairs(self.body), **_pairs(self.query)}
 
     @property
     def signature_bases(self) -> tuple[str, ...]:
-        """The strings a client may have signed: as sent, or decoded.
+        """Return the strings that a client may have signed: as sent, or decoded.
 
         Clients differ: python-binance signs the decoded form of an ordinary order and the encoded form
         of a batch.
@@ -38,7 +38,7 @@ class RawRequest:
 
 
 def printable(text: str) -> str:
-    """Return text of the web server without lone surrogates, which JSON cannot carry back.
+    """Return text of the web server without lone surrogates, which JSON cannot carry.
 
     It hands on bytes that are no UTF-8 in that form.
     """

@@ -10,11 +10,11 @@ from exit_shim.exchange.engine.engine import Exchange
 from exit_shim.exchange.engine.params import Params
 
 from . import account, algo, market, market_data, orders
-from .call import Handler
+from .api_call import Handler
 
 
 class Security(Enum):
-    """What a request must prove."""
+    """The proof that an endpoint demands."""
 
     NONE = "none"
     KEY = "key"
@@ -41,13 +41,13 @@ class Route:
             return self.weight_of_all
         if self.by_limit:
             limit = params.text("limit") or ""
-            asked = int(limit) if _COUNT.fullmatch(limit) else USUAL_LIMIT
-            return next((weight for most, weight in self.by_limit if asked <= most), self.by_limit[-1][1])
+            count = int(limit) if _COUNT.fullmatch(limit) else USUAL_LIMIT
+            return next((weight for most, weight in self.by_limit if count <= most), self.by_limit[-1][1])
         return self.weight
 
     @property
     def reaches_matching(self) -> bool:
-        """Whether the matching engine looks at its timestamp a second time."""
+        """Return whether the matching engine checks the timestamp a second time."""
         return self.counts_as_order
 
 
@@ -123,8 +123,8 @@ ALGO_PATHS = frozenset(
 )
 
 
-def route_of(method: str, path: str, engine: Exchange) -> Route | None:
-    """Return the endpoint of a request, None when there is none under the exchange's rules."""
+def find_route(method: str, path: str, engine: Exchange) -> Route | None:
+    """Return the endpoint of a request, None when the exchange's rules have none."""
     if path in ALGO_PATHS and not engine.state.rules.algo_service:
         return None
     return ROUTES.get((method, path))

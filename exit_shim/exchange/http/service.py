@@ -13,25 +13,25 @@ from exit_shim.exchange.faults.kinds import Fault
 from exit_shim.exchange.faults.plan import FaultPlan
 from exit_shim.exchange.request_record import RequestRecord
 
-from .faulty import replaced
-from .gate import Answer, Credentials, Gate
+from .fault_answers import apply_fault
+from .gate import Credentials, Gate, HttpAnswer
 from .request import RawRequest
 
-#: Requests that are remembered unless told otherwise.
+#: Requests that are remembered by default.
 REMEMBERED_REQUESTS = 100_000
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """A request that has arrived: when, by the exchange's clock, and what will happen to it."""
+class ReceivedRequest:
+    """A request that has arrived: when, by the exchange's clock, and with which fault."""
 
     request: RawRequest
     received: int
     fault: Fault
 
 
-class Service:
-    """Serves requests one at a time and remembers what became of each.
+class ExchangeService:
+    """Serve requests one at a time and remember the outcome of each.
 
     Args:
         engine: the exchange.
@@ -56,29 +56,31 @@ class Service:
         self.lock = threading.RLock()
         self.records: deque[RequestRecord] = deque(maxlen=remembered)
 
-    def receive(self, request: RawRequest) -> Arrival:
-        """Take a request in and draw its fault."""
+    def receive(self, request: RawRequest) -> ReceivedRequest:
+        """Receive a request and draw its fault."""
         with self.lock:
             now = self.engine.now()
-            return Arrival(request, now, self.faults.meet(request.method, request.path, request.params, now))
+            return ReceivedRequest(
+                request, now, self.faults.meet(request.method, request.path, request.params, now)
+            )
 
-    def act(self, arrival: Arrival) -> Answer | None:
-        """Do what a request asks, as far as its fault lets it; None when no answer leaves.
+    def act(self, arrival: ReceivedRequest) -> HttpAnswer | None:
+        """Execute a request as far as its fault lets it; return None when no answer leaves.
 
         The waits of the fault are the caller's to keep.
         """
         fault = arrival.fault
         with self.lock:
             # The gate counts what it is asked; what a fault keeps from it was never asked.
-            truth = (
+            own_answer = (
                 self.gate.answer(arrival.request, arrival.received, fault.skew) if fault.executed else None
             )
-            seen = replaced(fault, arrival, truth, self.engine.now())
-            self.records.append(_record(arrival, truth, seen))
-            return seen
+            answer = apply_fault(fault, arrival, own_answer, self.engine.now())
+            self.records.append(_record(arrival, own_answer, answer))
+            return answer
 
-    def answer(self, request: RawRequest) -> Answer:
-        """Answer without a socket, waits included.
+    def answer(self, request: RawRequest) -> HttpAnswer:
+        """Answer a request without a socket, waiting as its fault demands.
 
         Raises:
             ConnectionResetError: when a fault lets no answer leave.
@@ -97,15 +99,17 @@ def _wait(seconds: float) -> None:
         time.sleep(seconds)
 
 
-def _record(arrival: Arrival, truth: Answer | None, seen: Answer | None) -> RequestRecord:
+def _record(
+    arrival: ReceivedRequest, own_answer: HttpAnswer | None, answer: HttpAnswer | None
+) -> RequestRecord:
     request = arrival.request
     return RequestRecord(
         method=request.method,
         path=request.path,
         params=MappingProxyType(request.params),
         received_ms=arrival.received,
-        http_status=seen.status if seen else 0,
-        error_code=seen.code if seen else None,
-        executed=truth is not None and truth.status == 200,  # noqa: PLR2004 - OK
+        http_status=answer.status if answer else 0,
+        error_code=answer.code if answer else None,
+        executed=own_answer is not None and own_answer.status == 200,  # noqa: PLR2004 - OK
         fault=arrival.fault.name or None,
     )

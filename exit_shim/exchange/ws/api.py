@@ -17,7 +17,7 @@ from exit_shim.exchange.engine.views.market import (
     ORDER_LIMIT_TEN_SECONDS,
     WEIGHT_LIMIT,
 )
-from exit_shim.exchange.http.gate import Answer
+from exit_shim.exchange.http.gate import HttpAnswer
 from exit_shim.exchange.http.request import RawRequest
 from exit_shim.exchange.http.routes import ROUTES, Security
 
@@ -69,7 +69,7 @@ _ENVELOPE = msgspec.json.Decoder(_Envelope)
 
 @dataclass(frozen=True)
 class ApiRequest:
-    """A request of the WebSocket API, as the request that it would be over HTTP."""
+    """A request of the WebSocket API, in the form that it would have over HTTP."""
 
     id: msgspec.Raw
     http: RawRequest
@@ -77,7 +77,7 @@ class ApiRequest:
 
 
 class ApiError(Exception):
-    """A message that is no request; `answer` is the reply to it."""
+    """A malformed message; `answer` is the reply to it."""
 
     def __init__(self, request_id: msgspec.Raw, refused: ExchangeError) -> None:
         super().__init__(refused)
@@ -85,11 +85,11 @@ class ApiError(Exception):
 
 
 def read_request(message: str, *, shows_limits: bool = True) -> ApiRequest:
-    """Read a message.
+    """Read a message of the WebSocket API.
 
     Args:
         message: the text frame.
-        shows_limits: whether the answer is to have `rateLimits`, unless the request says.
+        shows_limits: whether the answer has `rateLimits` when the request does not decide.
 
     Raises:
         ApiError: -1135 for what is no request, -1020 for an unknown method, -1103 without an API key.
@@ -106,12 +106,12 @@ def read_request(message: str, *, shows_limits: bool = True) -> ApiRequest:
     route = ROUTES.get(target)
     if "apiKey" not in params and route is not None and route.security is not Security.NONE:
         raise ApiError(request_id, NO_API_KEY.error())
-    wanted = params.get("returnRateLimits", str(shows_limits)).lower() == "true"
-    return ApiRequest(request_id, _as_http(*target, params), wanted)
+    wants_limits = params.get("returnRateLimits", str(shows_limits)).lower() == "true"
+    return ApiRequest(request_id, _as_http(*target, params), wants_limits)
 
 
-def answer_of(request: ApiRequest, answer: Answer) -> str | None:
-    """Return the reply that says what an HTTP answer says, None when it is none that JSON can say."""
+def render_reply(request: ApiRequest, answer: HttpAnswer) -> str | None:
+    """Return the reply of an HTTP answer, None when its body is no JSON."""
     try:
         body = msgspec.json.decode(answer.body)
     except msgspec.MsgspecError:
@@ -133,7 +133,7 @@ def _text(value: msgspec.Raw) -> str:
     return str(msgspec.json.decode(raw)) if raw[:1] == b'"' else raw.decode()
 
 
-def _rate_limits(answer: Answer) -> list[dict[str, object]]:
+def _rate_limits(answer: HttpAnswer) -> list[dict[str, object]]:
     counted = {name.lower(): value for name, value in answer.headers.items()}
     return [
         {

@@ -1,4 +1,4 @@
-"""What a client may say on a stream connection: SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS and properties.
+"""Commands of a stream connection: SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS and properties.
 
 Errors have the form and the texts of Binance's documentation of live subscribing.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from .connection import Connection
+from .connection import StreamConnection
 
 #: Streams that one connection may have.
 MOST_STREAMS = 1024
@@ -17,7 +17,7 @@ _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "G
 
 
 class CommandError(Exception):
-    """A message that is no command; `answer` is the reply to it."""
+    """A message that is not a command; `answer` is the reply to it."""
 
     def __init__(self, code: int, msg: str, request_id: object = None) -> None:
         super().__init__(code, msg)
@@ -26,8 +26,8 @@ class CommandError(Exception):
             self.answer["id"] = request_id
 
 
-def obey(connection: Connection, message: str) -> tuple[dict[str, object], list[str]]:
-    """Do what a message asks and return the reply and the streams that are new."""
+def run_command(connection: StreamConnection, message: str) -> tuple[dict[str, object], list[str]]:
+    """Run the command of a message and return the reply and the new streams."""
     try:
         method, params, request_id = _read(message)
         if method == "SUBSCRIBE":
@@ -74,7 +74,7 @@ def _names(params: list[Any], request_id: object) -> list[str]:
     return params
 
 
-def _subscribe(connection: Connection, names: list[str], request_id: object) -> list[str]:
+def _subscribe(connection: StreamConnection, names: list[str], request_id: object) -> list[str]:
     new = [name for name in dict.fromkeys(names) if name not in connection.names]
     if len(connection.names) + len(new) > MOST_STREAMS:
         raise CommandError(2, "Invalid request: too many parameters", request_id)
@@ -82,7 +82,7 @@ def _subscribe(connection: Connection, names: list[str], request_id: object) -> 
     return new
 
 
-def _property(connection: Connection, method: str, params: list[Any], request_id: object) -> object:
+def _property(connection: StreamConnection, method: str, params: list[Any], request_id: object) -> object:
     if not params or params[0] != "combined":
         raise CommandError(0, "Unknown property", request_id)
     if method == "GET_PROPERTY":

@@ -1,4 +1,4 @@
-"""One stream connection: where it came in, what it subscribes to, and its way out."""
+"""One stream connection: its address, its subscriptions and its queue."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from .addresses import Address
-from .outbox import Outbox
+from .addresses import StreamAddress
+from .message_queue import MessageQueue
 
 
 @dataclass(eq=False)
-class Connection:
-    """A client of the streams.
+class StreamConnection:
+    """A client of the streams: its address, its subscriptions and its queue.
 
     Attributes:
         name: tells connections apart in the fault plan.
@@ -24,8 +24,8 @@ class Connection:
     """
 
     name: str
-    address: Address
-    outbox: Outbox
+    address: StreamAddress
+    queue: MessageQueue
     since: int
 
     def __post_init__(self) -> None:
@@ -34,11 +34,11 @@ class Connection:
 
     @property
     def is_private(self) -> bool:
-        """Whether it may get user data."""
+        """Return whether the connection may get user data."""
         return self.address.route == "private"
 
     def push(self, stream: str, text: str) -> None:
         """Queue an event of `stream`, given as JSON."""
         if self.combined:
             text = f'{{"stream":{msgspec.json.encode(stream).decode()},"data":{text}}}'
-        self.outbox.put(text)
+        self.queue.put(text)

@@ -1,4 +1,4 @@
-"""Between the exchange, which tells what happens in any thread, and the connections in the event loop."""
+"""Events of the exchange, from any thread, on their way to the connections in the event loop."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import itertools
 import msgspec
 
 from exit_shim.exchange.engine.events import Event, QuoteEvent
-from exit_shim.exchange.http.service import Service
+from exit_shim.exchange.http.service import ExchangeService
 
 from . import market_streams, user_stream
-from .addresses import Address
-from .commands import obey
-from .connection import Connection
-from .outbox import Outbox
+from .addresses import StreamAddress
+from .commands import run_command
+from .connection import StreamConnection
+from .message_queue import MessageQueue
 
 #: Seconds between two looks at the clock while anybody is connected.
 TICK = 0.25
@@ -24,53 +24,53 @@ TICKS_PER_STEP = 4
 LONGEST_LIFE = 24 * 60 * 60 * 1000
 
 
-class Hub:
-    """Every stream connection of one exchange.
+class StreamHub:
+    """Connect the engine, which emits events in any thread, with every stream connection.
 
     It listens to the engine only while somebody is connected. Events are rendered and queued under the
     lock of the exchange, by the thread that caused them, so every connection sees them in one order.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: ExchangeService) -> None:
         self._service = service
-        self._connections: list[Connection] = []
+        self._connections: list[StreamConnection] = []
         self._numbers = itertools.count(1)
         self._ticking: asyncio.Task[None] | None = None
 
-    def connect(self, address: Address, outbox: Outbox) -> Connection:
-        """Take a client in; from now on its outbox fills."""
+    def connect(self, address: StreamAddress, queue: MessageQueue) -> StreamConnection:
+        """Add a client, whose queue fills from now on."""
         service = self._service
         with service.lock:
             name = f"{address.route or 'legacy'}#{next(self._numbers)}"
-            connection = Connection(name, address, outbox, service.engine.now())
+            connection = StreamConnection(name, address, queue, service.engine.now())
             if not self._connections:
-                service.engine.feed.listeners.append(self._tell)
+                service.engine.feed.listeners.append(self._on_event)
             self._connections.append(connection)
-            market_streams.greet(service.engine, service.faults, connection, connection.names)
+            market_streams.send_current_prices(service.engine, service.faults, connection, connection.names)
         if self._ticking is None:
             self._ticking = asyncio.create_task(self._tick())
         return connection
 
-    def disconnect(self, connection: Connection) -> None:
-        """Let a client go."""
+    def disconnect(self, connection: StreamConnection) -> None:
+        """Remove a client."""
         with self._service.lock:
             self._connections.remove(connection)
             if not self._connections:
-                self._service.engine.feed.listeners.remove(self._tell)
+                self._service.engine.feed.listeners.remove(self._on_event)
         if not self._connections and self._ticking is not None:
             self._ticking.cancel()
             self._ticking = None
 
-    def hear(self, connection: Connection, message: str) -> None:
-        """Answer what a client said on its stream connection."""
+    def handle_message(self, connection: StreamConnection, message: str) -> None:
+        """Answer a message of a client on its stream connection."""
         service = self._service
         with service.lock:
-            answer, new = obey(connection, message)
-            connection.outbox.put(msgspec.json.encode(answer).decode())
-            market_streams.greet(service.engine, service.faults, connection, new)
+            answer, new = run_command(connection, message)
+            connection.queue.put(msgspec.json.encode(answer).decode())
+            market_streams.send_current_prices(service.engine, service.faults, connection, new)
 
-    def _tell(self, event: Event) -> None:
-        """Hand an event of the engine on; called under the lock, in whatever thread caused it."""
+    def _on_event(self, event: Event) -> None:
+        """Publish an event of the engine; called under the lock, in the thread that caused it."""
         service = self._service
         try:
             if isinstance(event, QuoteEvent):
@@ -87,21 +87,21 @@ class Hub:
                 self._service.engine.run_due()
                 if count % TICKS_PER_STEP == 0:
                     self._step()
-                self._end_the_old()
+                self._end_old_connections()
 
     def _step(self) -> None:
-        """Ask for the watched prices, as the streams of production repeat them: a walking market walks."""
+        """Ask for the watched prices, which production repeats: a walking market steps."""
         engine = self._service.engine
         watched = {
             symbol
             for connection in self._connections
-            for symbol in market_streams.watched(engine, connection, connection.names)
+            for symbol in market_streams.list_watched(engine, connection, connection.names)
         }
         for symbol in sorted(watched):
             engine.ask_price(symbol)
 
-    def _end_the_old(self) -> None:
+    def _end_old_connections(self) -> None:
         now = self._service.engine.now()
         for connection in self._connections:
             if now - connection.since >= LONGEST_LIFE:
-                connection.outbox.close()
+                connection.queue.close()

@@ -11,7 +11,7 @@ from exit_shim.exchange.engine.events import QuoteEvent
 from exit_shim.exchange.engine.views import stream as views
 from exit_shim.exchange.faults.plan import FaultPlan
 
-from .connection import Connection
+from .connection import StreamConnection
 
 ALL_MARKS = frozenset({"!markPrice@arr", "!markPrice@arr@1s"})
 ALL_BOOKS = "!bookTicker"
@@ -22,43 +22,45 @@ Payload = dict[str, object] | list[dict[str, object]]
 
 
 def publish(
-    engine: Exchange, faults: FaultPlan, connections: Iterable[Connection], event: QuoteEvent
+    engine: Exchange, faults: FaultPlan, connections: Iterable[StreamConnection], event: QuoteEvent
 ) -> None:
     """Queue a changed price for every connection that watches it."""
-    made: dict[str, tuple[Payload, str]] = {}
+    payloads: dict[str, tuple[Payload, str]] = {}
     for connection in connections:
         for name in connection.names:
             if not _is_routed(connection, name) or not _shows(name, event.symbol):
                 continue
-            if name not in made:
+            if name not in payloads:
                 payload = _payload(engine, name, event.symbol)
-                made[name] = payload, msgspec.json.encode(payload).decode()
-            _push(faults, connection, name, *made[name], event.time)
+                payloads[name] = payload, msgspec.json.encode(payload).decode()
+            _push(faults, connection, name, *payloads[name], event.time)
 
 
-def greet(engine: Exchange, faults: FaultPlan, connection: Connection, names: Iterable[str]) -> None:
-    """Queue the present state of the streams that a connection has just subscribed to.
+def send_current_prices(
+    engine: Exchange, faults: FaultPlan, connection: StreamConnection, names: Iterable[str]
+) -> None:
+    """Queue the current prices of newly subscribed streams.
 
     Production repeats the mark price every 3 seconds (or every second) and the book all the time, so a
     client never waits long for its first event; here prices stand still between changes.
     """
     now = engine.now()
     for name in names:
-        for symbol in watched(engine, connection, (name,)):
+        for symbol in list_watched(engine, connection, (name,)):
             payload = _payload(engine, name, symbol)
             _push(faults, connection, name, payload, msgspec.json.encode(payload).decode(), now)
             if name in ALL_MARKS:
                 break
 
 
-def watched(engine: Exchange, connection: Connection, names: Iterable[str]) -> list[str]:
+def list_watched(engine: Exchange, connection: StreamConnection, names: Iterable[str]) -> list[str]:
     """Return the symbols whose prices these streams of a connection show."""
     routed = [name for name in names if _is_routed(connection, name)]
     return [symbol for symbol in engine.state.symbols if any(_shows(name, symbol) for name in routed)]
 
 
-def _is_routed(connection: Connection, name: str) -> bool:
-    """Tell whether a stream is served where the connection came in; elsewhere it is silent.
+def _is_routed(connection: StreamConnection, name: str) -> bool:
+    """Return whether a stream is served at the address of this connection; elsewhere it is silent.
 
     A legacy address without a route gets what /public has (Binance change log 2026-04-23).
     """
@@ -84,7 +86,7 @@ def _payload(engine: Exchange, name: str, symbol: str) -> Payload:
 
 
 def _push(
-    faults: FaultPlan, connection: Connection, name: str, payload: Payload, text: str, now: int
+    faults: FaultPlan, connection: StreamConnection, name: str, payload: Payload, text: str, now: int
 ) -> None:
     first = payload[0] if isinstance(payload, list) else payload
     for _ in range(faults.deliver(first, connection.name, now)):

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from exit_shim.exchange.http.request import printable
-from exit_shim.exchange.http.service import Service
+from exit_shim.exchange.http.service import ExchangeService
 
-from .addresses import API_PATH, Address, read_address
-from .api import ApiError, ApiRequest, answer_of, read_request
-from .hub import Hub
-from .outbox import Outbox
+from .addresses import API_PATH, StreamAddress, read_address
+from .api import ApiError, ApiRequest, read_request, render_reply
+from .hub import StreamHub
+from .message_queue import MessageQueue
 
 #: Seconds between two pings of the server (Binance documentation, WebSocket connections).
 PING_INTERVAL = 180
@@ -26,8 +26,8 @@ GOODBYE = 0.1
 Drop = Callable[[asyncio.Transport | None], None]
 
 
-class Sockets:
-    """Serves every WebSocket of one exchange.
+class WebSockets:
+    """Serve every WebSocket of one exchange.
 
     Args:
         service: who answers.
@@ -35,22 +35,22 @@ class Sockets:
         refuse: makes the server refuse connections for so many seconds.
     """
 
-    def __init__(self, service: Service, drop: Drop, refuse: Callable[[float], None]) -> None:
+    def __init__(self, service: ExchangeService, drop: Drop, refuse: Callable[[float], None]) -> None:
         self._service = service
         self._drop = drop
         self._refuse = refuse
-        self._hub = Hub(service)
+        self._hub = StreamHub(service)
         self._open: set[web.WebSocketResponse] = set()
 
     def takes(self, request: web.Request) -> bool:
-        """Tell whether a request asks for a WebSocket at an address that has one."""
+        """Return whether a request asks for a WebSocket at an address that has one."""
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return False
-        known = request.path == API_PATH or read_address(request.path, "") is not None
-        return known and _socket().can_prepare(request).ok
+        has_address = request.path == API_PATH or read_address(request.path, "") is not None
+        return has_address and _socket().can_prepare(request).ok
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """Serve one connection to its end."""
+        """Serve one connection until it closes."""
         socket = _socket()
         self._open.add(socket)
         try:
@@ -60,7 +60,8 @@ class Sockets:
             else:
                 await self._serve_stream(request, socket, address)
         except ConnectionError:
-            pass  # the client is gone
+            # The client is gone.
+            pass
         finally:
             self._open.discard(socket)
         return socket
@@ -71,20 +72,20 @@ class Sockets:
         await asyncio.gather(*goodbyes, return_exceptions=True)
 
     async def _serve_stream(
-        self, request: web.Request, socket: web.WebSocketResponse, address: Address
+        self, request: web.Request, socket: web.WebSocketResponse, address: StreamAddress
     ) -> None:
-        outbox = Outbox(asyncio.get_running_loop(), lambda: self._drop(request.transport))
+        queue = MessageQueue(asyncio.get_running_loop(), lambda: self._drop(request.transport))
         # Connected before the handshake is answered: what happens once the client knows is not missed.
-        connection = self._hub.connect(address, outbox)
+        connection = self._hub.connect(address, queue)
         try:
             await socket.prepare(request)
-            sending = asyncio.create_task(_deliver(outbox, socket))
+            sending = asyncio.create_task(_deliver(queue, socket))
             try:
                 async for message in socket:
                     if message.type is not WSMsgType.TEXT:
                         await socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
                         break
-                    self._hub.hear(connection, message.data)
+                    self._hub.handle_message(connection, message.data)
             finally:
                 sending.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -115,12 +116,13 @@ class Sockets:
         await asyncio.sleep(arrival.fault.answer_delay)
         if arrival.fault.refuse_for:
             self._refuse(arrival.fault.refuse_for)
-        return None if answer is None else answer_of(request, answer)
+        return None if answer is None else render_reply(request, answer)
 
 
-async def _deliver(outbox: Outbox, socket: web.WebSocketResponse) -> None:
-    with contextlib.suppress(ConnectionError):  # the client is gone
-        await outbox.deliver(socket)
+async def _deliver(queue: MessageQueue, socket: web.WebSocketResponse) -> None:
+    # The client is gone.
+    with contextlib.suppress(ConnectionError):
+        await queue.deliver(socket)
         await socket.close()
 
 

@@ -1,4 +1,4 @@
-"""The user data stream: which connection gets an event of the account."""
+"""The user data stream: events of the account, for the connections with a live listen key."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from exit_shim.exchange.engine.events import ListenKeyEvent, UserEvent
 from exit_shim.exchange.engine.views.stream import listen_key_expired, user_event
 from exit_shim.exchange.faults.plan import FaultPlan
 
-from .connection import Connection
+from .connection import StreamConnection
 
 ALWAYS_SENT = "listenKeyExpired"
 
 
-def publish(engine: Exchange, faults: FaultPlan, connections: Iterable[Connection], event: UserEvent) -> None:
+def publish(
+    engine: Exchange, faults: FaultPlan, connections: Iterable[StreamConnection], event: UserEvent
+) -> None:
     """Queue an event for every connection whose listen key lives and that wants events of its type.
 
     A dead or made-up key gets nothing and no error, as on production.
@@ -36,7 +38,7 @@ def publish(engine: Exchange, faults: FaultPlan, connections: Iterable[Connectio
                 _push(faults, connection, key, payload, text, now)
 
 
-def _end(faults: FaultPlan, connections: Iterable[Connection], event: ListenKeyEvent) -> None:
+def _end(faults: FaultPlan, connections: Iterable[StreamConnection], event: ListenKeyEvent) -> None:
     payload = listen_key_expired(event)
     text = msgspec.json.encode(payload).decode()
     for connection in connections:
@@ -46,21 +48,21 @@ def _end(faults: FaultPlan, connections: Iterable[Connection], event: ListenKeyE
             # The connection stays open and silent (listenKeyExpired documentation).
             _push(faults, connection, event.listen_key, payload, text, event.time)
         else:
-            connection.outbox.close()
+            connection.queue.close()
 
 
-def _keys(connection: Connection, event_type: str) -> list[str]:
+def _keys(connection: StreamConnection, event_type: str) -> list[str]:
     """Return the listen keys of a connection that want events of this type."""
-    found: dict[str, None] = {}
+    keys: dict[str, None] = {}
     for name in connection.names if connection.is_private else ():
         key, _, wanted = name.partition("@")
         if event_type == ALWAYS_SENT or wanted in {"", event_type}:
-            found[key] = None
-    return list(found)
+            keys[key] = None
+    return list(keys)
 
 
 def _push(
-    faults: FaultPlan, connection: Connection, key: str, payload: dict[str, object], text: str, now: int
+    faults: FaultPlan, connection: StreamConnection, key: str, payload: dict[str, object], text: str, now: int
 ) -> None:
     for _ in range(faults.deliver(payload, connection.name, now)):
         connection.push(key, text)

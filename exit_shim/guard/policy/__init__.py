@@ -1,28 +1,61 @@
 """Who may own exits in which mode, and the verdict on one order. Pure."""
 
-from exit_shim.guard.policy.compiled import CompiledPolicy, Grant
-from exit_shim.guard.policy.load import (
-    FILE_NAME,
-    POLICY_VARIABLE,
-    PolicyError,
-    check,
-    find_policy,
-    meant,
-    parse_policy,
-    read_policy,
-)
-from exit_shim.guard.policy.model import (
-    Delegation,
-    Level,
-    Mode,
-    OnDeny,
-    Policy,
-    Rule,
-    Scope,
-    modes_of,
-    of_roles,
-)
-from exit_shim.guard.policy.roles import Roles, names_in
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exit_shim.guard.policy.compiled import CompiledPolicy, Grant
+    from exit_shim.guard.policy.load import (
+        FILE_NAME,
+        POLICY_VARIABLE,
+        PolicyError,
+        check,
+        find_policy,
+        parse_policy,
+        read_policy,
+    )
+    from exit_shim.guard.policy.model import (
+        Delegation,
+        Level,
+        Mode,
+        OnDeny,
+        Policy,
+        Rule,
+        Scope,
+        modes_of,
+        of_roles,
+    )
+    from exit_shim.guard.policy.roles import Roles, names_in
+else:
+    # Commands that only read the journal must not wait for the rest.
+    from exit_shim.runtime.lazy_names import on_first_use
+
+    __getattr__ = on_first_use(
+        __name__,
+        {
+            "exit_shim.guard.policy.compiled": ("CompiledPolicy", "Grant"),
+            "exit_shim.guard.policy.load": (
+                "FILE_NAME",
+                "POLICY_VARIABLE",
+                "PolicyError",
+                "check",
+                "find_policy",
+                "parse_policy",
+                "read_policy",
+            ),
+            "exit_shim.guard.policy.model": (
+                "Delegation",
+                "Level",
+                "Mode",
+                "OnDeny",
+                "Policy",
+                "Rule",
+                "Scope",
+                "modes_of",
+                "of_roles",
+            ),
+            "exit_shim.guard.policy.roles": ("Roles", "names_in"),
+        },
+    )
 
 __all__ = [
     "FILE_NAME",
@@ -40,7 +73,6 @@ __all__ = [
     "Scope",
     "check",
     "find_policy",
-    "meant",
     "modes_of",
     "names_in",
     "of_roles",

@@ -1,6 +1,5 @@
 """From TOML to a policy: strict, and an error names the key, the rule and the nearest right word."""
 
-import difflib
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ import msgspec
 from exit_shim.domain.reason_codes import NEVER_DENY, REASONS
 from exit_shim.guard.policy.compiled import ROLES
 from exit_shim.guard.policy.model import Mode, Policy, Rule, Scope, modes_of
+from exit_shim.runtime.nearest_name import did_you_mean
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -112,19 +112,14 @@ def problems_in_table(given: object, kind: type[msgspec.Struct], at: str) -> Ite
         if key in fields:
             yield from problems_in(item, fields[key], where)
         else:
-            yield f"{where} is no key{meant(key, fields)}; {at or 'a policy'} has {', '.join(sorted(fields))}"
+            hint = did_you_mean(key, fields)
+            yield f"{where} is no key{hint}; {at or 'a policy'} has {', '.join(sorted(fields))}"
 
 
 def wrong_word(given: object, words: tuple[Any, ...], at: str) -> Iterator[str]:
     """Of a value that must be one of some words."""
     if given not in words:
-        yield f"{at} = {given!r} must be one of {', '.join(words)}{meant(given, words)}"
-
-
-def meant(given: object, right: Collection[str]) -> str:
-    """The nearest right word, as a question."""
-    near = difflib.get_close_matches(str(given), list(right), n=1, cutoff=0.5)
-    return f" (did you mean {near[0]}?)" if near else ""
+        yield f"{at} = {given!r} must be one of {', '.join(words)}{did_you_mean(given, words)}"
 
 
 def alternatives(kind: Any) -> tuple[Any, ...]:
@@ -168,9 +163,8 @@ def check(policy: Policy, name: str = "policy", own_rules: Collection[str] = ())
         )
     modes = modes_of(policy)
     if policy.mode is not None and policy.mode not in modes:
-        raise PolicyError(
-            f"{name}: mode = {policy.mode!r} must be one of {', '.join(modes)}{meant(policy.mode, modes)}"
-        )
+        hint = did_you_mean(policy.mode, modes)
+        raise PolicyError(f"{name}: mode = {policy.mode!r} must be one of {', '.join(modes)}{hint}")
     for mode, named in modes.items():
         if not CODE.fullmatch(mode):
             raise PolicyError(f"{name}: the mode {mode!r} must be named in capitals, digits and _")
@@ -180,7 +174,7 @@ def check(policy: Policy, name: str = "policy", own_rules: Collection[str] = ())
 def check_rule(code: str, level: str | None, known: Collection[str], at: str) -> None:
     """Refuse a rule that there is not, and a level that it cannot have."""
     if code not in known:
-        raise PolicyError(f"{at} is no rule{meant(code, known)}; there are {', '.join(sorted(known))}")
+        raise PolicyError(f"{at} is no rule{did_you_mean(code, known)}; there are {', '.join(sorted(known))}")
     if level == "enforce" and code in NEVER_DENY:
         raise PolicyError(f"{at} cannot be enforced: what it finds no denial mends; use warn or observe")
 

@@ -1,8 +1,8 @@
-"""The central database: the journals of many hosts in one PostgreSQL. Needs the extra `postgres`."""
+"""Copy the journals of many hosts into one PostgreSQL. Needs the extra `postgres`."""
 
 from exit_shim.sinks.postgres.background import Background, Shipping
 from exit_shim.sinks.postgres.dsn import Dsn, PostgresError, UnreachableError
-from exit_shim.sinks.postgres.follow import follow
+from exit_shim.sinks.postgres.follow import ship_continuously
 from exit_shim.sinks.postgres.outbox import Outbox
 from exit_shim.sinks.postgres.schema import migrate
 from exit_shim.sinks.postgres.shipper import Lag, Shipper
@@ -16,6 +16,6 @@ __all__ = [
     "Shipper",
     "Shipping",
     "UnreachableError",
-    "follow",
     "migrate",
+    "ship_continuously",
 ]

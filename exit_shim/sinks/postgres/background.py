@@ -1,4 +1,4 @@
-"""Shipping inside the bot's process: a thread that no order knows of."""
+"""Copy the journal to PostgreSQL on a thread of the bot's process."""
 
 import os
 import threading
@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from exit_shim.journal import JournalError
 from exit_shim.sinks.postgres.dsn import Dsn
-from exit_shim.sinks.postgres.follow import follow
+from exit_shim.sinks.postgres.follow import ship_continuously
 from exit_shim.sinks.postgres.outbox import Outbox
 from exit_shim.sinks.postgres.shipper import Shipper
 
@@ -18,17 +18,17 @@ THREAD: Final = "exit-shim-shipping"
 
 BATCH: Final = 200
 BREATHE_S: Final = 0.0005
-"""While a thread works those that place orders wait, for the interpreter is one; so it works in bits."""
+"""The pause after every few events: while this thread runs Python, those that place orders wait."""
 
 STOP_S: Final = 2.0
-"""The longest that stopping waits for what is under way."""
+"""The longest that stopping waits for the thread."""
 
 FORK_S: Final = 1.0
-"""The longest that a fork waits for the thread to be outside SQLite."""
+"""The longest that a fork waits for the thread to leave SQLite."""
 
 
 class Shipping(NamedTuple):
-    """How shipping fares in this process; `is_ours` says whether this one of the host's processes does it."""
+    """The state of shipping in this process; `is_ours` if it is the one of this host that ships."""
 
     destination: str
     is_ours: bool
@@ -37,18 +37,18 @@ class Shipping(NamedTuple):
 
 
 class Background:
-    """Ships a journal from a daemon thread, one a process, for as long as the process lives.
+    """Copy a journal to PostgreSQL from a daemon thread.
 
-    Whatever is not shipped when the process ends is in the journal, and whoever ships that next goes on.
-    After a `fork` the child has a thread of its own, which takes over once the parent is gone.
+    What is not copied when the process ends is in the journal, and the next process continues. The child of a
+    fork has its own thread, which takes over once the parent is gone.
 
     Args:
         journal: The journal's path.
         dsn: The database.
-        on_trouble: Told of each failure.
+        on_trouble: Called with each failure.
 
     Raises:
-        PostgresError: `dsn` is none, or psycopg is missing.
+        PostgresError: `dsn` is invalid, or psycopg is missing.
     """
 
     def __init__(self, journal: Path, dsn: str, on_trouble: Callable[[Exception], None]) -> None:
@@ -57,11 +57,11 @@ class Background:
         self._on_trouble = on_trouble
         self._shipped = 0
         self._last_error: str | None = None
-        self._begin()
+        self._reset()
         _all.add(self)
 
-    def _begin(self) -> None:
-        """All that a thread works with: one that is slow to end must not share it with the next."""
+    def _reset(self) -> None:
+        # A thread that is slow to end must share nothing with the next.
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -71,7 +71,7 @@ class Background:
         )
 
     def start(self) -> None:
-        """Start the thread where it is not running in this process; nothing is raised."""
+        """Start the thread unless it is running; never raises."""
         if self._thread is not None:
             return
         with self._lock:
@@ -81,60 +81,60 @@ class Background:
                 )
                 try:
                     thread.start()
-                except RuntimeError as error:  # no more threads, or the interpreter is on its way out
+                # Out of threads, or the interpreter is exiting.
+                except RuntimeError as error:
                     self._on_trouble(error)
                 else:
                     self._thread = thread
 
     def stop(self) -> None:
-        """End the thread, once it is through with what it is doing; `start` starts another."""
+        """Stop the thread after its current work; `start` starts another."""
         thread = self._thread
-        self.let_go()
-        self._begin()
+        self.request_stop()
+        self._reset()
         if thread is not None and thread is not threading.current_thread():
             thread.join(STOP_S)
 
-    def let_go(self) -> None:
-        """Have the thread end by itself."""
+    def request_stop(self) -> None:
+        """Ask the thread to stop, without waiting for it."""
         self._stopped.set()
 
     def health(self) -> Shipping:
-        """How it fares, for summaries."""
+        """Return the state for summaries."""
         return Shipping(self._address.name, self.outbox.is_ours, self._shipped, self._last_error)
 
-    def shipped(self, events: int) -> None:
-        """All that was there is at the database."""
+    def on_shipped(self, events: int) -> None:
+        """Count the events that were copied."""
         self._shipped += events
         self._last_error = None
 
-    def failed(self, error: JournalError, _pause: float) -> None:
-        """The events wait in the journal."""
+    def on_failure(self, error: JournalError, _pause: float) -> None:
+        """Report a failure; the events wait in the journal."""
         self._last_error = str(error)
         self._on_trouble(error)
 
-    def waiting(self) -> None:
-        """Another process ships."""
+    def on_waiting(self) -> None:
+        """Do nothing while another process ships."""
 
     def _run(self, shipper: Shipper, stopped: threading.Event) -> None:
         try:
-            follow(shipper, stopped, self)
-        except Exception as error:  # noqa: BLE001 - a thread's last word must not be a traceback on stderr
+            ship_continuously(shipper, stopped, self)
+        # A thread must not end with a traceback on stderr.
+        except Exception as error:  # noqa: BLE001
             self._on_trouble(error)
 
     def abandon(self) -> None:
-        """In a child after `fork`: leave the parent's connection and turn, and wait for one's own.
-
-        The connection is neither used nor closed, which would end the parent's; its socket is let go of, so
-        that the database notices when the parent is gone.
-        """
+        """In the child of a fork, leave the parent's connection and turn, and wait for a turn."""
+        # To close the connection would end the parent's. Its socket is replaced, so that the database notices
+        # when the parent is gone.
         was_running, connection = self._thread is not None, self._shipper.connection
         if connection is not None:
             _inherited.append(connection)
             nothing = os.open(os.devnull, os.O_RDWR)
             os.dup2(nothing, connection.fileno(), inheritable=False)
             os.close(nothing)
-        self.outbox.leave_turn()
-        self._begin()
+        self.outbox.release_turn()
+        self._reset()
         if was_running:
             self.start()
 
@@ -145,7 +145,7 @@ _held: list[threading.Lock] = []
 
 
 def _before_fork() -> None:
-    locks = [one.outbox.lock for one in list(_all)]
+    locks = [shipper.outbox.lock for shipper in list(_all)]
     _held.extend(lock for lock in locks if lock.acquire(timeout=FORK_S))
 
 
@@ -156,8 +156,8 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     _held.clear()
-    for one in list(_all):
-        one.abandon()
+    for shipper in list(_all):
+        shipper.abandon()
 
 
 if hasattr(os, "register_at_fork"):

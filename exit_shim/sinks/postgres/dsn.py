@@ -1,4 +1,4 @@
-"""Where a PostgreSQL is, and how it is spoken of: never with what opens it."""
+"""Connect to a PostgreSQL by its DSN, and name it without its secrets."""
 
 import getpass
 import os
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from exit_shim.journal import JournalError
-from exit_shim.runtime.scrubbing import describe
+from exit_shim.runtime.scrubbing import describe as describe_error
 
 if TYPE_CHECKING:
     import psycopg
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 SCHEMES: Final = ("postgresql://", "postgres://")
 
 AMBIGUOUS: Final = re.compile(r"[@/?].*@", re.DOTALL)
-"""A password with a raw @, / or ? in it, a part of which libpq would take for a host, and tell everybody."""
+"""A password with a raw @, / or ?: libpq would take a part of it for a host, and print it."""
 
 SECRET: Final = ("password", "sslpassword")
-"""Parts of a DSN that nobody is shown."""
+"""The parts of a DSN that are secret."""
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     "application_name": "exit_shim",
     "connect_timeout": 10,
-    # A server that vanished without a word is given up in half a minute, not in two hours.
+    # A server that vanished is fields up after half a minute, not after two hours.
     "keepalives_idle": 15,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-"""What a connection is made with where the DSN says nothing else; all else of it goes to libpq untouched."""
+"""The options of a connection where the DSN has no other; the DSN itself goes to libpq unchanged."""
 
 
 class PostgresError(JournalError):
@@ -38,13 +38,14 @@ class PostgresError(JournalError):
 
 
 class UnreachableError(PostgresError):
-    """It cannot be reached now; later it may."""
+    """The central database cannot be reached now."""
 
 
 def driver() -> Any:
-    """The module psycopg, an extra; PostgresError with the way to get it where it is missing."""
+    """Import and return psycopg; raise PostgresError where it is missing."""
     try:
-        import psycopg  # noqa: PLC0415 - an extra, which only those pay for who use it
+        # An extra: only those who use it pay for the import.
+        import psycopg  # noqa: PLC0415
     except ImportError as missing:
         raise PostgresError(
             f"PostgreSQL needs psycopg ({missing}): pip install 'exit_shim[postgres]'"
@@ -55,61 +56,60 @@ def driver() -> Any:
 class Dsn:
     """A database by its DSN.
 
-    `name` is the DSN without user and secrets, the same for everybody who ships there: it may be shown,
-    logged and kept. The DSN itself stays in here.
+    `name` is the DSN without user and secrets, the same for everybody who ships there: it may be logged.
 
     Raises:
-        PostgresError: It is no DSN, or psycopg is missing. The text quotes nothing of it.
+        PostgresError: The DSN is invalid, or psycopg is missing. The text quotes nothing of the DSN.
     """
 
     def __init__(self, dsn: str) -> None:
         self._psycopg = driver()
         if not dsn.startswith(SCHEMES):
-            raise PostgresError(
-                "that is no address of a PostgreSQL; write postgresql://USER@HOST:PORT/DATABASE"
-            )
+            raise PostgresError("not a PostgreSQL DSN; expected postgresql://USER@HOST:PORT/DATABASE")
         try:
             if AMBIGUOUS.search(dsn.partition("://")[2]):
                 raise self._psycopg.ProgrammingError
-            given = self._psycopg.conninfo.conninfo_to_dict(dsn)
-        except self._psycopg.Error:  # its text quotes the DSN, password and all
+            fields = self._psycopg.conninfo.conninfo_to_dict(dsn)
+        # The text of the error quotes the DSN, password included.
+        except self._psycopg.Error:
             raise PostgresError(
-                "that address of a PostgreSQL cannot be read; write postgresql://USER@HOST:PORT/DATABASE, "
-                "with %-escapes for what has a meaning in URIs"
+                "cannot read this PostgreSQL DSN; expected postgresql://USER@HOST:PORT/DATABASE, "
+                "with %-escapes for characters that have a meaning in URIs"
             ) from None
         self._dsn = dsn
-        self._options = {key: value for key, value in DEFAULTS.items() if key not in given}
-        self._secrets = [str(given[key]) for key in SECRET if given.get(key)]
-        self.name = _name(given)
+        self._options = {key: value for key, value in DEFAULTS.items() if key not in fields}
+        self._secrets = [str(fields[key]) for key in SECRET if fields.get(key)]
+        self.name = _name(fields)
 
     def __repr__(self) -> str:
-        return f"Address({self.name!r})"
+        return f"Dsn({self.name!r})"
 
     def connect(self) -> "psycopg.Connection[Any]":
-        """A connection in autocommit; UnreachableError where there is none to be had."""
+        """Return a connection in autocommit; raise UnreachableError where that fails."""
         try:
             return self._psycopg.connect(  # type: ignore[no-any-return]
                 self._dsn,
                 autocommit=True,
-                prepare_threshold=None,  # poolers hand a session's prepared statements to strangers
+                # Poolers mix up the prepared statements of their clients.
+                prepare_threshold=None,
                 client_encoding="UTF8",
                 **self._options,
             )
         except self._psycopg.Error as error:
-            raise UnreachableError(f"{self.name} cannot be reached: {self.told(error)}") from None
+            raise UnreachableError(f"{self.name} cannot be reached: {self.describe(error)}") from None
 
-    def told(self, error: Exception) -> str:
-        """An error's text on one line, without secrets."""
-        return " ".join(describe(error, self._secrets).split())
+    def describe(self, error: Exception) -> str:
+        """Return an error's text on one line, without secrets."""
+        return " ".join(describe_error(error, self._secrets).split())
 
 
-def _name(given: Mapping[str, Any]) -> str:
-    """`postgresql://HOST:PORT/DATABASE`, with libpq's defaults for what is not given."""
+def _name(fields: Mapping[str, Any]) -> str:
+    """Return `postgresql://HOST:PORT/DATABASE`, with libpq's defaults."""
     environ = os.environ
-    host = given.get("host") or given.get("hostaddr") or given.get("service")
-    user = given.get("user") or environ.get("PGUSER") or _login()
-    database = given.get("dbname") or environ.get("PGDATABASE") or user
-    port = given.get("port") or environ.get("PGPORT") or "5432"
+    host = fields.get("host") or fields.get("hostaddr") or fields.get("service")
+    user = fields.get("user") or environ.get("PGUSER") or _login()
+    database = fields.get("dbname") or environ.get("PGDATABASE") or user
+    port = fields.get("port") or environ.get("PGPORT") or "5432"
     host = quote(str(host or environ.get("PGHOST") or "localhost"), safe=",:[]")
     return f"postgresql://{host}:{port}/{quote(str(database), safe='')}"
 

@@ -1,4 +1,4 @@
-"""The local journal as an outbox: what is in it, what of it was shipped where, and whose turn it is."""
+"""The journal as an outbox: its events, how far they were copied where, and which process copies."""
 
 import contextlib
 import hashlib
@@ -14,14 +14,14 @@ from exit_shim.journal.database import open_writer
 from exit_shim.journal.file_lock import try_to_hold
 
 EVERY_RUN: Final = ""
-"""Stands for the destination itself: from when it is first shipped to, what it has not got is unshipped."""
+"""The row of a destination itself: from then on, what it does not have counts as unshipped."""
 
 
 class Outbox:
-    """A journal, seen by what ships it to one destination.
+    """A journal and one destination that it is copied to.
 
-    `lock` is held while the file is used, so that a fork can wait until no thread is inside SQLite.
-    Its methods raise JournalError where the journal cannot be used now.
+    `lock` is held while the file is used, so that a fork can wait until no thread is inside SQLite. The
+    methods raise JournalError where the journal cannot be used now.
     """
 
     def __init__(self, journal: Path, destination: str) -> None:
@@ -33,18 +33,18 @@ class Outbox:
         self._turn_file = journal.with_name(f"{journal.name}-shipping-{digest}")
         self._turn: int | None = None
 
-    def runs(self) -> list[Run]:
-        """The journal's runs."""
+    def read_runs(self) -> list[Run]:
+        """Return the journal's runs."""
         with self.lock:
             return self._reader.read_runs()
 
-    def events(self, run_id: str, after: int, limit: int) -> list[StoredEvent]:
-        """The next events of a run, in the order of its chain."""
+    def read_events(self, run_id: str, after: int, limit: int) -> list[StoredEvent]:
+        """Return the next events of a run, in the order of its chain."""
         with self.lock:
             return list(self._reader.read_events(run_id=run_id, after_pos=after, limit=limit))
 
-    def remember(self, shipped: Mapping[str, int]) -> None:
-        """Keep how far each run has come at the destination, so that nothing unshipped is pruned."""
+    def save_positions(self, shipped: Mapping[str, int]) -> None:
+        """Save how far each run was copied, so that nothing unshipped is pruned."""
         rows = [(self.destination, run_id, pos) for run_id, pos in {EVERY_RUN: 0, **shipped}.items()]
         with self._opened() as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -52,12 +52,12 @@ class Outbox:
             connection.execute("COMMIT")
 
     def forget(self) -> None:
-        """Let what the destination has not got be pruned: nothing is shipped there any more."""
+        """Forget the destination, so that nothing is kept for it any more."""
         with self._opened() as connection:
             connection.execute("DELETE FROM shipments WHERE destination = ?", (self.destination,))
 
-    def remembered(self) -> dict[str, int]:
-        """How far each run had come at the destination when that was last kept."""
+    def read_positions(self) -> dict[str, int]:
+        """Return how far each run was copied, as last saved."""
         with self._opened() as connection:
             return dict(
                 connection.execute(
@@ -67,14 +67,12 @@ class Outbox:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process has the turn."""
+        """Return whether this process has the turn."""
         return self._turn is not None
 
-    def take_turn(self) -> bool:
-        """Whether this process is the one of its host that ships; OSError where no file can be made.
-
-        Two at once would be harmless, and work twice. The turn ends with the process, however that ends.
-        """
+    def acquire_turn(self) -> bool:
+        """Try to be the one process of this host that ships; raise OSError where no file can be made."""
+        # Two at once would do no harm, but the work twice. The turn ends with the process.
         if self._turn is None:
             fd = os.open(self._turn_file, os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600)
             if not try_to_hold(fd):
@@ -83,8 +81,8 @@ class Outbox:
             self._turn = fd
         return True
 
-    def leave_turn(self) -> None:
-        """Let somebody else have it; in a child after `fork` this leaves the parent's as it is."""
+    def release_turn(self) -> None:
+        """Let another process ship; in the child of a fork, the parent keeps its turn."""
         fd, self._turn = self._turn, None
         if fd is not None:
             os.close(fd)

@@ -112,9 +112,9 @@ class PostgresReader(SqlSource):
                 f"{dsn.name}: this user may not read the record; GRANT exit_shim_reader TO it"
             ) from None
         except psycopg.OperationalError as error:
-            raise UnreachableError(f"{dsn.name} was lost: {dsn.told(error)}") from None
+            raise UnreachableError(f"{dsn.name} was lost: {dsn.describe(error)}") from None
         except psycopg.Error as error:
-            raise PostgresError(f"{dsn.name} cannot be read: {dsn.told(error)}") from None
+            raise PostgresError(f"{dsn.name} cannot be read: {dsn.describe(error)}") from None
 
     @staticmethod
     def stack_of(*row: Any) -> Stack:

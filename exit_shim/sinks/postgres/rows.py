@@ -1,4 +1,4 @@
-"""What stands in a row of the central database: the event to the byte, and what questions are asked by."""
+"""Make the rows of the central database: the event to the byte, and the columns to query by."""
 
 import hashlib
 from collections.abc import Mapping
@@ -41,16 +41,15 @@ COLUMNS: Final[Mapping[str, str]] = {
 }
 """Columns and their types, in the order of a row.
 
-Up to `link` they are the event itself. `body` is text and neither json nor jsonb: the chain is over its
-bytes, and what a damaged journal holds must be storable too. The rest is made from it here, once, rather than
-by whoever asks.
+Up to `link` they are the event itself, the others are made from it. `body` is text and not json: the chain is
+over its bytes, and what a damaged journal holds must be storable too.
 """
 
 MADE: Final = tuple(name for name in COLUMNS if name not in StoredEvent._fields)
 
 
-def row(event: StoredEvent, host: str | None) -> tuple[Any, ...]:
-    """One event as `COLUMNS` has it."""
+def make_row(event: StoredEvent, host: str | None) -> tuple[Any, ...]:
+    """Return the row of an event, in the order of `COLUMNS`."""
     made = {**_made(event), "host": host}
     return (
         event.run_id,
@@ -66,9 +65,9 @@ def row(event: StoredEvent, host: str | None) -> tuple[Any, ...]:
 
 
 def _storable(value: object) -> object:
-    """PostgreSQL's text takes any character but NUL, which a bot's garbled symbol may have in it."""
+    # PostgreSQL's text holds any character but NUL, which a bot's garbled symbol may contain.
     if isinstance(value, list):
-        return [_storable(one) for one in value]
+        return [_storable(each) for each in value]
     return value.replace("\0", "\\0") if isinstance(value, str) else value
 
 
@@ -77,15 +76,15 @@ def _made(event: StoredEvent) -> dict[str, Any]:
         return _of_intent(decode(Intent, event.body))
     subject = event.line.subject()
     about = {} if subject is None else {"about_run": subject[0], "about_seq": subject[1]}
-    known: Outcome | Resolution
+    answer: Outcome | Resolution
     if event.event == "outcome":
-        known = decode(Outcome, event.body)
+        answer = decode(Outcome, event.body)
     elif event.event == "resolution":
-        known = decode(Resolution, event.body)
+        answer = decode(Resolution, event.body)
     else:
         return about
-    stack = _stack(known.chain) if isinstance(known, Outcome) else None
-    return {**about, "result": known.result, "names": _names(names_of(known)), "stack": stack}
+    stack = _stack(answer.chain) if isinstance(answer, Outcome) else None
+    return {**about, "result": answer.result, "names": _names(names_of(answer)), "stack": stack}
 
 
 def _of_intent(intent: Intent) -> dict[str, Any]:
@@ -102,11 +101,11 @@ def _of_intent(intent: Intent) -> dict[str, Any]:
 
 
 def _names(names: list[object]) -> list[str] | None:
-    return [str(one) for one in names if one is not None] or None
+    return [str(name) for name in names if name is not None] or None
 
 
 def _stack(chain: tuple[Step, ...]) -> int | None:
-    """A number for a chain, so that the different ones are found without reading all."""
+    """Return a number for a chain, so that different ones are found without reading all."""
     if not chain:
         return None
     digest = hashlib.blake2b(msgspec.json.encode(chain), digest_size=8).digest()

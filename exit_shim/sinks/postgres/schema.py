@@ -1,4 +1,4 @@
-"""The central database's tables, how they come about, and who may do what with them."""
+"""The tables, partitions and roles of the central database."""
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -14,7 +14,7 @@ WRITER: Final = "exit_shim_writer"
 READER: Final = "exit_shim_reader"
 
 MONTHS_AHEAD: Final = 12
-"""Partitions are made for so many months after the one at hand, so a yearly migration is enough."""
+"""Partitions are made for so many months ahead, so a yearly migration is enough."""
 
 VERSION: Final = 3
 
@@ -63,11 +63,12 @@ LEFT JOIN (
 ) AS resolution ON resolution.about_run = intent.run_id AND resolution.about_seq = intent.seq
 WHERE intent.event = 'intent';
 """  # noqa: S608 - the columns are our own
-"""An event is one by its run and `seq`. A key must have the partitions' column in it, and has: `at` follows
-from `ts`, which the event's link covers, so an event that is sent again is the same in all three."""
+"""An event is identified by its run and `seq`. The key has `at` too, as partitions demand: it follows from
+`ts`, which the event's link covers, so it is the same if the event is sent again."""
 
 SET_ASIDE: Final = "ALTER SCHEMA exit_shim RENAME TO exit_shim_{version}"
 
+# A writer reads runs and positions only, to find where to continue. Its batches arrive in a temporary table.
 GRANTS: Final = {
     WRITER: """
 GRANT USAGE ON SCHEMA exit_shim TO {role};
@@ -81,16 +82,13 @@ GRANT USAGE ON SCHEMA exit_shim TO {role};
 GRANT SELECT ON exit_shim.versions, exit_shim.runs, exit_shim.events, exit_shim.orders TO {role};
 """,
 }
-"""A writer that resumes must find how far a run has come, so it reads which runs there are and their
-positions, and no more. Its batches arrive in a temporary table."""
-
 LATE: Final = """
 SELECT DISTINCT (date_part('year', day) * 12 + date_part('month', day) - 1)::int
 FROM (
     SELECT at AT TIME ZONE 'UTC' AS day FROM exit_shim.events_other WHERE at >= '2020-01-01Z' AND at < %s
 ) AS days
 """
-"""The months of what is in no month's partition; a clock that stood before this library's time has none."""
+"""The months of events that have no partition; a clock before 2020 was not set."""
 
 PARTITION: Final = """
 CREATE TABLE {name} (LIKE exit_shim.events);
@@ -100,22 +98,22 @@ ALTER TABLE exit_shim.events ATTACH PARTITION {name} FOR VALUES FROM ({start}) T
 """
 
 LOCK: Final = 0x45584954
-"""The advisory lock under which one migration at a time runs."""
+"""The advisory lock of a migration."""
 
 
 def check_version(connection: "psycopg.Connection[Any]", address: Dsn) -> int:
-    """The schema's version, 0 where there is none; PostgresError where it is newer, or not for this user."""
+    """Return the schema's version, 0 for none; raise PostgresError where it is newer or forbidden."""
     psycopg = driver()
     try:
         if connection.execute("SELECT to_regclass('exit_shim.versions')").fetchone() == (None,):
             return 0
-        found = connection.execute("SELECT coalesce(max(version), 0) FROM exit_shim.versions").fetchone()
+        row = connection.execute("SELECT coalesce(max(version), 0) FROM exit_shim.versions").fetchone()
     except psycopg.errors.InsufficientPrivilege:
         raise PostgresError(
             f"{address.name}: this user may not use the schema exit_shim; whoever made it can "
             f"GRANT {WRITER} TO it for shipping, or {READER} for reading, and migrates it"
         ) from None
-    version = int(found[0]) if found else 0
+    version = int(row[0]) if row else 0
     if version > VERSION:
         raise PostgresError(
             f"{address.name} has the schema of a newer exit_shim (version {version}, this one knows "
@@ -125,20 +123,20 @@ def check_version(connection: "psycopg.Connection[Any]", address: Dsn) -> int:
 
 
 def check_ready(connection: "psycopg.Connection[Any]", address: Dsn) -> None:
-    """PostgresError where the schema is not the one that this release writes and reads."""
-    found = check_version(connection, address)
-    if found < VERSION:
-        what = f"an older exit_shim's schema (version {found})" if found else "no schema of exit_shim"
+    """Raise PostgresError where the schema is not the one of this release."""
+    version = check_version(connection, address)
+    if version < VERSION:
+        what = f"an older exit_shim's schema (version {version})" if version else "no schema of exit_shim"
         raise PostgresError(
             f"{address.name} has {what}; as a user that may create it: exit-shim ship --migrate --to …"
         )
 
 
 def migrate(address: Dsn, now: datetime | None = None) -> list[str]:
-    """Bring the schema to today's version, make partitions ahead, and grant; what was done, in lines.
+    """Make schema, partitions and roles where they are missing; return what was done, in lines.
 
-    Safe to repeat, and to run while others ship: what is there already is left. Needs a user that may create
-    in the database; roles are made where it may create those too.
+    A schema of an older release is renamed. Safe to repeat, and to run while others ship. Needs a user that
+    may create in the database; roles are made where it may create those too.
     """
     psycopg = driver()
     with address.connect() as connection:
@@ -148,20 +146,20 @@ def migrate(address: Dsn, now: datetime | None = None) -> list[str]:
         except psycopg.errors.InsufficientPrivilege as error:
             raise PostgresError(
                 f"{address.name}: this user may not make or change the schema exit_shim "
-                f"({address.told(error)}); migrate as the database's owner"
+                f"({address.describe(error)}); migrate as the database's owner"
             ) from None
         except psycopg.Error as error:
-            raise PostgresError(f"{address.name} could not be migrated: {address.told(error)}") from None
+            raise PostgresError(f"{address.name} could not be migrated: {address.describe(error)}") from None
 
 
 def _migrate(connection: "psycopg.Connection[Any]", address: Dsn, now: datetime) -> Iterator[str]:
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-    found = check_version(connection, address)
+    version = check_version(connection, address)
     _check_encoding(connection, address)
-    if 0 < found < VERSION:
-        connection.execute(SET_ASIDE.format(version=found))
-        yield f"schema version {found} renamed to exit_shim_{found}"
-    if found < VERSION:
+    if 0 < version < VERSION:
+        connection.execute(SET_ASIDE.format(version=version))
+        yield f"schema version {version} renamed to exit_shim_{version}"
+    if version < VERSION:
         connection.execute("CREATE SCHEMA IF NOT EXISTS exit_shim")
         connection.execute(SCHEMA)
         connection.execute("INSERT INTO exit_shim.versions (version) VALUES (%s)", (VERSION,))
@@ -181,14 +179,15 @@ def _check_encoding(connection: "psycopg.Connection[Any]", address: Dsn) -> None
 
 
 def _make_partitions(connection: "psycopg.Connection[Any]", now: datetime) -> Iterator[str]:
-    """For last month to a year ahead, and for what came when there was none; what is made."""
+    """Make partitions for last month to a year ahead, and for late events; yield their names."""
     this = now.year * 12 + now.month - 1
     late = connection.execute(LATE, (now,)).fetchall()
     wanted = sorted({*range(this - 1, this + MONTHS_AHEAD + 1), *(month for (month,) in late)})
     missing = {_partition_name(month): month for month in wanted}
     for name in _partitions(connection):
         missing.pop(name, None)
-    if missing:  # an insert that had looked for its partition already would find another one in its place
+    # An insert that has already chosen its partition would find another one in its place.
+    if missing:
         connection.execute("LOCK TABLE ONLY exit_shim.events IN SHARE ROW EXCLUSIVE MODE")
     for name, month in missing.items():
         _make_partition(connection, name, _first_of(month), _first_of(month + 1))
@@ -196,18 +195,18 @@ def _make_partitions(connection: "psycopg.Connection[Any]", now: datetime) -> It
 
 
 def _make_partition(connection: "psycopg.Connection[Any]", name: str, start: str, end: str) -> None:
-    """Made aside, filled with what came before it was there, and put in its place."""
+    """Make a partition, move the events into it that came before it, and attach it."""
     sql = driver().sql
     names = {"name": sql.Identifier("exit_shim", name), "start": sql.Literal(start), "end": sql.Literal(end)}
     connection.execute(sql.SQL(PARTITION).format(**names))
 
 
 def _partitions(connection: "psycopg.Connection[Any]") -> set[str]:
-    found = connection.execute(
+    rows = connection.execute(
         "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
         "WHERE inhparent = 'exit_shim.events'::regclass"
     )
-    return {name for (name,) in found}
+    return {name for (name,) in rows}
 
 
 def _partition_name(month: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from binance import AsyncClient, Client
 
-from exit_shim.testing.no_event_loop import NoLoop, no_loop_made
+from exit_shim.testing.no_event_loop import NoLoop, prevent_event_loop
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 #: Seconds that a loop in another thread has to close what it opened.
@@ -18,7 +18,7 @@ TURNS = 100
 
 
 def _late(name: str) -> Any:
-    """A WebSocket API of the client, which takes the loop that runs when it is first used."""
+    """Return a property for a WebSocket API that uses the loop that runs when it is first used."""
 
     def get(client: Any) -> Any:
         if name not in vars(client):
@@ -44,19 +44,19 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 async def _drop_sockets(client: Any) -> None:
-    """End what the WebSocket APIs opened in this loop.
+    """Close what the WebSocket APIs opened in this loop.
 
     Not by their own `close`: it waits for a message, for seconds, and needs a loop that is not ending.
     """
     for name in ("ws_api", "ws_future"):
         api: Any = vars(client).get(name)
-        if api is None or api.ws is None or api._loop is not _running_loop():  # noqa: SLF001
+        if api is None or api.ws is None or api._loop is not _running_loop():  # noqa: SLF001 - not public
             continue
         api.ws_state = type(api.ws_state).EXITING
         api.ws.transport.abort()
         for _ in range(TURNS):
             await asyncio.sleep(0)
-            if api._handle_read_loop is None:  # noqa: SLF001
+            if api._handle_read_loop is None:  # noqa: SLF001 - not public
                 break
         api.ws = None
 
@@ -72,7 +72,7 @@ class LocalClient(Client):  # type: ignore[misc]
     _own_loop: asyncio.AbstractEventLoop | None = None
 
     def __init__(self) -> None:
-        with no_loop_made():
+        with prevent_event_loop():
             super().__init__(LOCAL_KEY, LOCAL_SECRET)
 
     def _ws_futures_api_request_sync(self, method: str, signed: bool, params: dict[str, Any]) -> Any:
@@ -99,7 +99,7 @@ class LocalClient(Client):  # type: ignore[misc]
 
 
 class LocalAsyncClient(AsyncClient):  # type: ignore[misc]
-    """python-binance's async client, made without a running loop and at home in the one that uses it first.
+    """python-binance's async client, made without a loop and bound to the first loop that uses it.
 
     The session is opened by the first request, and closed by whichever comes first: `close_connection`,
     the closing of its loop, or `leave`. Used in another loop afterwards, it opens another.
@@ -110,7 +110,7 @@ class LocalAsyncClient(AsyncClient):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self._home: asyncio.AbstractEventLoop | None = None
-        with no_loop_made():
+        with prevent_event_loop():
             super().__init__(LOCAL_KEY, LOCAL_SECRET)
 
     def _init_session(self) -> None:
@@ -118,7 +118,7 @@ class LocalAsyncClient(AsyncClient):  # type: ignore[misc]
 
     @property
     def session(self) -> Any:
-        """The aiohttp session of the running loop; outside of any loop the last one, or None."""
+        """Return the aiohttp session of the running loop; outside of a loop the last one, or None."""
         running = _running_loop()
         if running is not None:
             self.settle(running)
@@ -141,12 +141,13 @@ class LocalAsyncClient(AsyncClient):  # type: ignore[misc]
                 self.leave()
             close()
 
-        # Most runners would tell an async generator of the end; a bare `loop.close()` tells nobody.
-        with contextlib.suppress(AttributeError):  # a loop written in C takes no attribute
+        # A bare `loop.close()` runs no hook, so it is replaced.
+        # A loop written in C takes no attribute.
+        with contextlib.suppress(AttributeError):
             loop.close = leave_and_close  # type: ignore[method-assign]
 
     def leave(self) -> None:
-        """Close what is open, unless its loop is closed, which has done so."""
+        """Close connections and loop."""
         home = self._home
         if home is None or home.is_closed():
             return
@@ -159,4 +160,5 @@ class LocalAsyncClient(AsyncClient):  # type: ignore[misc]
         if self._session is not None:
             await self._session.close()
         await _drop_sockets(self)
-        await asyncio.sleep(0)  # aiohttp's transports need a turn of the loop to close
+        # aiohttp's transports need a turn of the loop to close.
+        await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What the shim recorded, with assertions that say what they found instead."""
+"""Recorded exit orders, with assertions that list what they found instead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_EXITS = frozenset({"conditional", "unknown"})
 
 
 class ExitRecords(Sequence[Record]):
-    """The exit orders that were recorded, oldest first.
+    """The recorded exit orders, oldest first, with assertions that list what they found instead.
 
     The fixture's own reads the journal at each use; what its methods return is as it was then. Each method
     raises AssertionError with a listing of what was recorded instead, and returns records to go on with:
@@ -33,7 +33,7 @@ class ExitRecords(Sequence[Record]):
         self._title = title
 
     def placed_by(self, module: str) -> ExitRecords:
-        """Those that `module`, by short or dotted name, placed: at least one."""
+        """Return the orders that `module`, by short or dotted name, placed; fail without any."""
         __tracebackhide__ = True
         return self._some(
             f"placed by {module!r}",
@@ -41,17 +41,17 @@ class ExitRecords(Sequence[Record]):
         )
 
     def of_kind(self, kind: str) -> ExitRecords:
-        """Those of a kind: sl, tp, partial_tp, trailing, breakeven, close, other_exit; at least one."""
+        """Return the orders of a kind (sl, tp, partial_tp, trailing, breakeven, close); fail without any."""
         __tracebackhide__ = True
         return self._some(f"of kind {kind!r}", lambda record: record.intent.order.kind == kind)
 
     def on(self, symbol: str) -> ExitRecords:
-        """Those on a symbol; at least one."""
+        """Return the orders on a symbol; fail without any."""
         __tracebackhide__ = True
         return self._some(f"on {symbol!r}", lambda record: record.intent.order.symbol == symbol)
 
     def with_outcome(self, outcome: str) -> ExitRecords:
-        """Those that ended as accepted, rejected, denied, simulated, unknown or not_sent; at least one."""
+        """Return the orders with an outcome, such as accepted, denied or simulated; fail without any."""
         __tracebackhide__ = True
         return self._some(
             f"with outcome {outcome!r}",
@@ -59,7 +59,7 @@ class ExitRecords(Sequence[Record]):
         )
 
     def nobody_but(self, *modules: str) -> ExitRecords:
-        """Hold that every exit order, placed, changed or cancelled, was asked for by one of `modules`.
+        """Fail unless every exit order was placed, changed or cancelled by one of `modules`.
 
         What nothing shows to be an exit is recorded, and does not count here: a conditional order that may
         open a position, the cancel of an order that the shim did not see placed.
@@ -79,25 +79,27 @@ class ExitRecords(Sequence[Record]):
         return self
 
     def one(self) -> Record:
-        """The only one there is."""
+        """Return the only record; fail unless there is exactly one."""
         __tracebackhide__ = True
-        found = list(self)
-        if len(found) != 1:
-            raise AssertionError(f"expected one {self._title}, there are {len(found)}:\n{_listing(found)}")
-        return found[0]
+        records = list(self)
+        if len(records) != 1:
+            raise AssertionError(
+                f"expected one {self._title}, there are {len(records)}:\n{_listing(records)}"
+            )
+        return records[0]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """Each as a flat dict, with the keys that `exit-shim records --json` prints."""
+        """Return each record as a flat dict, with the keys that `exit-shim records --json` prints."""
         return [record.flat() for record in self]
 
     def _some(self, what: str, fits: Callable[[Record], bool]) -> ExitRecords:
         __tracebackhide__ = True
         all_of_them = list(self)
-        found = [record for record in all_of_them if fits(record)]
-        if not found:
+        matching = [record for record in all_of_them if fits(record)]
+        if not matching:
             raise AssertionError(f"no {self._title} {what}; recorded:\n{_listing(all_of_them)}")
-        return ExitRecords(lambda: found, f"{self._title} {what}")
+        return ExitRecords(lambda: matching, f"{self._title} {what}")
 
     def __len__(self) -> int:
         return len(list(self._read()))
@@ -115,8 +117,8 @@ class ExitRecords(Sequence[Record]):
         return iter(list(self._read()))
 
     def __repr__(self) -> str:
-        found = list(self)
-        return f"{_count(len(found), self._title)}:\n{_listing(found)}"
+        records = list(self)
+        return f"{_count(len(records), self._title)}:\n{_listing(records)}"
 
 
 def _is_by(record: Record, module: str) -> bool:

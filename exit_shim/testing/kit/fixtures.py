@@ -1,4 +1,4 @@
-"""The fixtures. What is heavy is imported inside them: a run that uses none pays for none."""
+"""The fixtures of the pytest plugin."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ if TYPE_CHECKING:
     from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange
     from exit_shim.testing.kit.exit_records import ExitRecords
 
+# Heavy modules are imported inside the fixtures, so that a run that uses none imports nothing.
+
 
 @pytest.fixture
 def _exit_shim_exchange(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalExchange]:
-    """What the other fixtures rest on: the test's own exchange and shim, and nothing real within reach."""
-    from exit_shim.shim import forget_default_shim  # noqa: PLC0415
-    from exit_shim.testing.kit.guard import Guard, guarded  # noqa: PLC0415
-    from exit_shim.testing.kit.isolation import isolate  # noqa: PLC0415
-    from exit_shim.testing.kit.marker import wanted_by  # noqa: PLC0415
+    """Make the exchange and the shim of one test, and refuse every real host and key meanwhile."""
+    from exit_shim.shim import forget_default_shim  # noqa: PLC0415 - see above
+    from exit_shim.testing.kit.isolation import isolate  # noqa: PLC0415 - see above
+    from exit_shim.testing.kit.marker import read_marker  # noqa: PLC0415 - see above
+    from exit_shim.testing.kit.network_guard import NetworkGuard, watch_network  # noqa: PLC0415 - see above
 
     try:
-        wanted = wanted_by(request.node)
-        exchange = wanted.exchange()
+        arguments = read_marker(request.node)
+        exchange = arguments.make_exchange()
     except ValueError as wrong:
         pytest.fail(f"@pytest.mark.exit_shim: {wrong}", pytrace=False)
-    isolate(monkeypatch, tmp_path_factory.mktemp("exit_shim") / "journal.db", wanted.mode)
-    guard = Guard(request.node.nodeid, request.config.getini("exit_shim_allowed_hosts"))
+    isolate(monkeypatch, tmp_path_factory.mktemp("exit_shim") / "journal.db", arguments.mode)
+    guard = NetworkGuard(request.node.nodeid, request.config.getini("exit_shim_allowed_hosts"))
     forget_default_shim()
     try:
-        with guarded(guard):
+        with watch_network(guard):
             yield exchange
     finally:
         forget_default_shim()
@@ -41,21 +43,21 @@ def _exit_shim_exchange(
 
 @pytest.fixture
 def local_exchange(_exit_shim_exchange: LocalExchange) -> Iterator[LocalExchange]:
-    """A Binance USDⓈ-M futures exchange on 127.0.0.1; clients of python-binance made in the test are on it.
+    """Start a Binance USDⓈ-M futures exchange on 127.0.0.1 that every python-binance client of the test uses.
 
     `set_mark(symbol, price)` moves the market, `positions()` and `orders()` say what there is, `faults` makes
     things go wrong.
     """
-    from exit_shim.testing.redirect import pointed_at  # noqa: PLC0415
+    from exit_shim.testing.redirect import redirect_clients  # noqa: PLC0415 - see above
 
-    with _exit_shim_exchange as running, pointed_at(running.url, running.register):
+    with _exit_shim_exchange as running, redirect_clients(running.url, running.register):
         yield running
 
 
 @pytest.fixture
 def binance_client(local_exchange: LocalExchange) -> Iterator[Any]:  # noqa: ARG001 - it is where clients go
-    """python-binance's sync `Client` on `local_exchange`."""
-    from exit_shim.testing.kit.clients import LocalClient  # noqa: PLC0415
+    """Make python-binance's sync `Client` on `local_exchange`."""
+    from exit_shim.testing.kit.clients import LocalClient  # noqa: PLC0415 - see above
 
     client = LocalClient()
     yield client
@@ -64,8 +66,8 @@ def binance_client(local_exchange: LocalExchange) -> Iterator[Any]:  # noqa: ARG
 
 @pytest.fixture
 def async_binance_client(local_exchange: LocalExchange) -> Iterator[Any]:  # noqa: ARG001 - as above
-    """python-binance's `AsyncClient` on `local_exchange`, under any runner of asyncio tests, or none."""
-    from exit_shim.testing.kit.clients import LocalAsyncClient  # noqa: PLC0415
+    """Make python-binance's `AsyncClient` on `local_exchange`, under any runner of asyncio tests, or none."""
+    from exit_shim.testing.kit.clients import LocalAsyncClient  # noqa: PLC0415 - see above
 
     client = LocalAsyncClient()
     yield client
@@ -74,29 +76,29 @@ def async_binance_client(local_exchange: LocalExchange) -> Iterator[Any]:  # noq
 
 @pytest.fixture
 def fake_client(_exit_shim_exchange: LocalExchange) -> FakeClient:
-    """The sync client in-process, without a socket, on the same exchange as `local_exchange`."""
-    from exit_shim.testing import FakeClient  # noqa: PLC0415
+    """Make a sync client in this process, without a socket, on the exchange of `local_exchange`."""
+    from exit_shim.testing import FakeClient  # noqa: PLC0415 - see above
 
     return FakeClient(exchange=_exit_shim_exchange)
 
 
 @pytest.fixture
 def fake_async_client(_exit_shim_exchange: LocalExchange) -> FakeAsyncClient:
-    """The async client in-process, without a socket, on the same exchange as `local_exchange`."""
-    from exit_shim.testing import FakeAsyncClient  # noqa: PLC0415
+    """Make an async client in this process, without a socket, on the exchange of `local_exchange`."""
+    from exit_shim.testing import FakeAsyncClient  # noqa: PLC0415 - see above
 
     return FakeAsyncClient(exchange=_exit_shim_exchange)
 
 
 @pytest.fixture
 def exit_records(_exit_shim_exchange: LocalExchange) -> Iterator[ExitRecords]:
-    """The exit orders that the test's clients placed, changed or cancelled, and who asked for each.
+    """Record the exit orders that the test's clients place, change or cancel, and who asked for each.
 
     Clients of python-binance need no `exit_shim.wrap` for that; what else the bot uses does.
     """
-    from exit_shim.journal import read_records  # noqa: PLC0415
-    from exit_shim.shim import default_shim  # noqa: PLC0415
-    from exit_shim.testing.kit.exit_records import ExitRecords  # noqa: PLC0415
+    from exit_shim.journal import read_records  # noqa: PLC0415 - see above
+    from exit_shim.shim import default_shim  # noqa: PLC0415 - see above
+    from exit_shim.testing.kit.exit_records import ExitRecords  # noqa: PLC0415 - see above
 
     shim = default_shim()
     journal = shim.journal

@@ -1,4 +1,4 @@
-"""A shim of the test's own: nothing of the user's environment reaches it, nothing of it stays."""
+"""The environment of one test's shim, without the user's settings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from exit_shim.configuration import DISABLED_VARIABLE, JOURNAL_VARIABLE, RESOLVE_VARIABLE
+from exit_shim.configuration import DISABLED_VARIABLE, RESOLVE_VARIABLE
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE
+from exit_shim.journal.default_path import JOURNAL_VARIABLE
 from exit_shim.testing.confine import PROXY_VARIABLES
 
 
 def isolate(monkeypatch: pytest.MonkeyPatch, journal: Path, mode: str | None) -> None:
-    """Set the environment that the process-wide shim of this test is made from.
+    """Set the environment from which the shim of this test is made.
 
     Proxies leave it too: one on this machine would be a way out to others.
     """
@@ -20,6 +21,7 @@ def isolate(monkeypatch: pytest.MonkeyPatch, journal: Path, mode: str | None) ->
     for name in (MODE_VARIABLE, BRAIN_FLAG_VARIABLE, DISABLED_VARIABLE, *proxies):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(JOURNAL_VARIABLE, str(journal))
-    monkeypatch.setenv(RESOLVE_VARIABLE, "0")  # a test counts the requests that arrive
+    # A test counts the requests that arrive.
+    monkeypatch.setenv(RESOLVE_VARIABLE, "0")
     if mode is not None:
         monkeypatch.setenv(MODE_VARIABLE, mode)

@@ -1,4 +1,4 @@
-"""`@pytest.mark.exit_shim(…)`: what a test wants of its exchange and its shim."""
+"""`@pytest.mark.exit_shim(…)`: the settings of a test's exchange and shim."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from exit_shim.exchange.engine.symbols import DEFAULT_SYMBOLS, Symbol
 from exit_shim.exchange.server import LocalExchange
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """The arguments of the marker; those of the test win over those of its class and module.
+class MarkerArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """The arguments of the marker; a test's win over those of its class and module.
 
     Args:
         mode: EXIT_MODE; None leaves it unset.
@@ -35,8 +35,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     wallet: Number = 10_000
     rules: str | date | None = None
 
-    def exchange(self) -> LocalExchange:
-        """Make the exchange; it does not listen yet."""
+    def make_exchange(self) -> LocalExchange:
+        """Make the exchange without starting it."""
         return LocalExchange(
             symbols=self.symbols,
             market=StaticMarket(self.prices),
@@ -46,45 +46,45 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def wanted_by(node: pytest.Item) -> Wanted:
+def read_marker(node: pytest.Item) -> MarkerArguments:
     """Read the markers of a test.
 
     Raises:
-        ValueError: They ask for what there is not.
+        ValueError: An argument is unknown or invalid.
     """
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for marker in reversed(list(node.iter_markers("exit_shim"))):
         if marker.args:
             raise ValueError(f"exit_shim takes its arguments by name, not {marker.args!r}")
-        given |= marker.kwargs
-    if unknown := given.keys() - Wanted.__struct_fields__:
+        values |= marker.kwargs
+    if unknown := values.keys() - MarkerArguments.__struct_fields__:
         raise ValueError(
             f"exit_shim has no argument {', '.join(sorted(unknown))}; "
-            f"it has {', '.join(Wanted.__struct_fields__)}"
+            f"it has {', '.join(MarkerArguments.__struct_fields__)}"
         )
-    if given.get("symbols") is None:
-        given.pop("symbols", None)
+    if values.get("symbols") is None:
+        values.pop("symbols", None)
     else:
-        given["symbols"] = tuple(_symbols(given["symbols"]))
-    given["prices"] = {name: _number(price) for name, price in (given.get("prices") or {}).items()}
-    given["wallet"] = _number(given.get("wallet", 10_000))
-    wanted = Wanted(**given)
-    _check(wanted)
-    return wanted
+        values["symbols"] = tuple(_symbols(values["symbols"]))
+    values["prices"] = {name: _number(price) for name, price in (values.get("prices") or {}).items()}
+    values["wallet"] = _number(values.get("wallet", 10_000))
+    arguments = MarkerArguments(**values)
+    _check(arguments)
+    return arguments
 
 
 def _symbols(names: Iterable[str | Symbol]) -> Iterable[Symbol]:
-    known = {symbol.name: symbol for symbol in DEFAULT_SYMBOLS}
+    defaults = {symbol.name: symbol for symbol in DEFAULT_SYMBOLS}
     if isinstance(names, str):
         names = [names]
     for name in names:
         if isinstance(name, Symbol):
             yield name
-        elif name in known:
-            yield known[name]
+        elif name in defaults:
+            yield defaults[name]
         else:
             raise ValueError(
-                f"symbols: {name!r} is not one of {', '.join(known)}; "
+                f"symbols: {name!r} is not one of {', '.join(defaults)}; "
                 "others are given as exit_shim.testing.Symbol(…)"
             )
 
@@ -93,8 +93,8 @@ def _number(value: Any) -> Number:
     return Decimal(str(value)) if isinstance(value, float) else value
 
 
-def _check(wanted: Wanted) -> None:
-    if wanted.mode is not None and wanted.mode not in MODES:
-        raise ValueError(f"mode={wanted.mode!r} is no mode; it must be one of {', '.join(MODES)}, or None")
-    if strange := wanted.prices.keys() - {symbol.name for symbol in wanted.symbols}:
-        raise ValueError(f"prices: {', '.join(sorted(strange))} does not trade here; see symbols")
+def _check(arguments: MarkerArguments) -> None:
+    if arguments.mode is not None and arguments.mode not in MODES:
+        raise ValueError(f"mode={arguments.mode!r} is invalid; expected one of {', '.join(MODES)}, or None")
+    if strange := arguments.prices.keys() - {symbol.name for symbol in arguments.symbols}:
+        raise ValueError(f"prices: {', '.join(sorted(strange))} does not trade here; add it to symbols")

@@ -25,7 +25,7 @@ from exit_shim import Roles
 from exit_shim.attribution.attribute import attribute
 from exit_shim.attribution.propagation import carrying_threads
 from exit_shim.attribution.stack import SiteFinder
-from exit_shim.cli.passthrough import probable_passthrough
+from exit_shim.cli.passthrough import suggest_passthrough
 from exit_shim.journal import count_records, read_records
 
 EXECUTOR = """
@@ -218,8 +218,8 @@ def test_the_chain_of_a_call(strategy, lines):
     strategy.tenacity_calls_the_method(exit_shim.wrap(FakeClient()), STOP)
     deep, retried = lines()
     assert [(step["module"], step["part"], step["function"]) for step in deep["chain"][:4]] == [
-        ("safe_order_executor", "executor", "by_name"),
-        ("safe_order_executor", "executor", "two_deep"),
+        ("safe_order_executor", "passthrough", "by_name"),
+        ("safe_order_executor", "passthrough", "two_deep"),
         ("bot.strategy", "chosen", "two_helpers"),
         ("test_callers", "outer", "test_the_chain_of_a_call"),
     ]
@@ -558,9 +558,9 @@ def test_aliases_and_executors_by_any_name(tmp_path, recorded):
     ("given", "error", "said"),
     [
         (
-            {"executors": "safe_order_executor"},
+            {"passthrough": "safe_order_executor"},
             TypeError,
-            "executors='safe_order_executor' must be a collection",
+            "passthrough='safe_order_executor' must be a collection",
         ),
         ({"in_app": "trader"}, TypeError, "in_app='trader' must be a collection of names"),
         ({"not_in_app": [None]}, TypeError, "not_in_app has None, which must be a module's name as text"),
@@ -867,11 +867,11 @@ def test_the_frames_of_a_library_in_a_row_are_told_once(strategy, lines):
 
 
 def suggested(lines_of):
-    """The probable executors in what was recorded."""
-    return [found.module for found in probable_passthrough(count_records(lines_of())[1])]
+    """Return the suggested passthrough modules of what was recorded."""
+    return [suggestion.module for suggestion in suggest_passthrough(count_records(lines_of())[1])]
 
 
-def test_probable_passthrough(tmp_path, recorded):
+def test_suggested_passthrough_modules(tmp_path, recorded):
     """Between two modules and a door every time: suggested; a module that also acts alone is not."""
     source = """
         def place(client, order, *through):
@@ -903,9 +903,10 @@ BARE_BOT = """
     import runpy, sys
     import exit_shim
     from exit_shim.testing import LocalExchange, WalkingMarket
-    from exit_shim.testing.redirect import pointed_at
+    from exit_shim.testing.redirect import redirect_clients
 
-    with LocalExchange(market=WalkingMarket(seed=1)) as exchange, pointed_at(exchange.url, exchange.register):
+    exchange = LocalExchange(market=WalkingMarket(seed=1))
+    with exchange, redirect_clients(exchange.url, exchange.register):
         with exit_shim.ExitShim(roles=exit_shim.Roles(passthrough=frozenset())).install():
             sys.path[0] = sys.argv[1].rpartition("/")[0]
             runpy.run_path(sys.argv[1], run_name="__main__")
@@ -924,7 +925,7 @@ def test_the_example_bot_would_suggest_its_one_executor(tmp_path):
     for part in (
         f"placed {place['kind']} {place['symbol']}",
         f"safe_order_executor.py:{place['line']}",
-        "found by  stack: the first frame",
+        "evidence  stack: the first frame",
         "hybrid_tpsl",
         "verdict   allow in LEGACY",
         f"outcome   accepted, algo id {place['algo_id']}",
@@ -936,10 +937,10 @@ def test_the_example_bot_would_suggest_its_one_executor(tmp_path):
         json.loads(line) for line in explain(tmp_path, place["client_order_id"], "--json").splitlines()
     ]
     assert printed[0]["chain"] == place["chain"]
-    assert "no record is about 'nothing'" in explain(tmp_path, "nothing")
+    assert "no record matches 'nothing'" in explain(tmp_path, "nothing")
     summary = command(tmp_path, "summary")
     assert "safe_order_executor is probably an executor" in summary
-    assert "Roles(passthrough=Roles().executors | {'safe_order_executor'})" in summary
+    assert "Roles(passthrough=Roles().passthrough | {'safe_order_executor'})" in summary
 
 
 def command(folder, *arguments):

@@ -45,7 +45,7 @@ DRIVER = """
     from decimal import Decimal
     import exit_shim
     from exit_shim.testing import LocalExchange
-    from exit_shim.testing.redirect import pointed_at
+    from exit_shim.testing.redirect import redirect_clients
 
     journal, policy, script, out = sys.argv[1:]
     STOPS = {"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"}
@@ -82,7 +82,7 @@ DRIVER = """
         while not done.wait(0.001):
             tick(exchange)
 
-    with LocalExchange(rate_limits=False) as exchange, pointed_at(exchange.url, exchange.register):
+    with LocalExchange(rate_limits=False) as exchange, redirect_clients(exchange.url, exchange.register):
         opening = {symbol: exchange.engine.quote(symbol).mark for symbol in AGAINST}
         shim = exit_shim.ExitShim(journal=journal, policy=policy, sinks=[])
         with shim.install():
@@ -174,7 +174,7 @@ def test_each_legacy_attempt_is_an_event_with_its_reason(enforced):
     placed = [r for r in records if r.intent.operation == "place" and r.intent.attribution.module in LEGACY]
     assert {r.intent.attribution.module for r in placed} >= LEGACY - {"dynamic_trailing_rearm"}
     for record in placed:
-        codes = {reason.partition(" ")[0] for reason in record.reasons}
+        codes = {reason.code for reason in record.reasons}
         assert codes & {"OWNERSHIP_CONFLICT", "UNKNOWN_MODULE"}
         if record.outcome.result not in {"denied", "simulated"}:
             assert record.intent.order.type == "MARKET" or "PROTECTIVE_OVERRIDE" in codes

@@ -40,10 +40,11 @@ DRIVER = """
     import contextlib, json, random, runpy, sys
     import exit_shim
     from exit_shim.testing import LocalExchange, WalkingMarket
-    from exit_shim.testing.redirect import pointed_at
+    from exit_shim.testing.redirect import redirect_clients
 
     shimmed, script, out = sys.argv[1] == "shimmed", sys.argv[2], sys.argv[3]
-    with LocalExchange(market=WalkingMarket(seed=1)) as exchange, pointed_at(exchange.url, exchange.register):
+    exchange = LocalExchange(market=WalkingMarket(seed=1))
+    with exchange, redirect_clients(exchange.url, exchange.register):
         with exit_shim.ExitShim().install() if shimmed else contextlib.nullcontext():
             sys.path[0] = script.rpartition("/")[0]
             random.seed(1)

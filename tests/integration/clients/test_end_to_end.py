@@ -9,8 +9,8 @@ from binance.exceptions import BinanceAPIException
 
 import exit_shim
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.close_client import leave
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.close_client import close_client
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 STOP = {
     "symbol": "BTCUSDT",
@@ -58,7 +58,7 @@ async def test_a_stop_of_an_async_client(exchange, async_client, recorded):
 
 def test_a_stop_sent_as_before_the_algo_service_is_refused(recorded):
     """What a python-binance before 1.0.33 sends today: Binance's -4120 reaches the bot, and the record."""
-    with LocalExchange() as exchange, pointed_at(exchange.url, exchange.register):
+    with LocalExchange() as exchange, redirect_clients(exchange.url, exchange.register):
         client = Client(LOCAL_KEY, LOCAL_SECRET)
         wrapped = exit_shim.wrap(client)
         place = functools.partial(wrapped._request_futures_api, "post", "order", True, data=dict(STOP))
@@ -66,7 +66,7 @@ def test_a_stop_sent_as_before_the_algo_service_is_refused(recorded):
             place = functools.partial(wrapped.futures_create_order, **STOP)
         with pytest.raises(BinanceAPIException) as refused:
             place()
-        leave(client)
+        close_client(client)
     assert refused.value.code == -4120
     (line,) = [record.flat() for record in recorded()]
     assert (line["kind"], line["outcome"], line["error_code"]) == ("sl", "rejected", -4120)

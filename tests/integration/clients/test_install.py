@@ -16,10 +16,10 @@ from binance import AsyncClient, Client
 from bots import STOP
 
 import exit_shim
-from exit_shim.clients.doors import Door
 from exit_shim.clients.import_hook import ImportWatcher
 from exit_shim.clients.python_binance import DOORS
-from exit_shim.testing.close_client import leave
+from exit_shim.domain.doors import Door
+from exit_shim.testing.close_client import close_client
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 CLASSES = tuple(dict.fromkeys((*Client.__mro__, *AsyncClient.__mro__)))
@@ -58,7 +58,7 @@ def made(owner=Client):
     try:
         yield client
     finally:
-        leave(client)
+        close_client(client)
 
 
 def place(client):

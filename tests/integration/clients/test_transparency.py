@@ -27,9 +27,10 @@ from bots import STOP, FakeAsyncClient, FakeClient
 
 import exit_shim
 from exit_shim.clients.python_binance import DOORS, PYTHON_BINANCE
+from exit_shim.domain.verdicts import Reason
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.close_client import leave
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.close_client import close_client
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 CLOSE = {"symbol": "BTCUSDT", "side": "SELL", "type": "MARKET", "quantity": 0.01, "reduceOnly": True}
 REFUSAL = '{"code": -1, "msg": "no"}'
@@ -108,10 +109,10 @@ def wire(exchange):
 @contextlib.contextmanager
 def genuine():
     """A genuine sync client on an exchange of its own."""
-    with LocalExchange(rules=RULES) as exchange, pointed_at(exchange.url, exchange.register):
+    with LocalExchange(rules=RULES) as exchange, redirect_clients(exchange.url, exchange.register):
         client = Client(LOCAL_KEY, LOCAL_SECRET)
         yield exchange, client
-        leave(client)
+        close_client(client)
 
 
 def converse(around):
@@ -158,7 +159,7 @@ def test_the_exchange_and_the_bot_cannot_tell(around, monkeypatch):
 
 
 async def async_converse(around):
-    with LocalExchange(rules=RULES) as exchange, pointed_at(exchange.url, exchange.register):
+    with LocalExchange(rules=RULES) as exchange, redirect_clients(exchange.url, exchange.register):
         client = await AsyncClient.create(LOCAL_KEY, LOCAL_SECRET)
         with around(client) as used:
             answers = []
@@ -658,7 +659,7 @@ def test_subclasses_that_call_the_base_explicitly_are_seen(exchange, recorded):
             own = owner(LOCAL_KEY, LOCAL_SECRET)
             with pytest.raises(BinanceAPIException, match="TIF"):
                 own.futures_create_order(**STOP)
-            leave(own)
+            close_client(own)
         with pytest.raises(TypeError):
             Client.futures_create_order()
     assert [record.flat()["error_code"] for record in recorded()] == [NO_POSITION] * 2
@@ -704,13 +705,14 @@ def test_protocols_and_abstract_classes():
 
 def test_a_denied_order_is_an_exception_that_bots_know():
     """ExitOrderDenied is a BinanceAPIException with code -2010, and survives str, copy and pickle."""
-    denied = PYTHON_BINANCE.denial('module "a" may not', ("OWNERSHIP_CONFLICT module=a",), -2010)
+    why = (Reason("OWNERSHIP_CONFLICT", {"module": "a"}),)
+    denied = PYTHON_BINANCE.denial('module "a" may not', why, -2010)
     assert isinstance(denied, BinanceAPIException)
     assert isinstance(denied, exit_shim.ExitOrderDenied)
     for one in (denied, copy.copy(denied), pickle.loads(pickle.dumps(denied))):
         assert type(one) is type(denied)
         assert (one.code, one.status_code, one.message) == (-2010, 400, 'module "a" may not')
-        assert one.reasons == ("OWNERSHIP_CONFLICT module=a",)
+        assert one.reasons == why
         assert str(one) == 'APIError(code=-2010): module "a" may not'
         assert one.response is None
 

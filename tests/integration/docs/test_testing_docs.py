@@ -7,9 +7,9 @@ from repository import ROOT
 
 from exit_shim.testing import LocalExchange
 from exit_shim.testing.kit.exit_records import ExitRecords
-from exit_shim.testing.kit.marker import Wanted
+from exit_shim.testing.kit.marker import MarkerArguments
 
-PAGE = (ROOT / "docs" / "testing-your-bot.md").read_text()
+PAGE = (ROOT / "docs/how-to/testing-your-bot.md").read_text()
 FILES = {name: text for text, name in re.findall(r"```python\n(# (\w+\.py)\n.*?)```", PAGE, re.DOTALL)}
 
 
@@ -72,7 +72,7 @@ def test_the_tables_are_complete(pytester):
     ]
     fixtures, exchange = section("The fixtures").split("Each test has an exchange of its own")
     assert sorted(first_cells(fixtures)) == sorted(re.findall(r"^(\w+) --", ours, re.MULTILINE))
-    assert first_cells(section("Setting the scene")) == list(Wanted.__struct_fields__)
+    assert first_cells(section("Setting the scene")) == list(MarkerArguments.__struct_fields__)
     running = LocalExchange()
     assert all(
         hasattr(running, name) for name in re.findall(r"`(\w+)[`(]", exchange.split("\n\n")[1]) if name

@@ -284,7 +284,7 @@ def test_no_order_is_held_against_itself():
     with exit_shim.attributed(OWNER):
         client.futures_create_order(**PART)
     shim.flush()
-    assert [reason for reason in records[-1].reasons if "DUPLICATE" in reason or "OVERSIZED" in reason] == []
+    assert {reason.code for reason in records[-1].reasons}.isdisjoint({"DUPLICATE_EXIT", "OVERSIZED"})
     assert len(shim.guard.book._coming) == 1
     shim.close()
 
@@ -687,9 +687,9 @@ from binance import Client
 from exit_shim.clients.accounts import label_of
 import exit_shim
 from exit_shim.testing import LocalExchange
-from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, pointed_at
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
-with LocalExchange() as exchange, pointed_at(exchange.url, exchange.register):
+with LocalExchange() as exchange, redirect_clients(exchange.url, exchange.register):
     client = Client(LOCAL_KEY, LOCAL_SECRET)
     shim = exit_shim.ExitShim(journal=False, account="mine", sinks=[])
     shim.watch(client, every=3600, stream=True)

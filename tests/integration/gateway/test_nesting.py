@@ -9,7 +9,7 @@ from abilities import HELPERS, STOP_NUMBER, STOP_PATH, STOP_PRICE
 
 import exit_shim
 from exit_shim import Door
-from exit_shim.testing.close_client import leave
+from exit_shim.testing.close_client import close_client
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", STOP_PRICE: "50000"}
 REDUCING = {**STOP, "quantity": "0.01", "reduceOnly": "true"}
@@ -205,7 +205,7 @@ def test_installed_and_wrapped_is_one_record(exchange, recorded):
         *["futures_market_sell_order"] * HELPERS,
     ]
     assert exit_shim.shim.default_shim().gateway.entry_orders() == 1
-    leave(bare)
+    close_client(bare)
 
 
 class Signing:

@@ -28,7 +28,7 @@ from guarded_bot import (
 
 import exit_shim
 from exit_shim.cli import app
-from exit_shim.cli.audit import flaws
+from exit_shim.cli.audit import find_discrepancies
 from exit_shim.clients.registry import DOOR_NAMES
 from exit_shim.exchange.engine.algo import AlgoRef
 from exit_shim.guard.exchange_snapshot import OpenOrder, ask, bare, read_snapshot
@@ -766,9 +766,13 @@ def test_audit_names_the_module_of_this_very_order(tmp_path, monkeypatch):
     placed = bot.by(LEGACY, **LIMIT)
     bot.shim.close()
     snapshot = ask(read_snapshot(bot.client))
-    assert not [flaw for flaw in flaws(snapshot, "") if flaw.code == "UNKNOWN_ORIGIN"]
+    assert not [one for one in find_discrepancies(snapshot, "") if one.code == "UNKNOWN_ORIGIN"]
     other = OpenOrder("ETHUSDT", "SELL", "BOTH", "LIMIT", None, None, False, True, True, placed["orderId"])
-    found = [flaw for flaw in flaws(snapshot._replace(resting=(other,)), "") if flaw.code == "UNKNOWN_ORIGIN"]
+    found = [
+        one
+        for one in find_discrepancies(snapshot._replace(resting=(other,)), "")
+        if one.code == "UNKNOWN_ORIGIN"
+    ]
     assert [flaw.module for flaw in found] == ["unknown"]
 
 

@@ -15,16 +15,16 @@ from odd_server import OddServer, answer, hang
 
 import exit_shim
 from exit_shim.clients.accounts import label_of
-from exit_shim.clients.hosts import exchange_of
 from exit_shim.clients.python_binance import hears_user_stream
 from exit_shim.clients.registry import clone_client
+from exit_shim.domain.accounts import exchange_of
 from exit_shim.guard.exchange_snapshot import Snapshot, read_position, read_resting
 from exit_shim.guard.policy import PolicyError, parse_policy
 from exit_shim.guard.snapshot_reads import weight_of
 from exit_shim.guard.snapshots import Snapshots, Unseen
 from exit_shim.resolving import Budget, ExchangeReader, UsedWeight
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange, faults
-from exit_shim.testing.close_client import leave
+from exit_shim.testing.close_client import close_client
 
 SYMBOL = "BTCUSDT"
 ENTRY = {"symbol": SYMBOL, "side": "BUY", "type": "MARKET", "quantity": 0.01}
@@ -86,7 +86,7 @@ class Shop:
     def expire(self, symbol=SYMBOL):
         self.snapshots.expire(self.account, symbol)
 
-    def leave(self):
+    def close_client(self):
         """Wait until no read is under way, and let go of the connections."""
         until(lambda: not self.snapshots._running)
         self.snapshots.close()
@@ -136,7 +136,7 @@ def test_the_reads_of_a_look_are_asked_at_once():
         client = Client("key", "secret", ping=False)
         client.FUTURES_URL = odd.url + "/fapi"
         found = Snapshots(within_s=5.0).get(client, "a", SYMBOL)
-        leave(client)
+        close_client(client)
     assert found._replace(asked=0) == Snapshot((), ())
 
 
@@ -348,7 +348,7 @@ def test_an_exchange_that_never_answers_does_not_use_up_the_threads():
         client.FUTURES_URL = server.url + "/fapi"
         snapshots = Snapshots(within_s=0.01, share=1)
         found = {snapshots.get(client, "a", f"S{number}") for number in range(60)}
-        leave(client)
+        close_client(client)
     assert found == {Unseen("timed_out")}
 
 

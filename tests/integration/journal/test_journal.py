@@ -26,7 +26,7 @@ from exit_shim.journal import (
     JournalError,
     JournalReader,
     RecordFilter,
-    default_path,
+    default_journal_path,
     read_records,
 )
 from exit_shim.journal.line_format import parse
@@ -305,7 +305,7 @@ def test_the_journals_own_thread_catches_up_after_a_lock(monkeypatch, tmp_path):
 
 def test_an_order_under_way_is_soon_in_the_database(tmp_path, monkeypatch):
     """While the exchange keeps an order waiting, its intent is there for whoever asks."""
-    monkeypatch.setattr(exit_shim.journal.log_writer, "LOOK_S", 0.05)
+    monkeypatch.setattr(exit_shim.journal.log_writer, "POLL_S", 0.05)
     journal = Journal(tmp_path / "journal.db")
     journal.open()
     journal.append(intent())
@@ -826,7 +826,7 @@ def test_a_user_without_a_home_has_a_journal(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr("pathlib.Path.home", homeless)
-    assert default_path().name == "journal.db"
+    assert default_journal_path().name == "journal.db"
 
 
 def test_no_thread_to_be_had_means_writing_at_once(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from odd_server import OddServer, answer
 
 import exit_shim
 from exit_shim.cli import app
-from exit_shim.cli.reconcile import KEY, SECRET
+from exit_shim.cli.exchange_client import KEY_VARIABLE, SECRET_VARIABLE
 from exit_shim.clients.accounts import key_label
 from exit_shim.clients.registry import clone_client
 from exit_shim.domain.attributions import Attribution
@@ -28,7 +28,7 @@ from exit_shim.journal import Journal, JournalReader, RecordFilter, read_records
 from exit_shim.resolving import Budget, ExchangeReader, RetryPolicy
 from exit_shim.resolving.questions import USDT_MARGINED, Question
 from exit_shim.testing import FakeClient, LocalExchange, faults
-from exit_shim.testing.close_client import leave
+from exit_shim.testing.close_client import close_client
 from exit_shim.testing.redirect import LOCAL_KEY
 
 pytestmark = needs_generated_ids
@@ -51,8 +51,8 @@ def shim(monkeypatch):
 def settled(shim):
     """The records, once nothing is asked any more."""
     until = time.monotonic() + 60
-    while shim.resolver.busy():
-        assert time.monotonic() < until, shim.resolver.open_cases()
+    while shim.resolver.is_busy():
+        assert time.monotonic() < until, shim.resolver.open_doubts()
         time.sleep(0.01)
     assert shim.journal.flush()
     return list(read_records(shim.journal.path))
@@ -164,7 +164,7 @@ def test_a_fakes_order_in_doubt_is_nobodys_business(shim):
             fake.exchange.faults.inject(faults.reset_after_execution(), method="POST", path="order")
         with pytest.raises((TimeoutError, requests.RequestException)):
             wrapped.futures_create_order(**CLOSE)
-    assert not shim.resolver.busy()
+    assert not shim.resolver.is_busy()
 
 
 def test_an_exchanges_errors_carry_no_secret_on(client):
@@ -178,7 +178,7 @@ def test_an_exchanges_errors_carry_no_secret_on(client):
         asker = ExchangeReader(clone_client(own), Budget(60))
         reply = asker.ask(Question(USDT_MARGINED.orders, "order", {"symbol": "BTCUSDT", "orderId": 1}))
         asker.close()
-        leave(own)
+        close_client(own)
     assert "-1102" in reply.failure
     assert "planted" not in reply.failure
     assert "abc123" not in reply.failure
@@ -262,7 +262,7 @@ def test_what_a_living_process_has_in_doubt_is_left_to_it(bot, exchange, client,
     wait_for(lambda: not exchange.positions())
     wait_for(lambda: list(read_records(shim.journal.path)))
     shim.wrap(client)
-    wait_for(lambda: not shim.resolver.busy())
+    wait_for(lambda: not shim.resolver.is_busy())
     assert cli("reconcile", "--local", exchange.url).returncode == 2
 
 
@@ -317,7 +317,7 @@ def test_reconcile_asks_and_writes_down(bot, exchange, client):
         event.run_id for event in JournalReader(path).read_events() if event.event == "resolution"
     }.isdisjoint(runs)
     again = cli("reconcile", "--local", exchange.url)
-    assert (again.returncode, again.stdout) == (0, "nothing is in doubt\n")
+    assert (again.returncode, again.stdout) == (0, "No orders are in doubt.\n")
     changing = [request for request in exchange.order_requests if request.method != "POST"]
     assert changing == []
     assert len(exchange.order_requests) == 2
@@ -347,7 +347,7 @@ def test_reconcile_does_not_ask_one_account_about_anothers_orders(exchange):
     in_doubt(exchange)
     done = cli("reconcile", "--local", exchange.url, BINANCE_API_KEY="other", BINANCE_API_SECRET="s")
     assert done.returncode == 2
-    assert f"1 in doubt are of account {LABEL}@127.0.0.1:{exchange.port}" in done.stderr
+    assert f"1 order in doubt of account {LABEL}@127.0.0.1:{exchange.port}" in done.stderr
     assert exchange.requests == []
 
 
@@ -385,8 +385,8 @@ def test_reconcile_asks_the_testnet_and_the_demo_exchange(exchange, monkeypatch,
     monkeypatch.setattr(Client, f"FUTURES_{flag.upper()}_URL", f"{exchange.url}/fapi")
     done = CliRunner().invoke(app, ["reconcile", f"--{flag}"], env=keys)
     assert (done.exit_code, done.output.count("not_there")) == (0, 1)
-    assert f"asking 127.0.0.1:{exchange.port} about 1 orders" in done.output
-    assert f"1 in doubt are of account {LABEL}\n" in done.output
+    assert f"asking 127.0.0.1:{exchange.port} about 1 order in doubt" in done.output
+    assert f"1 order in doubt of account {LABEL}\n" in done.output
 
 
 @pytest.mark.parametrize("words", [["--testnet", "--demo"], ["--local", "http://127.0.0.1:1", "--demo"]])
@@ -401,7 +401,7 @@ def test_a_flag_that_python_binance_ignores_is_refused(monkeypatch):
     """A release that sends orders of its testnet to live is not asked there in the testnet's name."""
     monkeypatch.delattr(Client.__mro__[-2], "FUTURES_TESTNET_URL", raising=False)
     in_doubt()
-    done = CliRunner().invoke(app, ["reconcile", "--testnet"], env={KEY: "k", SECRET: "s"})
+    done = CliRunner().invoke(app, ["reconcile", "--testnet"], env={KEY_VARIABLE: "k", SECRET_VARIABLE: "s"})
     assert (done.exit_code, "of testnet to live" in done.output) == (2, True)
 
 
@@ -422,7 +422,7 @@ def test_the_same_key_at_two_exchanges_is_two_accounts(exchange, client, shim):
         found = {one.intent.order.client_order_id: one.resolution for one in settled(shim)}
         assert {name for name, known in found.items() if known} == {"here", "at-other"}
         assert other.requests != []
-        leave(elsewhere)
+        close_client(elsewhere)
 
 
 def test_reconcile_says_when_it_cannot_ask(exchange):
@@ -456,4 +456,4 @@ def test_nothing_in_doubt_is_no_failure():
     journal.open()
     journal.close()
     done = cli("reconcile")
-    assert (done.returncode, done.stdout) == (0, "nothing is in doubt\n")
+    assert (done.returncode, done.stdout) == (0, "No orders are in doubt.\n")

@@ -34,7 +34,7 @@ from exit_shim.resolving import (
     RetryPolicy,
     UsedWeight,
 )
-from exit_shim.resolving.doubt import Doubt, cancelled, why_not
+from exit_shim.resolving.doubt import Doubt, cancelled, why_unanswerable
 from exit_shim.resolving.lookup import EARLY_MS, LATE_MS, OrderQuery
 from exit_shim.resolving.questions import (
     COIN_MARGINED,
@@ -45,7 +45,7 @@ from exit_shim.resolving.questions import (
     read_row,
 )
 from exit_shim.testing import FakeClient, faults
-from exit_shim.testing.close_client import leave
+from exit_shim.testing.close_client import close_client
 
 pytestmark = needs_generated_ids  # without ids of the client's own there is nothing to ask for
 
@@ -92,8 +92,8 @@ class Desk:
         """Wait until nothing is asked any more; meanwhile nothing but GET reaches the exchange."""
         before = [request for request in self.exchange.requests if request.method != "GET"]
         until = time.monotonic() + seconds
-        while self.resolver.busy():
-            assert time.monotonic() < until, [case.reason for case, _ in self.resolver._cases.values()]
+        while self.resolver.is_busy():
+            assert time.monotonic() < until, [case.reason for case, _ in self.resolver._doubts.values()]
             time.sleep(0.01)
         assert [request for request in self.exchange.requests if request.method != "GET"] == before
         return [found for found, _, _ in self.written]
@@ -179,7 +179,7 @@ def test_it_is_not_said_before_the_stated_time(desk, exchange, long):
     lose(exchange, faults.reset_unread(), method="POST", path="order")
     sent(long, **CLOSE)
     time.sleep(1.0)
-    assert desk.resolver.busy()
+    assert desk.resolver.is_busy()
     assert desk.written == []
     assert "/fapi/v1/allOrders" not in [request.path for request in exchange.requests]
 
@@ -221,7 +221,7 @@ def test_a_conditional_order_that_has_triggered(desk, exchange, long):
     exchange.set_mark("BTCUSDT", 49_000)
     desk.open()
     desk.left = doubts()
-    desk.resolver.meet(exit_shim.unwrap(long), desk.left[0].intent.account)
+    desk.resolver.add_client(exit_shim.unwrap(long), desk.left[0].intent.account)
     found = desk.only()
     assert (found.result, found.status) == ("accepted", "FILLED")
     assert found.algo_id
@@ -238,7 +238,7 @@ def test_a_triggered_order_of_which_only_the_child_is_found(desk, exchange, long
     exchange.faults.inject(ABSENT, method="GET", path="algoOrder", times=None)
     desk.open()
     desk.left = doubts()
-    desk.resolver.meet(exit_shim.unwrap(long), desk.left[0].intent.account)
+    desk.resolver.add_client(exit_shim.unwrap(long), desk.left[0].intent.account)
     found = desk.only()
     assert (found.result, found.status, found.algo_id) == ("accepted", "FILLED", None)
 
@@ -261,7 +261,7 @@ def test_an_order_that_was_cancelled_meanwhile(desk, exchange, long, client):
     client.futures_cancel_all_open_orders(symbol="BTCUSDT")
     desk.open()
     desk.left = doubts()
-    desk.resolver.meet(client, desk.left[0].intent.account)
+    desk.resolver.add_client(client, desk.left[0].intent.account)
     found = desk.only()
     assert (found.result, found.status) == ("accepted", "CANCELED")
 
@@ -323,7 +323,7 @@ def test_a_change_in_doubt_is_told_by_the_orders_fields(desk, exchange, long, cl
     late = record.intent.ts + EARLY_MS * 2_000_000  # as if the order had rested before
     record = msgspec.structs.replace(record, intent=msgspec.structs.replace(record.intent, ts=late))
     desk.open()
-    desk.resolver.heard(client, record)
+    desk.resolver.add_order(client, record)
     found = desk.only()
     assert found.result == outcome
 
@@ -358,7 +358,7 @@ def test_the_budget_is_kept(desk, exchange, long):
     before = len(exchange.requests)
     time.sleep(1.0)
     assert len(exchange.requests) - before <= 5
-    assert desk.resolver.busy()
+    assert desk.resolver.is_busy()
 
 
 @pytest.mark.parametrize("fault", [faults.too_many_requests, faults.banned])
@@ -370,7 +370,7 @@ def test_after_429_and_418_it_is_silent(desk, exchange, long, fault):
     sent(long, **CLOSE)
     time.sleep(1.0)
     assert limited.hits == 1
-    assert desk.resolver.busy()
+    assert desk.resolver.is_busy()
 
 
 def test_an_account_near_its_limit_is_left_alone(client):
@@ -443,7 +443,7 @@ def test_the_bots_client_is_not_kept_alive(exchange, recorded):
     lose(exchange, method="POST", path="order")
     sent(exit_shim.wrap(own), **CLOSE)
     gone = weakref.ref(own)
-    leave(own)
+    close_client(own)
     del own
     gc.collect()
     assert gone() is None
@@ -467,7 +467,7 @@ def test_stopping_takes_effect_at_once(desk, exchange, long):
     desk.open(PATIENT)
     lose(exchange, faults.reset_unread(), method="POST", path="order")
     sent(long, **CLOSE)
-    wait_for(lambda: desk.resolver._cases)
+    wait_for(lambda: desk.resolver._doubts)
     desk.resolver.stop()
     wait_for(lambda: not running())
     before = len(exchange.requests)
@@ -476,7 +476,7 @@ def test_stopping_takes_effect_at_once(desk, exchange, long):
     lose(exchange, method="POST", path="order")
     sent(long, **CLOSE)
     wait_for(lambda: desk.written)
-    assert len(desk.resolver._cases) == 1
+    assert len(desk.resolver._doubts) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -485,13 +485,13 @@ def test_a_forked_child_knows_nothing_of_it(desk, exchange, long):
     desk.open(PATIENT)
     lose(exchange, faults.reset_unread(), method="POST", path="order")
     sent(long, **CLOSE)
-    wait_for(lambda: desk.resolver._cases)
+    wait_for(lambda: desk.resolver._doubts)
     pid = os.fork()
     if pid == 0:
-        clean = not (desk.resolver.busy() or desk.resolver._cases or desk.resolver._askers)
+        clean = not (desk.resolver.is_busy() or desk.resolver._doubts or desk.resolver._readers)
         os._exit(0 if clean else 1)
     assert os.waitpid(pid, 0)[1] == 0
-    assert desk.resolver.busy()
+    assert desk.resolver.is_busy()
 
 
 def test_what_was_left_behind_is_taken_up_once(desk, exchange, long, client):
@@ -504,7 +504,7 @@ def test_what_was_left_behind_is_taken_up_once(desk, exchange, long, client):
         msgspec.structs.replace(record, seq=9, intent=msgspec.structs.replace(record.intent, account="else")),
     ]
     for _ in range(2):
-        desk.resolver.meet(client, record.intent.account)
+        desk.resolver.add_client(client, record.intent.account)
     assert [found.result for found in desk.settle()] == ["accepted"]
     assert desk.written[0][2] == record.seq
 
@@ -518,9 +518,9 @@ def test_wrapping_waits_for_nothing_that_earlier_runs_left(desk, exchange, long,
     desk.open()
     desk.resolver._left_behind = lambda: [record] if found.wait(60) else []
     began = time.monotonic()
-    desk.resolver.meet(client, record.intent.account)
+    desk.resolver.add_client(client, record.intent.account)
     assert time.monotonic() - began < 30  # half of what it takes
-    assert desk.resolver.busy()
+    assert desk.resolver.is_busy()
     found.set()
     assert desk.only().result == "accepted"
 
@@ -573,7 +573,7 @@ def test_only_what_really_sends_has_a_sibling(client, exchange):
     own.session.mount("https://", adapter)
     assert not can_be_cloned(own)
     for made in (own, dry, rerouted):
-        leave(made)
+        close_client(made)
 
 
 def test_installed_doors_leave_it_a_genuine_client(client):
@@ -614,7 +614,7 @@ def test_a_sibling_is_set_up_like_its_client(exchange):
     own.testnet = False
     assert clone_client(own).host == "127.0.0.1:2"
     made.session.close()
-    leave(own)
+    close_client(own)
 
 
 async def test_an_async_clients_proxy_becomes_the_siblings(exchange):
@@ -679,7 +679,7 @@ def test_a_namesake_at_another_exchange_proves_nothing(account, counts):
 )
 def test_what_cannot_be_asked_stays_in_doubt_and_says_why(record, why):
     """No guessing: without a name, a symbol or a known market there is nothing to ask."""
-    reason = why_not(record)
+    reason = why_unanswerable(record)
     assert (reason is None) if why is None else (why in reason)
 
 
@@ -785,7 +785,7 @@ def test_an_order_of_the_same_name_may_be_another(seen, is_it):
         "time": 1_000_000,
         **seen,
     }
-    assert sought.is_it(read_row(fields)) == is_it
+    assert sought.matches(read_row(fields)) == is_it
 
 
 def test_an_ordinary_order_that_was_rejected():
@@ -844,7 +844,7 @@ def test_an_exchange_that_does_not_answer_holds_nobody_up(exchange, long):
     """While it waits for an answer, stopping and ordering take no longer than without it."""
     with OddServer(hang) as server, sync_client(server.url, requests_params={"timeout": 60}) as wrapped:
         desk = Desk(exchange).open()
-        desk.resolver.heard(exit_shim.unwrap(wrapped), a_record())
+        desk.resolver.add_order(exit_shim.unwrap(wrapped), a_record())
         wait_for(lambda: server.requests)
         began = time.monotonic()
         long.futures_create_order(**CLOSE)

@@ -58,7 +58,7 @@ DRIVER = """
     import structlog
     import exit_shim
     from exit_shim.testing import LocalExchange, WalkingMarket
-    from exit_shim.testing.redirect import pointed_at
+    from exit_shim.testing.redirect import redirect_clients
 
     how, script, out = sys.argv[1:]
     if how == "json":
@@ -69,7 +69,8 @@ DRIVER = """
     else:
         logging.getLogger("exit_shim").setLevel("DEBUG")
         logging.getLogger("exit_shim").addHandler(logging.FileHandler(out))
-    with LocalExchange(market=WalkingMarket(seed=1)) as exchange, pointed_at(exchange.url, exchange.register):
+    exchange = LocalExchange(market=WalkingMarket(seed=1))
+    with exchange, redirect_clients(exchange.url, exchange.register):
         with exit_shim.ExitShim().install():
             sys.path[0] = script.rpartition("/")[0]
             random.seed(1)

@@ -102,7 +102,8 @@ def test_a_run_that_uses_no_fixture_imports_next_to_nothing(pytester):
             assert HEAVY.isdisjoint(sys.modules)
             own = {name for name in sys.modules if name.startswith("exit_shim")}
             assert own <= {
-                "exit_shim", "exit_shim.runtime.lazy_names", "exit_shim.testing", "exit_shim.testing.plugin",
+                "exit_shim", "exit_shim.runtime", "exit_shim.runtime.lazy_names", "exit_shim.testing",
+                "exit_shim.testing.plugin",
                 "exit_shim.testing.kit", "exit_shim.testing.kit.fixtures", "exit_shim.runtime.background",
                 "exit_shim.runtime.reentrancy",
             }
@@ -362,10 +363,10 @@ def test_it(fake_client):
     [
         ("'hedge'", "takes its arguments by name"),
         ("hegde=True", "has no argument hegde; it has mode, hedge, symbols, prices, wallet, rules"),
-        ("mode='BRAIN'", "must be one of LEGACY, EXIT_BRAIN_V3"),
+        ("mode='BRAIN'", "expected one of LEGACY, EXIT_BRAIN_V3"),
         ("symbols=['PEPEUSDT']", "'PEPEUSDT' is not one of BTCUSDT"),
         ("prices={'PEPEUSDT': 1}", "PEPEUSDT does not trade here"),
-        ("prices={'BTCUSDT': 0}", "give a number above zero"),
+        ("prices={'BTCUSDT': 0}", "expected a number above zero"),
         ("rules='yesterday'", "yesterday"),
     ],
 )
@@ -394,7 +395,7 @@ def test_sync(binance_client, exit_records):
     assert len(exit_records) == 1
     record = exit_records.of_kind("sl").placed_by("position_monitor").on("BTCUSDT").one()
     assert record == exit_records.with_outcome("accepted").one()
-    assert record.submission.attribution.function == "protect"
+    assert record.intent.attribution.function == "protect"
     assert exit_records.rows[0]["trigger_price"] == "59000"
     assert exit_records[0] == list(exit_records)[0] == exit_records[:1][0] == record
     exit_records.nobody_but("exit_brain_executor", "position_monitor")

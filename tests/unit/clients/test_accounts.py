@@ -10,8 +10,9 @@ from binance import AsyncClient, Client
 import exit_shim
 from exit_shim.clients import accounts
 from exit_shim.clients.accounts import account_label, key_label, label_of
-from exit_shim.clients.hosts import exchange_of, host_of
-from exit_shim.testing.close_client import leave
+from exit_shim.clients.hosts import host_of
+from exit_shim.domain.accounts import exchange_of
+from exit_shim.testing.close_client import close_client
 from exit_shim.testing.redirect import LOCAL_KEY
 
 OPEN = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
@@ -132,7 +133,7 @@ def test_a_genuine_client_without_a_key_has_no_label(exchange):
     client = Client()
     client.API_KEY = None
     assert label_of(client) is None
-    leave(client)
+    close_client(client)
 
 
 @pytest.mark.parametrize("thing", [None, 7, len, "text".upper, object().__str__])
@@ -185,7 +186,7 @@ def test_python_binances_own_flags(flag):
         pytest.skip("this python-binance cannot be made without a request")
     client = Client(LOCAL_KEY, "s", ping=False, **{flag: True})
     assert account_label(client.futures_create_order) == f"{LABEL}@{flag}"
-    leave(client)
+    close_client(client)
 
 
 def test_an_orders_record_says_where_it_went(exchange, client, recorded):

@@ -9,7 +9,7 @@ from abilities import ALGO
 from binance import AsyncClient, Client
 
 from exit_shim.clients.python_binance import METHODS, RAW_REQUESTS
-from exit_shim.testing.no_event_loop import no_loop_made
+from exit_shim.testing.no_event_loop import prevent_event_loop
 
 ORDER_PATHS = re.compile(r"(order|algo|countdown|oco|batch)", re.IGNORECASE)
 FUTURES = re.compile(r"/(fapi|dapi|papi)/")
@@ -98,7 +98,7 @@ def test_every_method_that_changes_orders_is_a_door(client_class):
             continue  # a class method makes clients; it sends nothing for one
         wire = Wire()
         # What a method raises before it sends is not the question, and loops that it makes stay open.
-        with contextlib.suppress(Exception), no_loop_made():
+        with contextlib.suppress(Exception), prevent_event_loop():
             call(getattr(bare(client_class, wire), name))
         if wire.changes_orders():
             found.add(name)

@@ -19,8 +19,8 @@ from binance import AsyncClient, BinanceSocketManager, Client, DepthCacheManager
 from bots import STOP, FakeClient
 
 import exit_shim
-from exit_shim.clients.doors import Door
 from exit_shim.clients.registry import DOOR_NAMES
+from exit_shim.domain.doors import Door
 
 OWNERS = pytest.mark.parametrize("owner", [Client, AsyncClient])
 WAYS = pytest.mark.parametrize("way", ["wrapped", "installed", "both"])
@@ -128,7 +128,7 @@ def test_the_client_itself_shows_what_it_shows_without(owner, way):
     questions = {
         **{name: ASPECTS[name] for name in ("class", "docstring", "truth", "hash", "repr", "text", "dir")},
         "dict": lambda it: id(vars(it)),
-        "size": lambda it: hasattr(it, "__len__") and way == "installed",  # see docs/limits.md
+        "size": lambda it: hasattr(it, "__len__") and way == "installed",  # see explanation/limits.md
         "hints": typing.get_type_hints,
         "subclass": lambda it: issubclass(it.__class__, owner),
         "instance": lambda it: isinstance(it, owner),

@@ -11,7 +11,7 @@ from binance import AsyncClient, Client
 from binance.exceptions import BinanceAPIException
 
 import exit_shim
-from exit_shim.testing.no_event_loop import no_loop_made
+from exit_shim.testing.no_event_loop import prevent_event_loop
 
 ENTRY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
 STOP = {
@@ -56,7 +56,7 @@ def given(request):
 @pytest.fixture
 def genuine():
     """A genuine sync client that has sent nothing."""
-    with no_loop_made():
+    with prevent_event_loop():
         client = Client("key", "secret", ping=False)
     yield client
     client.close_connection()

@@ -1,4 +1,4 @@
-"""What counts as cover, to the letter: the table of docs/policy.md, one case a row."""
+"""What counts as cover, to the letter: the table of docs/explanation/cover.md, one case a row."""
 
 import itertools
 import random
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from exit_shim.domain.orders import read_order
-from exit_shim.guard.cover import GAPS, closes_all, find_gap, is_priced_through, strips, sums
+from exit_shim.domain.reason_codes import GAPS
+from exit_shim.guard.cover import closes_all, find_gap, is_priced_through, strips, sums
 from exit_shim.guard.exchange_snapshot import OpenOrder, OpenPosition, Snapshot
 
 D = Decimal
@@ -120,7 +121,7 @@ def test_a_trailing_stop_without_its_rate_is_taken_for_the_widest():
 def test_one_uncovered_position_of_a_symbol_is_enough():
     """In hedge mode the other position's missing stop lets the order out, too."""
     gap = gap_of([LONG, SHORT], [stop(side="LONG")])
-    assert str(gap) == "because=no_owners_stop position_side=SHORT"
+    assert gap == ("no_owners_stop", {"position_side": "SHORT"})
 
 
 @pytest.mark.parametrize("kind", ["STOP_MARKET", "TAKE_PROFIT_MARKET", "LIMIT"])
@@ -204,7 +205,7 @@ def test_a_limit_through_the_market_closes_at_once(side, price, through):
 
 
 def test_the_docs_explain_each_gap():
-    """docs/policy.md has a row, and `explain` a sentence, for each word of `because`."""
-    text = Path("docs/policy.md").read_text(encoding="utf-8")
+    """docs/explanation/cover.md has a row, and `explain` a sentence, for each word of `because`."""
+    text = Path("docs/explanation/cover.md").read_text(encoding="utf-8")
     rows = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`\w+`.*?) \|", text, re.MULTILINE))))
     assert set(CASES) <= set(GAPS) == rows & set(GAPS)

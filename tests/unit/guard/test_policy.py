@@ -15,7 +15,7 @@ from exit_shim.guard.policy.model import Delegation, Mode, Policy, Rule, Scope
 from exit_shim.guard.policy.rollout import is_in_rollout
 from exit_shim.journal import read_records
 
-DOCS = ROOT / "docs" / "policy.md"
+DOCS = ROOT / "docs/reference/policy.md"
 
 
 def standing(text, module, mode="EXIT_BRAIN_V3", symbol="BTCUSDT", kind="sl", dotted=None):
@@ -188,7 +188,7 @@ def test_scopes_differ_by_symbol_and_kind():
     there, here = (standing(text, "old", symbol=symbol, kind="tp") for symbol in ("ETHUSDT", "BTCUSDT"))
     assert (there.level, here.level) == ("observe", "enforce")
     assert there.warned.action == "allow"
-    assert there.warned.reasons[0].endswith("level=observe")
+    assert str(there.warned.reasons[0]).endswith("level=observe")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -18,7 +19,7 @@ from exit_shim.cli import app
 from exit_shim.domain.attributions import Attribution, Step
 from exit_shim.domain.events import Intent, InternalError, Lost, Outcome, Resolution, RunStarted, Target
 from exit_shim.domain.orders import ExitOrder
-from exit_shim.domain.verdicts import Verdict
+from exit_shim.domain.verdicts import Reason, Verdict
 from exit_shim.journal import (
     IN_DOUBT,
     Journal,
@@ -126,7 +127,7 @@ def test_a_whole_journal_verifies(journal):
     assert run.header.pid == os.getpid()
     status, said = verified(journal.path)
     assert status == 0
-    assert "whole" in said
+    assert "complete" in said
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def numbers(path):
     for run in JournalReader(path).read_runs():
         own = Numbers(run)
         assert verify_run(run, own.passing(JournalReader(path).read_events(run_id=run.run_id))) is None
-        found.append((own.missing, own.told))
+        found.append((own.missing, own.lost))
     return found
 
 
@@ -231,8 +232,8 @@ def test_an_event_that_never_came_to_the_file_shows_by_its_number(journal):
     assert numbers(journal.path) == [(2, 0)]
     status, said = verified(journal.path)
     assert status == 0
-    assert "whole; 2 never came to the file" in said
-    assert "1 runs, 0 flawed, 0 events lost by what the journal itself says, 2 missing besides" in said
+    assert "complete; 2 never reached the file" in said
+    assert "1 run, 0 flawed; 0 events recorded as lost, 2 more missing by their numbers" in said
 
 
 def test_a_line_that_is_damaged_is_no_more_than_lost(journal):
@@ -240,7 +241,7 @@ def test_a_line_that_is_damaged_is_no_more_than_lost(journal):
     ordered(journal, *range(1, 6))
     left_by_a_dead_run(journal, lambda lines: [*lines[:3], b"x" + lines[3][1:], *lines[4:]])
     assert numbers(journal.path) == [(1, 1)]
-    assert "1 events lost by what the journal itself says, 0 missing besides" in verified(journal.path)[1]
+    assert "1 event recorded as lost, 0 more missing by their numbers" in verified(journal.path)[1]
 
 
 def test_numbers_tell_nothing_of_a_run_whose_beginning_was_pruned(tmp_path):
@@ -249,7 +250,7 @@ def test_numbers_tell_nothing_of_a_run_whose_beginning_was_pruned(tmp_path):
     prune(journal.path, before_ns=time.time_ns() - 90 * DAY)
     journal.close()
     assert numbers(journal.path) == [(None, 0)]
-    assert ", 0 missing besides" in verified(journal.path)[1]
+    assert ", 0 more missing by their numbers" in verified(journal.path)[1]
 
 
 def test_verify_tells_numbers_in_json(journal, monkeypatch):
@@ -520,7 +521,7 @@ def test_runs_that_nothing_is_left_of_go(tmp_path):
     path = tmp_path / "journal.db"
     old, young = an_ended_run(path, 100 * DAY, "a"), an_ended_run(path, 1 * DAY, "a")
     follower = Follower(path)
-    follower.begin()
+    follower.skip_to_end()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as own:
         own.executemany("INSERT INTO shipments VALUES ('there', ?, 12)", [("",), (old,), (young,)])
     gone = prune(path, before_ns=time.time_ns() - 90 * DAY)
@@ -532,10 +533,10 @@ def test_runs_that_nothing_is_left_of_go(tmp_path):
     newest = an_ended_run(path, 0, "a")
     assert prune(path, before_ns=time.time_ns() - HOUR).runs == 1
     assert [run.run_id for run in JournalReader(path).read_runs()] == [newest]
-    assert {news.run_id for news in follower.news("none")} == {newest}
+    assert {news.run_id for news in follower.read_new("none")} == {newest}
     assert flaws(path) == [None]
     status, said = verified(path)
-    assert (status, "1 runs, 0 flawed" in said) == (0, True)
+    assert (status, "1 run, 0 flawed" in said) == (0, True)
 
 
 KILLED = """
@@ -623,8 +624,8 @@ def test_pruning_by_command(tmp_path, monkeypatch):
     assert command("--max-size", "many").returncode == 2
     done = command("--older-than", "90d")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("41 events deleted")
-    assert "1 runs keep old events because of orders in doubt" in done.stdout
+    assert done.stdout.startswith("deleted 41 events")
+    assert "orders in doubt keep old events in 1 run;" in done.stdout
     assert json.loads(command("--max-size", "2GB", "--json").stdout)["events"] == 0
 
 
@@ -726,7 +727,7 @@ def test_a_failure_of_the_shim_is_in_the_record(tmp_path, monkeypatch):
     def broken(record):
         raise RuntimeError("no room")
 
-    sink = type("Broken", (), {"emit": staticmethod(broken)})()
+    sink = type("Broken", (), {"on": staticmethod(broken), "wants": frozenset({Outcome})})()
     shim = exit_shim.ExitShim(journal=tmp_path / "journal.db", sinks=[sink])
     for _ in range(3):
         shim.wrap(Client()).futures_create_order(
@@ -787,7 +788,7 @@ def test_a_guarded_order_counts_its_conflict(journal):
         Intent(
             **{
                 **{name: getattr(body, name) for name in body.__struct_fields__},
-                "verdict": Verdict("warn", ("OWNERSHIP_CONFLICT module=position_monitor",)),
+                "verdict": Verdict("warn", (Reason("OWNERSHIP_CONFLICT", {"module": "position_monitor"}),)),
             }
         )
     )
@@ -843,7 +844,7 @@ def test_a_run_that_is_pruned_while_it_is_verified_is_whole(journal, monkeypatch
     monkeypatch.setattr(JournalReader, "read_runs", lambda self: next(looks, None) or read_runs(self))
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(journal.path))
     done = CliRunner().invoke(app, ["verify"])
-    assert (done.exit_code, "whole" in done.output) == (0, True), done.output
+    assert (done.exit_code, "complete" in done.output) == (0, True), done.output
 
 
 @pytest.mark.parametrize("question", [JournalReader.LOST, LATEST_SWITCHES])
@@ -866,7 +867,8 @@ start = threading.Barrier(8)
 ORDER = {"ts": 1, "door": "d", "operation": "cancel", "order": {"kind": "sl"}}
 ORDER |= {"mode": "LEGACY", "account": "a"}
 WHO = {"module": "m", "evidence": "stack", "chain": [["m", "chosen", "f", 1]]}
-SAID = {"verdict": {"action": "warn", "reasons": ["a"]}, "targets": [{"kind": "sl"}], "attribution": WHO}
+SAID = {"verdict": {"action": "warn", "reasons": [{"code": "A", "facts": {"b": "c"}}]}}
+SAID |= {"targets": [{"kind": "sl"}], "attribution": WHO}
 OUTCOME = {"result": "accepted", "chain": [["m", "chosen", "f", 1]]}
 
 def read():
@@ -888,3 +890,20 @@ def test_many_threads_may_be_the_first_to_read():
             [sys.executable, "-c", FIRST_READERS], capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_records_are_narrowed_by_host_and_account(journal):
+    """A journal answers the same filters as the database of many hosts."""
+    journal.append(msgspec.structs.replace(intent(1), account="main"))
+    journal.append(msgspec.structs.replace(intent(2), account="other"))
+    journal.close()
+    reader, host = JournalReader(journal.path), socket.gethostname()
+
+    def times(**wanted):
+        return [record.intent.ts for record in reader.read_records(RecordFilter(**wanted))]
+
+    assert times(account="main") == [1]
+    assert times(host=host) == [1, 2]
+    assert times(host="elsewhere") == times(host=host, account="nobody") == []
+    assert reader.read_values("account") == ["main", "other"]
+    assert reader.read_values("host") == [host]

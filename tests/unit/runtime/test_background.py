@@ -160,8 +160,10 @@ def test_a_sink_that_raises_is_counted(make, monkeypatch, caplog):
     taken = []
 
     class Sink:
-        def __init__(self, emit):
-            self.emit = emit
+        wants = frozenset({Outcome})
+
+        def __init__(self, on):
+            self.on = on
 
     shim = make(sinks=[Sink(lambda record: 1 / 0), Sink(taken.append)])
     place(shim, 1, 2, 3)

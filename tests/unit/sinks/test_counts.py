@@ -47,7 +47,7 @@ def test_a_conditional_order_is_no_exit_in_any_count(shim, tmp_path):
     assert summary["orders_by_mode"] == {"LEGACY": 1}
     assert sorted(site["kind"] for site in summary["sites"]) == ["conditional", "sl"]
     table = run.invoke(app, ["summary"]).stdout
-    assert "1 exit orders by 1 module, 1 conditional orders, 0 cancels, " in table
+    assert "1 exit order by 1 module, 1 conditional order, 0 cancels, " in table
     assert table.endswith(", 1 in LEGACY\n")
     assert re.search(r"(?m)^test_counts +place +conditional +1 ", table)
 
@@ -63,8 +63,8 @@ def test_a_run_counts_as_the_metrics_do(tmp_path):
     (tmp_path / "bot.py").write_text(textwrap.dedent(bot))
     command = ["-m", "exit_shim", "run", "--local", str(tmp_path / "bot.py")]
     said = printed(command, tmp_path)
-    assert "1 exit orders by 1 module, 1 conditional orders, " in said
-    assert "1 entry orders passed; journal: " in said
+    assert "1 exit order by 1 module, 1 conditional order, " in said
+    assert "1 entry order passed through; journal: " in said
 
 
 def printed(command, folder):

@@ -169,9 +169,9 @@ def test_structlog_rendering_to_stdlib_extra(caplog):
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     place()
-    assert [record.getMessage()[:24] for record in caplog.records] == [
+    assert [record.getMessage()[:25] for record in caplog.records] == [
         "[EXIT_GATEWAY] submitting",
-        "[EXIT_GATEWAY] exit orde",
+        "[EXIT_GATEWAY] exit order",
     ]
     assert caplog.records[1].exit_shim["order_id"] == 7
 

@@ -33,18 +33,18 @@ def every_position(state: State, symbol: str | None) -> list[Position]:
 
 
 def position_risk_v3(state: State, symbol: str | None) -> list[Json]:
-    """GET /fapi/v3/positionRisk: only symbols with a position or open orders; no leverage in it."""
+    """Return the answer to GET /fapi/v3/positionRisk: symbols with a position or open orders."""
     rows = active_positions(state)
     return [position_risk_row(state, row) for row in rows if symbol is None or row.symbol == symbol]
 
 
 def position_risk_v2(state: State, symbol: str | None) -> list[Json]:
-    """GET /fapi/v2/positionRisk: every symbol, with leverage and margin type."""
+    """Return the answer to GET /fapi/v2/positionRisk: every symbol, with leverage and margin type."""
     return [_risk_v2(state, row) for row in every_position(state, symbol)]
 
 
 def balance(state: State) -> list[Json]:
-    """GET /fapi/v2/balance and /fapi/v3/balance: one row, USDT."""
+    """Return the answer to GET /fapi/v2/balance and /fapi/v3/balance: one row, USDT."""
     free = _money(available(state))
     return [
         {
@@ -62,7 +62,7 @@ def balance(state: State) -> list[Json]:
 
 
 def account_v2(state: State) -> Json:
-    """GET /fapi/v2/account: totals, assets and a row for every symbol."""
+    """Return the answer to GET /fapi/v2/account: totals, assets and a row for every symbol."""
     return {
         "feeTier": 0,
         "feeBurn": False,
@@ -79,7 +79,7 @@ def account_v2(state: State) -> Json:
 
 
 def account_v3(state: State) -> Json:
-    """GET /fapi/v3/account: totals, assets and the symbols with a position or open orders."""
+    """Return the answer to GET /fapi/v3/account: totals, assets, active symbols."""
     return {
         **_totals(state),
         "assets": [_asset(state)],
@@ -88,17 +88,17 @@ def account_v3(state: State) -> Json:
 
 
 def symbol_config(state: State, symbol: str | None) -> list[Json]:
-    """GET /fapi/v1/symbolConfig: where leverage and margin type live now."""
+    """Return the answer to GET /fapi/v1/symbolConfig: where leverage and margin type live now."""
     return [_config(state, name) for name in ([symbol] if symbol else sorted(state.symbols))]
 
 
 def break_even(position: Position) -> Decimal:
-    """Return the price at which closing would also earn back the opening commission."""
+    """Return the price at which closing earns back the opening commission."""
     return position.entry * (1 + (TAKER_RATE if position.amount > 0 else -TAKER_RATE))
 
 
 def liquidation(state: State, position: Position) -> Decimal:
-    """Return the mark price at which this position alone would use its wallet up, zero for never."""
+    """Return the mark price at which this position alone uses its wallet up, zero for never."""
     rate = state.symbols[position.symbol].maintenance_rate
     side = 1 if position.amount > 0 else -1
     if not position.amount:
@@ -185,7 +185,7 @@ def _order_notionals(found: Exposure) -> Json:
 
 
 def position_risk_row(state: State, position: Position) -> Json:
-    """Element of GET /fapi/v3/positionRisk."""
+    """Return an element of GET /fapi/v3/positionRisk."""
     bound, found = margins(state, position), exposure(state, position)
     isolated_margin, isolated_wallet = _isolated(state, position)
     return {

@@ -12,8 +12,8 @@ from .orders import average_places
 Json = dict[str, object]
 
 
-def placed(algo: AlgoOrder, symbol: Symbol) -> Json:
-    """Answer to POST /fapi/v1/algoOrder (production answer of 2026-09-19).
+def render_placed(algo: AlgoOrder, symbol: Symbol) -> Json:
+    """Return the answer to POST /fapi/v1/algoOrder (production answer of 2026-09-19).
 
     A trailing stop also shows activatePrice and callbackRate.
     """
@@ -29,13 +29,13 @@ def placed(algo: AlgoOrder, symbol: Symbol) -> Json:
     }
 
 
-def cancelled(algo: AlgoOrder) -> Json:
-    """Answer to DELETE /fapi/v1/algoOrder: no order in it, and a `code` that is a string."""
+def render_cancelled(algo: AlgoOrder) -> Json:
+    """Return the answer to DELETE /fapi/v1/algoOrder: no order in it, and a `code` that is a string."""
     return {"algoId": algo.algo_id, "clientAlgoId": algo.client_id, "code": "200", "msg": "success"}
 
 
-def queried(algo: AlgoOrder, symbol: Symbol, child: Order | None) -> Json:
-    """Answer to GET /fapi/v1/algoOrder: as to placing, with what it became."""
+def render_queried(algo: AlgoOrder, symbol: Symbol, child: Order | None) -> Json:
+    """Return the answer to GET /fapi/v1/algoOrder: as to placing, with what it became."""
     return {
         **_head(algo),
         "algoStatus": algo.status,
@@ -54,8 +54,8 @@ def queried(algo: AlgoOrder, symbol: Symbol, child: Order | None) -> Json:
     }
 
 
-def opened(algo: AlgoOrder, symbol: Symbol) -> Json:
-    """Element of GET /fapi/v1/openAlgoOrders: with actual fields, and prices in short form."""
+def render_opened(algo: AlgoOrder, symbol: Symbol) -> Json:
+    """Return an element of GET /fapi/v1/openAlgoOrders: with actual fields, and prices in short form."""
     return {
         **_head(algo),
         "algoStatus": algo.status,
@@ -71,8 +71,8 @@ def opened(algo: AlgoOrder, symbol: Symbol) -> Json:
     }
 
 
-def listed(algo: AlgoOrder, symbol: Symbol, child: Order | None) -> Json:
-    """Element of GET /fapi/v1/allAlgoOrders; actualQty and actualType only once it has triggered."""
+def render_listed(algo: AlgoOrder, symbol: Symbol, child: Order | None) -> Json:
+    """Return an element of GET /fapi/v1/allAlgoOrders; actualQty and actualType need a trigger."""
     return {
         **_head(algo),
         "algoStatus": algo.status,

@@ -25,7 +25,7 @@ _ORDER_TYPES = [
 
 
 def premium_index(symbol: Symbol, quote: Quote, now: int) -> Json:
-    """Element of GET /fapi/v1/premiumIndex."""
+    """Return an element of GET /fapi/v1/premiumIndex."""
     mark = fixed(quote.mark, 8)
     return {
         "symbol": symbol.name,
@@ -40,12 +40,12 @@ def premium_index(symbol: Symbol, quote: Quote, now: int) -> Json:
 
 
 def ticker_price(symbol: Symbol, quote: Quote, now: int) -> Json:
-    """Element of GET /fapi/v1/ticker/price and /fapi/v2/ticker/price."""
+    """Return an element of GET /fapi/v1/ticker/price and /fapi/v2/ticker/price."""
     return {"symbol": symbol.name, "price": fixed(quote.last, symbol.price_precision), "time": now}
 
 
 def book_ticker(symbol: Symbol, quote: Quote, now: int) -> Json:
-    """Element of GET /fapi/v1/ticker/bookTicker; the quantities are the largest that one order may have."""
+    """Return an element of GET /fapi/v1/ticker/bookTicker, with the largest quantity of an order."""
     depth = fixed(symbol.max_quantity, symbol.quantity_precision)
     return {
         "symbol": symbol.name,
@@ -58,7 +58,7 @@ def book_ticker(symbol: Symbol, quote: Quote, now: int) -> Json:
 
 
 def exchange_info(symbols: list[Symbol], now: int, *, algo_limit: int | None = None) -> Json:
-    """GET /fapi/v1/exchangeInfo; MAX_NUM_ALGO_ORDERS is gone from the filters since 2025-12-29."""
+    """Return the answer to GET /fapi/v1/exchangeInfo; without MAX_NUM_ALGO_ORDERS since 2025-12-29."""
     return {
         "exchangeFilters": [],
         "rateLimits": [
@@ -79,7 +79,7 @@ def exchange_info(symbols: list[Symbol], now: int, *, algo_limit: int | None = N
 
 
 def order_limits() -> list[Json]:
-    """GET /fapi/v1/rateLimit/order."""
+    """Return the answer to GET /fapi/v1/rateLimit/order."""
     return [
         {
             "rateLimitType": "ORDERS",

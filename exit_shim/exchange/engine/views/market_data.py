@@ -12,12 +12,12 @@ from exit_shim.exchange.engine.state import State
 from exit_shim.exchange.engine.symbols import BRACKETS, Symbol
 
 Json = dict[str, object]
-#: Levels that are shown of a symbol without a book of its own.
+#: Levels that are shown of a symbol without an order book.
 SHOWN = 20
 
 
 def kline(candle: Candle, symbol: Symbol, end: int) -> list[object]:
-    """Element of GET /fapi/v1/klines; what takers bought is not known apart and shown as half."""
+    """Return an element of GET /fapi/v1/klines; what takers bought is not known apart and shown as half."""
     volume, quote = candle.volume, candle.quote_volume
     places = symbol.quantity_precision
     return [
@@ -37,7 +37,7 @@ def kline(candle: Candle, symbol: Symbol, end: int) -> list[object]:
 
 
 def depth(state: State, symbol: Symbol, limit: int) -> Json:
-    """GET /fapi/v1/depth: the book of levels, or the same quantity at tick after tick without one."""
+    """Return the answer to GET /fapi/v1/depth; without a book every tick has the same quantity."""
     book = state.books.get(symbol.name)
     quote = state.quotes[symbol.name]
     if book is None:
@@ -57,7 +57,7 @@ def depth(state: State, symbol: Symbol, limit: int) -> Json:
 
 
 def ticker_24h(symbol: Symbol, day: Candle, last_quantity: Decimal, now: int) -> Json:
-    """Element of GET /fapi/v1/ticker/24hr; volumes are those of the account's own trades."""
+    """Return an element of GET /fapi/v1/ticker/24hr; volumes are those of the account's own trades."""
     places = symbol.price_precision
     change = day.close - day.open
     average = day.quote_volume / day.volume if day.volume else day.close
@@ -82,7 +82,7 @@ def ticker_24h(symbol: Symbol, day: Candle, last_quantity: Decimal, now: int) ->
 
 
 def commission_rate(symbol: Symbol) -> Json:
-    """GET /fapi/v1/commissionRate."""
+    """Return the answer to GET /fapi/v1/commissionRate."""
     return {
         "symbol": symbol.name,
         "makerCommissionRate": f"{MAKER_RATE:f}",
@@ -91,7 +91,7 @@ def commission_rate(symbol: Symbol) -> Json:
 
 
 def leverage_brackets(symbol: Symbol) -> Json:
-    """Element of GET /fapi/v1/leverageBracket; every bracket has the symbol's one maintenance rate."""
+    """Return an element of GET /fapi/v1/leverageBracket; all brackets have one maintenance rate."""
     rows = [row for row in BRACKETS if row[0] <= symbol.max_leverage]
     floors = [ZERO, *(cap for _, cap in rows)]
     return {

@@ -14,8 +14,10 @@ def average_places(symbol: Symbol) -> int:
     return max(5, symbol.price_precision + 1)
 
 
-def placed(order: Order, symbol: Symbol, *, acknowledged: bool = False, with_average: bool = False) -> Json:
-    """Answer to POST and DELETE /fapi/v1/order.
+def render_placed(
+    order: Order, symbol: Symbol, *, acknowledged: bool = False, with_average: bool = False
+) -> Json:
+    """Return the answer to POST and DELETE /fapi/v1/order.
 
     There is no avgPrice and no cumQuote in it since 2026-06-30, unless `with_average`. With
     `acknowledged` (ACK, the default of newOrderRespType) it shows the order as it was taken in: NEW and
@@ -44,9 +46,9 @@ def _average(order: Order, symbol: Symbol, *, acknowledged: bool) -> Json:
     return {"cumQuote": fixed(quote, places), "avgPrice": fixed(price, places)}
 
 
-def amended(order: Order, symbol: Symbol, *, with_average: bool = False) -> Json:
-    """Answer to PUT /fapi/v1/order: as to placing, with `pair`, and `modifyId` when one was sent."""
-    answer = placed(order, symbol, with_average=with_average)
+def render_amended(order: Order, symbol: Symbol, *, with_average: bool = False) -> Json:
+    """Return the answer to PUT /fapi/v1/order: with `pair`, and `modifyId` when one was sent."""
+    answer = render_placed(order, symbol, with_average=with_average)
     head = {name: answer.pop(name) for name in ("orderId", "symbol")}
     head["pair"] = order.symbol
     head |= {name: answer.pop(name) for name in ("status", "clientOrderId")}
@@ -55,8 +57,8 @@ def amended(order: Order, symbol: Symbol, *, with_average: bool = False) -> Json
     return head | answer
 
 
-def queried(order: Order, symbol: Symbol) -> Json:
-    """Element of GET /fapi/v1/order, openOrder and openOrders: with avgPrice, cumQuote and time."""
+def render_queried(order: Order, symbol: Symbol) -> Json:
+    """Return an element of GET /fapi/v1/order, openOrder and openOrders: with avgPrice, cumQuote and time."""
     places = average_places(symbol)
     return {
         "orderId": order.order_id,
@@ -74,9 +76,9 @@ def queried(order: Order, symbol: Symbol) -> Json:
     }
 
 
-def listed(order: Order, symbol: Symbol) -> Json:
-    """Element of GET /fapi/v1/allOrders: with cumBase and pair since 2026-08-05."""
-    return {**queried(order, symbol), "cumBase": "0", "pair": order.symbol}
+def render_listed(order: Order, symbol: Symbol) -> Json:
+    """Return an element of GET /fapi/v1/allOrders: with cumBase and pair since 2026-08-05."""
+    return {**render_queried(order, symbol), "cumBase": "0", "pair": order.symbol}
 
 
 def _terms(order: Order, symbol: Symbol) -> Json:
@@ -97,8 +99,8 @@ def _terms(order: Order, symbol: Symbol) -> Json:
     }
 
 
-def trade(fill: Trade, symbol: Symbol) -> Json:
-    """Element of GET /fapi/v1/userTrades."""
+def render_trade(fill: Trade, symbol: Symbol) -> Json:
+    """Return an element of GET /fapi/v1/userTrades."""
     return {
         "symbol": fill.symbol,
         "id": fill.trade_id,

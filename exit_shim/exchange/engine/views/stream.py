@@ -28,14 +28,14 @@ from .orders import average_places
 
 Json = dict[str, object]
 
-#: What `st` says of a USDⓈ-M contract, since both futures markets share their streams.
+#: The `st` of a USDⓈ-M contract; both futures markets share their streams.
 USD_MARGINED = 1
-#: What happened to a conditional order, as ORDER_TRADE_UPDATE said it before it had events of its own.
+#: The execution type of a conditional order in ORDER_TRADE_UPDATE, before ALGO_UPDATE existed.
 _OLD_EXECUTIONS = {"NEW": "NEW", "CANCELED": "CANCELED", "EXPIRED": "EXPIRED", "TRIGGERING": "EXPIRED"}
 
 
 def user_event(event: UserEvent, symbols: Mapping[str, Symbol], *, algo_service: bool = True) -> Json | None:
-    """An event of the user data stream, None for what it has no event for.
+    """Return an event of the user data stream, None when there is none for it.
 
     Args:
         event: what happened.
@@ -57,7 +57,7 @@ def user_event(event: UserEvent, symbols: Mapping[str, Symbol], *, algo_service:
 
 
 def order_trade_update(event: OrderEvent, symbol: Symbol) -> Json:
-    """ORDER_TRADE_UPDATE: numbers without trailing zeros; `M` only in an AMENDMENT that came with one."""
+    """Return ORDER_TRADE_UPDATE; `M` is only in an AMENDMENT that came with one."""
     order, trade = event.order, event.trade
     body: Json = {
         "s": order.symbol,
@@ -102,7 +102,7 @@ def order_trade_update(event: OrderEvent, symbol: Symbol) -> Json:
 
 
 def trade_lite(event: TradeEvent, symbol: Symbol) -> Json:
-    """TRADE_LITE: flat, and with all decimals of the symbol."""
+    """Return TRADE_LITE: flat, with all decimals of the symbol."""
     order, trade = event.order, event.trade
     return {
         "e": "TRADE_LITE",
@@ -122,7 +122,7 @@ def trade_lite(event: TradeEvent, symbol: Symbol) -> Json:
 
 
 def algo_update(event: AlgoEvent, symbol: Symbol) -> Json:
-    """ALGO_UPDATE: `ap`, `aq` and `act` only once there is a child order, `rm` only when it was denied."""
+    """Return ALGO_UPDATE; `ap`, `aq`, `act` need a child order, `rm` a denial."""
     algo = event.algo
     body: Json = {
         "caid": algo.client_id,
@@ -156,10 +156,10 @@ def algo_update(event: AlgoEvent, symbol: Symbol) -> Json:
 
 
 def conditional_order_update(event: AlgoEvent, symbol: Symbol) -> Json | None:
-    """What was told of a conditional order before the Algo Service, when it was an order like others.
+    """Return the event of a conditional order before the Algo Service, when it was an order like others.
 
-    On its trigger it expired (`er` 8), and the order that it became was told under the same id. A denied
-    one was told by CONDITIONAL_ORDER_TRIGGER_REJECT (deprecated on 2025-12-15).
+    On its trigger it expired (`er` 8), and the order that it became had the same id. A denied
+    one had the event CONDITIONAL_ORDER_TRIGGER_REJECT (deprecated on 2025-12-15).
     """
     algo, now = event.algo, event.time
     if algo.status == "REJECTED":
@@ -199,7 +199,7 @@ def _as_order(algo: AlgoOrder, status: str) -> Order:
 
 
 def account_update(event: AccountEvent) -> Json:
-    """ACCOUNT_UPDATE: only the positions that changed."""
+    """Return ACCOUNT_UPDATE with the positions that changed."""
     return {
         "e": "ACCOUNT_UPDATE",
         "T": event.time,
@@ -213,7 +213,7 @@ def account_update(event: AccountEvent) -> Json:
 
 
 def account_config_update(event: LeverageEvent | AssetsModeEvent) -> Json:
-    """ACCOUNT_CONFIG_UPDATE of a changed leverage or assets mode."""
+    """Return ACCOUNT_CONFIG_UPDATE of a changed leverage or assets mode."""
     head: Json = {"e": "ACCOUNT_CONFIG_UPDATE", "T": event.time, "E": event.time}
     if isinstance(event, AssetsModeEvent):
         return {**head, "ai": {"j": event.multi_assets}}
@@ -221,12 +221,12 @@ def account_config_update(event: LeverageEvent | AssetsModeEvent) -> Json:
 
 
 def listen_key_expired(event: ListenKeyEvent) -> Json:
-    """The last event on a listen key."""
+    """Return the last event of a listen key."""
     return {"e": "listenKeyExpired", "E": event.time, "listenKey": event.listen_key}
 
 
 def mark_price(symbol: Symbol, quote: Quote, now: int) -> Json:
-    """Event of `<symbol>@markPrice`, and element of `!markPrice@arr`."""
+    """Return the event of `<symbol>@markPrice`, and element of `!markPrice@arr`."""
     shown = market.premium_index(symbol, quote, now)
     return {
         "e": "markPriceUpdate",
@@ -243,7 +243,7 @@ def mark_price(symbol: Symbol, quote: Quote, now: int) -> Json:
 
 
 def book_ticker(symbol: Symbol, quote: Quote, now: int, update_id: int) -> Json:
-    """Event of `<symbol>@bookTicker` and `!bookTicker`."""
+    """Return the event of `<symbol>@bookTicker` and `!bookTicker`."""
     shown = market.book_ticker(symbol, quote, now)
     return {
         "e": "bookTicker",

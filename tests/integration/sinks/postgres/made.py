@@ -13,9 +13,9 @@ import psycopg
 from exit_shim.domain.attributions import Attribution, Step
 from exit_shim.domain.events import Intent, OrderFindings, Outcome, Resolution, Target
 from exit_shim.domain.orders import ExitOrder
-from exit_shim.domain.verdicts import Verdict
+from exit_shim.domain.verdicts import Reason, Verdict
 from exit_shim.journal import Journal, JournalReader
-from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, follow
+from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, ship_continuously
 
 KILLS = int(os.environ.get("EXIT_SHIM_KILLS", "10"))
 """How often the shipper is killed; the long form is 300."""
@@ -76,7 +76,9 @@ def intent(number=1, **changed):
         ),
         "mode": "LEGACY",
         "account": "key-0a1b2c3d",
-        "verdict": Verdict("warn", ("OWNERSHIP_CONFLICT module=m",)) if number % 4 == 0 else Verdict("allow"),
+        "verdict": Verdict("warn", (Reason("OWNERSHIP_CONFLICT", {"module": "m"}),))
+        if number % 4 == 0
+        else Verdict("allow"),
     }
     return Intent(**{**fields, **changed})
 
@@ -107,7 +109,9 @@ def fill(path, orders, first=0):
         for number in range(first, first + orders):
             seq = order(journal, number)
             if number % 6 == 5:
-                found = OrderFindings(("DUPLICATE_EXIT other=“ä”",), ("sl whole position of m",))
+                found = OrderFindings(
+                    (Reason("DUPLICATE_EXIT", {"other": "“ä”"}),), ("sl whole position of m",)
+                )
                 journal.append(found, (journal.run_id, seq))
             if number % 14 == 1:
                 journal.append(
@@ -128,7 +132,7 @@ def shipper(path, dsn, **options):
 def ship(path, dsn, **options):
     """Ship what is there; how many events were sent."""
     with shipper(path, dsn, **options) as own:
-        return own.round()
+        return own.ship()
 
 
 def local(path):
@@ -165,7 +169,7 @@ def followed(path, dsn, listener=None):
     """A shipper that follows, in a thread; its listener."""
     listener, stopped = listener or Told(), threading.Event()
     with shipper(path, dsn, batch=50) as own:
-        thread = threading.Thread(target=follow.follow, args=(own, stopped, listener))
+        thread = threading.Thread(target=ship_continuously, args=(own, stopped, listener))
         thread.start()
         try:
             yield listener
@@ -180,11 +184,11 @@ class Told:
         self.failures = []
         self.waits = 0
 
-    def shipped(self, events):
+    def on_shipped(self, events):
         self.events += events
 
-    def failed(self, error, pause):
+    def on_failure(self, error, pause):
         self.failures.append((str(error), pause))
 
-    def waiting(self):
+    def on_waiting(self):
         self.waits += 1

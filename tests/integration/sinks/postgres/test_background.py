@@ -153,7 +153,7 @@ def test_of_a_hosts_processes_one_ships(central, path):
         until(lambda: central.count() == 9)
         sessions = "SELECT client_port FROM pg_stat_activity WHERE usename = 'writer'"
         assert len(central.rows(sessions)) == 1
-        assert not Outbox(path, Dsn(central.writer).name).take_turn()
+        assert not Outbox(path, Dsn(central.writer).name).acquire_turn()
         for own in bots[:2]:
             own.kill()
             own.wait()

@@ -13,9 +13,9 @@ from exit_shim.journal import Journal, JournalReader, RecordFilter, read_records
 from exit_shim.sinks.postgres.queries import PostgresReader
 
 
-def cli(*arguments, path, status=0):
-    """What a command prints to stdout."""
-    done = CliRunner().invoke(app, arguments, env={"EXIT_SHIM_JOURNAL": str(path)})
+def cli(*arguments, path, dsn=None, status=0):
+    """Run a command on a journal or, with a DSN, on the central database; return what it prints."""
+    done = CliRunner().invoke(app, arguments, env={"EXIT_SHIM_JOURNAL": str(path), "EXIT_SHIM_FROM": dsn})
     assert done.exit_code == status, done.output
     return done.stdout if status == 0 else done.output
 
@@ -50,7 +50,7 @@ def shipped(central, path):
 )
 def test_a_command_says_the_same_from_the_database(shipped, path, command):
     """The output from the central database is that from the journal, to the byte."""
-    there = cli(*command.split(), "--from", shipped, path=path)
+    there = cli(*command.split(), path=path, dsn=shipped)
     assert there == cli(*command.split(), path=path)
     assert bool(there) == ("2040" not in command)
 
@@ -59,9 +59,10 @@ def test_a_command_says_the_same_from_the_database(shipped, path, command):
 def test_a_filter_that_fits_nothing_is_named(shipped, path, field):
     """What the database has is listed beside it, as `records` does of a journal."""
     seen = sorted(map(str, PostgresReader(shipped).read_values(field)))
-    done = CliRunner().invoke(app, ["records", f"--{field}", "nosuch", "--from", shipped, "--json"])
+    runner = CliRunner(env={"EXIT_SHIM_FROM": shipped})
+    done = runner.invoke(app, ["records", f"--{field}", "nosuch", "--json"])
     name = "NOSUCH" if field == "symbol" else "nosuch"
-    assert done.output.startswith(f"--{field} {name!r} fits no order in the database")
+    assert done.output.startswith(f"--{field} {name!r} matches no order in the database")
     assert all(value in done.output for value in seen[:10])
 
 
@@ -69,7 +70,7 @@ def test_whatif_says_the_same_from_the_database(shipped, path, tmp_path):
     """A policy is taken through the history of all hosts as through the journal's."""
     (tmp_path / "new.toml").write_text('level = "enforce"\n')
     command = ["whatif", "--policy", str(tmp_path / "new.toml"), "--mode", "EXIT_BRAIN_V3", "--json"]
-    there = json.loads(cli(*command, "--from", shipped, path=path))
+    there = json.loads(cli(*command, path=path, dsn=shipped))
     assert there == json.loads(cli(*command, path=path))
     assert there["orders"] == 135
     assert there["denied"] + there["overridden"] > 0
@@ -99,15 +100,13 @@ def test_two_hosts_in_one_database(central, tmp_path, monkeypatch):
         monkeypatch.setattr("socket.gethostname", lambda host=host: host)
         fill(tmp_path / f"{host}.db", 10)
         ship(tmp_path / f"{host}.db", central.writer)
-    every = cli("records", "--json", "--from", central.reader, path=tmp_path / "none.db")
-    alpha = cli("records", "--json", "--from", central.reader, "--host", "alpha", path=tmp_path / "none.db")
+    every = cli("records", "--json", path=tmp_path / "none.db", dsn=central.reader)
+    alpha = cli("records", "--json", "--host", "alpha", path=tmp_path / "none.db", dsn=central.reader)
     assert (every.count("\n"), alpha.count("\n")) == (20, 10)
     assert alpha == cli("records", "--json", path=tmp_path / "alpha.db")
-    nobody = cli("records", "--from", central.reader, "--account", "key-00000000", path=tmp_path / "none.db")
+    nobody = cli("records", "--account", "key-00000000", path=tmp_path / "none.db", dsn=central.reader)
     assert nobody.count("\n") == 1
-    hosts = {
-        run["host"] for run in json.loads(cli("verify", "--json", "--from", central.reader, path="none"))
-    }
+    hosts = {run["host"] for run in json.loads(cli("verify", "--json", path="none", dsn=central.reader))}
     assert hosts == {"alpha", "beta"}
     cli("records", "--host", "alpha", path=tmp_path / "alpha.db", status=2)
 
@@ -117,7 +116,7 @@ def test_a_flaw_in_the_database_is_named_there(central, shipped, path):
     central.run(
         "UPDATE exit_shim.events SET body = replace(body, 'BTC', 'ETH') WHERE seq = 11 AND event = 'intent'"
     )
-    assert "intent changed" in cli("verify", "--from", shipped, path=path, status=1)
+    assert "intent changed" in cli("verify", path=path, dsn=shipped, status=1)
     cli("verify", path=path)
 
 

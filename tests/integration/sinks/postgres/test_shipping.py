@@ -35,11 +35,11 @@ for number in itertools.count():
 SHIPPING = """
 import sys
 from pathlib import Path
-from exit_shim.sinks.postgres import Address, Outbox, Shipper
-address = Address(sys.argv[2])
+from exit_shim.sinks.postgres import Dsn, Outbox, Shipper
+address = Dsn(sys.argv[2])
 shipper = Shipper(Outbox(Path(sys.argv[1]), address.name), address, batch=7)
 while True:
-    shipper.round()
+    shipper.ship()
 """
 
 
@@ -85,11 +85,11 @@ def test_shipping_goes_on_where_it_stopped(central, path):
     assert ship(path, central.writer) == 0
     assert first + second == central.count() == len(local(path))
     name = Dsn(central.writer).name
-    assert Outbox(path, name).remembered() == {
+    assert Outbox(path, name).read_positions() == {
         "": 0,
         **{one.run_id: one.pos for one in JournalReader(path).read_runs()},
     }
-    assert {run, other} < Outbox(path, name).remembered().keys()
+    assert {run, other} < Outbox(path, name).read_positions().keys()
 
 
 def test_a_shipper_killed_at_random_moments(central, path):
@@ -121,7 +121,7 @@ def test_two_shippers_at_once_are_harmless(central, path):
         try:
             with shipper(path, central.writer, batch=3) as own:
                 barrier.wait()
-                own.round()
+                own.ship()
         except Exception as error:  # noqa: BLE001 - any of them is one too many
             failures.append(error)
 
@@ -233,9 +233,9 @@ def test_a_commit_whose_answer_is_lost(server, central, path):
         through = central.writer.replace(f":{server.port}/", f":{between.port}/")
         with shipper(path, through, batch=10) as own:
             with pytest.raises(UnreachableError):
-                own.round()
+                own.ship()
             until(lambda: central.count() == 10)
-            assert own.round() == len(local(path)) - 10
+            assert own.ship() == len(local(path)) - 10
     assert central.stored() == local(path)
 
 
@@ -288,7 +288,7 @@ def test_many_runs_take_turns(central, path):
     short = fill(path, 2)
     order = []
     with shipper(path, central.writer, batch=5) as own:
-        own.round(lambda: order.append({row[0] for row in central.stored()}) or len(order) > 1)
+        own.ship(lambda: order.append({row[0] for row in central.stored()}) or len(order) > 1)
     assert short in order[-1]
     assert central.count() == 10
 
@@ -319,7 +319,7 @@ def test_nothing_is_pruned_that_is_not_shipped(server, central, path):
         server.start()
     far = time.time_ns() + 10**15
     assert prune(path, before_ns=far).events == 0
-    Outbox(path, "postgresql://given-up:5432/d").remember({})
+    Outbox(path, "postgresql://given-up:5432/d").save_positions({})
     ship(path, central.writer)
     assert prune(path, before_ns=far).events == 0
     command = [sys.executable, "-m", "exit_shim", "ship", "--forget", "--to", "postgresql://u@given-up/d"]
@@ -342,10 +342,9 @@ def test_there_is_no_journal_yet(central, path):
 def test_a_shipper_that_is_told_to_stop_ends_in_good_order(central, path):
     """SIGTERM ends the command between two batches, with status 0."""
     fill(path, 5)
-    command = [sys.executable, "-m", "exit_shim", "ship", "--to", central.writer]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "EXIT_SHIM_JOURNAL": str(path)}
-    ) as own:
+    command = [sys.executable, "-m", "exit_shim", "ship"]
+    environment = {**os.environ, "EXIT_SHIM_JOURNAL": str(path), "EXIT_SHIM_SHIP_TO": central.writer}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as own:
         until(lambda: central.count() == len(local(path)))
         own.send_signal(signal.SIGTERM)
         said, _ = own.communicate(timeout=60)

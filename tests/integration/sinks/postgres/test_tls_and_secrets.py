@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from made import PASSWORDS, fill, followed, ship, until
@@ -58,7 +57,8 @@ def test_no_password_is_ever_shown(server, central, path, spoil):
     before = server.log.stat().st_size
     dsn = spoil(central.writer)
     said = cli("ship", "--once", "--to", dsn, path=path)
-    said += cli("ship", "--migrate", path=path, EXIT_SHIM_SHIP_TO=dsn)
+    for option in ("--once", "--migrate"):
+        said += cli("ship", option, path=path, EXIT_SHIM_SHIP_TO=dsn)
     assert_clean(said)
     kept = {
         file.name: file.read_bytes().decode("latin-1") for file in path.parent.rglob("*") if file.is_file()
@@ -68,17 +68,64 @@ def test_no_password_is_ever_shown(server, central, path, spoil):
     assert_clean(server.log.read_text()[before:])
 
 
-def test_a_process_title_has_no_password(central, path):
-    """A password on the command line is gone from it before anything is done."""
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [
+        ("ship --once --to", "EXIT_SHIM_SHIP_TO"),
+        ("ship --migrate --to", "EXIT_SHIM_SHIP_TO"),
+        ("summary --from", "EXIT_SHIM_FROM"),
+        ("records --json --from", "EXIT_SHIM_FROM"),
+        ("explain 1 --from", "EXIT_SHIM_FROM"),
+        ("verify --from", "EXIT_SHIM_FROM"),
+        ("whatif --policy none.toml --from", "EXIT_SHIM_FROM"),
+    ],
+)
+@pytest.mark.parametrize("form", ["{} {}", "{}={}"])
+def test_a_password_on_the_command_line_is_refused(central, path, command, variable, form):
+    """Nothing is done with such a DSN; the message names the variable for it, and shows nothing of it."""
     fill(path, 3)
-    command = [sys.executable, "-m", "exit_shim", "ship", f"--to={central.writer}"]
-    with subprocess.Popen(command, env={**os.environ, "EXIT_SHIM_JOURNAL": str(path)}) as own:
+    printed = cli(*form.format(command, central.writer).split(), path=path)
+    assert printed.startswith("2 ")
+    assert f"put the DSN into {variable}" in printed
+    assert_clean(printed)
+    assert central.count() == 0
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        f"postgresql://u:{WRONG}@h/d",
+        f"postgres://u:{WRONG}/x@h/d",
+        f"postgresql://u@h/d?sslmode=require&password={WRONG}",
+        f"postgresql://u@h/d?sslpassword={WRONG}",
+        f"host=h Password = '{WRONG}'",
+    ],
+)
+def test_every_form_of_a_password_is_refused(dsn, path):
+    """Behind the user, among the options, of a TLS key, or in libpq's other form."""
+    printed = cli("ship", "--to", dsn, path=path)
+    assert printed.startswith("2 ")
+    assert "has a password" in printed
+    assert_clean(printed)
+
+
+def test_a_dsn_without_a_password_is_taken(path):
+    """A port, an IPv6 host and a user do not look like a password."""
+    fill(path, 3)
+    for dsn in ("postgresql://u@[::1]:1/d?application_name=x", "postgresql://127.0.0.1:1/d"):
+        printed = cli("ship", "--once", "--to", dsn, path=path)
+        assert "cannot be reached" in printed
+
+
+def test_the_variable_takes_a_password(central, path):
+    """The DSN of the environment is used as it is, and the session carries the shim's name."""
+    fill(path, 3)
+    environment = {**os.environ, "EXIT_SHIM_JOURNAL": str(path), "EXIT_SHIM_SHIP_TO": central.writer}
+    with subprocess.Popen([sys.executable, "-m", "exit_shim", "ship"], env=environment) as own:
         until(lambda: central.count() > 0)
-        title = Path(f"/proc/{own.pid}/cmdline").read_text()
-        ((named,),) = central.rows("SELECT application_name FROM pg_stat_activity WHERE usename = 'writer'")
+        ((name,),) = central.rows("SELECT application_name FROM pg_stat_activity WHERE usename = 'writer'")
         own.terminate()
-    assert named == "exit_shim"
-    assert title.endswith("exit_shim\0ship\0")
+    assert name == "exit_shim"
 
 
 def test_a_bots_own_arguments_are_left_alone(tmp_path):
@@ -100,7 +147,7 @@ def test_a_bots_log_and_summary_have_no_password(central, tmp_path, caplog, monk
         shim.log_summary()
         shim.close()
         assert_clean(repr(shim.summary()) + repr(vars(shim)))
-    assert "cannot be read" in caplog.text
+    assert "cannot read this PostgreSQL DSN" in caplog.text
     assert "password authentication failed" in caplog.text
     assert_clean(caplog.text + "".join(str(vars(record)) for record in caplog.records))
 
@@ -116,7 +163,7 @@ def test_an_address_is_named_without_user_and_secrets():
         )
     }
     assert names == {"postgresql://db.invalid:5432/exits"}
-    assert repr(Dsn("postgresql://u:secret@h/d")) == "Address('postgresql://h:5432/d')"
+    assert repr(Dsn("postgresql://u:secret@h/d")) == "Dsn('postgresql://h:5432/d')"
     for dsn in ("exits", "postgresql:/h", "host=h", "mysql://u:secret@h/d", "postgresql://h/d?secret=secret"):
         with pytest.raises(PostgresError) as caught:
             Dsn(dsn)

@@ -1,0 +1,99 @@
+"""Write the tables of the reference that the code has: `python docs/from_code.py`.
+
+A page marks the place with `<!-- from code: NAME ARGUMENT -->` and `<!-- end -->`. The tables are committed,
+so that the pages read in the repository too, and a test fails while they differ from the code.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from inspect import cleandoc
+from pathlib import Path
+from typing import Final
+
+from exit_shim import settings
+from exit_shim.domain.events import EVENT_NAMES
+from exit_shim.domain.reason_codes import ADVICE, REASONS
+
+MARKED: Final = re.compile(r"<!-- from code: ([\w-]+)((?: [\w.-]+)*) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def table(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [columns, tuple("---" for _ in columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def environment(_: str) -> str:
+    """Return the environment variables, with the other ways to give each setting."""
+    rows = (
+        (
+            f"`{setting.environment}`",
+            f"`{setting.file}`" if setting.file else "",
+            f"`{setting.code}=`" if setting.code else "",
+            setting.default,
+            setting.meaning,
+        )
+        for setting in settings.ENVIRONMENT
+    )
+    return table(("environment", "policy file", "`ExitShim`", "default", "meaning"), rows)
+
+
+def code_only(_: str) -> str:
+    """Return the settings that only code can give."""
+    rows = ((f"`{setting.code}=`", setting.default, setting.meaning) for setting in settings.CODE_ONLY)
+    return table(("`ExitShim`", "default", "meaning"), rows)
+
+
+def file_keys(prefix: str) -> str:
+    """Return the keys of the policy file below a prefix, such as `modes.MODE`; "" is the top level."""
+    rows = (
+        (f"`{key}`", setting.default, setting.meaning)
+        for setting in settings.SETTINGS
+        if setting.file is not None
+        for above, _, key in [setting.file.rpartition(".")]
+        if above == prefix
+    )
+    return table(("key", "default", "meaning"), rows)
+
+
+def reasons(codes: str) -> str:
+    """Return what the given reason codes mean and what to do."""
+    rows = ((f"`{code}`", REASONS[code], ADVICE[code]) for code in codes.split())
+    return table(("code", "meaning", "what to do"), rows)
+
+
+def events(_: str) -> str:
+    """Return the kinds of events, with what each says and its fields."""
+    rows = (
+        (
+            f"`{name}`",
+            cleandoc(event.__doc__ or "").partition("\n")[0].removeprefix("Say ").rstrip("."),
+            ", ".join(f"`{field}`" for field in event.__struct_fields__),
+        )
+        for event, name in EVENT_NAMES.items()
+    )
+    return table(("event", "what it says", "fields"), rows)
+
+
+TABLES: Final[Mapping[str, Callable[[str], str]]] = {
+    "environment": environment,
+    "code-only": code_only,
+    "file-keys": file_keys,
+    "reasons": reasons,
+    "events": events,
+}
+
+
+def updated(text: str) -> str:
+    """Return a page with its marked tables as the code has them."""
+
+    def current(match: re.Match[str]) -> str:
+        opening = match[0].partition("\n")[0]
+        return f"{opening}\n\n{TABLES[match[1]](match[2].strip())}\n\n<!-- end -->"
+
+    return MARKED.sub(current, text)
+
+
+if __name__ == "__main__":
+    for page in Path(__file__).parent.glob("*/*.md"):
+        page.write_text(updated(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,89 @@
+"""A fill and its consequences for order, position, wallet and other orders."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from . import emission
+from .account import MAKER_RATE, TAKER_RATE
+from .algo import FINAL_STATUSES, AlgoOrder
+from .numbers import money
+from .orders import Order, Trade
+from .positions import Position
+from .state import State
+
+
+def fill(state: State, order: Order, quantity: Decimal, price: Decimal, *, maker: bool) -> None:
+    """Trade `quantity` of an order at `price`: order, position, wallet and trade list move together."""
+    now = state.now
+    order.executed += quantity
+    order.quote += quantity * price
+    position = state.position_to_change(order.symbol, order.position_side)
+    before = position.amount
+    realised = position.apply(quantity * order.sign, price)
+    settings = state.account.of(order.symbol)
+    if settings.margin_type == "ISOLATED":
+        position.isolate(before, price, settings.leverage)
+    commission = money(quantity * price * (MAKER_RATE if maker else TAKER_RATE))
+    position.realised += realised
+    position.update_time = state.account.update_time = now
+    state.account.wallet += realised - commission
+    trade = Trade(
+        trade_id=state.ids.next_trade(),
+        order_id=order.order_id,
+        symbol=order.symbol,
+        side=order.side,
+        position_side=order.position_side,
+        price=price,
+        quantity=quantity,
+        commission=commission,
+        realised=realised,
+        maker=maker,
+        time=now,
+    )
+    state.trades.append(trade)
+    state.candles.add_trade(order.symbol, price, quantity, now)
+    change_status(state, order, "PARTIALLY_FILLED" if order.remaining else "FILLED", trade)
+    expire_orphans(state, position)
+
+
+def change_status(state: State, order: Order, status: str, trade: Trade | None = None) -> None:
+    """Move an order to another status; one that closes takes its conditional order with it."""
+    order.status = status
+    order.update_time = state.now
+    if not order.is_open:
+        state.orders.settle(order)
+    if trade is not None:
+        emission.emit_fill(state, order, trade)
+    else:
+        emission.emit_order_closed(state, order)
+    if order.is_open:
+        return
+    if order.algo_id is not None:
+        # FINISHED covers filled and cancelled alike (Algo Service documentation, algoStatus).
+        change_algo_status(state, state.algos.by_id(order.algo_id), "FINISHED")
+
+
+def change_algo_status(state: State, algo: AlgoOrder, status: str) -> None:
+    """Move a conditional order to another status, and tell."""
+    algo.status, algo.update_time = status, state.now
+    if status in FINAL_STATUSES:
+        state.algos.close(algo)
+    elif status != "NEW":
+        state.algos.settle(algo)
+    emission.emit_algo(state, algo)
+
+
+def expire_orphans(state: State, position: Position) -> None:
+    """Expire what rested on a position that is no longer there to be reduced."""
+    for algo in state.algos.open(position.symbol):
+        if (
+            algo.needs_position
+            and algo.position_side == position.side
+            and not position.closable_by(algo.side)
+        ):
+            change_algo_status(state, algo, "EXPIRED")
+    for order in state.orders.open_of(position.symbol):
+        mine = order.position_side == position.side and order.remaining > 0
+        if mine and order.only_reduces and not position.closable_by(order.side):
+            change_status(state, order, "EXPIRED")

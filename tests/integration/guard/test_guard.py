@@ -90,7 +90,7 @@ async def test_async_clients_are_denied_when_awaited():
     """The coroutine raises, returns None, or returns the stand-in, and nothing was sent."""
     for denied, check in (
         ("raise", None),
-        ("none", lambda a: a is None),
+        ("return_none", lambda a: a is None),
         ("monitor", lambda a: a["algoId"] < 0),
     ):
         bot = Bot(ENFORCE + f'on_deny = "{denied}"', client=FakeAsyncClient)

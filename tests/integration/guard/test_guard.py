@@ -91,7 +91,7 @@ async def test_async_clients_are_denied_when_awaited():
     for denied, check in (
         ("raise", None),
         ("return_none", lambda a: a is None),
-        ("monitor", lambda a: a["algoId"] < 0),
+        ("simulate", lambda a: a["algoId"] < 0),
     ):
         bot = Bot(ENFORCE + f'on_deny = "{denied}"', client=FakeAsyncClient)
         await bot.client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)

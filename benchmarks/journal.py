@@ -20,7 +20,7 @@ import msgspec
 from exit_shim.domain.attributions import Attribution, Step
 from exit_shim.domain.events import Intent, Outcome
 from exit_shim.domain.orders import ExitOrder
-from exit_shim.domain.verdicts import Verdict
+from exit_shim.domain.verdicts import Reason, Verdict
 from exit_shim.journal.database import checkpoint, open_writer
 from exit_shim.journal.ingest import RunOrigin, ingest, transaction
 from exit_shim.journal.line_format import Line
@@ -63,7 +63,7 @@ def order_of(number, ts, dice):
         ),
         mode="LEGACY",
         account="key-0a1b2c3d",
-        verdict=Verdict("warn", (f"OWNERSHIP_CONFLICT module={module}",))
+        verdict=Verdict("warn", (Reason("OWNERSHIP_CONFLICT", {"module": module}),))
         if line == CONFLICT_LINE
         else Verdict(),
     )

@@ -1,6 +1,6 @@
 """Exceptions that a bot may meet."""
 
-from exit_shim.domain.verdicts import DENIED_CODE
+from exit_shim.domain.verdicts import DENIED_CODE, Reason
 
 
 class ExitOrderDenied(Exception):  # noqa: N818 - reads as what happened
@@ -12,18 +12,18 @@ class ExitOrderDenied(Exception):  # noqa: N818 - reads as what happened
 
     Args:
         message: What was denied to whom, and why.
-        reasons: The codes of the verdict.
+        reasons: Why, each with its `code` and `facts`; `str(reason)` has both in one line.
         code: Binance's error code to answer with.
     """
 
     message: str
     code: int
 
-    def __init__(self, message: str, reasons: tuple[str, ...] = (), code: int = DENIED_CODE) -> None:
+    def __init__(self, message: str, reasons: tuple[Reason, ...] = (), code: int = DENIED_CODE) -> None:
         super().__init__(message)
         self.message = message
         self.reasons = reasons
         self.code = code
 
-    def __reduce__(self) -> tuple[object, tuple[str, tuple[str, ...], int]]:
+    def __reduce__(self) -> tuple[object, tuple[str, tuple[Reason, ...], int]]:
         return type(self), (self.message, self.reasons, self.code)

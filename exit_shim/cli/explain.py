@@ -13,7 +13,7 @@ from exit_shim.cli.sources import read_orders
 from exit_shim.cli.tables import outcome_of, utc_time
 from exit_shim.domain.events import Outcome, Record, Resolution, Target
 from exit_shim.domain.reason_codes import GAPS, REASONS
-from exit_shim.domain.verdicts import code_of
+from exit_shim.domain.verdicts import Reason
 
 EVIDENCE: Final[Mapping[str, str]] = {
     "context": "the code named the module, by attributed() or submit_exit_order(); this outranks the stack",
@@ -146,11 +146,10 @@ def duration_text(answer: Outcome) -> str:
     return f"{total}, of which {answer.presend_us:.0f} µs in the shim before the send"
 
 
-def meaning_of(reason: str) -> str:
+def meaning_of(reason: Reason) -> str:
     """Return what a reason means and, of an override, why the order was let through."""
-    _, _, because = reason.partition(" because=")
-    gap = GAPS.get(because.partition(" ")[0])
-    return REASONS.get(code_of(reason), "a custom rule") + (f": {gap}" if gap else "")
+    gap = GAPS.get(reason.fact("because") or "")
+    return REASONS.get(reason.code, "a custom rule") + (f": {gap}" if gap else "")
 
 
 def order_text(record: Record) -> str:

@@ -26,7 +26,7 @@ from exit_shim.clients.sessions import (
 from exit_shim.clients.support import ApiError, ClientSupport, CodeStep, Market
 from exit_shim.domain.doors import Door, Payload
 from exit_shim.domain.orders import CONDITIONAL_KINDS, Operation, upper
-from exit_shim.domain.verdicts import DENIED_CODE
+from exit_shim.domain.verdicts import DENIED_CODE, Reason
 from exit_shim.runtime.methods import is_coroutine_method
 
 # Modules and classes
@@ -219,10 +219,10 @@ def fix_client_order_ids(door: Door, method: Any, params: dict[str, Any]) -> Non
         method: A bound method.
         params: The fields of the call, which are changed.
     """
-    if type(method.__func__) is not FunctionType or not owns_module(method.__func__.__module__):
+    if type(method.__func__) is not FunctionType:
         return
     # Same field, prefix and generator as the client's own, read from this method's code: releases differ.
-    fields = generated_ids(method.__func__.__code__)
+    fields = generated_ids(method.__func__.__code__, method.__func__.__module__)
     if not fields:
         return
     client = method.__self__
@@ -233,9 +233,9 @@ def fix_client_order_ids(door: Door, method: Any, params: dict[str, Any]) -> Non
 
 
 @functools.lru_cache(maxsize=64)
-def generated_ids(code: CodeType) -> frozenset[str]:
-    """Return the fields for which this code invents a client order id."""
-    if "uuid22" not in code.co_names:
+def generated_ids(code: CodeType, module: str) -> frozenset[str]:
+    """Return the fields for which a method of this code, if it is genuine, invents a client order id."""
+    if "uuid22" not in code.co_names or not owns_module(module):
         return frozenset()
     return frozenset({"clientAlgoId", "newClientOrderId"}.intersection(map(str, code.co_consts)))
 
@@ -453,17 +453,17 @@ def _denial_class() -> type[errors.ExitOrderDenied]:
         __module__, __qualname__ = "exit_shim", "ExitOrderDenied"
         __doc__ = errors.ExitOrderDenied.__doc__
 
-        def __init__(self, message: str, reasons: tuple[str, ...] = (), code: int = DENIED_CODE) -> None:
+        def __init__(self, message: str, reasons: tuple[Reason, ...] = (), code: int = DENIED_CODE) -> None:
             BinanceAPIException.__init__(self, None, 400, json.dumps({"code": code, "msg": message}))
             self.reasons = reasons
 
-        def __reduce__(self) -> tuple[object, tuple[str, tuple[str, ...], int]]:
+        def __reduce__(self) -> tuple[object, tuple[str, tuple[Reason, ...], int]]:
             return denial, (self.message, self.reasons, self.code)
 
     return ExitOrderDenied
 
 
-def denial(message: str, reasons: tuple[str, ...] = (), code: int = DENIED_CODE) -> errors.ExitOrderDenied:
+def denial(message: str, reasons: tuple[Reason, ...] = (), code: int = DENIED_CODE) -> errors.ExitOrderDenied:
     """Make the exception of a denied order, which is a `BinanceAPIException` too."""
     return _denial_class()(message, reasons, code)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from exit_shim.domain.doors import Door
+from exit_shim.domain.verdicts import Reason
 from exit_shim.errors import ExitOrderDenied
 
 Market = Literal["um", "cm", "portfolio", "portfolio_um", "portfolio_cm"]
@@ -114,4 +115,4 @@ class ClientSupport(NamedTuple):
     close: Callable[[Any], None]
     read_api_error: Callable[[BaseException], ApiError | None]
     is_before_send: Callable[[Sequence[CodeStep]], bool]
-    denial: Callable[[str, tuple[str, ...], int], ExitOrderDenied]
+    denial: Callable[[str, tuple[Reason, ...], int], ExitOrderDenied]

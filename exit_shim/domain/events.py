@@ -7,7 +7,7 @@ import msgspec
 
 from exit_shim.domain.attributions import Attribution, Step
 from exit_shim.domain.orders import ExitOrder, Kind, Operation, Store
-from exit_shim.domain.verdicts import ALLOWED, Action, Verdict, is_loud
+from exit_shim.domain.verdicts import ALLOWED, Action, Reason, Verdict
 
 Result = Literal["accepted", "rejected", "denied", "simulated", "unknown", "not_sent"]
 """`denied` is our word, `rejected` the exchange's; `unknown` means that the order may rest there."""
@@ -113,7 +113,7 @@ class Switch(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class GuardFinding(msgspec.Struct, frozen=True, omit_defaults=True):
     """Say what the guard found that is about no single order, such as a stop that did not come."""
 
-    reason: str
+    reason: Reason
     symbol: str | None = None
     account: str | None = None
 
@@ -124,7 +124,7 @@ class OrderFindings(msgspec.Struct, frozen=True, omit_defaults=True):
     `book` is the live exits around it at that moment, in words.
     """
 
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     book: tuple[str, ...] = ()
 
 
@@ -160,6 +160,12 @@ class RunEnded(msgspec.Struct, frozen=True):
     events: int
 
 
+def warn_if_found(action: Action, reasons: tuple[Reason, ...]) -> Action:
+    """Return what the guard did, once the rules that only warn were asked too."""
+    has_found = any(not reason.is_observed for reason in reasons)
+    return "warn" if action == "allow" and has_found else action
+
+
 class Record(msgspec.Struct, frozen=True):
     """One order as the journal knows it.
 
@@ -177,7 +183,7 @@ class Record(msgspec.Struct, frozen=True):
     sent_at: float | None = None
 
     @property
-    def reasons(self) -> tuple[str, ...]:
+    def reasons(self) -> tuple[Reason, ...]:
         """All that the guard found, before the send and after it."""
         return self.intent.verdict.reasons + (self.findings.reasons if self.findings else ())
 
@@ -189,8 +195,7 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def action(self) -> Action:
         """What the guard did: `warn` too where only a rule that is asked after the send did."""
-        action = self.intent.verdict.action
-        return "warn" if action == "allow" and any(map(is_loud, self.reasons)) else action
+        return warn_if_found(self.intent.verdict.action, self.reasons)
 
     @property
     def is_held(self) -> bool:
@@ -249,7 +254,7 @@ class Record(msgspec.Struct, frozen=True):
             "explanation": who.explanation,
             "mode": intent.mode,
             "verdict": self.action,
-            "reasons": self.reasons,
+            "reasons": [str(reason) for reason in self.reasons],
             "policy": intent.verdict.policy,
             "book": self.book,
             "outcome": outcome.result if self.outcome else None,
@@ -300,3 +305,6 @@ DECODERS: Final[Mapping[type[msgspec.Struct], msgspec.json.Decoder[Any]]] = {
     event: msgspec.json.Decoder(event) for event in EVENT_NAMES
 }
 """The decoder of each kind of event."""
+
+Bodies: TypeAlias = tuple[str, str | None, str | None, str | None]
+"""An order as JSON: its intent, outcome, findings and resolution."""

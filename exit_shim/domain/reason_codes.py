@@ -20,6 +20,7 @@ REFUSED_PARAMS: Final = "REFUSED_PARAMS"
 IGNORED_PARAM: Final = "IGNORED_PARAM"
 PROTECTIVE_OVERRIDE: Final = "PROTECTIVE_OVERRIDE"
 SIMULATED_ORDER: Final = "SIMULATED_ORDER"
+UNKNOWN_MODE: Final = "UNKNOWN_MODE"
 
 REASONS: Final[Mapping[str, str]] = {
     OWNERSHIP_CONFLICT: "a module declared legacy or monitor acts on exits that an owner should hold",
@@ -41,6 +42,7 @@ REASONS: Final[Mapping[str, str]] = {
     PROTECTIVE_OVERRIDE: "a denied order was let through, since owners' stops do not surely cover "
     "the position",
     SIMULATED_ORDER: "a cancel or change of an order that was never sent, which the guard answered",
+    UNKNOWN_MODE: "a switch to a mode that this process's policy does not have; it is ignored",
 }
 """Each in the words that a log line says it with."""
 
@@ -71,7 +73,15 @@ OWNERSHIP: Final = frozenset({OWNERSHIP_CONFLICT, UNKNOWN_MODULE, FOREIGN_CANCEL
 """The rules whose level is that of the mode; all others warn at most until they are given a level."""
 
 NEVER_DENY: Final = frozenset(
-    {DELEGATION_GAP, LEGACY_FALLBACK, FUTILE_CANCEL, ORPHAN, PROTECTIVE_OVERRIDE, SIMULATED_ORDER}
+    {
+        DELEGATION_GAP,
+        LEGACY_FALLBACK,
+        FUTILE_CANCEL,
+        ORPHAN,
+        PROTECTIVE_OVERRIDE,
+        SIMULATED_ORDER,
+        UNKNOWN_MODE,
+    }
 )
 """Rules that find what no denial could mend."""
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from exit_shim.clients.registry import support_of
 from exit_shim.domain.events import GuardFinding
 from exit_shim.domain.reason_codes import ORPHAN
+from exit_shim.domain.verdicts import Reason
 from exit_shim.guard.book import READ_LAG_NS
 from exit_shim.guard.exchange_snapshot import Snapshot, as_live, ask, orphans, read_snapshot
 from exit_shim.guard.judge import Guard
@@ -115,7 +116,7 @@ class ExchangePoller:
         found = {order.name: order for order in orphans(snapshot)}
         for name in self._orphaned & set(found) - self._told:
             order = found[name]
-            reason = f"{ORPHAN} order={name} type={order.type} side={order.side}"
+            reason = Reason(ORPHAN, {"order": name, "type": order.type, "side": order.side})
             self._on_finding(GuardFinding(reason, order.symbol, self.account))
             self._told.add(name)
         self._orphaned = set(found)

@@ -23,8 +23,9 @@ from exit_shim.domain.events import (
     Switch,
 )
 from exit_shim.domain.orders import Reference
-from exit_shim.domain.reason_codes import STRIPPED
+from exit_shim.domain.reason_codes import STRIPPED, UNKNOWN_MODE
 from exit_shim.domain.recorded import RecordedEvent
+from exit_shim.domain.verdicts import Reason
 from exit_shim.guard.book import Book
 from exit_shim.guard.judge import Guard
 from exit_shim.journal import Journal, JournalError
@@ -221,8 +222,12 @@ class ProcessFeed:
         within = self._guard.compiled_policy.rule(STRIPPED).within_s or STRIPPED_WITHIN_S
         for spot, since in book.stripped():
             if now - since >= within and book.still_stripped(spot):
-                reason = f"{STRIPPED} position_side={spot.position_side} side={spot.side} within_s={within:g}"
-                self._on_finding(GuardFinding(reason, spot.symbol, spot.account))
+                facts = {
+                    "position_side": spot.position_side,
+                    "side": str(spot.side),
+                    "within_s": f"{within:g}",
+                }
+                self._on_finding(GuardFinding(Reason(STRIPPED, facts), spot.symbol, spot.account))
 
     def tick(self) -> None:
         """One round of the thread."""
@@ -246,7 +251,7 @@ class ProcessFeed:
         with contextlib.suppress(msgspec.DecodeError):  # a later release's
             switch = DECODERS[Switch].decode(body)
             if switch.mode and switch.mode not in self._guard.compiled_policy.modes:
-                self._on_finding(GuardFinding(f"UNKNOWN_MODE mode={switch.mode} by={switch.by}"))
+                self._on_finding(GuardFinding(Reason(UNKNOWN_MODE, {"mode": switch.mode, "by": switch.by})))
                 switch = msgspec.structs.replace(switch, mode=None)
             self._guard.switches.turn(switch)
 

@@ -7,9 +7,11 @@ Position Information V3, and how hedge mode refuses an order on more than the po
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Context, Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from exit_shim.domain.orders import ExitOrder
+from exit_shim.domain.verdicts import Facts
 from exit_shim.guard.book import PROTECTIVE_TYPES
 from exit_shim.guard.exchange_snapshot import TRAILING, OpenOrder, OpenPosition, Snapshot
 
@@ -33,15 +35,14 @@ EXACT: Final = Context(prec=80, traps=[InvalidOperation])
 
 Counts = Callable[[OpenOrder], bool]
 
+NO_FACTS: Final[Facts] = MappingProxyType({})
+
 
 class Gap(NamedTuple):
-    """Why a position is not surely covered: one word, and `key=value` facts."""
+    """Why a position is not surely covered: one word of `GAPS`, and facts."""
 
     because: str
-    facts: str = ""
-
-    def __str__(self) -> str:
-        return f"because={self.because} {self.facts}".rstrip()
+    facts: Facts = NO_FACTS
 
 
 def find_gap(snapshot: Snapshot, symbol: str | None, counts: Counts, within: float) -> Gap | None:
@@ -69,15 +70,13 @@ def find_gap_of(held: OpenPosition, snapshot: Snapshot, counts: Counts, within: 
     stops = [order for order in exits if order.type in PROTECTIVE_TYPES and counts(order)]
     flaws = [flaw_of(stop, held, snapshot.last, within) for stop in stops]
     sure = [stop for stop, flaw in zip(stops, flaws, strict=True) if flaw is None]
-    side = f"position_side={held.position_side}"
+    side = {"position_side": held.position_side}
     if any(stop.close_position for stop in sure):
         return None
     if not sure:
-        flaw = next(
-            (f"{flaw} {side} order={stop.name}" for stop, flaw in zip(stops, flaws, strict=True)), None
-        )
-        because, _, facts = (flaw or f"no_owners_stop {side}").partition(" ")
-        return Gap(because, facts)
+        if flaws and flaws[0] is not None:
+            return Gap(flaws[0], {**side, "order": stops[0].name})
+        return Gap("no_owners_stop", side)
     others = [order for order in exits if order not in sure]
     return find_shortfall(held, sure, others)
 
@@ -139,7 +138,7 @@ def find_shortfall(held: OpenPosition, stops: list[OpenOrder], others: list[Open
     more than is left when it fires, whatever exits of anybody have filled before it, in parts too.
     """
     size, total = abs(held.amount), sum((stop.quantity or Decimal(0) for stop in stops), Decimal(0))
-    facts = f"position_side={held.position_side} size={size} stops={total}"
+    facts = {"position_side": held.position_side, "size": str(size), "stops": str(total)}
     if total < size:
         return Gap("quantity_short", facts)
     if held.position_side == "BOTH":

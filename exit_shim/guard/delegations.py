@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from exit_shim.domain.reason_codes import DELEGATION_GAP
+from exit_shim.domain.verdicts import Reason
 from exit_shim.guard.book import Book
 from exit_shim.guard.policy import Delegation
 from exit_shim.guard.rules import is_guarded_by
@@ -51,7 +52,7 @@ class Delegations(ReentrantState):
     def __bool__(self) -> bool:
         return bool(self._given)
 
-    def gaps(self, book: Book) -> list[tuple[str, str]]:
+    def gaps(self, book: Book) -> list[tuple[str, Reason]]:
         """The delegations that are overdue, each once: the symbol and the reason."""
         if not self._given:
             return []
@@ -62,5 +63,6 @@ class Delegations(ReentrantState):
                     continue
                 self._told.add(symbol)
                 if not is_guarded_by(book, None, symbol, given.to):
-                    found.append((symbol, f"{DELEGATION_GAP} to={given.to} within_s={given.within_s:g}"))
+                    facts = {"to": given.to, "within_s": f"{given.within_s:g}"}
+                    found.append((symbol, Reason(DELEGATION_GAP, facts)))
         return found

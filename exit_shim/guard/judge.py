@@ -15,13 +15,13 @@ from exit_shim.domain.reason_codes import (
     STRIPPED,
 )
 from exit_shim.domain.recorded import RecordedEvent
-from exit_shim.domain.verdicts import ALLOWED, OBSERVED, Verdict, code_of
+from exit_shim.domain.verdicts import ALLOWED, UNDECIDED, Facts, Reason, Verdict
 from exit_shim.guard.book import Book, BookContext, LiveExit, position_of
 from exit_shim.guard.delegations import Delegations
 from exit_shim.guard.denials import Denials
 from exit_shim.guard.exchange_snapshot import Snapshot
 from exit_shim.guard.policy import CompiledPolicy, Grant
-from exit_shim.guard.rules import BOOK_RULES, RULES, CustomRule, RuleContext, RuleFunction, is_own
+from exit_shim.guard.rules import BOOK_RULES, RULES, CustomRule, RuleContext, RuleFunction, facts_in, is_own
 from exit_shim.guard.simulated_orders import SimulatedOrders
 from exit_shim.guard.snapshots import Snapshots
 from exit_shim.guard.switches import Switches
@@ -35,8 +35,9 @@ OF_CANCELLING: Final = frozenset({FOREIGN_CANCEL, STRIPPED, FUTILE_CANCEL})
 OF_PLACING: Final = frozenset(RULES) - OF_CANCELLING
 """Rules that have nothing to say to other intents."""
 
-UNSEEN: Final = Verdict("deny", ("UNSEEN",))
-"""Until the exchange was looked at; never recorded."""
+ABOUT_SIMULATED: Final = Verdict(
+    "simulate", (Reason(SIMULATED_ORDER),), on_deny="simulate", is_about_simulated=True
+)
 
 MAX_BOOK_WORDS: Final = 8
 MAX_PLANS: Final = 20_000
@@ -45,16 +46,16 @@ MAX_PLANS: Final = 20_000
 class Found(NamedTuple):
     """A rule's finding, with the level at which it counts."""
 
-    reason: str
+    reason: Reason
     is_enforced: bool
 
 
 class Step(NamedTuple):
-    """A rule to ask, and what its reason ends with."""
+    """A rule to ask, and whether what it finds is only recorded."""
 
     code: str
     rule: RuleFunction
-    ending: str
+    is_observed: bool
 
 
 class Plan(NamedTuple):
@@ -107,18 +108,18 @@ class Guard:
     def judge(self, intent: Intent, params: Mapping[str, Any]) -> Verdict:
         """The verdict on an order that is about to leave: what could hold it back is looked at, no more.
 
-        A cancel about which only the exchange can tell is held, as `UNSEEN`, until that was looked at.
+        A cancel about which only the exchange can tell is held, as `UNDECIDED`, until that was looked at.
         """
         operation, order, who = intent.operation, intent.order, intent.attribution
         if operation != "place" and self._is_about_simulated(intent):
-            return Verdict("simulate", (SIMULATED_ORDER,), on_deny="simulate")
+            return ABOUT_SIMULATED
         if operation in PLACES and order.kind not in UNJUDGED:
             standing = self.compiled_policy.of(
                 who.module, who.dotted_module, intent.mode, order.symbol, order.kind
             )
             if not self.enforces or not self.switches.enforcing:
                 return standing.warned
-            is_held = standing.code is not None and standing.level == "enforce"
+            is_held = standing.reason is not None and standing.level == "enforce"
             if not is_held and not self.plan(intent.mode, order.symbol, operation).enforced:
                 return standing.warned
             return self._judge_placing(self.coming(intent, params))
@@ -130,7 +131,7 @@ class Guard:
             return ALLOWED
         case = self.coming(intent, params)
         verdict = self.judge_cancel(case)
-        return UNSEEN if not verdict.is_held and self._must_be_seen(case, intent.store) else verdict
+        return UNDECIDED if not verdict.is_held and self._must_be_seen(case, intent.store) else verdict
 
     def findings(self, recorded: RecordedEvent) -> OrderFindings | None:
         """Return what the rules that only warn say of an order that was concluded; None: nothing."""
@@ -145,11 +146,11 @@ class Guard:
         params = {name: value for name, value in about.params.items() if name not in SIGNING}
         case = self.case(intent, params, near)
         plan = self.plan(case.mode, case.order.symbol, case.operation)
-        reported = {code_of(reason) for reason in intent.verdict.reasons}
+        reported = {reason.code for reason in intent.verdict.reasons}
         was_judged = self.enforces and self.switches.enforcing
         steps = plan.warning if was_judged else (*plan.warning, *plan.enforced)
         reasons = tuple(
-            f"{step.code} {facts}".rstrip() + step.ending
+            Reason(step.code, facts or None, is_observed=step.is_observed)
             for step in steps
             if step.code not in reported and (facts := self.ask(step.code, step.rule, case)) is not None
         )
@@ -172,8 +173,8 @@ class Guard:
             if code in (OF_PLACING if operation != "place" else OF_CANCELLING):
                 continue
             level = self.compiled_policy.level(code, mode, symbol)
-            ending = OBSERVED if level == "observe" else ""
-            (enforced if level == "enforce" else warning).append(Step(code, rule, ending))
+            step = Step(code, rule, level == "observe")
+            (enforced if level == "enforce" else warning).append(step)
         return Plan(tuple(enforced), tuple(warning))
 
     def saw(self, account: str | None, symbol: str | None, snapshot: Snapshot, asked: int) -> None:
@@ -199,14 +200,14 @@ class Guard:
         if standing.role == "owner":
             return False
         level = self.compiled_policy.level(FOREIGN_CANCEL, case.mode, case.order.symbol)
-        return "enforce" in (level, standing.level if standing.code else None)
+        return "enforce" in (level, standing.level if standing.reason else None)
 
     def _judge_placing(self, case: RuleContext) -> Verdict:
         standing, order = case.standing, case.order
-        found = [] if standing.code is None else [self._ownership(standing, case)]
+        found = list(ownership_findings(standing))
         found += self._enforced(case)
         if not any(one.is_enforced for one in found):
-            return standing.warned if standing.code else reasons_only(found)
+            return standing.warned if standing.reason else reasons_only(found)
         reasons = tuple(one.reason for one in found)
         if (
             closes_now(order.type, order.time_in_force)
@@ -230,12 +231,9 @@ class Guard:
             ):
                 continue
             standing = self._standing(case.who, case.mode, live.symbol, live.target.kind)
-            if standing.code is not None:
-                return [self._ownership(standing, case)]
+            if standing.reason is not None:
+                return ownership_findings(standing)
         return []
-
-    def _ownership(self, standing: Grant, case: RuleContext) -> Found:
-        return Found(standing.reason(case.who.module, case.mode), standing.level == "enforce")
 
     def _enforced(self, case: RuleContext, strips: bool | None = None) -> list[Found]:
         """What the rules say that are enforced here; those that rest on the book warn where it is unsure."""
@@ -243,17 +241,16 @@ class Guard:
         for code, rule, _ in self.plan(case.mode, case.order.symbol, case.operation).enforced:
             facts = self.ask(code, rule, case)
             if code == STRIPPED and strips is not None:
-                facts = (facts or f"symbol={case.order.symbol}") if strips else None
+                facts = (facts or {"symbol": str(case.order.symbol)}) if strips else None
             if facts is None:
                 continue
-            reason = f"{code} {facts}".rstrip()
             why = None
             if code in BOOK_RULES and code not in {FOREIGN_CANCEL, STRIPPED}:
                 why = self.book.why_unsure(case.account, case.order.symbol)
-            found.append(Found(reason + (" sure=no" if why else ""), why is None))
+            found.append(Found(Reason(code, facts or None, is_unsure=why is not None), why is None))
         return found
 
-    def _held(self, standing: Grant, reasons: tuple[str, ...], near: BookContext) -> Verdict:
+    def _held(self, standing: Grant, reasons: tuple[Reason, ...], near: BookContext) -> Verdict:
         return Verdict(
             "simulate" if standing.on_deny == "simulate" else "deny",
             reasons,
@@ -262,10 +259,10 @@ class Guard:
             words((*near.beside, *near.taken)) if self.tells else (),
         )
 
-    def ask(self, code: str, rule: RuleFunction, case: RuleContext) -> str | None:
-        """What a rule says; nothing where it raises."""
+    def ask(self, code: str, rule: RuleFunction, case: RuleContext) -> Facts | None:
+        """Return the facts of what a rule finds; None for nothing, and where it raises."""
         try:
-            return rule(case)
+            return facts_in(rule(case))
         except Exception as error:  # noqa: BLE001 - one rule's failure is neither the order's nor another rule's
             self.on_trouble(f"apply the rule {code}", error)
             return None
@@ -330,6 +327,11 @@ def words(lives: tuple[LiveExit, ...]) -> tuple[str, ...]:
 def reference_to(target: Target) -> Reference:
     """The ids of a target."""
     return Reference(target.order_id, target.algo_id, target.client_order_id)
+
+
+def ownership_findings(standing: Grant) -> list[Found]:
+    """Return what the policy itself has against a module's placing an exit, none or one."""
+    return [] if standing.reason is None else [Found(standing.reason, standing.level == "enforce")]
 
 
 def reasons_only(found: list[Found]) -> Verdict:

@@ -8,12 +8,12 @@ import msgspec
 
 from exit_shim.domain.events import Intent, Target, common_kind
 from exit_shim.domain.orders import CONDITIONAL_KINDS, Reference, Store, fields_of_order, upper
-from exit_shim.domain.reason_codes import PROTECTIVE_OVERRIDE, SIMULATED_ORDER, STRIPPED
-from exit_shim.domain.verdicts import ALLOWED, DUPLICATED_CODE, Verdict, code_of
+from exit_shim.domain.reason_codes import PROTECTIVE_OVERRIDE, STRIPPED
+from exit_shim.domain.verdicts import ALLOWED, DUPLICATED_CODE, Reason, Verdict
 from exit_shim.guard.book import LiveExit, number, position_of
 from exit_shim.guard.cover import EXACT, Gap, covering, find_gap, is_priced_through, strips
 from exit_shim.guard.exchange_snapshot import OpenOrder, Snapshot
-from exit_shim.guard.judge import UNSEEN, Guard
+from exit_shim.guard.judge import Guard
 from exit_shim.guard.rules import RuleContext, is_owners
 from exit_shim.guard.snapshots import Unseen
 
@@ -53,11 +53,10 @@ class OverrideCheck:
             sights: What rests and is open on the symbols of the call.
             params: The call's fields.
         """
-        verdict = intent.verdict
         if not self.needs_a_look(intent):
             return intent
         if not self._guard.switches.enforcing:
-            return with_verdict(intent, ALLOWED if verdict is UNSEEN else downgrade_to_warning(verdict))
+            return undenied(intent)
         place = self.place_of(intent)
         seen = sights.get(place, NOT_ASKED)
         if intent.operation == "cancel":
@@ -74,8 +73,7 @@ class OverrideCheck:
 
         The answer about a simulated order is the guard's own: it never was at the exchange.
         """
-        verdict = intent.verdict
-        return verdict.is_held and verdict.reasons != (SIMULATED_ORDER,)
+        return intent.verdict.is_held and not intent.verdict.is_about_simulated
 
     def place_of(self, intent: Intent) -> Place:
         """Return which symbol a submission is about; a cancel by an algo id names none."""
@@ -93,7 +91,7 @@ class OverrideCheck:
             return Gap(seen.why)
         within = self._guard.compiled_policy.policy.cover_within
         if intent.operation == "cancel":
-            if STRIPPED in map(code_of, intent.verdict.reasons) and self._strips(intent, place, seen):
+            if intent.verdict.has(STRIPPED) and self._strips(intent, place, seen):
                 return None
         elif (gap := self._why_the_exchange_answers(intent, seen, params)) is not None:
             return gap
@@ -139,7 +137,7 @@ class OverrideCheck:
             holders = [rest for rest in seen.resting if rest.client_order_id == name]
             is_conditional = order.type in CONDITIONAL_KINDS  # each store has names of its own
             if any((rest.type in CONDITIONAL_KINDS) == is_conditional for rest in holders):
-                return Gap("name_is_taken", f"order={holders[0].name}")
+                return Gap("name_is_taken", {"order": holders[0].name})
         return None
 
     def _strips(self, intent: Intent, place: Place, seen: Snapshot | Unseen) -> bool | None:
@@ -237,7 +235,9 @@ def with_verdict(intent: Intent, verdict: Verdict) -> Intent:
 
 
 def downgrade_to_warning(verdict: Verdict) -> Verdict:
-    """Return a verdict that only warns."""
+    """Return a verdict that only warns; of one that nobody has decided yet, none."""
+    if verdict.action == "undecided":
+        return ALLOWED
     return msgspec.structs.replace(verdict, action="warn", on_deny=None)
 
 
@@ -245,16 +245,16 @@ def override_denial(intent: Intent, gap: Gap, symbol: str | None = None) -> Inte
     """Return a submission that goes out though it was denied; `symbol` where its order names none."""
     if not intent.verdict.is_held:
         return intent
-    if intent.verdict is UNSEEN:
-        return with_verdict(intent, ALLOWED)
-    reason = f"{PROTECTIVE_OVERRIDE} symbol={intent.order.symbol or symbol} {gap}"
     verdict = downgrade_to_warning(intent.verdict)
-    return with_verdict(intent, msgspec.structs.replace(verdict, reasons=(*verdict.reasons, reason)))
+    if intent.verdict.action != "undecided":
+        facts = {"symbol": str(intent.order.symbol or symbol), "because": gap.because, **gap.facts}
+        reasons = (*verdict.reasons, Reason(PROTECTIVE_OVERRIDE, facts))
+        verdict = msgspec.structs.replace(verdict, reasons=reasons)
+    return with_verdict(intent, verdict)
 
 
 def undenied(intent: Intent) -> Intent:
     """Return an intent whose caller gave up before it was settled: nobody denied it."""
-    verdict = intent.verdict
-    if not verdict.is_held:
+    if not intent.verdict.is_held:
         return intent
-    return with_verdict(intent, ALLOWED if verdict is UNSEEN else downgrade_to_warning(verdict))
+    return with_verdict(intent, downgrade_to_warning(intent.verdict))

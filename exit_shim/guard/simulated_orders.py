@@ -202,7 +202,7 @@ def kept_of(intent: Intent, number: int, *, is_algo: bool) -> SimulatedOrder:
     """A simulated placing, answered under a number."""
     order, created = intent.order, intent.ts // 1_000_000
     shape = algo_answer if is_algo else order_answer
-    answer = {**shape(order, number, created), MARK: "; ".join(intent.verdict.reasons)}
+    answer = {**shape(order, number, created), MARK: intent.verdict.why}
     return SimulatedOrder(intent.account, intent.mode, order, created, answer)
 
 

@@ -12,6 +12,7 @@ import msgspec
 from exit_shim.clients.registry import DOOR_NAMES
 from exit_shim.domain.events import (
     DECODERS,
+    Bodies,
     Intent,
     OrderFindings,
     Outcome,
@@ -21,9 +22,9 @@ from exit_shim.domain.events import (
     common_kind,
 )
 from exit_shim.domain.orders import ExitOrder, Reference, Store, closes_hedge_side
-from exit_shim.domain.reason_codes import IGNORED_PARAM, OVERSIZED, REFUSED_PARAMS, SIMULATED_ORDER, STRIPPED
+from exit_shim.domain.reason_codes import IGNORED_PARAM, OVERSIZED, REFUSED_PARAMS, STRIPPED
 from exit_shim.domain.recorded import RecordedEvent
-from exit_shim.domain.verdicts import ALLOWED, OBSERVED, Verdict, code_of
+from exit_shim.domain.verdicts import ALLOWED, Facts, Reason, Verdict
 from exit_shim.guard.book import (
     MAX_LIVE,
     PROTECTIVE_TYPES,
@@ -36,12 +37,11 @@ from exit_shim.guard.book import (
     position_of,
 )
 from exit_shim.guard.cover import STOP_LIMIT
-from exit_shim.guard.judge import UNRULED, Guard
+from exit_shim.guard.judge import ABOUT_SIMULATED, UNRULED, Guard
 from exit_shim.guard.policy import CompiledPolicy
 from exit_shim.guard.rules import RULES, CustomRule, RuleContext, is_owners
 from exit_shim.guard.rules.books import oversized
-from exit_shim.guard.rules.context import NANOSECONDS
-from exit_shim.journal.queries import Bodies
+from exit_shim.guard.rules.context import NANOSECONDS, Found
 
 OF_FIELDS: Final = (REFUSED_PARAMS, IGNORED_PARAM)
 """Rules on what of a call is not recorded."""
@@ -108,7 +108,7 @@ class Replay:
         self._book.expects = True  # it is to learn of refusals: of what was in doubt
         self._guard = Guard(compiled_policy, self._book, own, self._trouble, {**RULES, **said})
         self._guard.tells = False
-        self._then: tuple[str, ...] = ()
+        self._then: tuple[Reason, ...] = ()
         self._compiled_policy = compiled_policy
         self._unsent: dict[tuple[str | None, object], Intent] = {}
         """What rested then, and would not have been sent, by its ids."""
@@ -121,7 +121,7 @@ class Replay:
         self,
         intent: Intent,
         outcome: Outcome | None,
-        found: tuple[str, ...] = (),
+        found: tuple[Reason, ...] = (),
         resolution: Resolution | None = None,
     ) -> tuple[str, Verdict]:
         """One order of the history; returns its fate: denied, overridden, answered, sent, or nothing.
@@ -218,9 +218,8 @@ class Replay:
         )
         if standing.on_deny != "simulate":
             return "nothing", ALLOWED
-        verdict = Verdict("simulate", (SIMULATED_ORDER,), on_deny="simulate")
-        self._count("answered", intent, verdict, order.symbol)
-        return "answered", verdict
+        self._count("answered", intent, ABOUT_SIMULATED, order.symbol)
+        return "answered", ABOUT_SIMULATED
 
     def _aimed(self, intent: Intent) -> Intent:
         """A cancel or change, about what the guard's book would say that it is about.
@@ -255,22 +254,16 @@ class Replay:
         ]
         return (*earlier, *known)
 
-    def _said_then(self, code: str, case: RuleContext) -> str | None:  # noqa: ARG002 - it is asked as a rule is
-        for reason in self._then:
-            if code_of(reason) == code:
-                return reason.removeprefix(code).removesuffix(OBSERVED).strip()
-        return None
+    def _said_then(self, code: str, case: RuleContext) -> Facts | None:  # noqa: ARG002 - it is asked as a rule is
+        return next((reason.facts or {} for reason in self._then if reason.code == code), None)
 
-    def _oversized(self, case: RuleContext) -> str | None:
+    def _oversized(self, case: RuleContext) -> Found:
         """Of the size that the position had by what was said then, and the exits that would have rested."""
-        for fact in (self._said_then(OVERSIZED, case) or "").split():
-            name, _, value = fact.partition("=")
-            if name == "position":
-                return oversized(case._replace(near=case.near._replace(size=number(value))))
-        return None
+        size = (self._said_then(OVERSIZED, case) or {}).get("position")
+        return None if size is None else oversized(case._replace(near=case.near._replace(size=number(size))))
 
     def _must_go(self, intent: Any, verdict: Verdict) -> bool:
-        if STRIPPED in map(code_of, verdict.reasons) and self._strips(intent):
+        if verdict.has(STRIPPED) and self._strips(intent):
             return False
         spots = [live.spot for live in self._lives(intent)] or [position_of(intent.account, intent.order)]
         both = {spot: None for one in spots for spot in both_of(one)}
@@ -309,7 +302,7 @@ class Replay:
             Row(
                 fate,
                 intent.attribution.module,
-                code_of(verdict.reasons[0]),
+                verdict.reasons[0].code,
                 intent.operation,
                 order.kind,
                 symbol,

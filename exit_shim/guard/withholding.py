@@ -17,7 +17,6 @@ from exit_shim.domain.decisions import Call, Go, NeedsLook, Withheld, Withhold
 from exit_shim.domain.doors import Door
 from exit_shim.domain.events import Intent, Target
 from exit_shim.domain.orders import COUNTDOWN, upper
-from exit_shim.domain.reason_codes import SIMULATED_ORDER
 from exit_shim.guard.book import position_of
 from exit_shim.guard.cover import EXACT, Gap, find_gap
 from exit_shim.guard.exchange_snapshot import Snapshot
@@ -44,10 +43,9 @@ DOES: Final[Mapping[str, str]] = {"place": "placing", "modify": "changing", "can
 def message(intent: Intent) -> str:
     """What a denied caller is told, in one line."""
     order, verdict = intent.order, intent.verdict
-    why = "; ".join(verdict.reasons)
     return (
         f"exit_shim denied {DOES.get(intent.operation, intent.operation)} {order.kind} on {order.symbol} "
-        f"for {intent.attribution.module}: {why} (policy line {verdict.policy})"
+        f"for {intent.attribution.module}: {verdict.why} (policy line {verdict.policy})"
     )
 
 
@@ -60,11 +58,11 @@ def stand_in(
     intent: Intent, simulated: SimulatedOrders, *, routes_stops: bool, is_all: bool = False
 ) -> dict[str, Any]:
     """The answer that stands for a simulated order, cancel or change; `is_all` for a cancel-all."""
-    order, reason = intent.order, "; ".join(intent.verdict.reasons)
+    order, reason = intent.order, intent.verdict.why
     if intent.operation == "place":
         is_algo = is_algo_answer(intent.door, order, routes_stops=routes_stops)
         return simulated.place(intent, is_algo=is_algo)
-    if intent.verdict.reasons == (SIMULATED_ORDER,):
+    if intent.verdict.is_about_simulated:
         kept = simulated.find(intent.account, reference_to(intent.targets[0]))
         if kept is not None:
             is_cancel = intent.operation == "cancel"
@@ -95,7 +93,7 @@ def outcome_of(intent: Intent, answer: Any) -> Answer:
     """What is recorded of an order that was held back."""
     if intent.verdict.action == "deny":
         verdict = intent.verdict
-        return Answer("denied", error_code=verdict.error_code, error_message="; ".join(verdict.reasons))
+        return Answer("denied", error_code=verdict.error_code, error_message=verdict.why)
     given: Mapping[str, Any] = answer if isinstance(answer, Mapping) else {}
     return Answer(
         "simulated",

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -9,16 +10,16 @@ import msgspec
 from exit_shim.domain.events import DECODERS
 from exit_shim.runtime.scrubbing import text_of
 
-_encode: Final = msgspec.json.Encoder().encode
+encode_exactly: Final = msgspec.json.Encoder().encode
 
 
 def encode(event: msgspec.Struct) -> bytes:
     """Return an event as JSON; values that JSON or UTF-8 cannot hold become text."""
     try:
-        return _encode(event)
+        return encode_exactly(event)
     # A bot's odd values cost their own exactness, not the record.
     except Exception:  # noqa: BLE001
-        return _encode(_plain(event))
+        return encode_exactly(_plain(event))
 
 
 def _plain(value: object) -> object:
@@ -26,6 +27,8 @@ def _plain(value: object) -> object:
         return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {text_of(name): _plain(item) for name, item in value.items()}
     if value is None or type(value) in (bool, int, float):
         return value
     return text_of(value)

@@ -3,11 +3,20 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from exit_shim.domain.events import GuardFinding, Intent, OrderFindings, Outcome, Record, Resolution, Result
+from exit_shim.domain.events import (
+    GuardFinding,
+    Intent,
+    OrderFindings,
+    Outcome,
+    Record,
+    Resolution,
+    Result,
+    warn_if_found,
+)
 from exit_shim.domain.orders import Operation
 from exit_shim.domain.reason_codes import PROTECTIVE_OVERRIDE, REASONS
 from exit_shim.domain.recorded import RecordedEvent
-from exit_shim.domain.verdicts import code_of, is_loud
+from exit_shim.domain.verdicts import Reason
 from exit_shim.runtime.logs import GATEWAY, GUARD, logger, time_of_line
 
 NAMES: Final[Mapping[Operation, str]] = {
@@ -57,16 +66,10 @@ class LogSink:
             has_line = recorded.about is not None and recorded.about.leaves
             log_outcome(intent, event, {} if has_line else details(intent))
         elif isinstance(event, OrderFindings):
-            log_reasons(intent, event.reasons, action_of(intent, event))
+            log_reasons(intent, event.reasons, warn_if_found(intent.verdict.action, event.reasons))
         elif isinstance(event, Resolution) and recorded.about is not None:
             about = recorded.about
             log_resolution(Record(about.run_id, about.seq, intent, resolution=event))
-
-
-def action_of(intent: Intent, findings: OrderFindings) -> str:
-    """Return what the guard did about an order, once the rules that only warn were asked."""
-    action = intent.verdict.action
-    return "warn" if action == "allow" and any(map(is_loud, findings.reasons)) else action
 
 
 def log_guard_finding(finding: GuardFinding) -> None:
@@ -129,24 +132,25 @@ def names_of(intent: Intent) -> dict[str, Any]:
     }
 
 
-def log_reasons(intent: Intent, reasons: Iterable[str], action: str) -> None:
+def log_reasons(intent: Intent, reasons: Iterable[Reason], action: str) -> None:
     """Log what the guard found about an order, and what it did."""
     log = logger()
-    for reason in filter(is_loud, reasons):
+    for reason in reasons:
+        if reason.is_observed:
+            continue
         fields = {**guard_fields(reason), **names_of(intent), "operation": intent.operation}
-        say = log.error if code_of(reason) == PROTECTIVE_OVERRIDE else log.warning
+        say = log.error if reason.code == PROTECTIVE_OVERRIDE else log.warning
         say(guard_text(reason), **fields, verdict=action, time=time_of_line())
 
 
-def guard_text(reason: str) -> str:
+def guard_text(reason: Reason) -> str:
     """Return the words that a line about a reason begins with."""
-    return f"{GUARD} {code_of(reason)}"
+    return f"{GUARD} {reason.code}"
 
 
-def guard_fields(reason: str) -> dict[str, Any]:
+def guard_fields(reason: Reason) -> dict[str, Any]:
     """Return a reason's code, what it means, and the whole of it with its facts."""
-    code = code_of(reason)
-    return {"code": code, "meaning": REASONS.get(code), "reason": reason}
+    return {"code": reason.code, "meaning": REASONS.get(reason.code), "reason": str(reason)}
 
 
 def details(intent: Intent) -> dict[str, Any]:

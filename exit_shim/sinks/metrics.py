@@ -36,7 +36,7 @@ class ExitOrderMetrics(DeferredAggregate[RecordedEvent]):
         self._by_module[intent.attribution.module] += 1
         self._by_kind[intent.order.kind] += 1
         self._by_outcome[outcome.result] += 1
-        self._conflicts += any(reason.startswith(OWNERSHIP_CONFLICT) for reason in intent.verdict.reasons)
+        self._conflicts += intent.verdict.has(OWNERSHIP_CONFLICT)
 
     def get_summary(self) -> dict[str, Any]:
         """The counts; JSON-ready.

@@ -119,4 +119,4 @@ def a_denied_order() -> None:
     try:
         place("BTCUSDT", 1.0)
     except exit_shim.ExitOrderDenied as denied:
-        assert_type(denied.reasons, tuple[str, ...])
+        assert_type(denied.reasons[0].code, str)

@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple
 
 from exit_shim.domain.modes import LEGACY
 from exit_shim.domain.reason_codes import NEVER_DENY, OWNERSHIP, OWNERSHIP_CONFLICT, UNKNOWN_MODULE
-from exit_shim.domain.verdicts import ALLOWED, OBSERVED, Verdict
+from exit_shim.domain.verdicts import ALLOWED, Reason, Verdict
 from exit_shim.guard.policy.model import Level, Mode, OnDeny, Policy, Rule, Scope, modes_of
 from exit_shim.guard.policy.rollout import is_in_rollout
 
@@ -27,23 +27,25 @@ ROLES: Final[tuple[tuple[Role, str], ...]] = (
 
 
 class Grant(NamedTuple):
-    """Of a module in a mode on a symbol, for a kind of exit.
+    """What a policy grants one module in a mode, on a symbol, for a kind of exit.
 
-    `code` is what its placing an exit is, None where it is at home; `level` what follows. `warned` is the
-    verdict where it is not enforced. `has_owner`: whether anybody owns these exits.
+    Attributes:
+        role: The module's role.
+        reason: What is wrong with its placing such an exit; None where it may.
+        level: What follows from the reason.
+        on_deny: What the module gets where it is denied.
+        line: The line of the policy that says so.
+        has_owner: Whether anybody owns these exits.
+        warned: The verdict where nothing is held back.
     """
 
     role: Role
-    code: str | None
+    reason: Reason | None
     level: Level
     on_deny: OnDeny
     line: str
     has_owner: bool
     warned: Verdict
-
-    def reason(self, module: str, mode: str) -> str:
-        """The reason in full."""
-        return f"{self.code} module={module} mode={mode} role={self.role}"
 
 
 class CompiledPolicy:
@@ -109,13 +111,13 @@ class CompiledPolicy:
         where = f"modes.{mode}" + ("" if own is None else f".scopes[{own}]") + f".{line}"
         denied = self._denied(said, scope, role)
         owners = said.owners if scope is None or scope.owners is None else scope.owners
-        standing = Grant(role, code, level, denied, f"{self.source}: {where}", bool(owners), ALLOWED)
-        if code is None:
-            return standing
-        reason = standing.reason(module, mode)
-        if level == "observe":
-            return standing._replace(warned=Verdict("allow", (reason + OBSERVED,), standing.line))
-        return standing._replace(warned=Verdict("warn", (reason,), standing.line))
+        line, reason, warned = f"{self.source}: {where}", None, ALLOWED
+        if code is not None:
+            is_observed = level == "observe"
+            facts = {"module": module, "mode": mode, "role": role}
+            reason = Reason(code, facts, is_observed=is_observed)
+            warned = Verdict("allow" if is_observed else "warn", (reason,), line)
+        return Grant(role, reason, level, denied, line, bool(owners), warned)
 
     def _role(self, said: Mode, scope: Scope | None, module: str, dotted: str | None) -> tuple[Role, str]:
         """The role on whose list the module is most exactly named; the scope's lists before the mode's."""

@@ -6,7 +6,7 @@ from typing import Final
 from exit_shim.domain import reason_codes
 from exit_shim.guard.rules.books import churn, duplicate_exit, oversized, stop_widened
 from exit_shim.guard.rules.cancels import foreign_cancel, futile_cancel, stripped
-from exit_shim.guard.rules.context import RuleContext, RuleFunction
+from exit_shim.guard.rules.context import RuleContext, RuleFunction, facts_in
 from exit_shim.guard.rules.custom import CustomRule, custom_codes, custom_rules, rule
 from exit_shim.guard.rules.fields import ignored_param, naked_exit, refused_params
 from exit_shim.guard.rules.owners import is_guarded_by, is_own, is_owners, legacy_fallback
@@ -41,6 +41,7 @@ __all__ = [
     "RuleFunction",
     "custom_codes",
     "custom_rules",
+    "facts_in",
     "is_guarded_by",
     "is_own",
     "is_owners",

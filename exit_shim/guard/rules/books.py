@@ -3,25 +3,26 @@
 from decimal import Decimal
 from typing import Final
 
+from exit_shim.domain.events import Target
 from exit_shim.guard.book import PROTECTIVE_TYPES, number, rests
-from exit_shim.guard.rules.context import NANOSECONDS, RuleContext
+from exit_shim.guard.rules.context import NANOSECONDS, Found, RuleContext
 
 CHURN_TIMES: Final = 6
 CHURN_WITHIN_S: Final = 60.0
 WIDENED_WITHIN_S: Final = 60.0
 
 
-def duplicate_exit(case: RuleContext) -> str | None:
+def duplicate_exit(case: RuleContext) -> Found:
     """Another module's live exit of the same kind guards the same position."""
     if case.operation != "place" or not rests(case.order):
         return None
     for live in case.near.beside:
         if live.target.kind == case.order.kind and live.target.module != case.who.module:
-            return f"other={live.target.module} kind={case.order.kind}{named(live.target)}"
+            return {"other": live.target.module, "kind": case.order.kind, **named(live.target)}
     return None
 
 
-def oversized(case: RuleContext) -> str | None:
+def oversized(case: RuleContext) -> Found:
     """Live exits of one kind, this one included, add up to more than the position, whose size was seen."""
     size = case.near.size
     if size is None or case.operation != "place" or not rests(case.order):
@@ -35,10 +36,10 @@ def oversized(case: RuleContext) -> str | None:
         if live.target.kind == case.order.kind and not live.in_doubt
     ]
     total = sum(resting, quantity)
-    return f"total={total} position={size}" if total > size else None
+    return {"total": total, "position": size} if total > size else None
 
 
-def churn(case: RuleContext) -> str | None:
+def churn(case: RuleContext) -> Found:
     """The same exit was placed again and again."""
     if case.operation != "place" or not rests(case.order):
         return None
@@ -48,10 +49,10 @@ def churn(case: RuleContext) -> str | None:
     before = case.near.placed
     if len(before) + 1 < times or before[1 - times] < since:
         return None
-    return f"times={times} within_s={within:g}"
+    return {"times": times, "within_s": f"{within:g}"}
 
 
-def stop_widened(case: RuleContext) -> str | None:
+def stop_widened(case: RuleContext) -> Found:
     """A stop is placed farther from the price than the one that the position had a moment ago."""
     last, order = case.near.last_stop, case.order
     if last is None or case.operation != "place" or order.type not in PROTECTIVE_TYPES:
@@ -66,12 +67,12 @@ def stop_widened(case: RuleContext) -> str | None:
     if not still and case.now - last.ts > within * NANOSECONDS:
         return None
     farther = before - trigger if order.side == "SELL" else trigger - before
-    return f"from={last.trigger} to={trigger} before={last.module}" if farther > 0 else None
+    return {"from": last.trigger, "to": trigger, "before": last.module} if farther > 0 else None
 
 
-def named(target: object) -> str:
-    """The id of an order, as a fact."""
+def named(target: Target) -> dict[str, object]:
+    """Return the id of an order, as a fact."""
     for field in ("algo_id", "order_id", "client_order_id"):
         if (found := getattr(target, field)) is not None:
-            return f" {field}={found}"
-    return ""
+            return {field: found}
+    return {}

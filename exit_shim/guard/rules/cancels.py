@@ -7,7 +7,7 @@ from exit_shim.domain.events import Target
 from exit_shim.domain.orders import COUNTDOWN
 from exit_shim.guard.book import BookContext, LiveExit, number
 from exit_shim.guard.rules.books import named
-from exit_shim.guard.rules.context import RuleContext
+from exit_shim.guard.rules.context import Found, RuleContext
 from exit_shim.guard.rules.owners import is_own
 
 
@@ -23,26 +23,27 @@ def foreign(case: RuleContext) -> list[Target]:
     ]
 
 
-def foreign_cancel(case: RuleContext) -> str | None:
+def foreign_cancel(case: RuleContext) -> Found:
     """A module cancels what another placed; an owner may."""
     taken = foreign(case)
     if not taken or case.standing.role == "owner":
         return None
     whose = ",".join(sorted({str(target.module) for target in taken}))
-    return f"module={case.who.module} of={whose} orders={len(taken)}{named(taken[0])}"
+    return {"module": case.who.module, "of": whose, "orders": len(taken), **named(taken[0])}
 
 
-def stripped(case: RuleContext) -> str | None:
+def stripped(case: RuleContext) -> Found:
     """A cancel takes a live stop away that no other live stops of the position make up for."""
     if case.operation != "cancel":
         return None
     for live in case.near.taken:
         if live.is_protective and not left_beside(case.near, live):
-            return f"position_side={live.spot.position_side} side={live.spot.side}{named(live.target)}"
+            spot = live.spot
+            return {"position_side": spot.position_side, "side": spot.side, **named(live.target)}
     return None
 
 
-def futile_cancel(case: RuleContext) -> str | None:
+def futile_cancel(case: RuleContext) -> Found:
     """A cancel-all reaches no exit, while exits of its symbol rest in the other store.
 
     A countdown cancels nothing yet, so there is nothing to say of it.
@@ -51,9 +52,8 @@ def futile_cancel(case: RuleContext) -> str | None:
     if case.store is None or case.targets or not elsewhere or case.order.type == COUNTDOWN:
         return None
     other = elsewhere[0].store
-    facts = f"store={case.store} resting_elsewhere={len(elsewhere)}"
     instead = cancel_all_door(case.door, other)
-    return facts if instead is None else f"{facts} instead={instead}"
+    return {"store": case.store, "resting_elsewhere": len(elsewhere), "instead": instead}
 
 
 def left_beside(near: BookContext, stop: LiveExit) -> bool:

@@ -1,11 +1,12 @@
 """What a rule is given: one order, who asks for it, what the policy says of both, and the book."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from exit_shim.domain.attributions import Attribution
 from exit_shim.domain.events import Target
 from exit_shim.domain.orders import ExitOrder, Operation, Store
+from exit_shim.domain.verdicts import Facts
 from exit_shim.guard.book import NOTHING_NEAR, BookContext, PositionKey
 from exit_shim.guard.policy import CompiledPolicy, Grant, Rule
 
@@ -42,5 +43,16 @@ class RuleContext(NamedTuple):
         return self.compiled_policy.rule(code)
 
 
-RuleFunction = Callable[[RuleContext], str | None]
-"""Returns the `key=value` facts of what it found, "" for none besides the code; None: nothing to say."""
+Found: TypeAlias = Mapping[str, object] | str | None
+"""The facts of what a rule found, by short names: empty where its code says it all, None for nothing."""
+
+RuleFunction: TypeAlias = Callable[[RuleContext], Found]
+
+
+def facts_in(found: Found) -> Facts | None:
+    """Return what a rule found as text; a custom rule that returns something else has it in one fact."""
+    if found is None:
+        return None
+    if not isinstance(found, Mapping):
+        return {"detail": str(found)} if found != "" else {}
+    return {str(name): str(value) for name, value in found.items() if value is not None}

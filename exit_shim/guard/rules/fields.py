@@ -17,7 +17,7 @@ from exit_shim.domain.orders import (
     opens_hedge_side,
     upper,
 )
-from exit_shim.guard.rules.context import RuleContext
+from exit_shim.guard.rules.context import Found, RuleContext
 
 KNOWN: Final = frozenset(FIELDS) | {
     "algoType", "conditional", "goodTillDate", "icebergQty", "isIsolated", "newOrderRespType", "priceMatch",
@@ -34,7 +34,7 @@ WHOLE: Final = frozenset({"STOP_MARKET", "TAKE_PROFIT_MARKET"})
 BATCHES: Final = "batch"
 
 
-def naked_exit(case: RuleContext) -> str | None:
+def naked_exit(case: RuleContext) -> Found:
     """Meant to close, and nothing keeps it from opening the other side.
 
     Meant: the code said so, by `attributed(kind=…)` or `submit_exit_order`. In one-way mode `reduceOnly` or
@@ -46,11 +46,11 @@ def naked_exit(case: RuleContext) -> str | None:
     if order.close_position or order.reduce_only or closes_hedge_side(order.side, order.position_side):
         return None
     if opens_hedge_side(order.side, order.position_side):
-        return f"side={order.side} position_side={order.position_side}"
-    return "missing=reduceOnly" if order.side is not None else None
+        return {"side": order.side, "position_side": order.position_side}
+    return {"missing": "reduceOnly"} if order.side is not None else None
 
 
-def refused_params(case: RuleContext) -> str | None:
+def refused_params(case: RuleContext) -> Found:
     """A combination of fields that the exchange is known to refuse."""
     if case.operation != "place":
         return None
@@ -58,44 +58,48 @@ def refused_params(case: RuleContext) -> str | None:
     if order.close_position and (found := refused_whole(case)) is not None:
         return found
     if order.position_side in {"LONG", "SHORT"} and params.get("reduceOnly") is not None:
-        return "fields=reduceOnly,positionSide error=-1106"
+        return {"fields": "reduceOnly,positionSide", "error": -1106}
     if needs_position_side(case):
-        return "missing=positionSide error=-4061"
+        return {"missing": "positionSide", "error": -4061}
     if BATCHES in case.door:
         return refused_in_batch(params)
     return missing_field(order)
 
 
-def refused_whole(case: RuleContext) -> str | None:
+def refused_whole(case: RuleContext) -> Found:
     """Of an order with closePosition."""
     order, params = case.order, case.params or {}
     if order.type is not None and order.type not in WHOLE:
-        return f"fields=closePosition,type type={order.type} error=-4136"
+        return {"fields": "closePosition,type", "type": order.type, "error": -4136}
     if params.get("reduceOnly") is not None:
-        return "fields=closePosition,reduceOnly error=-1106"
+        return {"fields": "closePosition,reduceOnly", "error": -1106}
     if order.quantity is not None:
-        return "fields=closePosition,quantity error=-4137"
+        return {"fields": "closePosition,quantity", "error": -4137}
     if opens_hedge_side(order.side, order.position_side):
-        return f"fields=closePosition,positionSide side={order.side} position_side={order.position_side}"
+        return {
+            "fields": "closePosition,positionSide",
+            "side": order.side,
+            "position_side": order.position_side,
+        }
     return None
 
 
-def missing_field(order: ExitOrder) -> str | None:
+def missing_field(order: ExitOrder) -> Found:
     """Of a conditional order that lacks what its type must have."""
     if order.type == TRAILING:
-        return "missing=callbackRate error=-1102" if order.callback_rate is None else None
+        return {"missing": "callbackRate", "error": -1102} if order.callback_rate is None else None
     if order.type in CONDITIONAL_KINDS and order.trigger_price is None:
-        return "missing=triggerPrice error=-1102"
+        return {"missing": "triggerPrice", "error": -1102}
     return None
 
 
-def refused_in_batch(params: Mapping[str, Any]) -> str | None:
+def refused_in_batch(params: Mapping[str, Any]) -> Found:
     """Of one order of a batch: the client writes a bool as no JSON, and routes no conditional order."""
     for name, value in params.items():
         if type(value) is bool:
-            return f"field={name} value={value} error=-1130"
+            return {"field": name, "value": value, "error": -1130}
     kind = upper(params.get("type"))
-    return f"field=type type={kind} error=-4120" if kind in CONDITIONAL_KINDS else None
+    return {"field": "type", "type": kind, "error": -4120} if kind in CONDITIONAL_KINDS else None
 
 
 def needs_position_side(case: RuleContext) -> bool:
@@ -103,19 +107,19 @@ def needs_position_side(case: RuleContext) -> bool:
     return case.near.is_hedged and case.order.position_side not in {"LONG", "SHORT"}
 
 
-def ignored_param(case: RuleContext) -> str | None:
+def ignored_param(case: RuleContext) -> Found:
     """A field that is dropped without a word, so that the order is not what was meant."""
     if case.operation != "place" or case.params is None:
         return None
     params, conditional = case.params, case.order.type in CONDITIONAL_KINDS
     if conditional and "activationPrice" in params and "activatePrice" not in params:
-        return "field=activationPrice meant=activatePrice"
+        return {"field": "activationPrice", "meant": "activatePrice"}
     if conditional and "newClientOrderId" in params and BATCHES not in case.door:
-        return "field=newClientOrderId meant=clientAlgoId"
+        return {"field": "newClientOrderId", "meant": "clientAlgoId"}
     if case.door.endswith("create_algo_order") and "stopPrice" in params:
-        return "field=stopPrice meant=triggerPrice"
+        return {"field": "stopPrice", "meant": "triggerPrice"}
     if params.keys() <= KNOWN or case.door not in DOOR_NAMES:  # an adapter's fields are its own
         return None
     unknown = next(name for name in params if name not in KNOWN)
     near = difflib.get_close_matches(str(unknown), list(KNOWN), n=1, cutoff=0.6)
-    return f"field={unknown}" + (f" meant={near[0]}" if near else "")
+    return {"field": unknown, "meant": near[0] if near else None}

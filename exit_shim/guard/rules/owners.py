@@ -4,10 +4,10 @@ from exit_shim.domain.attributions import Attribution
 from exit_shim.domain.events import Target
 from exit_shim.guard.book import Book
 from exit_shim.guard.policy import CompiledPolicy
-from exit_shim.guard.rules.context import RuleContext
+from exit_shim.guard.rules.context import Found, RuleContext
 
 
-def legacy_fallback(case: RuleContext) -> str | None:
+def legacy_fallback(case: RuleContext) -> Found:
     """A legacy module acts on a delegated symbol on which the owner has no live exit."""
     if (
         case.operation != "place"
@@ -17,7 +17,7 @@ def legacy_fallback(case: RuleContext) -> str | None:
         return None
     if any(live.target.module == case.delegated_to for live in case.near.beside):
         return None
-    return f"module={case.who.module} delegated_to={case.delegated_to}"
+    return {"module": case.who.module, "delegated_to": case.delegated_to}
 
 
 def is_guarded_by(book: Book, account: str | None, symbol: str, owner: str) -> bool:

@@ -163,7 +163,7 @@ def test_each_legacy_attempt_is_an_event_with_its_reason(enforced):
     placed = [r for r in records if r.intent.operation == "place" and r.intent.attribution.module in LEGACY]
     assert {r.intent.attribution.module for r in placed} >= LEGACY - {"dynamic_trailing_rearm"}
     for record in placed:
-        codes = {reason.partition(" ")[0] for reason in record.reasons}
+        codes = {reason.code for reason in record.reasons}
         assert codes & {"OWNERSHIP_CONFLICT", "UNKNOWN_MODULE"}
         if record.outcome.result not in {"denied", "simulated"}:
             assert record.intent.order.type == "MARKET" or "PROTECTIVE_OVERRIDE" in codes

@@ -27,6 +27,7 @@ from bots import STOP, FakeAsyncClient, FakeClient
 
 import exit_shim
 from exit_shim.clients.python_binance import DOORS, PYTHON_BINANCE
+from exit_shim.domain.verdicts import Reason
 from exit_shim.testing import LocalExchange
 from exit_shim.testing.close_client import close_client
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
@@ -704,13 +705,14 @@ def test_protocols_and_abstract_classes():
 
 def test_a_denied_order_is_an_exception_that_bots_know():
     """ExitOrderDenied is a BinanceAPIException with code -2010, and survives str, copy and pickle."""
-    denied = PYTHON_BINANCE.denial('module "a" may not', ("OWNERSHIP_CONFLICT module=a",), -2010)
+    why = (Reason("OWNERSHIP_CONFLICT", {"module": "a"}),)
+    denied = PYTHON_BINANCE.denial('module "a" may not', why, -2010)
     assert isinstance(denied, BinanceAPIException)
     assert isinstance(denied, exit_shim.ExitOrderDenied)
     for one in (denied, copy.copy(denied), pickle.loads(pickle.dumps(denied))):
         assert type(one) is type(denied)
         assert (one.code, one.status_code, one.message) == (-2010, 400, 'module "a" may not')
-        assert one.reasons == ("OWNERSHIP_CONFLICT module=a",)
+        assert one.reasons == why
         assert str(one) == 'APIError(code=-2010): module "a" may not'
         assert one.response is None
 

@@ -71,7 +71,7 @@ def test_the_policy_warns_first(afternoon):
     """The second run has the conflicts and the stranger, and nothing held back."""
     runs = list(dict.fromkeys(record.run_id for record in read_records(afternoon[0] / "afternoon.db")))
     second = list(read_records(afternoon[0] / "afternoon.db", RecordFilter(run_id=runs[1])))
-    codes = {reason.partition(" ")[0] for record in second for reason in record.reasons}
+    codes = {reason.code for record in second for reason in record.reasons}
     assert {"OWNERSHIP_CONFLICT", "UNKNOWN_MODULE"} <= codes
     assert not [r for r in second if r.outcome and r.outcome.result in {"denied", "simulated"}]
 

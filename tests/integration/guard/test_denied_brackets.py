@@ -83,7 +83,7 @@ def test_an_adapters_bracket_that_is_denied_whole_raises(make, way):
     used, exchange = make("raise")
     with exit_shim.attributed(LEGACY), pytest.raises(exit_shim.ExitOrderDenied) as denied:
         CALLS[way](used)
-    assert denied.value.reasons[0].startswith("OWNERSHIP_CONFLICT")
+    assert denied.value.reasons[0].code == "OWNERSHIP_CONFLICT"
     assert exchange.engine.open_orders() == []
 
 

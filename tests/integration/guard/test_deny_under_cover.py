@@ -144,8 +144,8 @@ def test_what_goes_out_without_cover_says_so(make, denied):
     """Its record has the reason to deny it, and PROTECTIVE_OVERRIDE with why it was let out."""
     bot = make(denied).enter()
     bot.by(LEGACY, **TARGET)
-    reasons = [str(reason) for reason in bot.last_record().reasons]
-    assert [reason.split()[0] for reason in reasons] == ["OWNERSHIP_CONFLICT", "PROTECTIVE_OVERRIDE"]
+    reasons = bot.last_record().reasons
+    assert [reason.code for reason in reasons] == ["OWNERSHIP_CONFLICT", "PROTECTIVE_OVERRIDE"]
     assert bot.last_record().flat()["outcome"] == "accepted"
 
 

@@ -36,9 +36,8 @@ def test_a_denied_caller_gets_an_exception_it_handles(bot):
         bot.by(LEGACY, **TARGET)
     assert isinstance(denied.value, exit_shim.ExitOrderDenied)
     assert denied.value.code == -2010
-    assert denied.value.reasons == (
-        "OWNERSHIP_CONFLICT module=position_monitor mode=EXIT_BRAIN_V3 role=legacy",
-    )
+    (reason,) = denied.value.reasons
+    assert str(reason) == "OWNERSHIP_CONFLICT module=position_monitor mode=EXIT_BRAIN_V3 role=legacy"
     assert "modes.EXIT_BRAIN_V3.legacy" in denied.value.message
     assert len(bot.exchange.order_requests) == seen
     line = bot.records[-1].flat()
@@ -160,7 +159,7 @@ def test_a_stop_goes_out_where_no_owner_has_one(bot):
         first = bot.by(LEGACY, **STOP)
         bot.by(LEGACY, "futures_cancel_algo_order", algoId=first["algoId"])
         assert bot.by(LEGACY, **{**STOP, "stopPrice": 51000})["algoId"] > 0
-    assert bot.records[-1].reasons[-1] == (
+    assert str(bot.records[-1].reasons[-1]) == (
         "PROTECTIVE_OVERRIDE symbol=BTCUSDT because=no_owners_stop position_side=BOTH"
     )
     assert bot.records[-1].action == "warn"
@@ -247,7 +246,7 @@ def test_a_stop_before_its_position_goes_out():
     del part["closePosition"]
     bot.by(OWNER, **part)
     assert bot.by(LEGACY, **part)["algoId"] > 0
-    assert "because=no_position" in bot.records[-1].intent.verdict.reasons[-1]
+    assert bot.records[-1].intent.verdict.reasons[-1].fact("because") == "no_position"
 
 
 def test_stops_of_the_other_side_cover_nothing():
@@ -296,7 +295,7 @@ def test_an_order_on_its_way_is_not_counted_twice(bot):
     book.saw_size(book.spots()[0], bot.exchange.engine.position("BTCUSDT").amount)
     bot.by(OWNER, "futures_cancel_algo_order", algoId=bot.resting()[0])
     bot.by(OWNER, **part)
-    assert not [reason for reason in bot.records[-1].reasons if "OVERSIZED" in reason]
+    assert not [reason for reason in bot.records[-1].reasons if reason.code == "OVERSIZED"]
 
 
 def test_the_kill_switchs_file_is_enough(tmp_path):
@@ -333,7 +332,7 @@ def test_where_the_exchange_cannot_be_asked_the_stop_goes_out(bot, fault):
     bot.exchange.engine.cancel_all_algos("BTCUSDT")
     bot.exchange.faults.inject(fault(), method="GET", path="openAlgoOrders")
     assert bot.by(LEGACY, **STOP)["algoId"] > 0
-    assert "because=could_not_be_asked" in bot.records[-1].intent.verdict.reasons[-1]
+    assert bot.records[-1].intent.verdict.reasons[-1].fact("because") == "could_not_be_asked"
 
 
 @pytest.mark.parametrize("market_closes", ["allow", "judge"])
@@ -359,7 +358,7 @@ def test_a_change_to_a_price_through_the_market_goes_out(bot, price, goes):
     change = {"symbol": "BTCUSDT", "side": "SELL", "quantity": "0.005", "price": price}
     with contextlib.nullcontext() if goes else pytest.raises(exit_shim.ExitOrderDenied):
         bot.by(LEGACY, "futures_modify_order", **change, orderId=mine["orderId"])
-    assert ("because=closes_at_once" in str(bot.records[-1].intent.verdict.reasons)) is goes
+    assert ("because=closes_at_once" in bot.records[-1].intent.verdict.why) is goes
 
 
 def test_a_guard_that_fails_lets_the_order_out(bot, monkeypatch):
@@ -368,7 +367,7 @@ def test_a_guard_that_fails_lets_the_order_out(bot, monkeypatch):
     monkeypatch.setattr("exit_shim.guard.protective_override.Settling.settled", lambda *_: 1 / 0)
     assert bot.by(LEGACY, **TARGET)["algoId"] > 0
     assert bot.records[-1].outcome.result == "accepted"
-    assert "because=the_guard_failed" in bot.records[-1].reasons[-1]
+    assert bot.records[-1].reasons[-1].fact("because") == "the_guard_failed"
 
 
 def test_an_adapters_call_that_cannot_be_parted_goes_out_whole():

@@ -22,7 +22,7 @@ SHORT_STOP = {
 
 
 def because(bot):
-    return str(bot.records[-1].intent.verdict.reasons)
+    return bot.records[-1].intent.verdict.why
 
 
 def hedged(policy=ENFORCE):

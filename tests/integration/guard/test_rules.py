@@ -12,6 +12,7 @@ import exit_shim
 from exit_shim.domain.attributions import Attribution
 from exit_shim.domain.events import Intent, Outcome
 from exit_shim.domain.orders import ExitOrder, Reference
+from exit_shim.domain.verdicts import Reason
 from exit_shim.guard.book import MAX_AT, position_of
 from exit_shim.guard.policy import parse_policy
 from exit_shim.guard.rules.custom import forget_custom_rules
@@ -68,11 +69,11 @@ class Bot:
         return answer
 
     def says(self):
-        return [reason.partition(" ")[0] for reason in self.records[-1].reasons]
+        return [reason.code for reason in self.records[-1].reasons]
 
     def fact(self, code):
-        (found,) = [reason for reason in self.records[-1].reasons if reason.startswith(code)]
-        return found
+        (found,) = [reason for reason in self.records[-1].reasons if reason.code == code]
+        return str(found)
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_rules_are_asked_without_a_policy_too(policy):
             client.futures_create_order(**PART)
         assert shim.flush()
         shim.close()
-    assert [reason.partition(" ")[0] for record in records for reason in record.reasons] == ["NAKED_EXIT"]
+    assert [reason.code for record in records for reason in record.reasons] == ["NAKED_EXIT"]
     assert [record.action for record in records] == ["warn"]
 
 
@@ -141,7 +142,7 @@ def test_rules_see_the_book_as_it_was_when_the_order_came(tmp_path):
         held.set()
         assert shim.flush(60)
         shim.close()
-    told = [reason.partition(" ")[0] for record in held.records for reason in record.reasons]
+    told = [reason.code for record in held.records for reason in record.reasons]
     assert told == ["DUPLICATE_EXIT", "FOREIGN_CANCEL", "STRIPPED", "FOREIGN_CANCEL"]
     assert threading.current_thread() not in asked_on
     assert len(asked_on) == 1
@@ -457,7 +458,7 @@ def test_ignored_param(bot, method, more, fact):
         "reduceOnly": "true",
     }
     bot.by("one", method, **trailing, **more)
-    assert [reason for reason in bot.records[-1].reasons if "IGNORED" in reason] == (
+    assert [str(reason) for reason in bot.records[-1].reasons if reason.code == "IGNORED_PARAM"] == (
         [] if fact is None else [f"IGNORED_PARAM {fact}"]
     )
 
@@ -468,7 +469,7 @@ def test_own_rules(monkeypatch):
 
         @exit_shim.rule("TOO_LATE")
         def too_late(case):
-            return f"symbol={case.order.symbol}" if case.who.module == "one" else None
+            return {"symbol": case.order.symbol} if case.who.module == "one" else None
 
         @exit_shim.rule("BROKEN")
         def broken(case):
@@ -481,7 +482,7 @@ def test_own_rules(monkeypatch):
             bot.cover()
             answer = bot.by("one", **LIMIT)
             assert isinstance(answer, exit_shim.ExitOrderDenied) is (level == "enforce")
-            assert "TOO_LATE symbol=BTCUSDT" in bot.records[-1].reasons
+            assert Reason("TOO_LATE", {"symbol": "BTCUSDT"}) in bot.records[-1].reasons
             bot.by("two", **LIMIT)
             assert "TOO_LATE" not in bot.says()
             assert bot.shim.internal_errors.count >= 1

@@ -176,8 +176,8 @@ class World:
 
 def fate(record):
     if record.outcome.result in {"denied", "simulated"}:
-        return "answered" if record.reasons[0].startswith("SIMULATED_ORDER") else "denied"
-    return "overridden" if "PROTECTIVE_OVERRIDE" in str(record.reasons) else "sent"
+        return "answered" if record.reasons[0].code == "SIMULATED_ORDER" else "denied"
+    return "overridden" if record.intent.verdict.has("PROTECTIVE_OVERRIDE") else "sent"
 
 
 def predicted(path, policy, read, replaying):

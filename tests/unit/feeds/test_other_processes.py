@@ -6,6 +6,7 @@ import pytest
 
 import exit_shim
 from exit_shim.domain.events import GuardFinding
+from exit_shim.domain.verdicts import Reason
 
 PATIENCE_S = 60
 
@@ -24,7 +25,7 @@ def test_a_round_that_is_under_way_ends_with_the_shim(shim, monkeypatch):
     def find_late():
         arrived.set()
         assert go.wait(PATIENCE_S)
-        shim._record_finding(GuardFinding("STRIPPED position_side=BOTH side=SELL within_s=5", "BTCUSDT"))
+        shim._record_finding(GuardFinding(Reason("STRIPPED", {"within_s": "5"}), "BTCUSDT"))
 
     monkeypatch.setattr(shim.watcher, "check_time", find_late)
     shim.begin()

@@ -88,7 +88,7 @@ def test_a_legacy_module_in_brain_mode_is_a_conflict():
     """The guard warns, with a stable code and its facts; it never denies."""
     verdict = judge(SL, by("position_monitor"), "EXIT_BRAIN_V3", Roles())
     assert verdict.action == "warn"
-    assert verdict.reasons == ("OWNERSHIP_CONFLICT module=position_monitor mode=EXIT_BRAIN_V3 role=legacy",)
+    assert verdict.why == "OWNERSHIP_CONFLICT module=position_monitor mode=EXIT_BRAIN_V3 role=legacy"
 
 
 @pytest.mark.parametrize("module", sorted(Roles().owners | Roles().passthrough | {"somebody_else"}))

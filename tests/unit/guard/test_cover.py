@@ -121,7 +121,7 @@ def test_a_trailing_stop_without_its_rate_is_taken_for_the_widest():
 def test_one_uncovered_position_of_a_symbol_is_enough():
     """In hedge mode the other position's missing stop lets the order out, too."""
     gap = gap_of([LONG, SHORT], [stop(side="LONG")])
-    assert str(gap) == "because=no_owners_stop position_side=SHORT"
+    assert gap == ("no_owners_stop", {"position_side": "SHORT"})
 
 
 @pytest.mark.parametrize("kind", ["STOP_MARKET", "TAKE_PROFIT_MARKET", "LIMIT"])

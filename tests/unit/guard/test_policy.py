@@ -188,7 +188,7 @@ def test_scopes_differ_by_symbol_and_kind():
     there, here = (standing(text, "old", symbol=symbol, kind="tp") for symbol in ("ETHUSDT", "BTCUSDT"))
     assert (there.level, here.level) == ("observe", "enforce")
     assert there.warned.action == "allow"
-    assert there.warned.reasons[0].endswith("level=observe")
+    assert str(there.warned.reasons[0]).endswith("level=observe")
 
 
 @pytest.mark.parametrize(

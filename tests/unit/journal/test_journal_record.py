@@ -19,7 +19,7 @@ from exit_shim.cli import app
 from exit_shim.domain.attributions import Attribution, Step
 from exit_shim.domain.events import Intent, InternalError, Lost, Outcome, Resolution, RunStarted, Target
 from exit_shim.domain.orders import ExitOrder
-from exit_shim.domain.verdicts import Verdict
+from exit_shim.domain.verdicts import Reason, Verdict
 from exit_shim.journal import (
     IN_DOUBT,
     Journal,
@@ -788,7 +788,7 @@ def test_a_guarded_order_counts_its_conflict(journal):
         Intent(
             **{
                 **{name: getattr(body, name) for name in body.__struct_fields__},
-                "verdict": Verdict("warn", ("OWNERSHIP_CONFLICT module=position_monitor",)),
+                "verdict": Verdict("warn", (Reason("OWNERSHIP_CONFLICT", {"module": "position_monitor"}),)),
             }
         )
     )
@@ -867,7 +867,8 @@ start = threading.Barrier(8)
 ORDER = {"ts": 1, "door": "d", "operation": "cancel", "order": {"kind": "sl"}}
 ORDER |= {"mode": "LEGACY", "account": "a"}
 WHO = {"module": "m", "evidence": "stack", "chain": [["m", "chosen", "f", 1]]}
-SAID = {"verdict": {"action": "warn", "reasons": ["a"]}, "targets": [{"kind": "sl"}], "attribution": WHO}
+SAID = {"verdict": {"action": "warn", "reasons": [{"code": "A", "facts": {"b": "c"}}]}}
+SAID |= {"targets": [{"kind": "sl"}], "attribution": WHO}
 OUTCOME = {"result": "accepted", "chain": [["m", "chosen", "f", 1]]}
 
 def read():

@@ -13,7 +13,7 @@ import psycopg
 from exit_shim.domain.attributions import Attribution, Step
 from exit_shim.domain.events import Intent, OrderFindings, Outcome, Resolution, Target
 from exit_shim.domain.orders import ExitOrder
-from exit_shim.domain.verdicts import Verdict
+from exit_shim.domain.verdicts import Reason, Verdict
 from exit_shim.journal import Journal, JournalReader
 from exit_shim.sinks.postgres import Dsn, Outbox, Shipper, ship_continuously
 
@@ -76,7 +76,9 @@ def intent(number=1, **changed):
         ),
         "mode": "LEGACY",
         "account": "key-0a1b2c3d",
-        "verdict": Verdict("warn", ("OWNERSHIP_CONFLICT module=m",)) if number % 4 == 0 else Verdict("allow"),
+        "verdict": Verdict("warn", (Reason("OWNERSHIP_CONFLICT", {"module": "m"}),))
+        if number % 4 == 0
+        else Verdict("allow"),
     }
     return Intent(**{**fields, **changed})
 
@@ -107,7 +109,9 @@ def fill(path, orders, first=0):
         for number in range(first, first + orders):
             seq = order(journal, number)
             if number % 6 == 5:
-                found = OrderFindings(("DUPLICATE_EXIT other=“ä”",), ("sl whole position of m",))
+                found = OrderFindings(
+                    (Reason("DUPLICATE_EXIT", {"other": "“ä”"}),), ("sl whole position of m",)
+                )
                 journal.append(found, (journal.run_id, seq))
             if number % 14 == 1:
                 journal.append(

@@ -139,7 +139,9 @@ class ExitShim:
         self.journal = None if journal is False else self._make_journal(journal, sync, mode)
         self.process_feed = ProcessFeed(self.guard, self.journal, weakly(self._record_finding), report)
         self.guard.refresh = self.process_feed.refresh
-        self.account_feeds = AccountFeeds(self.guard, account, weakly(self._record_finding), report)
+        self.account_feeds = AccountFeeds(
+            self.guard, account, weakly(self._record_finding), self.internal_errors
+        )
         self.resolver = self._make_resolver(pace_in_force(resolve))
         self._shipping = self._make_shipping(destination_in_force(ship_to))
         self.recorder = self._make_recorder([LogSink()] if sinks is None else sinks)
@@ -185,7 +187,7 @@ class ExitShim:
         rules.recorder = Recorder(
             self.journal,
             {
-                Intent: [fold] if self.guard.enforces else [],
+                Intent: [fold, self.guard.mark_judged] if self.guard.enforces else [],
                 Outcome: [fold, self.process_feed.on, self.metrics.take],
                 Resolution: [fold],
             },

@@ -11,6 +11,7 @@ from exit_shim.feeds.exchange_poller import ExchangePoller
 from exit_shim.feeds.stream_events import take_in
 from exit_shim.feeds.user_stream import LISTEN, StreamError, UserStreamListener, why_not
 from exit_shim.guard.judge import Guard
+from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.runtime.methods import is_coroutine_method
 from exit_shim.runtime.service import Service
 
@@ -24,7 +25,7 @@ class AccountFeeds:
         guard: Whose book to feed.
         account_name: What the account is called; None: a label derived from each client's key.
         on_finding: Called with each exit that outlives its position.
-        on_trouble: Called with what fails.
+        internal_errors: Reports what fails.
     """
 
     def __init__(
@@ -32,12 +33,12 @@ class AccountFeeds:
         guard: Guard,
         account_name: str | None,
         on_finding: Callable[[GuardFinding], None],
-        on_trouble: Callable[[str, Exception], None],
+        internal_errors: InternalErrors,
     ) -> None:
         self._guard = guard
         self._account_name = account_name
         self._on_finding = on_finding
-        self._on_trouble = on_trouble
+        self._internal_errors = internal_errors
         self.pollers: list[ExchangePoller] = []
         self._listeners: list[UserStreamListener] = []
 
@@ -62,7 +63,7 @@ class AccountFeeds:
             account=label_of(client, self._account_name),
             every_s=every_s,
             on_finding=self._on_finding,
-            on_trouble=self._on_trouble,
+            on_trouble=self._internal_errors.report,
         )
         self.pollers.append(poller)
         if stream:
@@ -73,7 +74,7 @@ class AccountFeeds:
         why = why_not(clone, address)
         if why is not None or clone is None:
             error = StreamError(f"{why}; the exchange is polled every {poller.every_s:g} s all the same")
-            self._on_trouble(LISTEN, error)
+            self._internal_errors.report(LISTEN, error)
             return
         snapshots = self._guard.snapshots
         listener = UserStreamListener(
@@ -84,7 +85,7 @@ class AccountFeeds:
             look_soon=poller.look_soon,
             expire=snapshots.expire,
             hears=snapshots.hears,
-            on_trouble=self._on_trouble,
+            on_trouble=self._internal_errors.report,
         )
         self._listeners.append(listener)
         start(listener)

@@ -90,8 +90,8 @@ async def test_async_clients_are_denied_when_awaited():
     """The coroutine raises, returns None, or returns the stand-in, and nothing was sent."""
     for denied, check in (
         ("raise", None),
-        ("none", lambda a: a is None),
-        ("monitor", lambda a: a["algoId"] < 0),
+        ("return_none", lambda a: a is None),
+        ("simulate", lambda a: a["algoId"] < 0),
     ):
         bot = Bot(ENFORCE + f'on_deny = "{denied}"', client=FakeAsyncClient)
         await bot.client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
@@ -364,7 +364,7 @@ def test_a_change_to_a_price_through_the_market_goes_out(bot, price, goes):
 def test_a_guard_that_fails_lets_the_order_out(bot, monkeypatch):
     """What fails in deciding what is held back costs the decision, not the order."""
     monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
-    monkeypatch.setattr("exit_shim.guard.protective_override.Settling.settled", lambda *_: 1 / 0)
+    monkeypatch.setattr("exit_shim.guard.protective_override.OverrideCheck.settled", lambda *_: 1 / 0)
     assert bot.by(LEGACY, **TARGET)["algoId"] > 0
     assert bot.records[-1].outcome.result == "accepted"
     assert bot.records[-1].reasons[-1].fact("because") == "the_guard_failed"

@@ -25,7 +25,7 @@ from exit_shim.journal.run_header import describe_process
 from exit_shim.journal.schema import JournalError
 from exit_shim.journal.spool import Segment, Spool, Sync
 from exit_shim.journal.writer_thread import WriterThread
-from exit_shim.runtime.process_hooks import ProcessAware, Releasable, is_exiting
+from exit_shim.runtime.process_hooks import ProcessAware, Releasable, exiting
 
 LOCK_S: Final = 0.1
 """The longest that an append waits for other threads of this process."""
@@ -346,7 +346,7 @@ class Journal(ProcessAware):
     def _wake(self) -> None:
         if self._writer.thread is not None:
             self._writer.wake(self)
-        elif self._is_closed or is_exiting():
+        elif self._is_closed or exiting:
             self.close()
         elif self._writer.start():
             self._writer.wake(self)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final, NamedTuple
 
-from exit_shim.runtime.process_hooks import Releasable, is_exiting
+from exit_shim.runtime.process_hooks import Releasable, exiting
 from exit_shim.runtime.service import Service
 
 INLINE = False
@@ -98,7 +98,7 @@ class Dispatch(Service):
         now = time.time(), threading.current_thread()
         self._waiting.put(_new(_Work, (copy_context(), _new(Origin, now), act, args)))
         # Nobody flushes any more once the process ends.
-        if is_exiting():
+        if exiting:
             self.flush(EXIT_S)
 
     def flush(self, timeout_s: float) -> bool:

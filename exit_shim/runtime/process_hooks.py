@@ -5,7 +5,6 @@ import functools
 import itertools
 import os
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -13,6 +12,11 @@ from typing import Final, Protocol
 
 SHARED_S: Final = 1.0
 """The longest that a fork, or the end of the process, waits for all objects of one class together."""
+
+
+# A list and no function: an order's path reads it.
+exiting: Final[list[float]] = []
+"""When the process began to end; empty before. From then on threads may not run any more."""
 
 
 class Releasable(Protocol):
@@ -46,11 +50,6 @@ class ProcessAware:
 
     def end_at_exit(self, until: float) -> None:
         """Finish what must not be lost with the process, by `until` of `time.monotonic`."""
-
-
-def is_exiting() -> bool:
-    """Return whether the process has begun to end: threads may not run any more."""
-    return _exiting.is_set()
 
 
 def end_with_child_process() -> None:
@@ -93,7 +92,7 @@ def _drop(number: int, _: object) -> None:
 
 
 def _end_at_exit() -> None:
-    _exiting.set()
+    exiting.append(time.monotonic())
     end_all()
 
 
@@ -115,7 +114,6 @@ _numbers = itertools.count()
 _members: "dict[int, weakref.ref[ProcessAware]]" = {}
 _held: list[Releasable] = []
 _children: set[int] = set()
-_exiting: Final = threading.Event()
 
 atexit.register(_end_at_exit)
 if hasattr(os, "register_at_fork"):

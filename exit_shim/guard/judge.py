@@ -147,7 +147,7 @@ class Guard:
         case = self.case(intent, params, near)
         plan = self.plan(case.mode, case.order.symbol, case.operation)
         reported = {reason.code for reason in intent.verdict.reasons}
-        was_judged = self.enforces and self.switches.enforcing
+        was_judged = self.enforces and self.switches.was_enforcing(about.ts)
         steps = plan.warning if was_judged else (*plan.warning, *plan.enforced)
         reasons = tuple(
             Reason(step.code, facts or None, is_observed=step.is_observed)

@@ -236,7 +236,7 @@ def with_verdict(intent: Intent, verdict: Verdict) -> Intent:
 
 def downgrade_to_warning(verdict: Verdict) -> Verdict:
     """Return a verdict that only warns; of one that nobody has decided yet, none."""
-    if verdict.action == "undecided":
+    if verdict.is_undecided:
         return ALLOWED
     return msgspec.structs.replace(verdict, action="warn", on_deny=None)
 
@@ -246,7 +246,7 @@ def override_denial(intent: Intent, gap: Gap, symbol: str | None = None) -> Inte
     if not intent.verdict.is_held:
         return intent
     verdict = downgrade_to_warning(intent.verdict)
-    if intent.verdict.action != "undecided":
+    if not intent.verdict.is_undecided:
         facts = {"symbol": str(intent.order.symbol or symbol), "because": gap.because, **gap.facts}
         reasons = (*verdict.reasons, Reason(PROTECTIVE_OVERRIDE, facts))
         verdict = msgspec.structs.replace(verdict, reasons=reasons)

@@ -291,7 +291,9 @@ class Replay:
     def _is_sure(self, live: LiveExit) -> bool:
         """Whether a stop surely closes something when it fires, whoever placed it."""
         is_at_market = live.is_protective and live.type != STOP_LIMIT
-        return is_at_market and Placing(live.ts, live.target.client_order_id) not in self._idle
+        # In hedge mode the exchange may refuse a stop on a quantity when it fires.
+        is_taken = live.close_position or live.spot.position_side == "BOTH"
+        return is_at_market and is_taken and Placing(live.ts, live.target.client_order_id) not in self._idle
 
     def _count(self, fate: str, intent: Intent, verdict: Verdict, about: str | None = None) -> None:
         order, symbol = intent.order, intent.order.symbol or about

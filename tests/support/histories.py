@@ -349,7 +349,7 @@ def house_rule():
     @exit_shim.rule("HOUSE")
     def house(case):
         quantity = case.order.quantity or "0"
-        return "house=yes" if case.operation != "query" and float(quantity) * 1000 % 3 == 1 else None
+        return {"house": "yes"} if case.operation != "query" and float(quantity) * 1000 % 3 == 1 else None
 
     yield
     forget_custom_rules()

@@ -90,13 +90,13 @@ def test_an_adapters_bracket_that_is_denied_whole_raises(make, way):
 @pytest.mark.parametrize("way", CALLS)
 def test_an_adapters_bracket_that_is_denied_whole_is_none(make, way):
     """With on_deny = "return_none" it is answered with None, like one order."""
-    used, exchange = make("none")
+    used, exchange = make("return_none")
     with exit_shim.attributed(LEGACY):
         assert CALLS[way](used) is None
     assert exchange.engine.open_orders() == []
 
 
-@pytest.mark.parametrize("on_deny", ["raise", "none"])
+@pytest.mark.parametrize("on_deny", ["raise", "return_none"])
 def test_a_batch_that_is_denied_whole_is_answered_in_parts(make, on_deny):
     """python-binance's own batch is answered as the exchange would: with an error for each order."""
     used, exchange = make(on_deny)

@@ -90,8 +90,8 @@ async def test_async_clients_are_denied_when_awaited():
     """The coroutine raises, returns None, or returns the stand-in, and nothing was sent."""
     for denied, check in (
         ("raise", None),
-        ("none", lambda a: a is None),
-        ("monitor", lambda a: a["algoId"] < 0),
+        ("return_none", lambda a: a is None),
+        ("simulate", lambda a: a["algoId"] < 0),
     ):
         bot = Bot(ENFORCE + f'on_deny = "{denied}"', client=FakeAsyncClient)
         await bot.client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
@@ -364,7 +364,7 @@ def test_a_change_to_a_price_through_the_market_goes_out(bot, price, goes):
 def test_a_guard_that_fails_lets_the_order_out(bot, monkeypatch):
     """What fails in deciding what is held back costs the decision, not the order."""
     monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
-    monkeypatch.setattr("exit_shim.guard.protective_override.Settling.settled", lambda *_: 1 / 0)
+    monkeypatch.setattr("exit_shim.guard.protective_override.OverrideCheck.settled", lambda *_: 1 / 0)
     assert bot.by(LEGACY, **TARGET)["algoId"] > 0
     assert bot.records[-1].outcome.result == "accepted"
     assert bot.records[-1].reasons[-1].fact("because") == "the_guard_failed"
@@ -584,23 +584,22 @@ def test_a_slow_look_sets_the_book_right(monkeypatch):
     part = {**STOP, "quantity": "0.010", "reduceOnly": "true"}
     del part["closePosition"]
     bot.by(OWNER, **part)
-    with captured_events() as lines:
-        bot.shim.watch(bot.client, every=60)
-        poller = bot.shim._pollers[0]
+    bot.shim.watch(bot.client, every=60)
+    poller = bot.shim._pollers[0]
+    poller.look()
+    book = bot.shim.guard.book
+    (spot,) = book.spots()
+    assert (len(book.guarding(spot)), book.size(spot)) == (
+        3,
+        bot.exchange.engine.position("BTCUSDT").amount,
+    )
+    bot.exchange.set_mark("BTCUSDT", 49_000)  # the first stop closes the position
+    bot.client.futures_create_order(
+        symbol="BTCUSDT", side="SELL", type="STOP_MARKET", stopPrice=40_000, quantity=1, reduceOnly="true"
+    )
+    for _ in range(3):
         poller.look()
-        book = bot.shim.guard.book
-        (spot,) = book.spots()
-        assert (len(book.guarding(spot)), book.size(spot)) == (
-            3,
-            bot.exchange.engine.position("BTCUSDT").amount,
-        )
-        bot.exchange.set_mark("BTCUSDT", 49_000)  # the first stop closes the position
-        bot.client.futures_create_order(
-            symbol="BTCUSDT", side="SELL", type="STOP_MARKET", stopPrice=40_000, quantity=1, reduceOnly="true"
-        )
-        for _ in range(3):
-            poller.look()
-        bot.shim.flush()
+    bot.shim.flush()
     assert [live.target.module for live in book.guarding(spot)] == ["test_guard"]
-    assert len([line for line in lines if "ORPHAN" in line["event"]]) == 1
+    assert [finding.reason.code for finding in bot.findings] == ["ORPHAN"]
     bot.shim.close()

@@ -10,8 +10,9 @@ from record_sink import keep_record
 
 import exit_shim
 from exit_shim.domain.attributions import Attribution
-from exit_shim.domain.events import Intent, Outcome
+from exit_shim.domain.events import GuardFinding, Intent, Outcome
 from exit_shim.domain.orders import ExitOrder, Reference
+from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.domain.verdicts import Reason
 from exit_shim.guard.book import MAX_AT, position_of
 from exit_shim.guard.policy import parse_policy
@@ -37,6 +38,7 @@ class Bot:
 
     def __init__(self, policy="", mode="EXIT_BRAIN_V3", own_rules=(), **exchange):
         self.records = []
+        self.findings = []
         self.shim = exit_shim.ExitShim(
             journal=False,
             policy=parse_policy(f"look_within_s = 10\n{policy}", own_rules=own_rules),
@@ -48,7 +50,10 @@ class Bot:
         self.client = self.shim.wrap(FakeClient(exchange=self.exchange))
 
     def on(self, recorded):
-        keep_record(self.records, recorded)
+        if isinstance(recorded.event, GuardFinding):
+            self.findings.append(recorded.event)
+        else:
+            keep_record(self.records, recorded)
 
     def enter(self, quantity=0.01, **more):
         self.client.futures_create_order(
@@ -197,12 +202,11 @@ def test_delegation_gap(bot, monkeypatch, places):
     if places:
         bot.by("exit_brain_v3", **STOP)
     time.sleep(0.06)
-    with captured_events() as lines:
+    for _ in range(2):
         bot.shim.watcher.check_time()
-        bot.shim.watcher.check_time()
-    told = [line for line in lines if "DELEGATION_GAP" in line["event"]]
-    assert len(told) == (0 if places else 1)
-    assert not told or told[0]["symbol"] == "BTCUSDT"
+    assert bot.shim.flush()
+    found = [(finding.reason.code, finding.symbol) for finding in bot.findings]
+    assert found == ([] if places else [("DELEGATION_GAP", "BTCUSDT")])
 
 
 def test_a_delegation_must_name_somebody(bot):
@@ -347,10 +351,10 @@ def test_stripped_and_none_follows(follows):
         bot.by("one", **STOP)
     bot.shim.watcher.stop()
     time.sleep(0.06)
-    with captured_events() as lines:
+    for _ in range(2):
         bot.shim.watcher.check_time()
-        bot.shim.watcher.check_time()
-    assert len([line for line in lines if "STRIPPED" in line["event"]]) == (0 if follows else 1)
+    assert bot.shim.flush()
+    assert [finding.reason.code for finding in bot.findings] == ([] if follows else ["STRIPPED"])
 
 
 def test_churn():
@@ -555,7 +559,8 @@ def test_no_position_has_more_exits_in_mind_than_the_exchange_lets_rest(bot):
             mode="LEGACY",
             account="one",
         )
-        book.note(intent, Outcome("accepted", order_id=number + 1))
+        outcome = Outcome("accepted", order_id=number + 1)
+        book.fold(RecordedEvent("", 0, outcome, RecordedEvent("", 0, intent)))
     lives = book.guarding(position_of("one", order))
     assert len(lives) == MAX_AT
     assert [live.target.order_id for live in (lives[0], lives[-1])] == [1, 3 * MAX_AT + 1]

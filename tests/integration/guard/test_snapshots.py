@@ -104,7 +104,7 @@ def shop(client, exchange):
     """Snapshots, and a client on the local exchange."""
     own = Shop(client, exchange)
     yield own
-    own.leave()
+    own.close_client()
 
 
 # What is read
@@ -173,7 +173,7 @@ def test_a_price_that_hangs_is_not_waited_for_longer_than_a_look(client, exchang
     snapshot = shop.get()
     assert isinstance(snapshot, Snapshot)
     assert snapshot.last is None
-    shop.leave()
+    shop.close_client()
 
 
 @pytest.mark.parametrize("path", sorted(LISTS))
@@ -338,7 +338,7 @@ def test_a_look_has_an_end(client, exchange, monkeypatch):
     until(lambda: shop.snapshots._seen)
     assert isinstance(shop.get(), Snapshot)
     assert looks(exchange) == 1
-    shop.leave()
+    shop.close_client()
 
 
 def test_an_exchange_that_never_answers_does_not_use_up_the_threads():
@@ -377,7 +377,7 @@ async def test_a_callers_time_limit_does_not_end_the_look(async_client, exchange
         await asyncio.wait_for(shop.get_async(), 0.1)
     assert isinstance(await shop.get_async(), Snapshot)
     assert looks(exchange) == 1
-    shop.leave()
+    shop.close_client()
 
 
 async def test_an_async_look_does_not_block_the_loop(async_client, exchange):
@@ -397,7 +397,7 @@ async def test_an_async_look_does_not_block_the_loop(async_client, exchange):
     assert isinstance(found[0], Snapshot)
     assert len(ticks) > 5
     assert looks(exchange) == 1
-    shop.leave()
+    shop.close_client()
 
 
 class Patient(FakeAsyncClient):
@@ -478,7 +478,7 @@ def test_beyond_its_share_nothing_is_asked(client, exchange):
     assert found[3:] == [Unseen("over_budget")] * 2
     assert looks(exchange) == 3
     assert isinstance(shop.get(), Snapshot)  # what was seen serves on
-    shop.leave()
+    shop.close_client()
 
 
 def test_the_weight_of_all_symbols_counts(client, exchange):
@@ -486,7 +486,7 @@ def test_the_weight_of_all_symbols_counts(client, exchange):
     shop = Shop(client, exchange, share=0.025)
     assert shop.get(None) == Unseen("over_budget")
     assert isinstance(shop.get(), Snapshot)
-    shop.leave()
+    shop.close_client()
 
 
 def test_looks_leave_to_the_bot_what_it_needs(client, exchange):
@@ -496,16 +496,16 @@ def test_looks_leave_to_the_bot_what_it_needs(client, exchange):
     answered.headers["x-mbx-used-weight-1m"] = "2150"
     assert isinstance(shop.get(), Snapshot)
     assert shop.get("ETHUSDT") == Unseen("over_budget")
-    shop.leave()
+    shop.close_client()
 
 
 def test_the_weight_in_the_headers_of_looks_counts(client, exchange):
     """What another program at the same address has used is known from the first look on."""
     shop = Shop(client, exchange)
-    exchange.service.gate.limits.weight(2150, int(time.time() * 1000))
+    exchange.service.gate.limits.count_weight(2150, int(time.time() * 1000))
     shop.get()
     assert shop.get("ETHUSDT") == Unseen("over_budget")
-    shop.leave()
+    shop.close_client()
 
 
 def test_what_others_used_in_the_minutes_before_is_left_to_them():
@@ -568,7 +568,7 @@ def test_the_resolver_and_the_looks_count_together(client, exchange):
     exchange.faults.inject(faults.too_many_requests(), path="positionRisk")
     shop.get()
     assert asker.wait_s(1) > 60
-    shop.leave()
+    shop.close_client()
 
 
 @pytest.mark.parametrize(
@@ -624,7 +624,7 @@ def test_a_book_that_is_unsure_makes_the_stream_no_help(client, exchange):
     assert shop.get() is first
     why[0] = "an order on this symbol is in doubt"
     assert shop.get() is not first
-    shop.leave()
+    shop.close_client()
 
 
 # What ends it

@@ -305,7 +305,7 @@ class ExitShim:
             self.watcher.run()
             for poller in self._pollers:
                 if gap is not None and poller.account == account:
-                    self.guard.book.distrust(account, f"the user data stream was interrupted: {gap.why}")
+                    self.guard.book.trust.lose(account, f"the user data stream was interrupted: {gap.why}")
                     poller.look_soon()
 
     def delegate(self, symbol: str, *, to: str, within: float = 30.0) -> None:

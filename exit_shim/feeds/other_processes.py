@@ -82,7 +82,7 @@ class ProcessFeed:
         self._looked = 0.0
         self._start_anew()
         _watchers.add(self)
-        guard.book.is_behind = journal is not None
+        guard.book.trust.is_behind = journal is not None
         guard.book.expects = guard.enforces
         if guard.enforces:
             guard.book.catch_up = self.catch_up
@@ -207,9 +207,9 @@ class ProcessFeed:
         if not self._taking_up.acquire(timeout=LOOK_WAITS_S):
             return
         try:
-            if self._guard.book.is_behind and (self._begun or self._journal is None):
+            if self._guard.book.trust.is_behind and (self._begun or self._journal is None):
                 self.look_back()
-                self._guard.book.is_behind = False
+                self._guard.book.trust.is_behind = False
         finally:
             self._taking_up.release()
 
@@ -220,14 +220,14 @@ class ProcessFeed:
         for symbol, reason in self._guard.delegations.gaps(book):
             self._on_finding(GuardFinding(reason, symbol))
         within = self._guard.compiled_policy.rule(STRIPPED).within_s or STRIPPED_WITHIN_S
-        for spot, since in book.stripped():
-            if now - since >= within and book.still_stripped(spot):
+        for position, since in book.lost_stops():
+            if now - since >= within and book.pop_lost_stop(position):
                 facts = {
-                    "position_side": spot.position_side,
-                    "side": str(spot.side),
+                    "position_side": position.position_side,
+                    "side": str(position.side),
                     "within_s": f"{within:g}",
                 }
-                self._on_finding(GuardFinding(Reason(STRIPPED, facts), spot.symbol, spot.account))
+                self._on_finding(GuardFinding(Reason(STRIPPED, facts), position.symbol, position.account))
 
     def tick(self) -> None:
         """One round of the thread."""

@@ -88,7 +88,7 @@ class UserStreamListener:
 
     def start(self) -> None:
         """Begin, in a thread that does not keep the listener alive."""
-        self._book.distrust(self._account, "the user data stream is not connected yet")
+        self._book.trust.lose(self._account, "the user data stream is not connected yet")
         threading.Thread(
             target=_listen,
             args=(weakref.ref(self), self._clone, self._address, self._stopped),
@@ -100,7 +100,7 @@ class UserStreamListener:
         """Listen no more; the thread ends in a moment, and the listen key lives on."""
         self._stopped.set()
         self._hears(self._account, is_heard=False)
-        self._book.distrust(self._account, None)
+        self._book.trust.lose(self._account, None)
 
     def forget(self) -> None:
         """In a child after `fork`: the thread is the parent's, and so are the locks that it may hold."""
@@ -111,14 +111,16 @@ class UserStreamListener:
         """Events are told from now on."""
         self._is_told = False
         self._hears(self._account, is_heard=True)
-        self._book.distrust(self._account, "the exchange was not looked at since the user data stream began")
+        self._book.trust.lose(
+            self._account, "the exchange was not looked at since the user data stream began"
+        )
         self._look_soon()
 
     def lost(self) -> None:
         """Events are not told any more."""
         self._hears(self._account, is_heard=False)
         if not self._stopped.is_set():
-            self._book.distrust(self._account, "the user data stream is not connected")
+            self._book.trust.lose(self._account, "the user data stream is not connected")
 
     def failed(self, error: Exception) -> None:
         """The stream could not be had this time."""

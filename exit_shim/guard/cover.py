@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from exit_shim.domain.orders import ExitOrder
 from exit_shim.domain.verdicts import Facts
-from exit_shim.guard.book import PROTECTIVE_TYPES
 from exit_shim.guard.exchange_snapshot import TRAILING, OpenOrder, OpenPosition, Snapshot
+from exit_shim.guard.live_exits import PROTECTIVE_TYPES
 
 STOP_LIMIT: Final = "STOP"
 ON_MARK: Final = "MARK_PRICE"

@@ -245,7 +245,7 @@ def test_a_stop_on_its_way_from_another_process_is_not_taken(tmp_path, monkeypat
     assert one.resting() == [placed["algoId"]]
     one.shim.flush()
     other.shim.watcher.look()
-    (live,) = other.shim.guard.book.guarding(other.shim.guard.book.spots()[0])
+    (live,) = other.shim.guard.book.exits_of(other.shim.guard.book.positions()[0])
     assert (live.in_doubt, live.target.algo_id) == (False, placed["algoId"])
     for shim in (one.shim, other.shim):
         shim.close()

@@ -247,7 +247,7 @@ def test_an_order_of_a_signal_handler_does_not_hang(tmp_path):
     def hold_the_watcher():
         with watcher._lock:
             holds.set()
-            guard.book.spots()  # waits for the book
+            guard.book.positions()  # waits for the book
 
     def handle(*_):
         with contextlib.suppress(Exception):

@@ -14,7 +14,7 @@ from exit_shim.domain.events import GuardFinding, Intent, Outcome
 from exit_shim.domain.orders import ExitOrder, Reference
 from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.domain.verdicts import Reason
-from exit_shim.guard.book import MAX_AT, position_of
+from exit_shim.guard.live_exits import MAX_PER_POSITION, position_of
 from exit_shim.guard.policy import parse_policy
 from exit_shim.guard.rules.custom import forget_custom_rules
 from exit_shim.journal import read_records
@@ -232,8 +232,8 @@ def test_oversized(bot):
     """Exits of one kind that add up to more than the position, where its size was seen."""
     bot.by("one", **PART, reduceOnly="true")
     assert "OVERSIZED" not in bot.says()
-    spot = bot.shim.guard.book.spots()[0]
-    bot.shim.guard.book.saw_size(spot, bot.exchange.engine.position("BTCUSDT").amount)
+    position = bot.shim.guard.book.positions()[0]
+    bot.shim.guard.book.set_size(position, bot.exchange.engine.position("BTCUSDT").amount)
     bot.by("one", **PART, reduceOnly="true")
     assert "OVERSIZED" not in bot.says()
     bot.by("one", **PART, reduceOnly="true")
@@ -334,7 +334,7 @@ def test_stripped_of_what_covers(left, is_stripped):
     whole = bot.by("one", **STOP, positionSide="LONG")
     bot.by("one", **{**PART, "quantity": left}, positionSide="LONG")
     book, held = bot.shim.guard.book, bot.exchange.engine.position("BTCUSDT", "LONG").amount
-    book.saw_size(book.spots()[0], held)
+    book.set_size(book.positions()[0], held)
     bot.by("one", "futures_cancel_algo_order", algoId=whole["algoId"])
     assert ("STRIPPED" in bot.says()) is is_stripped
 
@@ -520,7 +520,7 @@ def test_a_rule_on_an_unsure_book_warns(sure):
     bot.cover()
     bot.by("one", **LIMIT)
     if not sure:
-        bot.shim.guard.book._doubts.add(("one", "BTCUSDT"))
+        bot.shim.guard.book.trust.doubt("one", "BTCUSDT")
     answer = bot.by("two", **LIMIT)
     assert isinstance(answer, exit_shim.ExitOrderDenied) is sure
     assert bot.fact("DUPLICATE_EXIT").endswith("sure=no") is not sure
@@ -549,7 +549,7 @@ def test_no_position_has_more_exits_in_mind_than_the_exchange_lets_rest(bot):
     order = ExitOrder(kind="tp", symbol="BTCUSDT", side="SELL", type="LIMIT", quantity="1", reduce_only=True)
     stop = ExitOrder(kind="sl", symbol="BTCUSDT", side="SELL", type="STOP_MARKET", trigger_price="5")
     book = bot.shim.guard.book
-    for number, placed in enumerate([stop, *[order] * (3 * MAX_AT)]):
+    for number, placed in enumerate([stop, *[order] * (3 * MAX_PER_POSITION)]):
         intent = Intent(
             ts=number,
             door="futures_create_order",
@@ -561,7 +561,7 @@ def test_no_position_has_more_exits_in_mind_than_the_exchange_lets_rest(bot):
         )
         outcome = Outcome("accepted", order_id=number + 1)
         book.fold(RecordedEvent("", 0, outcome, RecordedEvent("", 0, intent)))
-    lives = book.guarding(position_of("one", order))
-    assert len(lives) == MAX_AT
-    assert [live.target.order_id for live in (lives[0], lives[-1])] == [1, 3 * MAX_AT + 1]
+    lives = book.exits_of(position_of("one", order))
+    assert len(lives) == MAX_PER_POSITION
+    assert [live.target.order_id for live in (lives[0], lives[-1])] == [1, 3 * MAX_PER_POSITION + 1]
     assert book.find("one", Reference(order_id=2)) is None

@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--by-function", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        shim = exit_shim.ExitShim(journal=f"{folder}/journal.db", resolve=False, sinks=[])
+        shim = exit_shim.ExitShim(journal=f"{folder}/journal.db", resolve=False)
         client = FakeClient()
         client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.1")
         calls = count_calls(shim.wrap(client))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
 from exit_shim.attribution.attribute import attributed
-from exit_shim.attribution.attributor import Attributor
+from exit_shim.attribution.attributor import StackAttributor
 from exit_shim.attribution.stack import CallSite, SiteFinder
 from exit_shim.clients.accounts import account_label, label_of
 from exit_shim.clients.patching import Installation, InstallRequest
@@ -199,7 +199,7 @@ class ExitShim:
             weakly(self._look_up_later),
         )
         self.gateway = Gateway(
-            Attributor(
+            StackAttributor(
                 SiteFinder(
                     self.roles.passthrough,
                     layers=DOOR_NAMES,

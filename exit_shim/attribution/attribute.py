@@ -11,9 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from exit_shim.attribution.code_files import plain_text
 from exit_shim.attribution.stack import (
-    CHAIN,
     CallSite,
-    Frame,
     PassedFrame,
     SiteFinder,
     frames_outwards,
@@ -24,23 +22,10 @@ from exit_shim.attribution.stack import (
     step_of,
     via_of,
 )
-from exit_shim.domain.attributions import UNKNOWN_MODULE, Attribution, Evidence, Step
+from exit_shim.domain.attributions import CHAIN, UNKNOWN_MODULE, Attribution, Declared, Evidence, Frame, Step
 from exit_shim.runtime.context_variables import set_variable
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Declared(NamedTuple):
-    """Hold what `attributed` declares for the orders placed inside it.
-
-    `by` is the object that declared it, and `outer` what was declared around it.
-    """
-
-    module: str
-    kind: str | None
-    explanation: str | None
-    by: object = None
-    outer: "Declared | None" = None
 
 
 declared: ContextVar[Declared | None] = ContextVar("exit_shim_attributed", default=None)

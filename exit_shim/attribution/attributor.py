@@ -1,16 +1,16 @@
-"""Who asked for a call, in which mode, and on whose account: what the gateway asks once for each order."""
+"""Who asked for a call, in which mode, and on whose account, as the gateway asks for it."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
-from exit_shim.attribution.attribute import attribute
-from exit_shim.attribution.stack import CHAIN, CallSite, Frame, SiteFinder
-from exit_shim.domain.attributions import Attribution, Step
+from exit_shim.attribution.attribute import attribute, declared
+from exit_shim.attribution.stack import SiteFinder
+from exit_shim.domain.attributions import Attribution, Declared, Frame
 
 
-class Attributor:
-    """Names the module that asked.
+class StackAttributor:
+    """Name the module that asked by the stack, or by what was declared, carried along or remembered.
 
     Args:
         finder: Walks the stack.
@@ -19,19 +19,12 @@ class Attributor:
     """
 
     def __init__(
-        self,
-        finder: SiteFinder,
-        current_mode: Callable[[], str],
-        account_of: Callable[[Any], str | None],
+        self, finder: SiteFinder, current_mode: Callable[[], str], account_of: Callable[[Any], str | None]
     ) -> None:
         self.finder = finder
+        self.declared: Callable[[], Declared | None] = declared.get
+        self.attribute: Callable[[Frame | None, Any], tuple[Attribution, Frame | None]] = functools.partial(
+            attribute, finder
+        )
         self.current_mode = current_mode
         self.account_of = account_of
-        self.attribute: Callable[[Frame | None, CallSite | None], tuple[Attribution, Frame | None]] = (
-            functools.partial(attribute, finder)
-        )
-        """Returns who asked, and the frame that asked where it is still there."""
-
-    def find_outer_frames(self, asking: Frame, who: Attribution) -> tuple[Step, ...]:
-        """Return the bot's own frames behind the one that asked, as many as a record keeps."""
-        return self.finder.outer(asking, CHAIN - len(who.chain))

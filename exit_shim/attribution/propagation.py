@@ -10,16 +10,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from exit_shim.attribution.attribute import (
-    CarriedFrame,
-    Declared,
-    carried,
-    declare,
-    declared,
-    running_in,
-    undo,
-)
-from exit_shim.attribution.stack import Frame, frames_outwards, frames_within
+from exit_shim.attribution.attribute import CarriedFrame, carried, declare, declared, running_in, undo
+from exit_shim.attribution.stack import frames_outwards, frames_within
+from exit_shim.domain.attributions import Declared, Frame
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import CodeType, CoroutineType, GeneratorType
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from exit_shim.attribution.code_files import (
     MAINS,
@@ -20,10 +20,7 @@ from exit_shim.attribution.code_files import (
     plain_text,
     short_name,
 )
-from exit_shim.domain.attributions import Attribution, Step
-
-CHAIN: Final = 16
-"""How many frames of a chain are kept."""
+from exit_shim.domain.attributions import CHAIN, Attribution, Frame, Step
 
 MAX_OUTER_FRAMES: Final = 64
 """How many frames behind the one that asked are looked at, for the chain."""
@@ -53,34 +50,6 @@ K = TypeVar("K", bound=tuple[Any, ...])
 # By the identity of the code, since code of copied files compares equal, and by the instruction in it. The
 # remembered value begins with the code, so that its identity is not given to another.
 Positions = dict[tuple[int, int], K]
-
-
-class Frame(Protocol):
-    """Describe what is read of a stack frame; `types.FrameType` is one."""
-
-    @property
-    def f_code(self) -> Any:
-        """Return the code object, of which the file name and the qualified name are read."""
-
-    @property
-    def f_lineno(self) -> int:
-        """Return the line that runs."""
-
-    @property
-    def f_lasti(self) -> int:
-        """Return the instruction that runs."""
-
-    @property
-    def f_globals(self) -> dict[str, Any]:
-        """Return the module's names, of which `__name__` and `__file__` are read."""
-
-    @property
-    def f_locals(self) -> Any:
-        """Return the local variables; read of an event loop's frames only, for the loop and its task."""
-
-    @property
-    def f_back(self) -> "Frame | None":
-        """Return the caller's frame."""
 
 
 class ModuleRole(NamedTuple):
@@ -221,8 +190,12 @@ class SiteFinder:
         """Return the bot's own frames outside `frame`, nearest first, at most `room`."""
         steps = self._outer_steps
         chain: list[Step] = []
-        for outer in itertools.islice(frames_within(frame), 1, MAX_OUTER_FRAMES + 1):
-            if len(chain) >= room:
+        # Without an event loop no generator is needed, each step of which is a call.
+        within = None if asyncio._get_running_loop() is None else iter(frames_within(frame))  # noqa: SLF001
+        outer: Frame | None = frame if within is None else next(within, None)
+        for _ in range(MAX_OUTER_FRAMES):
+            outer = outer and (outer.f_back if within is None else next(within, None))
+            if outer is None or len(chain) >= room:
                 break
             # A bot is in the same few places again and again.
             remembered = steps.get((id(outer.f_code), outer.f_lasti))

@@ -29,12 +29,6 @@ class Label(NamedTuple):
     name: str | None
     suffix: str
 
-    def named(self, name: str | None) -> str | None:
-        """Return the label, under another name if one is given."""
-        if name:
-            return name + self.suffix
-        return None if self.name is None else self.name + self.suffix
-
 
 class NumberedAdapter(NamedTuple):
     """Remember an adapter without a key: its label, and the address that it had when it got that."""
@@ -62,15 +56,20 @@ def account_label(method: Any, name: str | None = None) -> str | None:
     try:
         # On an order's path, so by what the client has now, in one look.
         kind: Any = type(client)
-        label = _labels[_attribute_getter(kind)(client.__dict__)]
+        own_name, suffix = _labels[_attribute_getter(kind)(client.__dict__)]
     except (AttributeError, KeyError, TypeError):
-        label = _numbered_label(client) or _label(client)
-    return label.named(name)
+        own_name, suffix = _numbered_label(client) or _label(client)
+    if name:
+        return name + suffix
+    return None if own_name is None else own_name + suffix
 
 
 def label_of(client: object, name: str | None = None) -> str | None:
     """Return the label of a client's account, as `account_label` does for its methods."""
-    return _label(client).named(name)
+    own_name, suffix = _label(client)
+    if name:
+        return name + suffix
+    return None if own_name is None else own_name + suffix
 
 
 @functools.lru_cache(maxsize=64)

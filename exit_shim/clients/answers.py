@@ -102,10 +102,10 @@ def read_answer(result: Any, operation: Operation | None = None) -> Answer:
     code = result.get("code")
     if isinstance(code, int) and code < 0:  # an element of a batch's answer
         return _refusal(ApiError(code, HTTP_CLIENT_ERROR, result.get("msg")))
-    if is_checked and not _has_order(result, operation):
-        return NO_ORDER
     get = result.get
     order_id, algo_id = get("orderId"), get("algoId") or get("strategyId")
+    if is_checked and not (result if operation != "place" else order_id is not None or algo_id is not None):
+        return NO_ORDER
     name = get("clientOrderId") or get("clientAlgoId") or get("newClientStrategyId")
     return Answer(
         "accepted",
@@ -113,13 +113,6 @@ def read_answer(result: Any, operation: Operation | None = None) -> Answer:
         algo_id if type(algo_id) is int else None,
         name[:64] if isinstance(name, str) else None,
     )
-
-
-def _has_order(result: dict[str, Any], operation: Operation | None) -> bool:
-    if operation != "place":
-        return bool(result)
-    get = result.get
-    return get("orderId") is not None or get("algoId") is not None or get("strategyId") is not None
 
 
 def read_failure(error: BaseException, secrets: Iterable[str] = (), *, one_by_one: bool = False) -> Answer:

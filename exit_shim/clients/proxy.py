@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import wrapt
 
-from exit_shim.attribution.stack import CallSite, Frame, SiteFinder, without_code
+from exit_shim.attribution.stack import CallSite, without_code
 from exit_shim.clients.registry import is_library_module
 from exit_shim.clients.support import ClientSupport
+from exit_shim.domain.attributions import Frame, FrameFinder
 from exit_shim.domain.doors import Door, DoorCall
 from exit_shim.runtime.internal_errors import InternalErrors
 
@@ -24,7 +25,7 @@ C = TypeVar("C")
 class CallHandler(Protocol):
     """Carry out the calls of doors; the gateway does."""
 
-    finder: SiteFinder
+    finder: FrameFinder
     internal_errors: InternalErrors
     count_entry_coroutine: Callable[[], Any]
 

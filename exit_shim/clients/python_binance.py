@@ -219,10 +219,10 @@ def fix_client_order_ids(door: Door, method: Any, params: dict[str, Any]) -> Non
         method: A bound method.
         params: The fields of the call, which are changed.
     """
-    if type(method.__func__) is not FunctionType or not owns_module(method.__func__.__module__):
+    if type(method.__func__) is not FunctionType:
         return
     # Same field, prefix and generator as the client's own, read from this method's code: releases differ.
-    fields = generated_ids(method.__func__.__code__)
+    fields = generated_ids(method.__func__.__code__, method.__func__.__module__)
     if not fields:
         return
     client = method.__self__
@@ -233,9 +233,9 @@ def fix_client_order_ids(door: Door, method: Any, params: dict[str, Any]) -> Non
 
 
 @functools.lru_cache(maxsize=64)
-def generated_ids(code: CodeType) -> frozenset[str]:
-    """Return the fields for which this code invents a client order id."""
-    if "uuid22" not in code.co_names:
+def generated_ids(code: CodeType, module: str) -> frozenset[str]:
+    """Return the fields for which a method of this code, if it is genuine, invents a client order id."""
+    if "uuid22" not in code.co_names or not owns_module(module):
         return frozenset()
     return frozenset({"clientAlgoId", "newClientOrderId"}.intersection(map(str, code.co_consts)))
 

@@ -27,7 +27,11 @@ def support_of(client: Any) -> ClientSupport:
 
 def is_genuine(client: Any) -> bool:
     """Return whether a client is a library's own or inherits from it; a mock that looks like one is not."""
-    return library_of_class(type(client)) is not None
+    kind: Any = type(client)
+    try:  # not by `library_of_class`: on an order's path each call counts
+        return _library(kind) is not None
+    except TypeError:
+        return _find_library(kind) is not None
 
 
 def library_of_class(kind: Any) -> ClientSupport | None:
@@ -59,10 +63,15 @@ def _is_library_module(name: str) -> bool:
 
 def fix_client_order_ids(door: Door, method: object, params: dict[str, Any]) -> None:
     """Set the client order ids that a genuine client is about to invent; nothing for any other."""
-    if door.operation == "place" and type(method) is MethodType:
-        library = library_of_class(type(method.__self__))
-        if library is not None:
-            library.fix_client_order_ids(door, method, params)
+    if door.operation != "place" or type(method) is not MethodType:
+        return
+    kind: Any = type(method.__self__)
+    try:  # as in `is_genuine`
+        library = _library(kind)
+    except TypeError:
+        library = _find_library(kind)
+    if library is not None:
+        library.fix_client_order_ids(door, method, params)
 
 
 def market_of(door: str) -> Market | None:

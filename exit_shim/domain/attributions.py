@@ -1,6 +1,7 @@
 """Which module asked for an order, and what that answer rests on."""
 
-from typing import Final, Literal
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -49,3 +50,76 @@ class Attribution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     via: tuple[str, ...] = ()
     chain: tuple[Step, ...] = ()
     explanation: str | None = None
+
+
+CHAIN: Final = 16
+"""How many frames of a chain are kept."""
+
+
+class Frame(Protocol):
+    """Describe what is read of a stack frame; `types.FrameType` is one."""
+
+    @property
+    def f_code(self) -> Any:
+        """Return the code object, of which the file name and the qualified name are read."""
+
+    @property
+    def f_lineno(self) -> int:
+        """Return the line that runs."""
+
+    @property
+    def f_lasti(self) -> int:
+        """Return the instruction that runs."""
+
+    @property
+    def f_globals(self) -> dict[str, Any]:
+        """Return the module's names, of which `__name__` and `__file__` are read."""
+
+    @property
+    def f_locals(self) -> Any:
+        """Return the local variables; read of an event loop's frames only, for the loop and its task."""
+
+    @property
+    def f_back(self) -> "Frame | None":
+        """Return the caller's frame."""
+
+
+class Declared(NamedTuple):
+    """Hold what `attributed` declares for the orders placed inside it.
+
+    `by` is the object that declared it, and `outer` what was declared around it.
+    """
+
+    module: str
+    kind: str | None
+    explanation: str | None
+    by: object = None
+    outer: "Declared | None" = None
+
+
+class FrameFinder(Protocol):
+    """Walks a stack. What it returns for a place is handed back to it unread."""
+
+    def find(self, frame: Frame | None) -> Any:
+        """Return the place in the bot's own code outwards from a frame."""
+
+    def outer(self, frame: Frame, room: int) -> tuple[Step, ...]:
+        """Return the bot's own frames outside a frame, nearest first, at most `room`."""
+
+
+class Attributor(Protocol):
+    """Answers what the gateway asks once for each order: who asked, in which mode, on whose account."""
+
+    @property
+    def finder(self) -> FrameFinder:
+        """Return what walks the stack."""
+
+    declared: Callable[[], Declared | None]
+    """Returns what `attributed` declares here."""
+
+    attribute: Callable[[Frame | None, Any], tuple[Attribution, Frame | None]]
+    """Returns who asked, by the frame of the call and the place of the fetch, and the frame that asked."""
+
+    current_mode: Callable[[], str]
+    account_of: Callable[[Any], str | None]
+    """Returns the label of the account behind a client's method."""

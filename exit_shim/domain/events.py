@@ -305,3 +305,6 @@ DECODERS: Final[Mapping[type[msgspec.Struct], msgspec.json.Decoder[Any]]] = {
     event: msgspec.json.Decoder(event) for event in EVENT_NAMES
 }
 """The decoder of each kind of event."""
+
+Bodies: TypeAlias = tuple[str, str | None, str | None, str | None]
+"""An order as JSON: its intent, outcome, findings and resolution."""

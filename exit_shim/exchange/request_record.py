@@ -1,4 +1,4 @@
-"""What a local exchange remembers of the requests that reached it."""
+"""The record that a local exchange keeps of each request."""
 
 from __future__ import annotations
 

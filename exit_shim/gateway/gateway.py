@@ -10,13 +10,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
-from exit_shim.attribution.attribute import Declared, declared
-from exit_shim.attribution.attributor import Attributor
-from exit_shim.attribution.stack import CallSite, Frame
 from exit_shim.clients.answers import read_answers, read_failure
 from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
 from exit_shim.domain.answers import Answer
-from exit_shim.domain.attributions import UNKNOWN_MODULE, Attribution
+from exit_shim.domain.attributions import (
+    CHAIN,
+    UNKNOWN_MODULE,
+    Attribution,
+    Attributor,
+    Declared,
+    Frame,
+)
 from exit_shim.domain.decisions import GO, Decision, Judge
 from exit_shim.domain.doors import NO_FIELDS, SEVERAL, Door, DoorCall
 from exit_shim.domain.events import UNREAD, Intent, Outcome
@@ -51,6 +55,7 @@ class Gateway:
         self.internal_errors = recorder.internal_errors
         self._report = recorder.internal_errors.report
         self._attributor = attributor
+        self._declared = attributor.declared
         self._judge = judge
         self._recorder = recorder
         self._targets = targets
@@ -67,7 +72,7 @@ class Gateway:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         frame: Frame | None,
-        bound_at: CallSite | None,
+        bound_at: Any,
     ) -> Any:
         """Carry out one call of a door for the code at `frame`; return or raise what the method does."""
         call = OrderCall(asked, method, args, kwargs)
@@ -104,7 +109,7 @@ class Gateway:
         except Exception as error:  # noqa: BLE001
             self._report("fix a client order id", error)
         kind: Kind | None = None
-        if (said := declared.get()) is not None:
+        if (said := self._declared()) is not None:
             try:
                 kind = declared_kind(said)
             except Exception as error:  # noqa: BLE001
@@ -131,9 +136,7 @@ class Gateway:
         outer = within.get()
         return outer is not None and outer.meets(call.nested)
 
-    def _attribute(
-        self, call: OrderCall, items: list[Item], frame: Frame | None, bound_at: CallSite | None
-    ) -> None:
+    def _attribute(self, call: OrderCall, items: list[Item], frame: Frame | None, bound_at: Any) -> None:
         """Step 2: name who asked, and make the intents."""
         who, mode, now = NOBODY, "unknown", time.time_ns()
         try:
@@ -178,7 +181,7 @@ class Gateway:
     def record_outcomes(self, call: OrderCall, answers: Sequence[Answer]) -> None:
         """Step 6: write down what came of it."""
         try:
-            times = call.times()
+            times = call.presend / 1000, (time.perf_counter_ns() - call.started) / 1000
             for recorded, answer in zip(call.recorded, answers, strict=False):
                 outcome = self._recorder.record(Outcome(*answer, *times, call.chain), recorded)
                 if answer.result == "unknown" and self._recorder.on_doubt is not None:
@@ -225,7 +228,8 @@ class Gateway:
         asking, call.asking = call.asking, None
         if asking is not None:
             try:
-                call.chain = self._attributor.find_outer_frames(asking, call.intents[0].attribution)
+                room = CHAIN - len(call.intents[0].attribution.chain)
+                call.chain = self.finder.outer(asking, room)
             except Exception as error:  # noqa: BLE001
                 self._report("look behind who asked", error)
 
@@ -241,7 +245,7 @@ class Gateway:
                 return not self._judge.answers(door, params)
             else:
                 may = self._judge.sees_entries or door.may_carry_exit(params)
-            if may or declared.get() is not None:
+            if may or self._declared() is not None:
                 return False
         except Exception:  # noqa: BLE001 - odd values are read, and reported, further on
             return False
@@ -262,14 +266,14 @@ class Gateway:
 
     # What a door's call means
 
-    def site(self, frame: Frame | None) -> CallSite | None:
+    def site(self, frame: Frame | None) -> Any:
         """Return the place that fetches a door's method, for a call that comes without a stack."""
         try:
             return self.finder.find(frame)
         except Exception as error:  # noqa: BLE001
             return self.unreadable(error)
 
-    def unreadable(self, error: Exception) -> CallSite | None:
+    def unreadable(self, error: Exception) -> Any:
         """Report a stack that cannot be read; it costs the evidence, not the order."""
         self._report("remember who fetched the method", error)
         return None

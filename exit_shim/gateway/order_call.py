@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from exit_shim.attribution.stack import Frame
-from exit_shim.domain.attributions import Step
+from exit_shim.domain.attributions import Frame, Step
 from exit_shim.domain.doors import Door, DoorCall
 from exit_shim.domain.events import Intent
 from exit_shim.domain.recorded import RecordedEvent

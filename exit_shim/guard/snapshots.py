@@ -40,6 +40,9 @@ MOST_LOOKS: Final = 25
 MOST_KEPT: Final = 2_000
 """Symbols whose last look is kept."""
 
+LOOKS_AGAIN: Final = 2
+"""How often a look is repeated during which something was sent on its symbol."""
+
 OVER_BUDGET: Final = Unseen("over_budget")
 
 Key: TypeAlias = tuple[str | None, str | None]
@@ -157,7 +160,7 @@ class Snapshots(ReentrantState):
     def expire(self, account: str | None, symbol: str | None) -> None:
         """Stop serving what was seen of a symbol, or of all (None), before this moment.
 
-        A look that is under way serves those who asked before, and nobody after.
+        Who waits for a look that is under way looks again, at most twice; with the last answer it makes do.
         """
         with self._lock:
             number = next(self._counter)
@@ -190,16 +193,26 @@ class Snapshots(ReentrantState):
         with self._lock:
             asked = next(self._counter)
         until = self._clock() + self._within_s
+        mixed: list[Snapshot] = []
         while True:
             found = self._find_or_begin(key, asked if fresh else 0, client, begin)
+            if isinstance(found, Unseen) and mixed:
+                return mixed[-1]
             if isinstance(found, (Snapshot, Unseen)):
                 return found
             look, suits = found
             yield look, min(until, look.until)
-            if suits:
-                return self._answer_of(look)
-            if self._clock() >= until:
-                return TIMED_OUT
+            seen = self._answer_of(look) if suits else TIMED_OUT
+            if isinstance(seen, Snapshot):
+                # Something was sent meanwhile: the list may have an owner's stop that was replaced, and lack
+                # the new one. It would look as if no owner's stop covered the position.
+                if self._ended(key) <= look.number:
+                    return seen
+                mixed.append(seen)
+            elif suits:
+                return mixed[-1] if mixed else seen
+            if self._clock() >= until or len(mixed) > LOOKS_AGAIN:
+                return mixed[-1] if mixed else TIMED_OUT
 
     def _answer_of(self, look: Look) -> Snapshot | Unseen:
         """Return what a look that was waited for has seen by now."""

@@ -12,6 +12,7 @@ import msgspec
 from exit_shim.clients.registry import DOOR_NAMES
 from exit_shim.domain.events import (
     DECODERS,
+    Bodies,
     Intent,
     OrderFindings,
     Outcome,
@@ -34,7 +35,6 @@ from exit_shim.guard.policy import CompiledPolicy
 from exit_shim.guard.rules import RULES, CustomRule, RuleContext, is_owners
 from exit_shim.guard.rules.books import oversized
 from exit_shim.guard.rules.context import NANOSECONDS, Found
-from exit_shim.journal.queries import Bodies
 
 OF_FIELDS: Final = (REFUSED_PARAMS, IGNORED_PARAM)
 """Rules on what of a call is not recorded."""

@@ -20,7 +20,7 @@ from exit_shim.journal.fork_and_exit import exiting, inherited, journals
 from exit_shim.journal.ingest import RunOrigin
 from exit_shim.journal.line_format import NOTHING, compose
 from exit_shim.journal.overflow import Overflow
-from exit_shim.journal.rows import encode
+from exit_shim.journal.rows import encode, encode_exactly
 from exit_shim.journal.run_header import describe_process
 from exit_shim.journal.schema import JournalError
 from exit_shim.journal.spool import Segment, Spool, Sync
@@ -127,7 +127,11 @@ class Journal:
             event: The event. An intent outlives what `sync` promises before this returns.
             about: Run and number of the intent that the event is about; None for an event about no order.
         """
-        body = encode(event)
+        # On an order's path: what the functions called here do is written out where it takes a line.
+        try:
+            body = encode_exactly(event)
+        except Exception:  # noqa: BLE001 - a bot's odd values cost their own exactness, not the record
+            body = encode(event)
         subject = ABOUT_NOTHING if about is None else b"%b:%d" % (about[0].encode(), about[1])
         name = NAMES[type(event)]
         if isinstance(event, Intent):
@@ -231,7 +235,7 @@ class Journal:
 
     def _append(self, data: bytes, *, lasting: bool = False) -> None:
         # What waits in memory goes first.
-        if self._memory:
+        if self._memory.lines or self._memory.handed_over:
             self._memory.keep(data)
             self._empty_some_memory(lasting=lasting)
         elif not self._to_spool(data, lasting=lasting):
@@ -271,7 +275,7 @@ class Journal:
                 self._lock.release()
             except RuntimeError:
                 pass
-        return not lasting or self._make_lasting(segment)
+        return not lasting or self.sync != "power" or self._make_lasting(segment)
 
     def _make_lasting(self, segment: Segment) -> bool:
         # Without the lock, for it takes long.

@@ -20,23 +20,23 @@ class Overflow:
     """A bounded queue of lines; thread-safe, and safe in signal handlers."""
 
     def __init__(self) -> None:
-        self._lines: deque[bytes] = deque()
+        self.lines: deque[bytes] = deque()
         self._counting = threading.RLock()
         self._handing_over = threading.Lock()
-        self._handed_over = 0
+        self.handed_over = 0
         self.dropped = 0
         self.unrecorded = 0
 
     def __len__(self) -> int:
-        return len(self._lines) + self._handed_over
+        return len(self.lines) + self.handed_over
 
     def keep(self, line: bytes) -> None:
         """Add a line; drop the oldest where there are too many."""
-        if len(self._lines) >= MAX_WAITING:
+        if len(self.lines) >= MAX_WAITING:
             with contextlib.suppress(IndexError):
-                self._lines.popleft()
+                self.lines.popleft()
                 self.lose(1)
-        self._lines.append(line)
+        self.lines.append(line)
 
     def lose(self, lines: int) -> None:
         """Count lines as dropped."""
@@ -63,15 +63,15 @@ class Overflow:
         lines: list[bytes] = []
         try:
             # These count until they are taken, so that no later line overtakes them.
-            self._handed_over = min(AT_ONCE, len(self._lines))
+            self.handed_over = min(AT_ONCE, len(self.lines))
             with contextlib.suppress(IndexError):
-                while len(lines) < self._handed_over:
-                    lines.append(self._lines.popleft())
+                while len(lines) < self.handed_over:
+                    lines.append(self.lines.popleft())
             taken = take(b"".join(lines))
         finally:
             if not taken:
-                self._lines.extendleft(reversed(lines))
-            self._handed_over = 0
+                self.lines.extendleft(reversed(lines))
+            self.handed_over = 0
             self._handing_over.release()
         return taken
 

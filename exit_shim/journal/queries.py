@@ -6,12 +6,12 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
 from exit_shim.domain.attributions import Step
-from exit_shim.domain.events import UNREAD, InternalError, Record
+from exit_shim.domain.events import UNREAD, Bodies, InternalError, Record
 from exit_shim.journal.database import DAMAGE, connect, open_writer, reporting_damage
 from exit_shim.journal.default_path import with_home
 from exit_shim.journal.index_tables import IN_DOUBT, OrderSite, site_of, state_of
@@ -23,8 +23,6 @@ from exit_shim.journal.spool import spools
 
 T = TypeVar("T")
 
-Bodies: TypeAlias = tuple[str, str | None, str | None, str | None]
-"""An order as JSON: its intent, outcome, findings and resolution."""
 
 FINDINGS: Final = """(
     SELECT body FROM events AS findings

@@ -10,16 +10,16 @@ import msgspec
 from exit_shim.domain.events import DECODERS
 from exit_shim.runtime.scrubbing import text_of
 
-_encode: Final = msgspec.json.Encoder().encode
+encode_exactly: Final = msgspec.json.Encoder().encode
 
 
 def encode(event: msgspec.Struct) -> bytes:
     """Return an event as JSON; values that JSON or UTF-8 cannot hold become text."""
     try:
-        return _encode(event)
+        return encode_exactly(event)
     # A bot's odd values cost their own exactness, not the record.
     except Exception:  # noqa: BLE001
-        return _encode(_plain(event))
+        return encode_exactly(_plain(event))
 
 
 def _plain(value: object) -> object:

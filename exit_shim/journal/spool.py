@@ -177,7 +177,8 @@ class Spool:
     def append(self, data: bytes) -> Segment:
         """Append whole lines; raise OSError where they do not fit, and leave nothing of them in the file."""
         segment = self.segments[-1]
-        segment.measure()
+        if segment.is_appending:
+            segment.measure()
         if segment.size > SEGMENT_BYTES and sum(each.size for each in self.segments) > SPOOL_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(segment.path))
         segment.is_appending = True

@@ -1,4 +1,4 @@
-"""Closing a sync client, whichever release of python-binance it is of."""
+"""The close of a sync client of any release of python-binance."""
 
 import asyncio
 from typing import Any

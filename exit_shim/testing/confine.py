@@ -1,8 +1,8 @@
-"""Keeping a process on loopback, for runs that must not reach a real host whatever the bot does.
+"""The confinement of a process to loopback, for runs that must never reach a real host.
 
-It rests on Python's audit events, which cannot be switched off again: it is meant for a process of its
-own. Code that makes system calls past Python (ctypes, a C library with its own sockets) is not seen;
-the common ones of those are refused at import.
+It uses Python's audit events, which cannot be switched off again, so run it in a separate process. Code
+that makes system calls past Python (ctypes, a C library with its own sockets) is not seen; the common
+libraries of that kind are refused at import.
 """
 
 import errno

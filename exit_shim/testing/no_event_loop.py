@@ -1,4 +1,4 @@
-"""Making python-binance's clients without an event loop: none is made, none is left behind."""
+"""python-binance's clients without the event loop that each makes and never closes."""
 
 from __future__ import annotations
 

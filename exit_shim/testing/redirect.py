@@ -1,4 +1,4 @@
-"""Pointing python-binance at a local exchange: every host that it knows, and the keys of every client."""
+"""The redirection of python-binance to a local exchange: its hosts, and the keys of its clients."""
 
 import contextlib
 import inspect

@@ -218,7 +218,7 @@ def test_two_processes_take_up_the_same_dead_runs(exchange, path, pieces):
     harm.run(
         """
         spool.SEGMENT_BYTES = int(ARGS[0])
-        appending.Journal.tend = lambda self: (self._go_on_where_it_can(), 0.01)[1]  # nothing is moved
+        log_writer.Journal.tend = lambda self: (self._rotate_spool(), 0.01)[1]  # nothing is moved
         children = []
         for _ in range(3):
             child = os.fork()
@@ -235,7 +235,7 @@ def test_two_processes_take_up_the_same_dead_runs(exchange, path, pieces):
         exchange,
         path,
         pieces,
-        before="from exit_shim.journal import appending, spool",
+        before="from exit_shim.journal import log_writer, spool",
     )
     assert len(spools(path)) == 3 if pieces > 5_000 else len(spools(path)) >= 6
     reader = (
@@ -265,7 +265,7 @@ def test_a_taker_is_not_overtaken(exchange, path):
     """Behind a file that another process is at the rest of its run waits: no outcome before its intent."""
     harm.run(
         """
-        appending.Journal.tend = lambda self: None  # nothing is moved
+        log_writer.Journal.tend = lambda self: None  # nothing is moved
         shim = exit_shim.ExitShim(journal=JOURNAL, sinks=[])
         client = new_client(shim)
         def another(*_, **__):
@@ -276,7 +276,7 @@ def test_a_taker_is_not_overtaken(exchange, path):
         """,
         exchange,
         path,
-        before="from exit_shim.journal import appending",
+        before="from exit_shim.journal import log_writer",
     )
     first, second, *_ = sorted(spools(path))
     with held(first):

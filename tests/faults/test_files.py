@@ -339,7 +339,7 @@ def test_a_newer_schema(exchange, path):
         during = bot.goes_on()
         assert during["waiting"] == 51
         assert during["in_memory"] == 0
-    assert "newer exit_shim (schema 99, this one knows" in bot.log
+    assert "newer exit_shim (schema 99, expected" in bot.log
     assert path.read_bytes() == before
     assert "newer exit_shim" in harm.command(path, "summary")
     with contextlib.closing(sqlite3.connect(path)) as own:

@@ -5,6 +5,11 @@ from binance import Client
 
 from exit_shim.clients.python_binance import generated_ids, sends_stops_where_accepted
 
+
+def _generated_ids(method):
+    return generated_ids(method.__code__, method.__module__)
+
+
 ALGO = sends_stops_where_accepted(Client)
 """Stops go to the Algo Service; else to /order, under `newClientOrderId`, answered with an `orderId`."""
 
@@ -19,10 +24,10 @@ STOP_PRICE = "triggerPrice" if ALGO else "stopPrice"
 NO_POSITION = -4509 if ALGO else -4129
 """What a stop for a position that is not there is answered."""
 
-GENERATES_IDS = bool(generated_ids(Client.futures_create_order.__code__))
+GENERATES_IDS = bool(_generated_ids(Client.futures_create_order))
 """The client invents ids; else the exchange does, and there is none before the send."""
 
-GENERATES_BATCH_IDS = bool(generated_ids(Client.futures_place_batch_order.__code__))
+GENERATES_BATCH_IDS = bool(_generated_ids(Client.futures_place_batch_order))
 
 HELPERS = hasattr(Client, "futures_market_sell_order")
 """The `futures_(limit|market)[_buy|_sell]_order` helpers are there."""

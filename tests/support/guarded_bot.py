@@ -46,13 +46,12 @@ def patient(policy):
 class Bot:
     """A shim of its own around a client in this process, with a position."""
 
-    def __init__(self, policy=ENFORCE, journal=False, exchange=None, client=FakeClient, **options):
+    def __init__(self, policy=ENFORCE, journal=False, exchange=None, client=FakeClient, own=(), **options):
         self.records = []
         self.findings = []
         self.covering = None
-        self.shim = exit_shim.ExitShim(
-            journal=journal, policy=parse_policy(patient(policy)), mode="EXIT_BRAIN_V3", sinks=[self]
-        )
+        parsed = parse_policy(patient(policy), own_rules=frozenset(own))
+        self.shim = exit_shim.ExitShim(journal=journal, policy=parsed, mode="EXIT_BRAIN_V3", sinks=[self])
         self.exchange = exchange or LocalExchange(**options)
         self.client = self.shim.wrap(client(exchange=self.exchange))
 

@@ -1,7 +1,7 @@
-"""Forgetting: what is closed leaves the exchange's memory by its rules, so that memory stays flat.
+"""The time after which closed orders are forgotten, so that memory stays bounded.
 
 Orders cancelled or expired without a fill are gone 3 days after they were made, all others 90 days after
-(Query Order documentation). Beyond that only so many closed ones are kept, those first to go leaving first.
+(Query Order documentation). Beyond a limit, those that are due next are forgotten early.
 """
 
 from __future__ import annotations

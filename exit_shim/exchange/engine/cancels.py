@@ -1,4 +1,4 @@
-"""Taking orders back and amending them."""
+"""Cancels and amendments of orders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling the feed what changed. Each function costs one test while nobody listens."""
+"""Events of the engine. Each function costs one test while nobody listens."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def emit_order_closed(state: State, order: Order) -> None:
 def emit_algo(state: State, changed: AlgoOrder) -> None:
     """Emit the new status of a conditional order."""
     if state.feed.active:
-        # TRIGGERING and REJECTED come from a conditional order that has become none.
+        # A conditional order that is TRIGGERING or REJECTED has not become an order.
         child = None if changed.child_id is None else state.orders.get(changed.child_id)
         state.feed.emit(
             AlgoEvent(time=state.now, algo=copied(changed), child=None if child is None else copied(child))

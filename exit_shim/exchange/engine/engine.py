@@ -1,4 +1,4 @@
-"""The exchange as one object: every operation is a line that hands over to the rule that knows."""
+"""The exchange as one object: each operation is a line that calls the module with its rules."""
 
 from __future__ import annotations
 

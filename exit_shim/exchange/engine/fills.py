@@ -1,4 +1,4 @@
-"""A fill, and everything that follows from it."""
+"""A fill and its consequences for order, position, wallet and other orders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orders against the book: on arrival, and when the price comes to those that rest."""
+"""Matching of orders with the book: on arrival, and when the price reaches resting ones."""
 
 from __future__ import annotations
 

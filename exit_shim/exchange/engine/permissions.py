@@ -1,4 +1,4 @@
-"""What an account or a symbol may not do for the time being."""
+"""Restrictions of the account and statuses of a symbol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moving the price, and what it sets off."""
+"""Price changes, and the orders that trade or fire on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exchange as JSON and back. Listen keys are not in it: streams end with the exchange."""
+"""An exchange as JSON and back, without listen keys, since streams end with the exchange."""
 
 from __future__ import annotations
 

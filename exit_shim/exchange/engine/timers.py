@@ -1,4 +1,4 @@
-"""What happens because time has passed."""
+"""Timers: countdowns, good-till dates and triggered orders that are due."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditional orders firing: NEW, TRIGGERING, TRIGGERED, then FINISHED or REJECTED."""
+"""Triggers of conditional orders: NEW, TRIGGERING, TRIGGERED, then FINISHED or REJECTED."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and the local exchange, on demand, by schedule, and from a seed."""
+"""Faults between a client and the local exchange: on demand, by schedule, and from a seed."""
 
 from .kinds import (
     Fault,

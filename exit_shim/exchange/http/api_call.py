@@ -1,4 +1,4 @@
-"""What a handler gets and gives."""
+"""The arguments and the result of a handler."""
 
 from __future__ import annotations
 

@@ -38,37 +38,40 @@ def make_app(service: ExchangeService, refuse: Callable[[float], None]) -> web.A
     sockets = WebSockets(service, drop=reset, refuse=refuse)
 
     @web.middleware
-    async def handle(request: web.Request, handler: object) -> web.StreamResponse:  # noqa: ARG001 - below
+    async def handle(request: web.Request, handler: object) -> web.StreamResponse:  # noqa: ARG001 - see below
         if sockets.takes(request):
             return await sockets.serve(request)
-        try:
-            arrival = service.receive(await read(request))
-        except (web.RequestPayloadError, ConnectionError):
-            return _refused(400)
-        fault = arrival.fault
-        if fault.delay:
-            await asyncio.sleep(fault.delay)
-        answer = service.act(arrival)
-        if fault.answer_delay:
-            await asyncio.sleep(fault.answer_delay)
-        if fault.refuse_for:
-            refuse(fault.refuse_for)
-        if answer is None:
-            reset(request.transport)
-            return web.Response(status=500)
-        if fault.trickle:
-            return await _trickled(request, answer, fault.trickle)
-        return web.Response(
-            status=answer.status,
-            body=answer.body,
-            headers=answer.headers,
-            content_type=answer.content_type,
-        )
+        return await _serve(request, service, refuse)
 
     # Not as a route: what no route can match (CONNECT, *) would be answered by the web server.
     app = web.Application(client_max_size=LARGEST_BODY, middlewares=[handle])
     app.on_shutdown.append(sockets.close)
     return app
+
+
+async def _serve(
+    request: web.Request, service: ExchangeService, refuse: Callable[[float], None]
+) -> web.StreamResponse:
+    try:
+        arrival = service.receive(await read(request))
+    except (web.RequestPayloadError, ConnectionError):
+        return _make_refusal(400)
+    fault = arrival.fault
+    if fault.delay:
+        await asyncio.sleep(fault.delay)
+    answer = service.act(arrival)
+    if fault.answer_delay:
+        await asyncio.sleep(fault.answer_delay)
+    if fault.refuse_for:
+        refuse(fault.refuse_for)
+    if answer is None:
+        reset(request.transport)
+        return web.Response(status=500)
+    if fault.trickle:
+        return await _trickle(request, answer, fault.trickle)
+    return web.Response(
+        status=answer.status, body=answer.body, headers=answer.headers, content_type=answer.content_type
+    )
 
 
 _BY_CLIENTS = (web.RequestPayloadError, ConnectionError)
@@ -95,10 +98,10 @@ class PoliteHandler(RequestHandler):
         """Return an error and close the connection."""
         if status >= OWN_FAULT and not isinstance(exc, _BY_CLIENTS):
             log.error("the local exchange failed on a connection of %s", request.remote, exc_info=exc)
-        return _refused(status)
+        return _make_refusal(status)
 
 
-def _refused(status: int) -> web.Response:
+def _make_refusal(status: int) -> web.Response:
     error = (ILLEGAL_REQUEST if status < OWN_FAULT else UNKNOWN).error()
     body = msgspec.json.encode(error.payload())
     answer = web.Response(status=status, body=body, content_type="application/json")
@@ -138,7 +141,7 @@ async def read(request: web.Request) -> RawRequest:
     )
 
 
-async def _trickled(request: web.Request, answer: HttpAnswer, pause: float) -> web.StreamResponse:
+async def _trickle(request: web.Request, answer: HttpAnswer, pause: float) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
     response.content_type = answer.content_type
     response.content_length = len(answer.body)

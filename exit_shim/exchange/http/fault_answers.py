@@ -1,4 +1,4 @@
-"""What a client sees of a fault in place of the exchange's own answer."""
+"""The answers that faults send in place of the exchange's own."""
 
 from __future__ import annotations
 

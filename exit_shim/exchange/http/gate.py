@@ -1,4 +1,4 @@
-"""The way of a request: limits, route, key, time, signature, handler, answer. Knows no web server."""
+"""The steps of a request, without a web server: limits, route, key, time, signature, handler, answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handlers of what anybody may ask: time, contracts and prices."""
+"""Handlers of public endpoints: time, contracts and prices."""
 
 from __future__ import annotations
 

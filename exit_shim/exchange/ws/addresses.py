@@ -1,4 +1,4 @@
-"""Where a client connects, and what it asks for by that: route, mode, streams and listen keys."""
+"""Addresses of stream connections: route, mode, streams and listen keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client may say on a stream connection: SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS and properties.
+"""Commands of a stream connection: SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS and properties.
 
 Errors have the form and the texts of Binance's documentation of live subscribing.
 """

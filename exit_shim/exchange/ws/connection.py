@@ -1,4 +1,4 @@
-"""One stream connection: where it came in, what it subscribes to, and its way out."""
+"""One stream connection: its address, its subscriptions and its queue."""
 
 from __future__ import annotations
 

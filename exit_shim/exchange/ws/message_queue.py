@@ -1,4 +1,4 @@
-"""Messages on their way to one connection, from any thread, without ever making the sender wait."""
+"""The queue of messages to one connection, filled from any thread without making the sender wait."""
 
 from __future__ import annotations
 

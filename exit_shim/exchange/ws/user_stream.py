@@ -1,4 +1,4 @@
-"""The user data stream: which connection gets an event of the account."""
+"""The user data stream: events of the account, for the connections with a live listen key."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the pytest plugin brings in: fixtures, marker, guard, assertions."""
+"""The parts of the pytest plugin: fixtures, marker, guard, assertions."""

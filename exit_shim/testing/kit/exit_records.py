@@ -1,4 +1,4 @@
-"""What the shim recorded, with assertions that say what they found instead."""
+"""Recorded exit orders, with assertions that list what they found instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A shim of the test's own: nothing of the user's environment reaches it, nothing of it stays."""
+"""The environment of one test's shim, without the user's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`@pytest.mark.exit_shim(…)`: what a test wants of its exchange and its shim."""
+"""`@pytest.mark.exit_shim(…)`: the settings of a test's exchange and shim."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""While a fixture is in use: no host but this machine is reached, and no client is made with a real key.
+"""The guard of a test with fixtures: it refuses every host but this machine, and clients with real keys.
 
-Everything here is undone when the test is over. What opens sockets past Python's `socket` (uvloop, gRPC,
-curl, a child process) is not seen.
+It is removed when the test is over. Sockets that are not opened through Python's `socket` (uvloop, gRPC,
+curl, a child process) are not seen.
 """
 
 from __future__ import annotations

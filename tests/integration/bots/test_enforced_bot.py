@@ -124,6 +124,17 @@ def run_bot(folder, level, denied="raise"):
     return json.loads(out.read_text()), list(read_records(journal)), folder
 
 
+def told_of(records, symbol):
+    """What was recorded of a symbol, with when: which call bared its position, and what the guard saw."""
+    about = [r for r in records if symbol in str(r.intent)]
+    return "\n".join(
+        f"{(r.intent.ts - about[0].intent.ts) / 1e6:8.1f} ms {r.intent.attribution.module} "
+        f"{r.intent.operation} {r.intent.order.type} {r.intent.order.quantity} "
+        f"{[target.algo_id for target in r.intent.targets]} {r.outcome} {r.reasons}"
+        for r in about
+    )
+
+
 @pytest.fixture(scope="module")
 def warned(tmp_path_factory):
     return run_bot(tmp_path_factory.mktemp("bot") / "warn", "warn")
@@ -136,8 +147,8 @@ def enforced(request, tmp_path_factory):
 
 def test_every_position_was_protected_throughout(enforced):
     """From its first stop on, at no tick was more of a position open than its stops cover."""
-    seen, _, _ = enforced
-    assert seen["bare"] == []
+    seen, records, _ = enforced
+    assert seen["bare"] == [], told_of(records, seen["bare"][0])
     assert seen["ticks"] > 100
     assert seen["moved"]["BTCUSDT"] < 0 < seen["moved"]["SOLUSDT"]
     assert seen["held"] == []  # closing at market went through

@@ -17,8 +17,10 @@ from binance import AsyncClient, BinanceSocketManager, Client
 from record_sink import keep_record
 
 import exit_shim
+from exit_shim.clients import python_binance
 from exit_shim.clients.accounts import label_of
 from exit_shim.clients.python_binance import hears_user_stream
+from exit_shim.clients.registry import clone_client
 from exit_shim.domain.orders import Reference
 from exit_shim.feeds import Gap, Over, Rests, Sized, learned
 from exit_shim.feeds import exchange_poller as polling
@@ -436,7 +438,7 @@ def test_looks_that_are_asked_for_again_and_again_keep_apart(bot, monkeypatch):
     monkeypatch.setattr(polling, "SOON_S", 0.1)
     monkeypatch.setattr(polling, "APART_S", 1.0)
     looks = []
-    monkeypatch.setattr(polling.Poller, "look", lambda _: looks.append(time.monotonic()))
+    monkeypatch.setattr(polling.ExchangePoller, "look", lambda _: looks.append(time.monotonic()))
     bot.shim.watch(bot.client, every=3600)
     until(lambda: looks)
     while len(looks) < 4:
@@ -588,7 +590,9 @@ def test_a_stream_that_cannot_be_had_is_told_of_once(watched, monkeypatch):
     told = []
     own = watched()
     monkeypatch.setattr(listener, "PAUSES_S", (0.05, 0.05))
-    monkeypatch.setattr(own.shim.internal_errors, "note", lambda step, error: told.append((step, str(error))))
+    monkeypatch.setattr(
+        own.shim.internal_errors, "report", lambda step, error: told.append((step, str(error)))
+    )
     monkeypatch.setattr(AsyncClient, "futures_stream_get_listen_key", refuse := Refusal())
     own.shim.watch(own.client, every=3600, stream=True)
     until(lambda: refuse.times > 3)
@@ -623,11 +627,11 @@ def test_a_stream_that_can_never_be_had_costs_no_certainty(
     """An old python-binance, an address of its own: said once, and the book is as it is without a stream."""
     told = []
     if not release:
-        monkeypatch.setattr(listener, "hears_user_stream", lambda _: False)
+        monkeypatch.setattr(python_binance, "hears_user_stream", lambda _: False)
     if not home:
         client.FUTURES_URL = client.FUTURES_URL.replace("127.0.0.1", "localhost")
     shim = exit_shim.ExitShim(journal=False, sinks=[])
-    monkeypatch.setattr(shim.internal_errors, "note", lambda _, error: told.append(str(error)))
+    monkeypatch.setattr(shim.internal_errors, "report", lambda _, error: told.append(str(error)))
     shim.watch(client, every=3600, stream=True)
     assert (len(told), streaming()) == (1, [])
     assert said in told[0]
@@ -650,7 +654,7 @@ def test_an_address_of_ones_own_can_be_given(exchange, client, watched, monkeypa
 def test_a_client_that_is_no_genuine_one_has_no_stream(bot, monkeypatch):
     """A fake is looked at all the same."""
     told = []
-    monkeypatch.setattr(bot.shim.internal_errors, "note", lambda _, error: told.append(str(error)))
+    monkeypatch.setattr(bot.shim.internal_errors, "report", lambda _, error: told.append(str(error)))
     bot.shim.watch(bot.client, every=3600, stream=True)
     assert "only a client of python-binance's own has one" in told[0]
 
@@ -660,7 +664,7 @@ def test_an_odd_event_does_not_end_the_thread(watched, monkeypatch):
     """It is told of, and the next one is taken in."""
     told = []
     own = watched()
-    monkeypatch.setattr(own.shim.internal_errors, "note", lambda step, _: told.append(step))
+    monkeypatch.setattr(own.shim.internal_errors, "report", lambda step, _: told.append(step))
     own.watch()
     monkeypatch.setattr(own.book, "saw_size", None)
     own.other.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.02)
@@ -740,8 +744,8 @@ def test_an_async_siblings_options_are_its_clients(exchange):
     own = Client(LOCAL_KEY, LOCAL_SECRET, {"timeout": 3}, ping=False)
     own.session.verify = False
     own.session.proxies["https"] = "http://127.0.0.1:3"
-    clone = exit_shim.resolving.Sibling(own)
-    assert clone.is_at_home
+    clone = clone_client(own)
+    assert clone._is_at_home
 
     async def make():
         made = clone.async_client()

@@ -9,8 +9,7 @@ import time
 
 import pytest
 from binance import Client
-from guarded_bot import ENFORCE, LEGACY, LIMIT, OWNER, PART, STOP, SYMBOL, TARGET, Served, patient
-from guarded_bot import Bot as PlainBot
+from guarded_bot import ENFORCE, LEGACY, LIMIT, OWNER, PART, STOP, SYMBOL, TARGET, Bot, Served
 from odd_server import OddServer
 
 import exit_shim
@@ -20,19 +19,6 @@ from exit_shim.runtime import background as dispatch
 from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange
 
 ODD = ENFORCE + '[rules.ODD]\nlevel = "enforce"\n'
-
-
-class Bot(PlainBot):
-    def __init__(self, policy=ENFORCE, journal=False, exchange=None, client=FakeClient, own=()):
-        self.records = []
-        self.shim = exit_shim.ExitShim(
-            journal=journal,
-            policy=parse_policy(patient(policy), "it", frozenset(own)),
-            mode="EXIT_BRAIN_V3",
-            sinks=[self],
-        )
-        self.exchange = exchange or LocalExchange()
-        self.client = self.shim.wrap(client(exchange=self.exchange))
 
 
 @pytest.fixture
@@ -300,8 +286,8 @@ class Ending(FakeAsyncClient):
 
 
 @pytest.mark.parametrize("times_out", [False, True])
-def test_a_stop_that_came_amid_a_look_is_no_cover_yet(monkeypatch, times_out):
-    """An owner's stop that is accepted while a cancel-all looks was not seen: the cancel-all goes out."""
+def test_a_stop_that_came_amid_a_look_is_looked_at_again(monkeypatch, times_out):
+    """An owner's stop that is accepted while a cancel-all looks covers; where nothing is seen it goes out."""
     bot = Bot(ENFORCE).enter()
     real = bot.client.__wrapped__
     positions, placed = real.futures_position_information, []
@@ -314,10 +300,12 @@ def test_a_stop_that_came_amid_a_look_is_no_cover_yet(monkeypatch, times_out):
         return positions(**params)
 
     monkeypatch.setattr(real, "futures_position_information", slowly)
-    bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=True)
+    with contextlib.nullcontext() if times_out else pytest.raises(exit_shim.ExitOrderDenied):
+        bot.by(LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=True)
     assert placed
-    assert "PROTECTIVE_OVERRIDE" in str(bot.records[-1].intent.verdict.reasons)
+    assert ("PROTECTIVE_OVERRIDE" in str(bot.records[-1].intent.verdict.reasons)) is times_out
     assert [target.module for target in bot.records[-1].intent.targets] == [OWNER]
+    assert bot.resting() == ([] if times_out else placed)
 
 
 class Broker:

@@ -6,13 +6,14 @@ import decimal
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from guarded_bot import COVER, ENFORCE, LEGACY, LIMIT, MONITOR, OWNER, STOP, SYMBOL, TARGET, Bot, Served
 
 import exit_shim
 from exit_shim.guard.rules.custom import forget_custom_rules
-from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange
+from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange, faults
 
 STRIPPED = ENFORCE + '[rules.STRIPPED]\nlevel = "enforce"\n'
 SHORT_STOP = {
@@ -266,3 +267,34 @@ def test_an_order_of_a_signal_handler_does_not_hang(tmp_path):
     thread.join(20)
     assert done == [True]
     bot.shim.close()
+
+
+def test_a_stop_that_is_replaced_amid_a_look_still_covers(client, exchange):
+    """The look lists the owner's old stop, which has ended, and not yet the new one: it is repeated."""
+    bot = Served(client, exchange).enter()
+    old = bot.by(OWNER, **COVER)["algoId"]
+    exchange.faults.inject(faults.delayed(1), method="GET", path="positionRisk", times=1)
+    with ThreadPoolExecutor(1) as pool:
+        cancelling = pool.submit(
+            bot.by, LEGACY, "futures_cancel_all_open_orders", symbol=SYMBOL, conditional=True
+        )
+        wait_for(lambda: "algos" in listed(bot))
+        bot.covering = bot.by(OWNER, **{**COVER, "stopPrice": 49000})["algoId"]
+        bot.by(OWNER, "futures_cancel_algo_order", algoId=old)
+        with pytest.raises(exit_shim.ExitOrderDenied):
+            cancelling.result()
+    assert [algo.algo_id for algo in exchange.engine.open_algos()] == [bot.covering]
+    bot.shim.close()
+
+
+def listed(bot):
+    """Which reads of the look that is under way are answered."""
+    looks = list(bot.shim.guard.snapshots._under_way.values())
+    return looks[0].answers._answers if looks and looks[0].answers else {}
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

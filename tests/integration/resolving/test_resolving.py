@@ -488,7 +488,7 @@ def test_a_forked_child_knows_nothing_of_it(desk, exchange, long):
     wait_for(lambda: desk.resolver._doubts)
     pid = os.fork()
     if pid == 0:
-        clean = not (desk.resolver.is_busy() or desk.resolver._doubts or desk.resolver._askers)
+        clean = not (desk.resolver.is_busy() or desk.resolver._doubts or desk.resolver._readers)
         os._exit(0 if clean else 1)
     assert os.waitpid(pid, 0)[1] == 0
     assert desk.resolver.is_busy()

@@ -366,7 +366,7 @@ def test_it(fake_client):
         ("mode='BRAIN'", "expected one of LEGACY, EXIT_BRAIN_V3"),
         ("symbols=['PEPEUSDT']", "'PEPEUSDT' is not one of BTCUSDT"),
         ("prices={'PEPEUSDT': 1}", "PEPEUSDT does not trade here"),
-        ("prices={'BTCUSDT': 0}", "give a number above zero"),
+        ("prices={'BTCUSDT': 0}", "expected a number above zero"),
         ("rules='yesterday'", "yesterday"),
     ],
 )

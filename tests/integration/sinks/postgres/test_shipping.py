@@ -35,8 +35,8 @@ for number in itertools.count():
 SHIPPING = """
 import sys
 from pathlib import Path
-from exit_shim.sinks.postgres import Address, Outbox, Shipper
-address = Address(sys.argv[2])
+from exit_shim.sinks.postgres import Dsn, Outbox, Shipper
+address = Dsn(sys.argv[2])
 shipper = Shipper(Outbox(Path(sys.argv[1]), address.name), address, batch=7)
 while True:
     shipper.ship()

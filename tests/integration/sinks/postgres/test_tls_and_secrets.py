@@ -163,7 +163,7 @@ def test_an_address_is_named_without_user_and_secrets():
         )
     }
     assert names == {"postgresql://db.invalid:5432/exits"}
-    assert repr(Dsn("postgresql://u:secret@h/d")) == "Address('postgresql://h:5432/d')"
+    assert repr(Dsn("postgresql://u:secret@h/d")) == "Dsn('postgresql://h:5432/d')"
     for dsn in ("exits", "postgresql:/h", "host=h", "mysql://u:secret@h/d", "postgresql://h/d?secret=secret"):
         with pytest.raises(PostgresError) as caught:
             Dsn(dsn)

@@ -95,7 +95,7 @@ class Guard:
             within_s=compiled_policy.policy.look_within_s,
             share=compiled_policy.policy.look_share,
             why_unsure=book.why_unsure,
-            on_trouble=on_trouble,
+            report=on_trouble,
         )
         self.enforces = compiled_policy.enforces()
         self.tells = True

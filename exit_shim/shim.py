@@ -188,7 +188,7 @@ class ExitShim:
         self.recorder = rules.recorder = Recorder(
             self.journal,
             {
-                Intent: [self.guard.book.fold] if self.guard.enforces else [],
+                Intent: [self.guard.book.fold, self.guard.mark_judged] if self.guard.enforces else [],
                 Outcome: [self.guard.book.fold, self.watcher.on, self.metrics.take],
                 Resolution: [self.guard.book.fold],
             },

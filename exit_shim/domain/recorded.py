@@ -18,10 +18,11 @@ class RecordedEvent:
         about: The recorded intent that it is about; None for an intent, and for what is about no order.
         params: Of an intent of this process, the call's own fields. They are written nowhere.
         leaves: False for an intent whose order is not sent.
+        was_judged: Set by the guard: whether the enforced rules were asked before the send.
         near: Set by the book: what it had around the order before it learnt of the outcome.
     """
 
-    __slots__ = ("about", "event", "leaves", "near", "params", "run_id", "seq", "ts")
+    __slots__ = ("about", "event", "leaves", "near", "params", "run_id", "seq", "ts", "was_judged")
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class RecordedEvent:
         self.about = about
         self.params = params
         self.leaves = True
+        self.was_judged = False
         self.near: Any = None
 
     @property

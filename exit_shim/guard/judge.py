@@ -134,6 +134,10 @@ class Guard:
         verdict = self.judge_cancel(case)
         return UNDECIDED if not verdict.is_held and self._must_be_seen(case, intent.store) else verdict
 
+    def mark_judged(self, recorded: RecordedEvent) -> None:
+        """Note in a recorded intent whether the enforced rules were asked before its send."""
+        recorded.was_judged = self.switches.enforcing
+
     def findings(self, recorded: RecordedEvent) -> OrderFindings | None:
         """Return what the rules that only warn say of an order that was concluded; None: nothing."""
         about = recorded.about
@@ -148,8 +152,7 @@ class Guard:
         case = self.case(intent, params, near)
         plan = self.plan(case.mode, case.order.symbol, case.operation)
         reported = {reason.code for reason in intent.verdict.reasons}
-        was_judged = self.enforces and self.switches.was_enforcing(about.ts)
-        steps = plan.warning if was_judged else (*plan.warning, *plan.enforced)
+        steps = plan.warning if about.was_judged else (*plan.warning, *plan.enforced)
         reasons = tuple(
             Reason(step.code, facts or None, is_observed=step.is_observed)
             for step in steps

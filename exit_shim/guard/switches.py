@@ -1,12 +1,6 @@
 """What can be changed while the bot runs. Read on the order path as two attributes; set elsewhere."""
 
-import time
-from collections import deque
-from typing import Final
-
 from exit_shim.domain.events import Switch
-
-MAX_CHANGES: Final = 64
 
 
 class Switches:
@@ -17,14 +11,13 @@ class Switches:
         mode: The mode that somebody switched to; None for what environment and code say.
     """
 
-    __slots__ = ("_changes", "_is_forced_off", "_is_switched_on", "enforcing", "mode")
+    __slots__ = ("_is_forced_off", "_is_switched_on", "enforcing", "mode")
 
     def __init__(self) -> None:
         self.enforcing = True
         self.mode: str | None = None
         self._is_switched_on = True
         self._is_forced_off = False
-        self._changes = deque([(0, True)], MAX_CHANGES)
 
     def turn(self, switch: Switch) -> None:
         """Carry out a switch."""
@@ -39,12 +32,5 @@ class Switches:
         self._is_forced_off = off
         self._update()
 
-    def was_enforcing(self, at: int) -> bool:
-        """Return whether the policy could hold orders back at a time, in ns since the epoch."""
-        return next((state for since, state in reversed(tuple(self._changes)) if since <= at), True)
-
     def _update(self) -> None:
-        enforcing = self._is_switched_on and not self._is_forced_off
-        if enforcing != self.enforcing:
-            self._changes.append((time.time_ns(), enforcing))
-        self.enforcing = enforcing
+        self.enforcing = self._is_switched_on and not self._is_forced_off

@@ -67,9 +67,6 @@ def read_policy(path: str | os.PathLike[str], own_rules: Collection[str] = ()) -
     return parse_policy(text, str(path), own_rules)
 
 
-msgspec.json.Decoder(Policy)  # two threads that are the first to convert to it would crash (see `records`)
-
-
 def parse_policy(text: str, name: str = "the policy", own_rules: Collection[str] = ()) -> Policy:
     """The policy in a text, which errors call `name`."""
     try:

@@ -41,7 +41,7 @@ MAX_LOOKS: Final = 25
 MAX_SYMBOLS: Final = 2_000
 """Symbols whose last look is remembered."""
 
-LOOKS_AGAIN: Final = 2
+MAX_REPEATS: Final = 2
 """How often a look is repeated during which something was sent on its symbol."""
 
 OVER_BUDGET: Final = Unseen("over_budget")
@@ -87,9 +87,10 @@ class Question:
         number: When it was asked, if only a look that begins afterwards will do; 0 for any.
         until: Until when it waits, on the clock.
         answer: What was seen, or why nothing was.
+        mixed: How many looks were made during which something was sent.
     """
 
-    __slots__ = ("answer", "begin", "client", "key", "number", "until")
+    __slots__ = ("answer", "begin", "client", "key", "mixed", "number", "until")
 
     def __init__(self, key: Key, client: Any, begin: Begin, number: int, until: float) -> None:
         self.key = key
@@ -98,6 +99,12 @@ class Question:
         self.number = number
         self.until = until
         self.answer: Snapshot | Unseen = COULD_NOT_BE_ASKED
+        self.mixed = 0
+
+    def settle(self, answer: Snapshot | Unseen) -> None:
+        """Set the answer; a reason for not seeing does not replace a snapshot."""
+        if isinstance(answer, Snapshot) or not isinstance(self.answer, Snapshot):
+            self.answer = answer
 
 
 class Snapshots(ReentrantState):
@@ -170,7 +177,7 @@ class Snapshots(ReentrantState):
     def expire(self, account: str | None, symbol: str | None) -> None:
         """Stop serving snapshots of a symbol, or of all (None), that were taken before this moment.
 
-        Who waits for a look that is under way looks again, at most twice; with the last answer it makes do.
+        Whoever waits for a look that is under way looks again, at most twice, and then uses the last answer.
         """
         with self._lock:
             number = next(self._counter)
@@ -210,18 +217,28 @@ class Snapshots(ReentrantState):
             while True:
                 found = self._find_or_begin(question)
                 if isinstance(found, (Snapshot, Unseen)):
-                    question.answer = found
+                    question.settle(found)
                     return
                 look, suits = found
                 yield look.answer, max(min(question.until, look.until) - self._clock(), 0)
-                if suits:
-                    question.answer = self._answer_of(look)
+                if suits and self._settles(question, look):
                     return
-                if self._clock() >= question.until:
-                    question.answer = TIMED_OUT
+                if self._clock() >= question.until or question.mixed > MAX_REPEATS:
+                    question.settle(TIMED_OUT)
                     return
         except Exception as error:  # noqa: BLE001 - a failure of ours is a reason not to see
             self._report("look at the exchange", error)
+
+    def _settles(self, question: Question, look: Look) -> bool:
+        """Give a question what a look has seen; return whether it need not look again."""
+        seen = self._answer_of(look)
+        question.settle(seen)
+        if not isinstance(seen, Snapshot) or self._expired_at(question.key) <= look.number:
+            return True
+        # Something was sent meanwhile: the list may have an owner's stop that was replaced, and lack the new
+        # one. It would look as if no owner's stop covered the position.
+        question.mixed += 1
+        return False
 
     def _answer_of(self, look: Look) -> Snapshot | Unseen:
         """Return what a look that was waited for has seen by now."""

@@ -1,4 +1,4 @@
-"""The only path of an order: read, attribute, judge, record, send, record.
+"""Take an order through the six steps: read, attribute, judge, record, send, record.
 
 All steps but the send are guarded: what fails in them is counted and logged, and the order goes out all the
 same. The send is the client's own method, called once, with what the bot gave.
@@ -39,7 +39,7 @@ ACCEPTED: Final = Answer("accepted")
 
 
 class Gateway:
-    """Takes every call of every door through the six steps.
+    """Take every call of every door through the six steps.
 
     Args:
         attributor: Says who asked.
@@ -195,7 +195,7 @@ class Gateway:
         self._recorder.record(Outcome(*answer, *call.times(), call.chain), recorded)
 
     def record_unsent(self, call: OrderCall, intents: Sequence[Intent], error: BaseException) -> None:
-        """Write down what was asked for and not sent: its caller gave up by a time limit or an interrupt."""
+        """Write down orders that were not sent: their caller was ended by a time limit or an interrupt."""
         try:
             call.pause()
             for intent in intents:
@@ -224,7 +224,7 @@ class Gateway:
         self.record_outcomes(call, answers)
 
     def look_outwards(self, call: OrderCall) -> None:
-        """Take the frames behind who asked, while they are there and the order is no longer waiting."""
+        """Capture the outer frames after the send."""
         asking, call.asking = call.asking, None
         if asking is not None:
             try:
@@ -274,12 +274,12 @@ class Gateway:
             return self.unreadable(error)
 
     def unreadable(self, error: Exception) -> Any:
-        """Report a stack that cannot be read; it costs the evidence, not the order."""
+        """Report a stack that cannot be read; the order goes out without evidence."""
         self._report("remember who fetched the method", error)
         return None
 
     def asked(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DoorCall | None:
-        """Return what a call of a door asks for in Binance's terms; None: nothing of ours, or unreadable."""
+        """Return what a call of a door asks for in Binance's terms; None if none, or unreadable."""
         asked: DoorCall | None = None
         try:
             asked = door.describe(args, kwargs)
@@ -293,7 +293,7 @@ class Gateway:
         return asked
 
     def _note_unread(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Keep the first call of a declared door that is none of an order's, for `exit-shim doctor`."""
+        """Record the first call of a declared door that was not read as an order, for `exit-shim doctor`."""
         try:
             if (why := door.why_unread(args, kwargs)) is not None:
                 self._read_doors.add(door.method)
@@ -303,7 +303,7 @@ class Gateway:
 
 
 class CallCount:
-    """Counts calls from any thread; `add` is atomic without a lock, the dearest part of an entry."""
+    """Count calls from any thread; `add` is atomic without a lock, which an entry could not afford."""
 
     __slots__ = ("_lock", "_looks", "add")
 
@@ -313,7 +313,7 @@ class CallCount:
         self._lock = threading.Lock()
 
     def total(self) -> int:
-        """Return how often `add` was called; each look at a count adds to it."""
+        """Return how often `add` was called."""
         with self._lock:
             self._looks += 1
             return self.add() - self._looks + 1
@@ -337,7 +337,7 @@ def answers_of(call: OrderCall, result: Any) -> list[Answer]:
 
 
 def declared_kind(said: Declared) -> Kind | None:
-    """Return the kind that `attributed` declared; one that we do not know is `other_exit`, never an error."""
+    """Return the kind that `attributed` declared; `other_exit` for an unknown one."""
     if said.kind is None:
         return None
     return cast("Kind", said.kind) if said.kind in KINDS else "other_exit"

@@ -428,7 +428,7 @@ def test_a_gap_that_is_handed_in_makes_the_book_unsure_where_it_is_watched(bot):
         "the user data stream was interrupted: python-binance says BinanceWebsocketClosed"
     )
     assert bot.book.why_unsure("another", "BTCUSDT") is None
-    bot.shim._pollers[0].look()
+    bot.shim.account_feeds.pollers[0].look()
     assert bot.book.why_unsure("mine", "BTCUSDT") is not None
     until(lambda: bot.book.why_unsure("mine", "BTCUSDT") is None)
 
@@ -461,7 +461,9 @@ def until(true, patience=60.0):
 
 def streaming():
     """The threads that listen."""
-    return [thread for thread in threading.enumerate() if thread.name == listener.THREAD]
+    return [
+        thread for thread in threading.enumerate() if thread.name == listener.UserStreamListener.thread_name
+    ]
 
 
 def looks_at(exchange):
@@ -600,7 +602,7 @@ def test_a_stream_that_cannot_be_had_is_told_of_once(watched, monkeypatch):
     assert step == "listen to the user data stream"
     assert "see that the API key may be used from this address, and that WebSockets get through" in said
     assert LOCAL_SECRET not in said
-    own.shim._pollers[0].look_soon()
+    own.shim.account_feeds.pollers[0].look_soon()
     until(lambda: own.unsure() is None)
 
 
@@ -736,7 +738,7 @@ def test_the_process_wide_shim_is_watched_by_the_function(exchange, client):
     book.admit(0.0)
     assert [position.symbol for position in book.positions()] == ["BTCUSDT"]
     exit_shim.shim.forget_default_shim()
-    until(lambda: "exit-shim-stock" not in {one.name for one in set(threading.enumerate()) - before})
+    until(lambda: "exit-shim-poller" not in {one.name for one in set(threading.enumerate()) - before})
 
 
 def test_an_async_siblings_options_are_its_clients(exchange):

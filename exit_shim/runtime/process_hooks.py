@@ -48,11 +48,6 @@ class ProcessAware:
         """Finish what must not be lost with the process, by `until` of `time.monotonic`."""
 
 
-def is_exiting() -> bool:
-    """Return whether the process has begun to end: threads may not run any more."""
-    return _exiting.is_set()
-
-
 def end_with_child_process() -> None:
     """Have everything end with a child of `multiprocessing`, which skips `atexit`."""
     util, process = sys.modules.get("multiprocessing.util"), sys.modules.get("multiprocessing.process")
@@ -116,6 +111,10 @@ _members: "dict[int, weakref.ref[ProcessAware]]" = {}
 _held: list[Releasable] = []
 _children: set[int] = set()
 _exiting: Final = threading.Event()
+
+# The event's own method: each order asks.
+is_exiting: Final[Callable[[], bool]] = _exiting.is_set
+"""Returns whether the process has begun to end: threads may not run any more."""
 
 atexit.register(_end_at_exit)
 if hasattr(os, "register_at_fork"):

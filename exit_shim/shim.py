@@ -148,6 +148,8 @@ class ExitShim:
         if self.journal is not None:
             self.internal_errors.keep = weakly(self._record_internal_error)
         self.gateway = Gateway(self._make_attributor(), CallJudge(self.guard), self.recorder, self.guard.book)
+        # A proxy holds the gateway, and so the shim, for as long as it lives.
+        self.gateway.owner = self
 
     # The parts, each with what it gets
 
@@ -208,8 +210,8 @@ class ExitShim:
             not_in_app=roles.not_in_app,
             aliases=roles.aliases,
         )
-        # `self.mode` keeps the shim alive for as long as a proxy holds the gateway.
-        return StackAttributor(finder, self.mode, functools.partial(account_label, name=self._account))
+        account_of = functools.partial(account_label, name=self._account)
+        return StackAttributor(finder, self._mode.read, account_of)
 
     # What a bot calls
 

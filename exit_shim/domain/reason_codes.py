@@ -66,6 +66,7 @@ ADVICE: Final[Mapping[str, str]] = {
     IGNORED_PARAM: "See `field` and `meant`.",
     PROTECTIVE_OVERRIDE: "The owner must place its stop; `because` says what is missing.",
     SIMULATED_ORDER: "Nothing: the guard answered it.",
+    UNKNOWN_MODE: "Name the mode in the policy of this process, or switch again.",
 }
 """What to do about each, in Markdown: the docs are made of it."""
 
@@ -98,8 +99,8 @@ GAPS: Final[Mapping[str, str]] = {
     "no_trigger": "the exchange shows no trigger of the owner's stop",
     "no_price": "the exchange shows no price to measure the owner's stop by",
     "quantity_short": "the owners' stops add up to less than the position",
-    "larger_than_left": "in hedge mode the exchange refuses a stop on more than is left when it fires",
-    "too_many_exits": "more exits on a quantity rest than are worked out in hedge mode",
+    "no_close_position": "in hedge mode only a stop with closePosition covers: the exchange refuses one "
+    "on more than is left when it fires",
     "opens_beside": "the same call opens or grows the position",
     "closes_at_once": "the order is priced through the market, so it closes now",
     "name_is_taken": "a live order has its client order id, which the exchange itself refuses (-4116)",

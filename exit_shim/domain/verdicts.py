@@ -5,8 +5,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-Action: TypeAlias = Literal["allow", "warn", "deny", "simulate", "undecided"]
-"""What happens with an order; `undecided` until the exchange was looked at, and never recorded."""
+Action: TypeAlias = Literal["allow", "warn", "deny", "simulate"]
 
 Facts: TypeAlias = Mapping[str, str]
 
@@ -55,6 +54,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
         book: The live exits that it was held against, in words.
         error_code: The exchange's code that a denial is answered with.
         is_about_simulated: Whether it is a cancel or change of a simulated order, which the guard answers.
+        is_undecided: Whether only a look at the exchange can tell; such a verdict is never recorded.
     """
 
     action: Action = "allow"
@@ -64,11 +64,12 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     book: tuple[str, ...] = ()
     error_code: int = DENIED_CODE
     is_about_simulated: bool = False
+    is_undecided: bool = False
 
     @property
     def is_held(self) -> bool:
         """Whether the order does not go out as things stand."""
-        return self.action in {"deny", "simulate", "undecided"}
+        return self.action in {"deny", "simulate"}
 
     @property
     def why(self) -> str:
@@ -82,5 +83,5 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
 ALLOWED: Final = Verdict()
 
-UNDECIDED: Final = Verdict("undecided")
+UNDECIDED: Final = Verdict("deny", is_undecided=True)
 """Nobody denies the order yet: only a look at the exchange can tell whether it may leave."""

@@ -101,7 +101,7 @@ class AccountFeeds:
         gap = take_in(self._guard.book, account, event, self._guard.snapshots.expire)
         for poller in self.pollers:
             if gap is not None and poller.account == account:
-                self._guard.book.distrust(account, f"the user data stream was interrupted: {gap.why}")
+                self._guard.book.trust.lose(account, f"the user data stream was interrupted: {gap.why}")
                 poller.look_soon()
 
     def stop(self) -> None:

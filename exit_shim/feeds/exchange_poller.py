@@ -99,15 +99,18 @@ class ExchangePoller(Service):
 
     def _correct(self, snapshot: Snapshot, asked: int) -> None:
         book = self._guard.book
-        for symbol in {spot.symbol for spot in book.spots() if spot.account == self.account}:
+        for symbol in {position.symbol for position in book.positions() if position.account == self.account}:
             self._guard.saw(self.account, symbol, snapshot, asked)
-        for spot in {*book.sized(self.account), *(held.spot(self.account) for held in snapshot.positions)}:
-            book.saw_size(spot, snapshot.held(spot), asked)
+        for position in {
+            *book.sized_positions(self.account),
+            *(held.position_key(self.account) for held in snapshot.positions),
+        }:
+            book.set_size(position, snapshot.size_of(position), asked)
         for order in snapshot.resting:
             if order.can_only_reduce:
-                book.appeared(as_live(order, self.account, asked))
-        if not book.is_behind:
-            book.trust(self.account, asked - READ_LAG_NS)
+                book.announce(as_live(order, self.account, asked))
+        if not book.trust.is_behind:
+            book.trust.restore(self.account, asked - READ_LAG_NS)
 
     def _report_orphans(self, snapshot: Snapshot) -> None:
         # Only those of two looks in a row: a position always ends a moment before its exits do.

@@ -81,7 +81,7 @@ class ProcessFeed(Service):
         self._has_begun = False
         self._read_at = 0.0
         super().__init__()
-        guard.book.is_behind = journal is not None
+        guard.book.trust.is_behind = journal is not None
         guard.book.expects = guard.enforces
         if guard.enforces:
             guard.book.catch_up = self.catch_up
@@ -165,9 +165,9 @@ class ProcessFeed(Service):
         if not self._reading_earlier.acquire(timeout=LOCK_S):
             return
         try:
-            if self._guard.book.is_behind and (self._has_begun or self._journal is None):
+            if self._guard.book.trust.is_behind and (self._has_begun or self._journal is None):
                 self.read_earlier_runs()
-                self._guard.book.is_behind = False
+                self._guard.book.trust.is_behind = False
         finally:
             self._reading_earlier.release()
 
@@ -202,14 +202,14 @@ class ProcessFeed(Service):
         for symbol, reason in self._guard.delegations.gaps(book):
             self._on_finding(GuardFinding(reason, symbol))
         within = self._guard.compiled_policy.rule(STRIPPED).within_s or STRIPPED_WITHIN_S
-        for spot, since in book.stripped():
-            if now - since >= within and book.still_stripped(spot):
+        for position, since in book.lost_stops():
+            if now - since >= within and book.pop_lost_stop(position):
                 facts = {
-                    "position_side": spot.position_side,
-                    "side": str(spot.side),
+                    "position_side": position.position_side,
+                    "side": str(position.side),
                     "within_s": f"{within:g}",
                 }
-                self._on_finding(GuardFinding(Reason(STRIPPED, facts), spot.symbol, spot.account))
+                self._on_finding(GuardFinding(Reason(STRIPPED, facts), position.symbol, position.account))
 
     def run_once(self) -> None:
         """Do one round of the thread."""

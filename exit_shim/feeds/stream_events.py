@@ -9,8 +9,10 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from exit_shim.domain.orders import Reference, Store, text, upper
-from exit_shim.guard.book import Book, PositionKey, number
+from exit_shim.guard.amounts import to_decimal
+from exit_shim.guard.book import Book
 from exit_shim.guard.exchange_snapshot import OpenOrder, as_live, integer, read_resting
+from exit_shim.guard.live_exits import PositionKey
 
 ORDER_NAMES: Final[Mapping[str, str]] = {
     "s": "symbol",
@@ -138,9 +140,9 @@ def take_in(
     if isinstance(news, Gap):
         return news
     if isinstance(news, Rests):
-        book.appeared(as_live(news.order, account, now))
+        book.announce(as_live(news.order, account, now))
     elif isinstance(news, Over):
-        book.ended(
+        book.end_order(
             account,
             news.store,
             news.named,
@@ -150,7 +152,7 @@ def take_in(
         )
     elif isinstance(news, Sized):
         for symbol, position_side, side, size in news.sizes:
-            book.saw_size(PositionKey(account, symbol, position_side, side), size)
+            book.set_size(PositionKey(account, symbol, position_side, side), size)
     return None
 
 
@@ -201,7 +203,7 @@ def _account(event: Mapping[str, Any]) -> News | None:
 
 def _sizes(row: Mapping[str, Any]) -> list[tuple[str, str, str, Decimal]]:
     symbol, position_side = upper(row.get("s") or ""), upper(row.get("ps") or "BOTH")
-    amount = number(row.get("pa"))
+    amount = to_decimal(row.get("pa"))
     if not symbol or amount is None:
         return []
     return [

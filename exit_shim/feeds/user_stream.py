@@ -90,14 +90,14 @@ class UserStreamListener(Service):
 
     def start(self) -> bool:
         """Start to listen; the book counts as unsure until the stream is connected."""
-        self._book.distrust(self._account, "the user data stream is not connected yet")
+        self._book.trust.lose(self._account, "the user data stream is not connected yet")
         return super().start()
 
     def stop(self) -> None:
         """Stop listening; the book is as sure as it is without a stream."""
         super().stop()
         self._hears(self._account, is_heard=False)
-        self._book.distrust(self._account, None)
+        self._book.trust.lose(self._account, None)
 
     def renew_after_fork(self) -> None:
         """Stop: the thread is the parent's."""
@@ -112,14 +112,16 @@ class UserStreamListener(Service):
         """Note that events are heard from now on."""
         self._is_reported = False
         self._hears(self._account, is_heard=True)
-        self._book.distrust(self._account, "the exchange was not looked at since the user data stream began")
+        self._book.trust.lose(
+            self._account, "the exchange was not looked at since the user data stream began"
+        )
         self._look_soon()
 
     def lost(self) -> None:
         """Note that events are not heard any more."""
         self._hears(self._account, is_heard=False)
         if not self._stopped.is_set():
-            self._book.distrust(self._account, "the user data stream is not connected")
+            self._book.trust.lose(self._account, "the user data stream is not connected")
 
     def failed(self, error: Exception) -> None:
         """Report that the stream was not available this time, if that is new."""

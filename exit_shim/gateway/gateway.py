@@ -64,6 +64,8 @@ class Gateway:
         self._entry_coroutines = CallCount()
         self.count_entry = self._entry_calls.add
         self.count_entry_coroutine = self._entry_coroutines.add
+        self.owner: object = None
+        """Whatever is to live for as long as the gateway."""
 
     def call(
         self,

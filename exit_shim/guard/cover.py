@@ -4,31 +4,21 @@ docs/explanation/cover.md states the same to the letter. Facts: Binance's USDⓈ
 Position Information V3, and how hedge mode refuses an order on more than the position.
 """
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from decimal import Context, Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from exit_shim.domain.orders import ExitOrder
 from exit_shim.domain.verdicts import Facts
-from exit_shim.guard.book import PROTECTIVE_TYPES
 from exit_shim.guard.exchange_snapshot import TRAILING, OpenOrder, OpenPosition, Snapshot
+from exit_shim.guard.live_exits import PROTECTIVE_TYPES
 
 STOP_LIMIT: Final = "STOP"
 ON_MARK: Final = "MARK_PRICE"
 
 MAX_CALLBACK: Final = Decimal(20)
 """Percent; the widest callback rate that Binance takes since 2026-10-23, for a row that does not say one."""
-
-FILL_IN_PARTS: Final = frozenset({"LIMIT", "STOP", "TAKE_PROFIT"})
-"""The types that rest as limit orders, now or once they fire: any part of them may fill."""
-
-MAX_STOPS: Final = 4
-MAX_OTHERS: Final = 8
-MAX_TRIED: Final = 400
-"""Exits on a quantity whose every order of firing is tried, and what may be left then. With more of them
-nothing is sure: the order waits."""
 
 EXACT: Final = Context(prec=80, traps=[InvalidOperation])
 """The bot's own context may round, and raise."""
@@ -66,7 +56,7 @@ def find_gap(snapshot: Snapshot, symbol: str | None, counts: Counts, within: flo
 
 def find_gap_of(held: OpenPosition, snapshot: Snapshot, counts: Counts, within: float) -> Gap | None:
     """Return why one position is not surely covered; None where it is."""
-    exits = [order for order in snapshot.resting if held.is_guarded_by(order)]
+    exits = (order for order in snapshot.resting if held.is_guarded_by(order))
     stops = [order for order in exits if order.type in PROTECTIVE_TYPES and counts(order)]
     flaws = [flaw_of(stop, held, snapshot.last, within) for stop in stops]
     sure = [stop for stop, flaw in zip(stops, flaws, strict=True) if flaw is None]
@@ -77,8 +67,7 @@ def find_gap_of(held: OpenPosition, snapshot: Snapshot, counts: Counts, within: 
         if flaws and flaws[0] is not None:
             return Gap(flaws[0], {**side, "order": stops[0].name})
         return Gap("no_owners_stop", side)
-    others = [order for order in exits if order not in sure]
-    return find_shortfall(held, sure, others)
+    return find_shortfall(held, sure)
 
 
 def covering(snapshot: Snapshot, symbol: str | None, counts: Counts, within: float) -> Iterator[OpenOrder]:
@@ -131,60 +120,19 @@ def flaw_of_trigger(trigger: Decimal, held: OpenPosition, price: Decimal, within
     return None
 
 
-def find_shortfall(held: OpenPosition, stops: list[OpenOrder], others: list[OpenOrder]) -> Gap | None:
+def find_shortfall(held: OpenPosition, stops: list[OpenOrder]) -> Gap | None:
     """Return why stops on a quantity do not close all of a position; None where they do.
 
-    One-way: reduceOnly cuts what is more than the position, so they add up. Hedge mode refuses a stop on
-    more than is left when it fires, whatever exits of anybody have filled before it, in parts too.
+    In one-way mode they add up: reduceOnly cuts what is more than the position.
     """
-    size, total = abs(held.amount), sum((stop.quantity or Decimal(0) for stop in stops), Decimal(0))
-    facts = {"position_side": held.position_side, "size": str(size), "stops": str(total)}
-    if total < size:
-        return Gap("quantity_short", facts)
-    if held.position_side == "BOTH":
+    total = sum((stop.quantity or Decimal(0) for stop in stops), Decimal(0))
+    size = abs(held.amount)
+    if total >= size and held.position_side == "BOTH":
         return None
-    if any(order.type in FILL_IN_PARTS for order in others):
-        return Gap("larger_than_left", facts)
-    quantities = [stop.quantity or Decimal(0) for stop in stops]
-    before = [order.quantity for order in others if not order.close_position]
-    if len(stops) > MAX_STOPS or len(before) > MAX_OTHERS or None in before:
-        return Gap("too_many_exits", facts)
-    taken = sums(quantity for quantity in before if quantity is not None)
-    tried = [closes_all(size, order, taken) for order in itertools.permutations(quantities)]
-    if None in tried:
-        return Gap("too_many_exits", facts)
-    return None if all(tried) else Gap("larger_than_left", facts)
-
-
-def closes_all(size: Decimal, quantities: Iterable[Decimal], taken: frozenset[Decimal]) -> bool | None:
-    """Return whether stops that fire in this order close a hedge position, with others filling in between.
-
-    None where that takes too long to tell: the order waits.
-
-    Args:
-        size: Of the position.
-        quantities: Of the stops.
-        taken: What others may have closed before any of them.
-    """
-    left = less(frozenset({size}), taken)
-    for quantity in quantities:
-        if len(left) * len(taken) > MAX_TRIED:
-            return None
-        left = less(frozenset(rest - quantity if quantity <= rest else rest for rest in left), taken)
-    return left == {Decimal(0)}
-
-
-def less(left: frozenset[Decimal], taken: frozenset[Decimal]) -> frozenset[Decimal]:
-    """Return what may be left of a position after others took some, none, or were refused."""
-    return frozenset(rest - part for rest in left for part in taken if part <= rest)
-
-
-def sums(quantities: Iterable[Decimal]) -> frozenset[Decimal]:
-    """Return what any of some quantities add up to, zero for none of them included."""
-    found = frozenset({Decimal(0)})
-    for quantity in quantities:
-        found |= {one + quantity for one in found}
-    return found
+    # In hedge mode the exchange refuses a stop on more than is left when it fires. What is left then depends
+    # on every exit of anybody that fills before, in parts too, so nothing short of closePosition is sure.
+    because = "quantity_short" if held.position_side == "BOTH" else "no_close_position"
+    return Gap(because, {"position_side": held.position_side, "size": str(size), "stops": str(total)})
 
 
 def strips(snapshot: Snapshot, symbol: str | None, taken: Counts, within: float) -> bool:

@@ -19,7 +19,8 @@ from exit_shim.domain.orders import (
     kind_of,
     upper,
 )
-from exit_shim.guard.book import PROTECTIVE_TYPES, LiveExit, PositionKey, number
+from exit_shim.guard.amounts import to_decimal
+from exit_shim.guard.live_exits import PROTECTIVE_TYPES, LiveExit, PositionKey
 
 TRAILING: Final = "TRAILING_STOP_MARKET"
 
@@ -88,7 +89,7 @@ class OpenOrder(NamedTuple):
         """Its id, for people."""
         return str(self.algo_id or self.order_id or self.client_order_id)
 
-    def spot(self, account: str | None) -> PositionKey:
+    def position_key(self, account: str | None) -> PositionKey:
         """What it guards."""
         return PositionKey(account, self.symbol, self.position_side, self.side)
 
@@ -111,7 +112,7 @@ class OpenPosition(NamedTuple):
         """The side of the orders that reduce it."""
         return "SELL" if self.amount > 0 else "BUY"
 
-    def spot(self, account: str | None) -> PositionKey:
+    def position_key(self, account: str | None) -> PositionKey:
         """What an exit of it guards."""
         return PositionKey(account, self.symbol, self.position_side, self.exit_side)
 
@@ -136,11 +137,10 @@ class Snapshot(NamedTuple):
     last: Decimal | None = None
     asked: int = 0
 
-    def held(self, spot: PositionKey) -> Decimal:
-        """The size of the position that orders of `spot` reduce; 0 for none."""
-        return next(
-            (abs(held.amount) for held in self.positions if held.spot(spot.account) == spot), Decimal(0)
-        )
+    def size_of(self, key: PositionKey) -> Decimal:
+        """Return the size of a position; 0 where it is not open."""
+        amounts = (held.amount for held in self.positions if held.position_key(key.account) == key)
+        return abs(next(amounts, Decimal(0)))
 
 
 class UnreadableError(ValueError):
@@ -201,7 +201,7 @@ def price_in(ticker: Any) -> Decimal | None:
 
 def price(written: object) -> Decimal | None:
     """Return a price above zero; Binance writes "0" where there is none."""
-    found = number(written)
+    found = to_decimal(written)
     return found if found is not None and found > 0 else None
 
 
@@ -227,7 +227,7 @@ def rows(answer: Any) -> list[Mapping[str, Any]]:
 
 def read_position(row: Mapping[str, Any]) -> OpenPosition:
     """One row of positionRisk."""
-    amount = number(row.get("positionAmt"))
+    amount = to_decimal(row.get("positionAmt"))
     if amount is None:
         raise UnreadableError("a position without positionAmt")
     return OpenPosition(
@@ -235,7 +235,7 @@ def read_position(row: Mapping[str, Any]) -> OpenPosition:
         upper(row.get("positionSide") or "BOTH"),
         amount,
         price(row.get("markPrice")),
-        number(row.get("liquidationPrice")),
+        to_decimal(row.get("liquidationPrice")),
     )
 
 
@@ -248,8 +248,8 @@ def read_resting(row: Mapping[str, Any]) -> OpenOrder:
         side=upper(row.get("side")),
         position_side=upper(row.get("positionSide") or "BOTH"),
         type=kind,
-        quantity=number(row.get("quantity") if "algoId" in row else row.get("origQty")),
-        trigger=number(row.get("triggerPrice") or row.get("stopPrice"))
+        quantity=to_decimal(row.get("quantity") if "algoId" in row else row.get("origQty")),
+        trigger=to_decimal(row.get("triggerPrice") or row.get("stopPrice"))
         if kind in CONDITIONAL_KINDS
         else None,
         close_position=flag(row.get("closePosition")),
@@ -281,7 +281,7 @@ def as_live(order: OpenOrder, account: str | None, seen: int) -> LiveExit:
             algo_id=order.algo_id,
             client_order_id=order.client_order_id,
         ),
-        order.spot(account),
+        order.position_key(account),
         order.type,
         None if order.quantity is None or order.close_position else f"{order.quantity:f}",
         None if order.trigger is None else f"{order.trigger:f}",

@@ -16,10 +16,11 @@ from exit_shim.domain.reason_codes import (
 )
 from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.domain.verdicts import ALLOWED, UNDECIDED, Facts, Reason, Verdict
-from exit_shim.guard.book import Book, BookContext, LiveExit, position_of
+from exit_shim.guard.book import Book, BookContext
 from exit_shim.guard.delegations import Delegations
 from exit_shim.guard.denials import Denials
 from exit_shim.guard.exchange_snapshot import Snapshot
+from exit_shim.guard.live_exits import LiveExit, position_of
 from exit_shim.guard.policy import CompiledPolicy, Grant
 from exit_shim.guard.rules import BOOK_RULES, RULES, CustomRule, RuleContext, RuleFunction, facts_in, is_own
 from exit_shim.guard.simulated_orders import SimulatedOrders
@@ -94,7 +95,7 @@ class Guard:
             within_s=compiled_policy.policy.look_within_s,
             share=compiled_policy.policy.look_share,
             why_unsure=book.why_unsure,
-            on_trouble=on_trouble,
+            report=on_trouble,
         )
         self.enforces = compiled_policy.enforces()
         self.tells = True
@@ -145,7 +146,7 @@ class Guard:
         intent = about.event
         if intent.operation in UNRULED or intent.verdict.is_held:
             return None
-        near = self.book.near(recorded)
+        near = self.book.context_before(recorded)
         # python-binance signs a raw request in the bot's own dict, which may be sent again.
         params = {name: value for name, value in about.params.items() if name not in SIGNING}
         case = self.case(intent, params, near)
@@ -157,7 +158,7 @@ class Guard:
             for step in steps
             if step.code not in reported and (facts := self.ask(step.code, step.rule, case)) is not None
         )
-        return OrderFindings(reasons, words((*near.beside, *near.taken))) if reasons else None
+        return OrderFindings(reasons, words((*near.beside, *near.removed))) if reasons else None
 
     def plan(self, mode: str, symbol: str | None, operation: Operation) -> Plan:
         """The rules to ask; remembered."""
@@ -182,8 +183,8 @@ class Guard:
 
     def saw(self, account: str | None, symbol: str | None, snapshot: Snapshot, asked: int) -> None:
         """Set the book right by what rests and is open on a symbol, as asked for at `asked` (ns)."""
-        for spot in self.book.spots_of(account, symbol):
-            self.book.saw_size(spot, snapshot.held(spot), asked)
+        for position in self.book.positions_of(account, symbol):
+            self.book.set_size(position, snapshot.size_of(position), asked)
         self.book.compare(account, symbol, [order.reference for order in snapshot.resting], asked)
 
     def _must_be_seen(self, case: RuleContext, store: Store | None) -> bool:
@@ -192,7 +193,7 @@ class Guard:
         A cancel-all may take what the book does not know of; and a stop that seems to be left may have been
         cancelled in the app.
         """
-        if any(live.is_protective for live in case.near.taken):
+        if any(live.is_protective for live in case.near.removed):
             plan = self.plan(case.mode, case.order.symbol, case.operation)
             if any(step.code == STRIPPED for step in plan.enforced):
                 return True
@@ -228,7 +229,7 @@ class Guard:
 
     def _stops_of_others(self, case: RuleContext) -> list[Found]:
         """Where a module's placing would be denied, so is its cancel of a live stop that is not its own."""
-        for live in case.near.taken:
+        for live in case.near.removed:
             if not live.is_protective or is_own(
                 self.compiled_policy, live.target, live.symbol, case.who, case.mode
             ):
@@ -259,7 +260,7 @@ class Guard:
             reasons,
             standing.line,
             standing.on_deny,
-            words((*near.beside, *near.taken)) if self.tells else (),
+            words((*near.beside, *near.removed)) if self.tells else (),
         )
 
     def ask(self, code: str, rule: RuleFunction, case: RuleContext) -> Facts | None:
@@ -273,13 +274,13 @@ class Guard:
     def coming(self, intent: Intent, params: Mapping[str, Any]) -> RuleContext:
         """The case of an order that is about to leave."""
         own = fields_of_order(params, intent.batch_index)
-        return self.case(intent, own, self.book.see(intent))
+        return self.case(intent, own, self.book.context_of(intent))
 
     def case(self, intent: Intent, params: Mapping[str, Any], near: BookContext) -> RuleContext:
         """What a rule is given of an order, with its own fields in the call."""
         order, who, targets = intent.order, intent.attribution, intent.targets
-        if order.symbol is None and near.taken:  # a cancel by algo id names none
-            order = msgspec.structs.replace(order, symbol=near.taken[0].symbol)
+        if order.symbol is None and near.removed:  # a cancel by algo id names none
+            order = msgspec.structs.replace(order, symbol=near.removed[0].symbol)
         return RuleContext(
             intent.operation,
             order,

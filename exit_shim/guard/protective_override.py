@@ -10,10 +10,11 @@ from exit_shim.domain.events import Intent, Target, common_kind
 from exit_shim.domain.orders import CONDITIONAL_KINDS, Reference, Store, fields_of_order, upper
 from exit_shim.domain.reason_codes import PROTECTIVE_OVERRIDE, STRIPPED
 from exit_shim.domain.verdicts import ALLOWED, DUPLICATED_CODE, Reason, Verdict
-from exit_shim.guard.book import LiveExit, number, position_of
+from exit_shim.guard.amounts import to_decimal
 from exit_shim.guard.cover import EXACT, Gap, covering, find_gap, is_priced_through, strips
 from exit_shim.guard.exchange_snapshot import OpenOrder, Snapshot
 from exit_shim.guard.judge import Guard
+from exit_shim.guard.live_exits import LiveExit, position_of
 from exit_shim.guard.rules import RuleContext, is_owners
 from exit_shim.guard.snapshots import Unseen
 
@@ -125,10 +126,10 @@ class OverrideCheck:
     ) -> Gap | None:
         """Return why the exchange itself is to answer an order that owners' stops would let us hold back."""
         order, policy = intent.order, self._guard.compiled_policy.policy
-        if not seen.held(position_of(intent.account, order)):
+        if not seen.size_of(position_of(intent.account, order)):
             return Gap("no_position")  # it is for one that is still to come, or for the other side
         match = fields_of_order(params, intent.batch_index).get("priceMatch")
-        closes = is_priced_through(order, number(order.price), seen) or upper(match).startswith(OPPONENT)
+        closes = is_priced_through(order, to_decimal(order.price), seen) or upper(match).startswith(OPPONENT)
         if policy.market_closes == "allow" and closes:
             return Gap("closes_at_once")
         name = order.client_order_id
@@ -152,7 +153,7 @@ class OverrideCheck:
         self, intent: Intent, place: Place, seen: Snapshot | Unseen, params: Mapping[str, Any]
     ) -> Intent:
         """Return a cancel judged by what rests: not for what has fired, and for what nobody here knew of."""
-        taken = self._guard.book.see(intent).taken
+        taken = self._guard.book.context_of(intent).removed
         about = intent
         if intent.store is not None:
             taken = self._resting_of(intent, seen, intent.store)
@@ -160,7 +161,7 @@ class OverrideCheck:
         elif isinstance(seen, Snapshot) and not taken:
             about = msgspec.structs.replace(intent, targets=())  # it has ended, and nobody loses it
         case: RuleContext = self._guard.case(
-            about, fields_of_order(params, intent.batch_index), self._guard.book.around(taken)
+            about, fields_of_order(params, intent.batch_index), self._guard.book.context_of_removed(taken)
         )
         return with_verdict(intent, self._guard.judge_cancel(case, self._strips(intent, place, seen)))
 
@@ -236,7 +237,7 @@ def with_verdict(intent: Intent, verdict: Verdict) -> Intent:
 
 def downgrade_to_warning(verdict: Verdict) -> Verdict:
     """Return a verdict that only warns; of one that nobody has decided yet, none."""
-    if verdict.action == "undecided":
+    if verdict.is_undecided:
         return ALLOWED
     return msgspec.structs.replace(verdict, action="warn", on_deny=None)
 
@@ -246,7 +247,7 @@ def override_denial(intent: Intent, gap: Gap, symbol: str | None = None) -> Inte
     if not intent.verdict.is_held:
         return intent
     verdict = downgrade_to_warning(intent.verdict)
-    if intent.verdict.action != "undecided":
+    if not intent.verdict.is_undecided:
         facts = {"symbol": str(intent.order.symbol or symbol), "because": gap.because, **gap.facts}
         reasons = (*verdict.reasons, Reason(PROTECTIVE_OVERRIDE, facts))
         verdict = msgspec.structs.replace(verdict, reasons=reasons)

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from exit_shim.domain.events import Intent, Record
 from exit_shim.domain.orders import CONDITIONAL_KINDS, ExitOrder, Reference, Store
-from exit_shim.guard.book import STORES
+from exit_shim.guard.order_ids import STORES
 from exit_shim.runtime.reentrancy import ReentrantState
 
 MAX_KEPT: Final = 10_000

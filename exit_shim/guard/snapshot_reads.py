@@ -1,4 +1,4 @@
-"""The reads of one look at the exchange, asked at once, and the clients of our own that ask."""
+"""The reads of one look at the exchange: sent at once, by clients of the shim's own."""
 
 import asyncio
 import threading
@@ -23,10 +23,10 @@ from exit_shim.runtime.reentrancy import ReentrantState
 THREAD: Final = "exit-shim-look"
 
 USELESS_AFTER_S: Final = 1.0
-"""When an answer is too old to serve anybody."""
+"""How old an answer may be and still serve anybody."""
 
-MOST_IDLE: Final = 16
-"""Clients of one account that are kept for the next look, each with a connection."""
+MAX_IDLE: Final = 16
+"""Idle clients of one account that are kept for the next look, each with a connection."""
 
 WEIGHTS: Final[Mapping[str, tuple[int, int]]] = {
     "orders": (1, 40),
@@ -34,7 +34,7 @@ WEIGHTS: Final[Mapping[str, tuple[int, int]]] = {
     "positions": (5, 5),
     LAST_PRICE: (1, 2),
 }
-"""The request weight of each read: of one symbol, and of all."""
+"""The request weight of each read: of one symbol, and of all symbols."""
 
 
 class Unseen(NamedTuple):
@@ -48,7 +48,7 @@ COULD_NOT_BE_ASKED: Final = Unseen("could_not_be_asked")
 
 
 def reads_of(symbol: str | None) -> tuple[str, ...]:
-    """Return the names of the reads of a look; of all symbols there is no one last price."""
+    """Return the names of the reads of a look; all symbols together have no last price."""
     return tuple(LISTS if symbol is None else READS)
 
 
@@ -61,24 +61,24 @@ class Answers:
     """Gather the answers of one look.
 
     Args:
-        names: The reads that are asked.
-        seen: Told what they say, once, as soon as they do.
-        ended: Told when no read is under way any more.
+        names: The reads that are sent.
+        on_seen: Takes what they show, once, as soon as they do.
+        on_end: Called when no read is under way any more.
     """
 
     def __init__(
         self,
         names: tuple[str, ...],
-        seen: Callable[[Snapshot | Unseen], None],
-        ended: Callable[[], None],
+        on_seen: Callable[[Snapshot | Unseen], None],
+        on_end: Callable[[], None],
     ) -> None:
         self._lock = threading.RLock()
         self._waiting = set(names)
         self._answers: dict[str, Any] = {}
         self._has_failed = False
-        self._is_told = False
-        self._seen = seen
-        self._ended = ended
+        self._is_reported = False
+        self._on_seen = on_seen
+        self._on_end = on_end
 
     def take(self, name: str, answer: Any) -> None:
         """Take the answer to one read."""
@@ -86,13 +86,13 @@ class Answers:
         self._end(name)
 
     def fail(self, name: str) -> None:
-        """Give up one read; without the last price the others still make a stock."""
+        """Give up one read; without the last price the others still make a snapshot."""
         self._has_failed = self._has_failed or name != LAST_PRICE
         self._end(name)
 
     def settle(self) -> None:
-        """Make do with what is there now, if only the last price is missing."""
-        self._tell(self._waiting <= {LAST_PRICE})
+        """Use what is there now, if only the last price is missing."""
+        self._report(self._waiting <= {LAST_PRICE})
 
     def _end(self, name: str) -> None:
         with self._lock:
@@ -100,20 +100,20 @@ class Answers:
                 return
             self._waiting.discard(name)
             is_last = not self._waiting
-        self._tell(is_last or self._has_failed)
+        self._report(is_last or self._has_failed)
         if is_last:
-            self._ended()
+            self._on_end()
 
-    def _tell(self, is_time: bool) -> None:
+    def _report(self, is_time: bool) -> None:
         with self._lock:
-            if self._is_told or not is_time:
+            if self._is_reported or not is_time:
                 return
-            self._is_told = True
-        self._seen(COULD_NOT_BE_ASKED if self._has_failed else read_answers(self._answers))
+            self._is_reported = True
+        self._on_seen(COULD_NOT_BE_ASKED if self._has_failed else read_answers(self._answers))
 
 
 def read_answers(answers: Mapping[str, Any]) -> Snapshot | Unseen:
-    """Make a stock of the answers; a mock's or another product's make none."""
+    """Return the snapshot that answers make; those of a mock or another product make none."""
     try:
         return snapshot_from(answers)
     except Exception:  # noqa: BLE001 - a row can hold anything
@@ -121,18 +121,16 @@ def read_answers(answers: Mapping[str, Any]) -> Snapshot | Unseen:
 
 
 class Clones(ReentrantState):
-    """Clients of our own that ask in the place of the bot's, which keeps its `response` and its connections.
-
-    Each is used by one read at a time: a client keeps an answer on itself before it reads it.
-    """
+    """Lends clones of the bot's client, which itself keeps its `response` and its connections."""
 
     def renew(self) -> None:
-        """Have none: a parent's connections are its own."""
+        """Forget all clones: after a fork their connections are the parent's."""
         super().renew()
         self._idle: dict[str | None, list[Any]] = {}
 
     def borrow(self, client: Any) -> Any:
-        """Return a clone of a genuine client that nobody uses."""
+        """Return a clone of a genuine client that nobody else uses."""
+        # One read at a time: a client stores an answer on itself before it reads it.
         with self._lock:
             idle = self._idle.get(label_of(client))
             clone = idle.pop() if idle else None
@@ -142,16 +140,16 @@ class Clones(ReentrantState):
         return clone
 
     def give_back(self, client: Any, clone: Any) -> None:
-        """Keep a clone for the next read."""
+        """Keep a clone for the next read, or close it."""
         with self._lock:
             idle = self._idle.setdefault(label_of(client), [])
-            if len(idle) < MOST_IDLE:
+            if len(idle) < MAX_IDLE:
                 idle.append(clone)
                 return
         support_of(clone).close(clone)
 
     def close(self) -> None:
-        """Let go of the connections of those that nobody uses."""
+        """Close the clones that nobody uses."""
         with self._lock:
             idle, self._idle = self._idle, {}
         for clones in idle.values():
@@ -160,7 +158,15 @@ class Clones(ReentrantState):
 
 
 class Asking(NamedTuple):
-    """What a look asks with: the bot's client, the symbol (None: all), the seconds to wait for an answer."""
+    """What a look asks with.
+
+    Attributes:
+        client: The bot's client.
+        symbol: The symbol; None for all of them.
+        patience: The seconds to wait for an answer.
+        used: The request weight that the address has used.
+        clones: Lends clients that ask in the place of the bot's.
+    """
 
     client: Any
     symbol: str | None
@@ -169,25 +175,23 @@ class Asking(NamedTuple):
     clones: Clones
 
     def begin(self, answers: Answers) -> None:
-        """Ask from threads of our own.
-
-        A client that cannot be cloned is asked in turn: an adapter may hold a python-binance client, which
-        would take one thread's answer for another's.
-        """
+        """Send the reads from threads of our own."""
         names = reads_of(self.symbol)
         if can_be_cloned(self.client):
             for name in names:
                 start_thread(self._read_with_clone, answers, (name,))
         else:
+            # An adapter may hold a python-binance client, which would take one thread's answer for another's.
             start_thread(self._read_in_turn, answers, names)
 
     def begin_async(self, answers: Answers) -> None:
-        """Ask with an async client; one that cannot be cloned in tasks, which nobody's time limit ends."""
+        """Send the reads with an async client; where it cannot be cloned, from tasks of its loop."""
         if can_be_cloned(self.client):
             self.begin(answers)
             return
         loop = asyncio.get_running_loop()
         for name in reads_of(self.symbol):
+            # A task of its own, which the caller's time limit does not end.
             task = loop.create_task(self._read_async(answers, name))
             _tasks.add(task)
             task.add_done_callback(_tasks.discard)
@@ -220,8 +224,8 @@ class Asking(NamedTuple):
 
     async def _read_async(self, answers: Answers, name: str) -> None:
         try:
-            asked = self._question(name, self.client)
-            answer = EMPTY if asked is None else await asked()
+            ask = self._question(name, self.client)
+            answer = EMPTY if ask is None else await ask()
         except asyncio.CancelledError:
             answers.fail(name)
             raise
@@ -232,8 +236,8 @@ class Asking(NamedTuple):
             answers.take(name, answer)
 
     def _answer(self, name: str, client: Any) -> Any:
-        asked = self._question(name, client)
-        answer = EMPTY if asked is None else asked()
+        ask = self._question(name, client)
+        answer = EMPTY if ask is None else ask()
         if asyncio.iscoroutine(answer):
             answer.close()
             raise UnreadableError(f"expected an answer of a sync method, got a coroutine of {client!r}")
@@ -251,11 +255,11 @@ EMPTY: Final[list[Any]] = []
 """The answer to a read that a client has no method for."""
 
 _tasks: Final[set["asyncio.Task[None]"]] = set()
-"""Looks that nobody may wait for any more; a loop keeps no strong reference to its tasks."""
+"""Reads that nobody may wait for any more; a loop keeps no strong reference to its tasks."""
 
 
 def start_thread(read: Callable[[Answers, Any], None], answers: Answers, names: tuple[str, ...]) -> None:
-    """Carry reads out on a thread that keeps no process alive; where none can be had, they have failed."""
+    """Send reads from a daemon thread; where none can be started, they fail."""
     try:
         threading.Thread(target=read, args=(answers, names), name=THREAD, daemon=True).start()
     except RuntimeError:

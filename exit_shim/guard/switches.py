@@ -4,25 +4,33 @@ from exit_shim.domain.events import Switch
 
 
 class Switches:
-    """The state of the switches in this process."""
+    """The state of the switches in this process.
 
-    __slots__ = ("_forced_off", "_said", "enforcing", "mode")
+    Attributes:
+        enforcing: Whether the policy may hold orders back.
+        mode: The mode that somebody switched to; None for what environment and code say.
+    """
+
+    __slots__ = ("_is_forced_off", "_is_switched_on", "enforcing", "mode")
 
     def __init__(self) -> None:
         self.enforcing = True
         self.mode: str | None = None
-        self._said = True
-        self._forced_off = False
+        self._is_switched_on = True
+        self._is_forced_off = False
 
     def turn(self, switch: Switch) -> None:
-        """Do what a switch says."""
+        """Carry out a switch."""
         if switch.mode is not None:
             self.mode = switch.mode or None
         if switch.enforce is not None:
-            self._said = switch.enforce == "on"
-            self.enforcing = self._said and not self._forced_off
+            self._is_switched_on = switch.enforce == "on"
+            self._update()
 
     def force_off(self, off: bool) -> None:
-        """The kill switch's file is there, or gone; while it is there it outranks every event."""
-        self._forced_off = off
-        self.enforcing = self._said and not off
+        """Follow the kill switch's file; while it is there it outranks every event."""
+        self._is_forced_off = off
+        self._update()
+
+    def _update(self) -> None:
+        self.enforcing = self._is_switched_on and not self._is_forced_off

@@ -25,19 +25,12 @@ from exit_shim.domain.orders import ExitOrder, Reference, Store, closes_hedge_si
 from exit_shim.domain.reason_codes import IGNORED_PARAM, OVERSIZED, REFUSED_PARAMS, STRIPPED
 from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.domain.verdicts import ALLOWED, Facts, Reason, Verdict
-from exit_shim.guard.book import (
-    MAX_LIVE,
-    PROTECTIVE_TYPES,
-    Book,
-    LiveExit,
-    PositionKey,
-    is_protective,
-    keys,
-    number,
-    position_of,
-)
+from exit_shim.guard.amounts import to_decimal
+from exit_shim.guard.book import Book
 from exit_shim.guard.cover import STOP_LIMIT
 from exit_shim.guard.judge import ABOUT_SIMULATED, UNRULED, Guard
+from exit_shim.guard.live_exits import MAX_LIVE, PROTECTIVE_TYPES, LiveExit, PositionKey, position_of
+from exit_shim.guard.order_ids import keys_of
 from exit_shim.guard.policy import CompiledPolicy
 from exit_shim.guard.rules import RULES, CustomRule, RuleContext, is_owners
 from exit_shim.guard.rules.books import oversized
@@ -45,6 +38,8 @@ from exit_shim.guard.rules.context import NANOSECONDS, Found
 
 OF_FIELDS: Final = (REFUSED_PARAMS, IGNORED_PARAM)
 """Rules on what of a call is not recorded."""
+
+PROTECTIVE_KINDS: Final = frozenset({"sl", "trailing", "breakeven"})
 
 NO_PARAMS: Final[dict[str, Any]] = {}
 
@@ -193,7 +188,7 @@ class Replay:
     def _forgo(self, intent: Intent, outcome: Any) -> None:
         """Keep in mind what would not have been sent, for what was done with it then."""
         name = outcome.client_order_id or intent.order.client_order_id
-        for key in keys(intent.account, Reference(outcome.order_id, outcome.algo_id, name)):
+        for key in keys_of(intent.account, Reference(outcome.order_id, outcome.algo_id, name)):
             self._unsent[key] = intent
         while len(self._unsent) > MAX_LIVE:
             del self._unsent[next(iter(self._unsent))]
@@ -205,7 +200,7 @@ class Replay:
         return self._denied(intent.account, intent.targets[0])
 
     def _denied(self, account: str | None, target: Target) -> Intent | None:
-        for key in keys(account, target):
+        for key in keys_of(account, target):
             if (unsent := self._unsent.get(key)) is not None:
                 return None if self._book.find_live(account, target) else unsent
         return None
@@ -260,14 +255,18 @@ class Replay:
     def _oversized(self, case: RuleContext) -> Found:
         """Of the size that the position had by what was said then, and the exits that would have rested."""
         size = (self._said_then(OVERSIZED, case) or {}).get("position")
-        return None if size is None else oversized(case._replace(near=case.near._replace(size=number(size))))
+        return (
+            None if size is None else oversized(case._replace(near=case.near._replace(size=to_decimal(size))))
+        )
 
     def _must_go(self, intent: Any, verdict: Verdict) -> bool:
         if verdict.has(STRIPPED) and self._strips(intent):
             return False
-        spots = [live.spot for live in self._lives(intent)] or [position_of(intent.account, intent.order)]
-        both = {spot: None for one in spots for spot in both_of(one)}
-        return not all(self._is_covered(spot, intent.mode) for spot in both)
+        positions = [live.position for live in self._lives(intent)] or [
+            position_of(intent.account, intent.order)
+        ]
+        both = {position: None for one in positions for position in both_of(one)}
+        return not all(self._is_covered(position, intent.mode) for position in both)
 
     def _strips(self, intent: Any) -> bool | None:
         """Whether a cancel bares a symbol that stops of anybody covered; None where that is not enforced."""
@@ -277,13 +276,13 @@ class Replay:
         taken = self._lives(intent)
         gone = set(map(id, taken))
         sure = [
-            [live for live in self._book.guarding(spot) if self._is_sure(live)]
-            for spot in dict.fromkeys(spot for live in taken for spot in both_of(live.spot))
+            [live for live in self._book.exits_of(position) if self._is_sure(live)]
+            for position in dict.fromkeys(position for live in taken for position in both_of(live.position))
         ]
         return all(sure) and not all(any(id(live) not in gone for live in stops) for stops in sure)
 
-    def _is_covered(self, spot: PositionKey, mode: str) -> bool:
-        return any(self._covers(live, mode) for live in self._book.guarding(spot))
+    def _is_covered(self, position: PositionKey, mode: str) -> bool:
+        return any(self._covers(live, mode) for live in self._book.exits_of(position))
 
     def _covers(self, live: LiveExit, mode: str) -> bool:
         return self._is_sure(live) and is_owners(self._compiled_policy, live.target, live.symbol, mode)
@@ -291,7 +290,9 @@ class Replay:
     def _is_sure(self, live: LiveExit) -> bool:
         """Whether a stop surely closes something when it fires, whoever placed it."""
         is_at_market = live.is_protective and live.type != STOP_LIMIT
-        return is_at_market and Placing(live.ts, live.target.client_order_id) not in self._idle
+        # In hedge mode the exchange may refuse a stop on a quantity when it fires.
+        is_taken = live.close_position or live.position.position_side == "BOTH"
+        return is_at_market and is_taken and Placing(live.ts, live.target.client_order_id) not in self._idle
 
     def _count(self, fate: str, intent: Intent, verdict: Verdict, about: str | None = None) -> None:
         order, symbol = intent.order, intent.order.symbol or about
@@ -310,17 +311,17 @@ class Replay:
         ] += 1
         if fate == "answered":  # it decides about no stop that is there
             return
-        spots = [position_of(intent.account, order)] if is_protective(order) and not lives else []
-        spots += [live.spot for live in lives if live.is_protective]
-        for spot in dict.fromkeys(spots):
-            self._touch(spot, f"{intent.operation} {fate}")
+        positions = [position_of(intent.account, order)] if may_be_stop(order) and not lives else []
+        positions += [live.position for live in lives if live.is_protective]
+        for position in dict.fromkeys(positions):
+            self._touch(position, f"{intent.operation} {fate}")
 
     def _lives(self, intent: Intent) -> list[LiveExit]:
         found = (self._book.find_live(intent.account, target) for target in intent.targets)
         return [live for live in found if live is not None]
 
-    def _touch(self, spot: PositionKey, what: str) -> None:
-        key = Touched(spot.account, spot.symbol, spot.position_side, spot.side)
+    def _touch(self, position: PositionKey, what: str) -> None:
+        key = Touched(position.account, position.symbol, position.position_side, position.side)
         self.touched.setdefault(key, Counter())[what] += 1
 
     def _trouble(self, step: str, error: Exception) -> None:  # noqa: ARG002 - counted, that is all
@@ -332,17 +333,24 @@ def event_about(intent: Intent, event: Outcome | Resolution) -> RecordedEvent:
     return RecordedEvent("", 0, event, RecordedEvent("", 0, intent))
 
 
-def both_of(spot: PositionKey) -> tuple[PositionKey, ...]:
+def both_of(position: PositionKey) -> tuple[PositionKey, ...]:
     """Return the positions that must be covered for one: in hedge mode the other one of its symbol, too."""
     others = {"LONG": ("SHORT", "BUY"), "SHORT": ("LONG", "SELL")}
-    other = others.get(spot.position_side)
-    return (spot,) if other is None else (spot, PositionKey(spot.account, spot.symbol, *other))
+    other = others.get(position.position_side)
+    return (
+        (position,) if other is None else (position, PositionKey(position.account, position.symbol, *other))
+    )
 
 
 def placing(intent: Any, outcome: Any) -> Placing:
     """Which placing it is."""
     known = None if outcome is None else outcome.client_order_id
     return Placing(intent.ts, known or intent.order.client_order_id)
+
+
+def may_be_stop(order: ExitOrder) -> bool:
+    """Return whether an order may be a stop: by its type, or by what the code says that it is."""
+    return order.type in PROTECTIVE_TYPES or order.kind in PROTECTIVE_KINDS
 
 
 def can_only_reduce(order: ExitOrder) -> bool:

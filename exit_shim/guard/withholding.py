@@ -17,10 +17,10 @@ from exit_shim.domain.decisions import Call, Go, NeedsLook, Withheld, Withhold
 from exit_shim.domain.doors import Door
 from exit_shim.domain.events import Intent, Target
 from exit_shim.domain.orders import COUNTDOWN, upper
-from exit_shim.guard.book import position_of
 from exit_shim.guard.cover import EXACT, Gap, find_gap
 from exit_shim.guard.exchange_snapshot import Snapshot
 from exit_shim.guard.judge import Guard, reference_to
+from exit_shim.guard.live_exits import position_of
 from exit_shim.guard.protective_override import OverrideCheck, Owned, Place, Sights, override_denial, undenied
 from exit_shim.guard.simulated_orders import (
     MARK,
@@ -403,7 +403,7 @@ def end_unless_covered(guard: Guard, kept: SimulatedOrder, seen: Snapshot | Unse
     could not be seen, too: then the next one goes out.
     """
     is_enforcing = guard.enforces and guard.switches.enforcing
-    if is_enforcing and isinstance(seen, Snapshot) and seen.held(position_of(kept.account, kept.order)):
+    if is_enforcing and isinstance(seen, Snapshot) and seen.size_of(position_of(kept.account, kept.order)):
         owned = Owned(guard, kept.account, kept.mode)
         within = guard.compiled_policy.policy.cover_within
         with decimal.localcontext(EXACT):

@@ -1,18 +1,11 @@
 """Judge cover by the state of the local exchange's engine: by the rule's text, without the guard's code."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 STOPS = frozenset({"STOP_MARKET", "TRAILING_STOP_MARKET"})
 NOTHING = Decimal(0)
-
-LIMITS = frozenset({"STOP", "TAKE_PROFIT"})
-"""Conditional orders that rest as a LIMIT once they fire: like it they may fill in part."""
-
-MAX_TRIED = 4_000
-"""How many ways of firing are tried before cover is said to be unsure."""
 
 
 class Open(NamedTuple):
@@ -71,44 +64,15 @@ def is_sure(exchange: Any, algo: Any, position: Open, within: Decimal) -> bool:
 
 
 def is_whole(exchange: Any, position: Open, counts: Callable[[Any], bool], within: Decimal) -> bool:
-    """Return whether sure stops that count close all of a position, whatever fires before them."""
+    """Return whether sure stops that count close all of a position; in hedge mode by closePosition alone."""
     engine = exchange.engine
     exits = [algo for algo in engine.open_algos(position.symbol) if is_exit_of(algo, position)]
     sure = [algo for algo in exits if counts(algo) and is_sure(exchange, algo, position, within)]
     if any(algo.close_position for algo in sure):
         return True
-    size, total = abs(position.amount), sum((algo.quantity for algo in sure), NOTHING)
-    if position.side == "BOTH" or total < size:
-        return total >= size
-    limits = [order for order in engine.open_orders(position.symbol) if is_exit_of(order, position)]
-    if limits or any(algo.type in LIMITS for algo in exits):
-        return False  # in hedge mode only closePosition is sure beside one
-    others = [algo.quantity for algo in exits if algo not in sure and not algo.close_position]
-    others += [order.remaining for order in limits]
-    return closes_in_any_order(size, tuple(sorted(algo.quantity for algo in sure)), tuple(sorted(others)))
-
-
-@lru_cache(maxsize=MAX_TRIED)
-def closes_in_any_order(left: Decimal, stops: tuple[Decimal, ...], others: tuple[Decimal, ...]) -> bool:
-    """Return whether nothing is left in hedge mode once all stops and any of the others fired, in any order.
-
-    What is larger than what is left is refused, and is gone.
-    """
-    if not left:
-        return True
-    if not stops:
-        return False
-    return all(
-        closes_in_any_order(left - fired if fired <= left else left, rest, others)
-        for fired, rest in each(stops)
-    ) and all(closes_in_any_order(left - fired, stops, rest) for fired, rest in each(others) if fired <= left)
-
-
-def each(quantities: tuple[Decimal, ...]) -> Iterator[tuple[Decimal, tuple[Decimal, ...]]]:
-    """Yield each different quantity, and those without it."""
-    for place, quantity in enumerate(quantities):
-        if place == 0 or quantities[place - 1] != quantity:
-            yield quantity, quantities[:place] + quantities[place + 1 :]
+    if position.side != "BOTH":
+        return False  # the exchange refuses a stop on more than is left when it fires
+    return sum((algo.quantity for algo in sure), NOTHING) >= abs(position.amount)
 
 
 def is_covered(

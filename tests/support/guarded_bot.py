@@ -8,6 +8,7 @@ from types import MethodType
 from record_sink import keep_record
 
 import exit_shim
+from exit_shim.domain.events import GuardFinding
 from exit_shim.guard.policy import parse_policy
 from exit_shim.testing import FakeClient, LocalExchange
 
@@ -47,6 +48,7 @@ class Bot:
 
     def __init__(self, policy=ENFORCE, journal=False, exchange=None, client=FakeClient, own=(), **options):
         self.records = []
+        self.findings = []
         self.covering = None
         parsed = parse_policy(patient(policy), own_rules=frozenset(own))
         self.shim = exit_shim.ExitShim(journal=journal, policy=parsed, mode="EXIT_BRAIN_V3", sinks=[self])
@@ -63,7 +65,10 @@ class Bot:
         self._records = records
 
     def on(self, recorded):
-        keep_record(self._records, recorded)
+        if isinstance(recorded.event, GuardFinding):
+            self.findings.append(recorded.event)
+        else:
+            keep_record(self._records, recorded)
 
     def enter(self):
         self.client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)

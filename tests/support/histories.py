@@ -214,6 +214,9 @@ class Maker:
         part: Any = draw.choice(
             ["whole", "whole", "whole", 1, 1, 1, 0.67] if is_owner else ["whole", 1, 1, 0.67, 0.34]
         )
+        # In hedge mode nothing else covers; drawn first, so that all other draws stay the same.
+        if self.sides != ["BOTH"] and is_owner and part == 1:
+            part = "whole"
         if kind == "TRAILING_STOP_MARKET" and part == "whole":
             part = 1
         return {
@@ -349,7 +352,7 @@ def house_rule():
     @exit_shim.rule("HOUSE")
     def house(case):
         quantity = case.order.quantity or "0"
-        return "house=yes" if case.operation != "query" and float(quantity) * 1000 % 3 == 1 else None
+        return {"house": "yes"} if case.operation != "query" and float(quantity) * 1000 % 3 == 1 else None
 
     yield
     forget_custom_rules()

@@ -4,7 +4,9 @@ from decimal import Decimal
 from typing import Final
 
 from exit_shim.domain.events import Target
-from exit_shim.guard.book import PROTECTIVE_TYPES, number, rests
+from exit_shim.guard.amounts import to_decimal
+from exit_shim.guard.book import rests
+from exit_shim.guard.live_exits import PROTECTIVE_TYPES
 from exit_shim.guard.rules.context import NANOSECONDS, Found, RuleContext
 
 CHURN_TIMES: Final = 6
@@ -27,11 +29,11 @@ def oversized(case: RuleContext) -> Found:
     size = case.near.size
     if size is None or case.operation != "place" or not rests(case.order):
         return None
-    quantity = number(case.order.quantity)
+    quantity = to_decimal(case.order.quantity)
     if quantity is None:
         return None
     resting = [
-        number(live.quantity) or Decimal(0)
+        to_decimal(live.quantity) or Decimal(0)
         for live in case.near.beside
         if live.target.kind == case.order.kind and not live.in_doubt
     ]
@@ -46,7 +48,7 @@ def churn(case: RuleContext) -> Found:
     said = case.rule("CHURN")
     times, within = said.times or CHURN_TIMES, said.within_s or CHURN_WITHIN_S
     since = case.now - int(within * NANOSECONDS)
-    before = case.near.placed
+    before = case.near.placed_at
     if len(before) + 1 < times or before[1 - times] < since:
         return None
     return {"times": times, "within_s": f"{within:g}"}
@@ -59,7 +61,7 @@ def stop_widened(case: RuleContext) -> Found:
         return None
     if order.trigger_price is None or order.trigger_price == last.trigger:
         return None
-    trigger, before = number(order.trigger_price), number(last.trigger)
+    trigger, before = to_decimal(order.trigger_price), to_decimal(last.trigger)
     if trigger is None or before is None:
         return None
     within = case.rule("STOP_WIDENED").within_s or WIDENED_WITHIN_S

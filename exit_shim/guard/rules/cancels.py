@@ -5,7 +5,9 @@ from decimal import Decimal
 from exit_shim.clients.registry import cancel_all_door
 from exit_shim.domain.events import Target
 from exit_shim.domain.orders import COUNTDOWN
-from exit_shim.guard.book import BookContext, LiveExit, number
+from exit_shim.guard.amounts import to_decimal
+from exit_shim.guard.book import BookContext
+from exit_shim.guard.live_exits import LiveExit
 from exit_shim.guard.rules.books import named
 from exit_shim.guard.rules.context import Found, RuleContext
 from exit_shim.guard.rules.owners import is_own
@@ -36,10 +38,10 @@ def stripped(case: RuleContext) -> Found:
     """A cancel takes a live stop away that no other live stops of the position make up for."""
     if case.operation != "cancel":
         return None
-    for live in case.near.taken:
+    for live in case.near.removed:
         if live.is_protective and not left_beside(case.near, live):
-            spot = live.spot
-            return {"position_side": spot.position_side, "side": spot.side, **named(live.target)}
+            position = live.position
+            return {"position_side": position.position_side, "side": position.side, **named(live.target)}
     return None
 
 
@@ -48,7 +50,7 @@ def futile_cancel(case: RuleContext) -> Found:
 
     A countdown cancels nothing yet, so there is nothing to say of it.
     """
-    elsewhere = [live for live in case.near.elsewhere if not live.in_doubt]
+    elsewhere = [live for live in case.near.out_of_reach if not live.in_doubt]
     if case.store is None or case.targets or not elsewhere or case.order.type == COUNTDOWN:
         return None
     other = elsewhere[0].store
@@ -61,17 +63,17 @@ def left_beside(near: BookContext, stop: LiveExit) -> bool:
 
     In hedge mode a stop on more than the position is refused when it fires, and covers nothing.
     """
-    gone, around = set(map(id, near.taken)), near.around[stop.spot]
+    gone, around = set(map(id, near.removed)), near.around[stop.position]
     left = [
         live for live in around.beside if live.is_protective and id(live) not in gone and not live.in_doubt
     ]
     if any(live.close_position for live in left):
         return True
     size = around.size
-    needed = number(stop.quantity) if size is None else size
+    needed = to_decimal(stop.quantity) if size is None else size
     if needed is None:
         return bool(left)
-    quantities = [number(live.quantity) or Decimal(0) for live in left]
-    if size and stop.spot.position_side != "BOTH":
+    quantities = [to_decimal(live.quantity) or Decimal(0) for live in left]
+    if size and stop.position.position_side != "BOTH":
         quantities = [quantity for quantity in quantities if quantity <= size]
     return sum(quantities, Decimal(0)) >= needed

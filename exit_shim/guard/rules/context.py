@@ -7,7 +7,8 @@ from exit_shim.domain.attributions import Attribution
 from exit_shim.domain.events import Target
 from exit_shim.domain.orders import ExitOrder, Operation, Store
 from exit_shim.domain.verdicts import Facts
-from exit_shim.guard.book import NOTHING_NEAR, BookContext, PositionKey
+from exit_shim.guard.book import EMPTY_CONTEXT, BookContext
+from exit_shim.guard.live_exits import PositionKey
 from exit_shim.guard.policy import CompiledPolicy, Grant, Rule
 
 NANOSECONDS: Final = 1_000_000_000
@@ -18,7 +19,7 @@ NOWHERE: Final = PositionKey(None, None, "BOTH", None)
 class RuleContext(NamedTuple):
     """One order to judge.
 
-    `params` are its own fields in the call, `spot` is what it guards, `near` what the book had around it,
+    `params` are its own fields in the call, `position` is what it guards, `near` what the book had around it,
     `store` which orders a cancel-all reaches.
     """
 
@@ -34,8 +35,8 @@ class RuleContext(NamedTuple):
     now: int = 0
     door: str = ""
     delegated_to: str | None = None
-    spot: PositionKey = NOWHERE
-    near: BookContext = NOTHING_NEAR
+    position: PositionKey = NOWHERE
+    near: BookContext = EMPTY_CONTEXT
     store: Store | None = None
 
     def rule(self, code: str) -> Rule:

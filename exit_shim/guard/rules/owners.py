@@ -24,9 +24,9 @@ def is_guarded_by(book: Book, account: str | None, symbol: str, owner: str) -> b
     """Whether an owner has a live protective order on a symbol; no `account` means any."""
     return any(
         live.is_protective and live.target.module == owner and not live.in_doubt
-        for spot in book.spots()
-        if spot.symbol == symbol and account in (None, spot.account)
-        for live in book.guarding(spot)
+        for position in book.positions()
+        if position.symbol == symbol and account in (None, position.account)
+        for live in book.exits_of(position)
     )
 
 

@@ -124,10 +124,10 @@ def test_the_example_of_a_rule_works(tmp_path):
         )
     shim.close()
     found = [
-        reason
+        str(reason)
         for record in read_records(tmp_path / "journal.db")
         for reason in record.reasons
-        if reason.startswith("TOO_FAR")
+        if reason.code == "TOO_FAR"
     ]
     assert found == ["TOO_FAR from=49000 to=20000"]
 

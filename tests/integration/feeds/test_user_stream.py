@@ -25,7 +25,8 @@ from exit_shim.domain.orders import Reference
 from exit_shim.feeds import Gap, Over, Rests, Sized, learned
 from exit_shim.feeds import exchange_poller as polling
 from exit_shim.feeds import user_stream as listener
-from exit_shim.guard.book import GRACE_S, PositionKey
+from exit_shim.guard.book import GRACE_S
+from exit_shim.guard.live_exits import PositionKey
 from exit_shim.guard.policy import parse_policy
 from exit_shim.testing import FakeClient, LocalExchange, faults
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
@@ -39,7 +40,7 @@ LIMIT = {
     "symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "price": 70000, "quantity": 0.004,
     "timeInForce": "GTC", "reduceOnly": "true",
 }  # fmt: skip
-SPOT = PositionKey("mine", "BTCUSDT", "BOTH", "SELL")
+POSITION = PositionKey("mine", "BTCUSDT", "BOTH", "SELL")
 OWNER = "exit_brain_v3"
 
 needs_stream = pytest.mark.skipif(
@@ -203,7 +204,7 @@ class Bot:
     def lives(self, side="SELL"):
         return [
             (live.target.module, live.target.algo_id or live.target.order_id)
-            for live in self.book.guarding(SPOT._replace(side=side))
+            for live in self.book.exits_of(POSITION._replace(side=side))
         ]
 
 
@@ -222,7 +223,7 @@ def test_an_exit_from_elsewhere_comes_in_of_no_known_module(bot):
     assert bot.lives() == []
     bot.wait()
     assert bot.lives() == [(None, 7), (None, 9)]
-    stop, limit = bot.book.guarding(SPOT)
+    stop, limit = bot.book.exits_of(POSITION)
     assert (stop.target.kind, stop.store, stop.trigger, stop.quantity) == (
         "sl", "conditional", "51000", "0.004",
     )  # fmt: skip
@@ -287,7 +288,7 @@ def test_no_order_is_held_against_itself():
         client.futures_create_order(**PART)
     shim.flush()
     assert {reason.code for reason in records[-1].reasons}.isdisjoint({"DUPLICATE_EXIT", "OVERSIZED"})
-    assert len(shim.guard.book._coming) == 1
+    assert len(shim.guard.book._announced) == 1
     shim.close()
 
 
@@ -316,7 +317,7 @@ def test_a_stop_limit_that_triggered_rests_as_its_child_under_its_module(bot):
     bot.hear(child, algo("TRIGGERED", real["algoId"], o="STOP", caid=name, ai="99"), child)
     bot.wait()
     assert bot.lives() == [(OWNER, 99)]
-    assert not bot.book.guarding(SPOT)[0].is_protective
+    assert not bot.book.exits_of(POSITION)[0].is_protective
     bot.hear(order("FILLED", 99, c=name))
     assert bot.lives() == []
 
@@ -352,20 +353,20 @@ def test_an_id_used_again_is_a_new_order(bot):
 
 def test_ended_ids_are_remembered_up_to_a_bound(bot, monkeypatch):
     """The oldest are forgotten."""
-    monkeypatch.setattr("exit_shim.guard.book.MAX_OVER", 3)
+    monkeypatch.setattr("exit_shim.guard.live_exits.MAX_ENDED", 3)
     bot.hear(*(algo("CANCELED", number) for number in range(10, 20)))
-    assert [key[1][1] for key in bot.book._over] == [17, 18, 19]
+    assert [key[1][1] for key in bot.book._exits._ended] == [17, 18, 19]
 
 
 def test_position_sizes_follow(bot):
     """Each ACCOUNT_UPDATE sets both sides; older looks do not undo it."""
     asked = time.time_ns()
     bot.hear(positions(("BTCUSDT", "BOTH", "0.010")))
-    assert (bot.book.size(SPOT), bot.book.size(SPOT._replace(side="BUY"))) == (Decimal("0.010"), 0)
-    bot.book.saw_size(SPOT, Decimal(5), asked)
-    assert bot.book.size(SPOT) == Decimal("0.010")
+    assert (bot.book.size(POSITION), bot.book.size(POSITION._replace(side="BUY"))) == (Decimal("0.010"), 0)
+    bot.book.set_size(POSITION, Decimal(5), asked)
+    assert bot.book.size(POSITION) == Decimal("0.010")
     bot.hear(positions(("BTCUSDT", "BOTH", "-0.020")))
-    assert (bot.book.size(SPOT), bot.book.size(SPOT._replace(side="BUY"))) == (0, Decimal("0.020"))
+    assert (bot.book.size(POSITION), bot.book.size(POSITION._replace(side="BUY"))) == (0, Decimal("0.020"))
 
 
 def test_a_stop_cancelled_elsewhere_strips_an_open_position_alone(bot):
@@ -373,17 +374,17 @@ def test_a_stop_cancelled_elsewhere_strips_an_open_position_alone(bot):
     bot.hear(positions(("BTCUSDT", "BOTH", "0.01")))
     real = bot.by(OWNER, **PART)
     bot.hear(algo("CANCELED", real["algoId"]))
-    assert [spot for spot, _ in bot.book.stripped()] == [SPOT]
+    assert [position for position, _ in bot.book.lost_stops()] == [POSITION]
     bot.hear(algo("NEW", 70, caid="app"))
     bot.wait()
-    assert bot.book.stripped() == []
+    assert bot.book.lost_stops() == []
     bot.hear(algo("CANCELED", 70, caid="app"))
-    assert [spot for spot, _ in bot.book.stripped()] == [SPOT]
+    assert [position for position, _ in bot.book.lost_stops()] == [POSITION]
     bot.hear(positions(("BTCUSDT", "BOTH", "0")))
-    assert bot.book.stripped() == []
+    assert bot.book.lost_stops() == []
     real = bot.by(OWNER, **PART)
     bot.hear(algo("EXPIRED", real["algoId"]))
-    assert bot.book.stripped() == []
+    assert bot.book.lost_stops() == []
 
 
 def test_an_order_in_doubt_is_so_no_more_when_it_is_told_of(bot):
@@ -391,11 +392,11 @@ def test_an_order_in_doubt_is_so_no_more_when_it_is_told_of(bot):
     bot.bare.exchange.faults.inject(faults.reset_after_execution())
     with pytest.raises(requests.ConnectionError):
         bot.by(OWNER, **PART, clientAlgoId="d")
-    (live,) = bot.book.guarding(SPOT)
+    (live,) = bot.book.exits_of(POSITION)
     assert live.in_doubt
     bot.hear(algo("NEW", 70, caid="d"))
     bot.wait()
-    (live,) = bot.book.guarding(SPOT)
+    (live,) = bot.book.exits_of(POSITION)
     assert (live.in_doubt, live.target.module, live.target.algo_id) == (False, OWNER, 70)
 
 
@@ -479,10 +480,10 @@ class Watched:
         self.shim = exit_shim.ExitShim(journal=False, account="mine", sinks=[])
         self.client = self.shim.wrap(client)
         self.book = self.shim.guard.book
-        self.spot = SPOT._replace(account=label_of(client, "mine"))
+        self.position = POSITION._replace(account=label_of(client, "mine"))
 
     def unsure(self):
-        return self.book.why_unsure(self.spot.account, "BTCUSDT")
+        return self.book.why_unsure(self.position.account, "BTCUSDT")
 
     def watch(self):
         self.shim.watch(self.client, every=3600, stream=True)
@@ -490,7 +491,7 @@ class Watched:
         return self
 
     def lives(self):
-        return [live.target.module for live in self.book.guarding(self.spot)]
+        return [live.target.module for live in self.book.exits_of(self.position)]
 
     def looks(self):
         return looks_at(self.exchange)
@@ -534,9 +535,9 @@ def test_what_others_do_is_known_as_it_happens(watched):
     own.other.futures_cancel_algo_order(algoId=first["algoId"])
     until(lambda: own.lives() == [OWNER, None])
     own.other.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.02)
-    until(lambda: own.book.size(own.spot) == Decimal("0.03"))
+    until(lambda: own.book.size(own.position) == Decimal("0.03"))
     own.exchange.set_mark("BTCUSDT", 49_000)
-    until(lambda: own.lives() == [] and own.book.size(own.spot) == 0)
+    until(lambda: own.lives() == [] and own.book.size(own.position) == 0)
     assert len(own.looks()) == looks
 
 
@@ -735,7 +736,7 @@ def test_the_process_wide_shim_is_watched_by_the_function(exchange, client):
     exit_shim.feed_user_event(algo("NEW"), client)
     book = exit_shim.shim.default_shim().guard.book
     book.admit(0.0)
-    assert [spot.symbol for spot in book.spots()] == ["BTCUSDT"]
+    assert [position.symbol for position in book.positions()] == ["BTCUSDT"]
     exit_shim.shim.forget_default_shim()
     until(lambda: "exit-shim-poller" not in {one.name for one in set(threading.enumerate()) - before})
 

@@ -423,7 +423,7 @@ def status_of(bot, module, **ids):
 @pytest.fixture
 def simulated(make):
     """A bot whose legacy module has a simulated closePosition stop, under an owner's quantity stop."""
-    bot = make("monitor").enter()
+    bot = make("simulate").enter()
     bot.owners = bot.by(OWNER, **PART)["algoId"]
     bot.simulated = bot.by(LEGACY, **WHOLE)["algoId"]
     assert bot.simulated < 0
@@ -481,7 +481,7 @@ def test_a_simulated_stop_does_not_come_back(simulated):
 
 def test_a_name_that_a_live_order_has_is_refused(make):
     """A simulated order under the name of an owner's stop is -4116; the owner is told of its own alone."""
-    bot = make("monitor").enter()
+    bot = make("simulate").enter()
     placed = bot.by(OWNER, **PART, clientAlgoId="sl")
     with pytest.raises(BinanceAPIException) as refused:
         bot.by(LEGACY, **WHOLE, clientAlgoId="sl")
@@ -492,7 +492,7 @@ def test_a_name_that_a_live_order_has_is_refused(make):
 
 def test_a_limits_name_that_a_live_order_has_is_refused(make):
     """So for an ordinary order."""
-    bot = make("monitor").enter()
+    bot = make("simulate").enter()
     bot.by(OWNER, **WHOLE)
     bot.by(OWNER, **LIMIT, newClientOrderId="tp")
     with pytest.raises(BinanceAPIException) as refused:

@@ -207,7 +207,7 @@ def test_the_exchange_is_believed_not_the_book(bot, monkeypatch, lag):
     bot.exchange.engine.cancel_all_algos("BTCUSDT")
     assert bot.by(LEGACY, **STOP)["algoId"] > 0
     book = bot.shim.guard.book
-    known = [live.target.module for live in book.guarding(book.spots()[0])]
+    known = [live.target.module for live in book.exits_of(book.positions()[0])]
     assert known == ([OWNER] if lag else []) + [LEGACY]
 
 
@@ -217,7 +217,7 @@ def test_an_owners_stop_on_its_way_is_not_taken(bot, monkeypatch):
         bot.by(LEGACY, "futures_cancel_all_open_orders", symbol="BTCUSDT", conditional=True)
     assert bot.resting() == [placing.result()["algoId"]]
     book = bot.shim.guard.book
-    (live,) = book.guarding(book.spots()[0])
+    (live,) = book.exits_of(book.positions()[0])
     assert (live.in_doubt, live.target.algo_id) == (False, placing.result()["algoId"])
 
 
@@ -227,7 +227,7 @@ def test_a_refused_order_is_not_expected_any_more(bot):
     with pytest.raises(BinanceAPIException):
         bot.by(OWNER, **STOP)  # -4130
     book = bot.shim.guard.book
-    assert len(book.guarding(book.spots()[0])) == 1
+    assert len(book.exits_of(book.positions()[0])) == 1
 
 
 def test_without_foreign_cancel_a_legacy_module_still_takes_no_stop():
@@ -292,7 +292,7 @@ def test_an_order_on_its_way_is_not_counted_twice(bot):
     part = {**STOP, "quantity": "0.010", "reduceOnly": "true"}
     del part["closePosition"]
     bot.by(OWNER, **part)
-    book.saw_size(book.spots()[0], bot.exchange.engine.position("BTCUSDT").amount)
+    book.set_size(book.positions()[0], bot.exchange.engine.position("BTCUSDT").amount)
     bot.by(OWNER, "futures_cancel_algo_order", algoId=bot.resting()[0])
     bot.by(OWNER, **part)
     assert not [reason for reason in bot.records[-1].reasons if reason.code == "OVERSIZED"]
@@ -584,23 +584,22 @@ def test_a_slow_look_sets_the_book_right(monkeypatch):
     part = {**STOP, "quantity": "0.010", "reduceOnly": "true"}
     del part["closePosition"]
     bot.by(OWNER, **part)
-    with captured_events() as lines:
-        bot.shim.watch(bot.client, every=60)
-        poller = bot.shim.account_feeds.pollers[0]
+    bot.shim.watch(bot.client, every=60)
+    poller = bot.shim.account_feeds.pollers[0]
+    poller.look()
+    book = bot.shim.guard.book
+    (position,) = book.positions()
+    assert (len(book.exits_of(position)), book.size(position)) == (
+        3,
+        bot.exchange.engine.position("BTCUSDT").amount,
+    )
+    bot.exchange.set_mark("BTCUSDT", 49_000)  # the first stop closes the position
+    bot.client.futures_create_order(
+        symbol="BTCUSDT", side="SELL", type="STOP_MARKET", stopPrice=40_000, quantity=1, reduceOnly="true"
+    )
+    for _ in range(3):
         poller.look()
-        book = bot.shim.guard.book
-        (spot,) = book.spots()
-        assert (len(book.guarding(spot)), book.size(spot)) == (
-            3,
-            bot.exchange.engine.position("BTCUSDT").amount,
-        )
-        bot.exchange.set_mark("BTCUSDT", 49_000)  # the first stop closes the position
-        bot.client.futures_create_order(
-            symbol="BTCUSDT", side="SELL", type="STOP_MARKET", stopPrice=40_000, quantity=1, reduceOnly="true"
-        )
-        for _ in range(3):
-            poller.look()
-        bot.shim.flush()
-    assert [live.target.module for live in book.guarding(spot)] == ["test_guard"]
-    assert len([line for line in lines if "ORPHAN" in line["event"]]) == 1
+    bot.shim.flush()
+    assert [live.target.module for live in book.exits_of(position)] == ["test_guard"]
+    assert [finding.reason.code for finding in bot.findings] == ["ORPHAN"]
     bot.shim.close()

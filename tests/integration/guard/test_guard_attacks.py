@@ -245,7 +245,7 @@ def test_a_stop_on_its_way_from_another_process_is_not_taken(tmp_path, monkeypat
     assert one.resting() == [placed["algoId"]]
     one.shim.flush()
     other.shim.process_feed.read_news()
-    (live,) = other.shim.guard.book.guarding(other.shim.guard.book.spots()[0])
+    (live,) = other.shim.guard.book.exits_of(other.shim.guard.book.positions()[0])
     assert (live.in_doubt, live.target.algo_id) == (False, placed["algoId"])
     for shim in (one.shim, other.shim):
         shim.close()
@@ -255,7 +255,7 @@ def test_a_stop_on_its_way_from_another_process_is_not_taken(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("stops", "covered"),
+    ("stops", "closes"),
     [
         ((("0.02", 55_000), ("0.02", 54_000)), False),  # the second is more than the first has left
         ((("0.02", 54_000), ("0.01", 55_000)), True),
@@ -263,20 +263,20 @@ def test_a_stop_on_its_way_from_another_process_is_not_taken(tmp_path, monkeypat
         ((("0.03", 54_000), ("0.01", 55_000)), False),
     ],
 )
-def test_in_hedge_mode_stops_cover_what_they_close_one_after_the_other(stops, covered):
-    """Each must fit into what those that fire before it have left; the engine fires them and agrees."""
+def test_in_hedge_mode_stops_on_a_quantity_never_cover(stops, closes):
+    """Whether or not the engine would close all with them, a stop of a denied module goes out."""
     bot = Bot(hedge_mode=True)
     long = {"symbol": SYMBOL, "positionSide": "LONG"}
     bot.client.futures_create_order(**long, side="BUY", type="MARKET", quantity="0.03")
     order = {**long, "side": "SELL", "type": "STOP_MARKET"}
     for quantity, price in stops:
         bot.by(OWNER, **order, quantity=quantity, stopPrice=price)
-    assert bool(bare(ask(read_snapshot(bot.client)))) is not covered
-    with pytest.raises(exit_shim.ExitOrderDenied) if covered else contextlib.nullcontext():
-        bot.by(LEGACY, **order, quantity="0.03", stopPrice=53_000)
+    assert bool(bare(ask(read_snapshot(bot.client)))) is not closes
+    bot.by(LEGACY, **order, quantity="0.03", stopPrice=53_000)
+    assert bot.records[-1].intent.verdict.reasons[-1].fact("because") == "no_close_position"
     for mark in (54_500, 53_500):
         bot.exchange.set_mark(SYMBOL, mark)
-    assert (bot.exchange.engine.position(SYMBOL, "LONG").amount == 0) is covered
+    assert (bot.exchange.engine.position(SYMBOL, "LONG").amount == 0) is closes
 
 
 # whom an answer stands for
@@ -784,5 +784,5 @@ def test_on_that_fails_leaves_it_off(tmp_path, monkeypatch):
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(path))
     assert CliRunner().invoke(app, ["enforce", "off"]).exit_code == 0
     turned = CliRunner().invoke(app, ["enforce", "on"])
-    assert (turned.exit_code, "could not be turned" in turned.output) == (1, True)
+    assert (turned.exit_code, "the switch failed" in turned.output) == (1, True)
     assert CliRunner().invoke(app, ["enforce"]).output == "off\n"

@@ -231,7 +231,7 @@ def test_the_kind_of_a_cancel_all_is_that_of_what_it_takes(tmp_path, monkeypatch
     bot.by(OWNER, **STOP)
     bot.by(OWNER, **TARGET)
     book = bot.shim.guard.book
-    both = [live for spot in book.spots() for live in book.guarding(spot)]
+    both = [live for position in book.positions() for live in book.exits_of(position)]
     (stop,) = [live for live in both if live.is_protective]
     book.compare(stop.account, SYMBOL, [live.target for live in both if live is not stop], time.time_ns())
     with contextlib.suppress(exit_shim.ExitOrderDenied):

@@ -123,21 +123,6 @@ def test_an_interrupt_amid_settling_is_recorded(monkeypatch):
     assert bot.records[-1].outcome.result == "not_sent"
 
 
-def test_what_is_tried_in_hedge_mode_is_bounded():
-    """Many exits of many sizes are too many to work out before the order leaves."""
-    bot = Bot(hedge_mode=True)
-    long = {"symbol": SYMBOL, "positionSide": "LONG"}
-    bot.client.futures_create_order(**long, side="BUY", type="MARKET", quantity="0.200")
-    for number, quantity in enumerate(("0.050", "0.060", "0.040", "0.070")):
-        stop = {**long, "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000 + number}
-        bot.by(OWNER, **stop, quantity=quantity)
-    for number in range(7):
-        target = {**long, "side": "SELL", "type": "TAKE_PROFIT_MARKET", "stopPrice": 70000 + number}
-        bot.by(OWNER, **target, quantity=f"{0.001 * 2**number:.3f}")
-    bot.by(LEGACY, **STOP, positionSide="LONG")
-    assert "because=too_many_exits" in because(bot)
-
-
 def test_the_bots_decimal_context_decides_nothing(client, exchange):
     """For a bot that rounds to two digits 0.106 does not cover 0.109 either."""
     bot = Served(client, exchange)
@@ -263,7 +248,7 @@ def test_an_order_of_a_signal_handler_does_not_hang(tmp_path):
     def hold_the_watcher():
         with watcher._lock:
             holds.set()
-            guard.book.spots()  # waits for the book
+            guard.book.positions()  # waits for the book
 
     def handle(*_):
         with contextlib.suppress(Exception):

@@ -10,10 +10,11 @@ from record_sink import keep_record
 
 import exit_shim
 from exit_shim.domain.attributions import Attribution
-from exit_shim.domain.events import Intent, Outcome
+from exit_shim.domain.events import GuardFinding, Intent, Outcome
 from exit_shim.domain.orders import ExitOrder, Reference
+from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.domain.verdicts import Reason
-from exit_shim.guard.book import MAX_AT, position_of
+from exit_shim.guard.live_exits import MAX_PER_POSITION, position_of
 from exit_shim.guard.policy import parse_policy
 from exit_shim.guard.rules.custom import forget_custom_rules
 from exit_shim.journal import read_records
@@ -37,6 +38,7 @@ class Bot:
 
     def __init__(self, policy="", mode="EXIT_BRAIN_V3", own_rules=(), **exchange):
         self.records = []
+        self.findings = []
         self.shim = exit_shim.ExitShim(
             journal=False,
             policy=parse_policy(f"look_within_s = 10\n{policy}", own_rules=own_rules),
@@ -48,7 +50,10 @@ class Bot:
         self.client = self.shim.wrap(FakeClient(exchange=self.exchange))
 
     def on(self, recorded):
-        keep_record(self.records, recorded)
+        if isinstance(recorded.event, GuardFinding):
+            self.findings.append(recorded.event)
+        else:
+            keep_record(self.records, recorded)
 
     def enter(self, quantity=0.01, **more):
         self.client.futures_create_order(
@@ -197,12 +202,11 @@ def test_delegation_gap(bot, monkeypatch, places):
     if places:
         bot.by("exit_brain_v3", **STOP)
     time.sleep(0.06)
-    with captured_events() as lines:
+    for _ in range(2):
         bot.shim.process_feed.report_overdue()
-        bot.shim.process_feed.report_overdue()
-    told = [line for line in lines if "DELEGATION_GAP" in line["event"]]
-    assert len(told) == (0 if places else 1)
-    assert not told or told[0]["symbol"] == "BTCUSDT"
+    assert bot.shim.flush()
+    found = [(finding.reason.code, finding.symbol) for finding in bot.findings]
+    assert found == ([] if places else [("DELEGATION_GAP", "BTCUSDT")])
 
 
 def test_a_delegation_must_name_somebody(bot):
@@ -228,8 +232,8 @@ def test_oversized(bot):
     """Exits of one kind that add up to more than the position, where its size was seen."""
     bot.by("one", **PART, reduceOnly="true")
     assert "OVERSIZED" not in bot.says()
-    spot = bot.shim.guard.book.spots()[0]
-    bot.shim.guard.book.saw_size(spot, bot.exchange.engine.position("BTCUSDT").amount)
+    position = bot.shim.guard.book.positions()[0]
+    bot.shim.guard.book.set_size(position, bot.exchange.engine.position("BTCUSDT").amount)
     bot.by("one", **PART, reduceOnly="true")
     assert "OVERSIZED" not in bot.says()
     bot.by("one", **PART, reduceOnly="true")
@@ -330,7 +334,7 @@ def test_stripped_of_what_covers(left, is_stripped):
     whole = bot.by("one", **STOP, positionSide="LONG")
     bot.by("one", **{**PART, "quantity": left}, positionSide="LONG")
     book, held = bot.shim.guard.book, bot.exchange.engine.position("BTCUSDT", "LONG").amount
-    book.saw_size(book.spots()[0], held)
+    book.set_size(book.positions()[0], held)
     bot.by("one", "futures_cancel_algo_order", algoId=whole["algoId"])
     assert ("STRIPPED" in bot.says()) is is_stripped
 
@@ -347,10 +351,10 @@ def test_stripped_and_none_follows(follows):
         bot.by("one", **STOP)
     bot.shim.process_feed.stop()
     time.sleep(0.06)
-    with captured_events() as lines:
+    for _ in range(2):
         bot.shim.process_feed.report_overdue()
-        bot.shim.process_feed.report_overdue()
-    assert len([line for line in lines if "STRIPPED" in line["event"]]) == (0 if follows else 1)
+    assert bot.shim.flush()
+    assert [finding.reason.code for finding in bot.findings] == ([] if follows else ["STRIPPED"])
 
 
 def test_churn():
@@ -516,7 +520,7 @@ def test_a_rule_on_an_unsure_book_warns(sure):
     bot.cover()
     bot.by("one", **LIMIT)
     if not sure:
-        bot.shim.guard.book._doubts.add(("one", "BTCUSDT"))
+        bot.shim.guard.book.trust.doubt("one", "BTCUSDT")
     answer = bot.by("two", **LIMIT)
     assert isinstance(answer, exit_shim.ExitOrderDenied) is sure
     assert bot.fact("DUPLICATE_EXIT").endswith("sure=no") is not sure
@@ -545,7 +549,7 @@ def test_no_position_has_more_exits_in_mind_than_the_exchange_lets_rest(bot):
     order = ExitOrder(kind="tp", symbol="BTCUSDT", side="SELL", type="LIMIT", quantity="1", reduce_only=True)
     stop = ExitOrder(kind="sl", symbol="BTCUSDT", side="SELL", type="STOP_MARKET", trigger_price="5")
     book = bot.shim.guard.book
-    for number, placed in enumerate([stop, *[order] * (3 * MAX_AT)]):
+    for number, placed in enumerate([stop, *[order] * (3 * MAX_PER_POSITION)]):
         intent = Intent(
             ts=number,
             door="futures_create_order",
@@ -555,8 +559,9 @@ def test_no_position_has_more_exits_in_mind_than_the_exchange_lets_rest(bot):
             mode="LEGACY",
             account="one",
         )
-        book.note(intent, Outcome("accepted", order_id=number + 1))
-    lives = book.guarding(position_of("one", order))
-    assert len(lives) == MAX_AT
-    assert [live.target.order_id for live in (lives[0], lives[-1])] == [1, 3 * MAX_AT + 1]
+        outcome = Outcome("accepted", order_id=number + 1)
+        book.fold(RecordedEvent("", 0, outcome, RecordedEvent("", 0, intent)))
+    lives = book.exits_of(position_of("one", order))
+    assert len(lives) == MAX_PER_POSITION
+    assert [live.target.order_id for live in (lives[0], lives[-1])] == [1, 3 * MAX_PER_POSITION + 1]
     assert book.find("one", Reference(order_id=2)) is None

@@ -15,7 +15,7 @@ from guarded_bot import ENFORCE, LEGACY, OWNER, STRANGER, Bot
 import exit_shim
 from exit_shim.guard.policy import CompiledPolicy, parse_policy
 from exit_shim.guard.whatif import Replay, replay, replay_records
-from exit_shim.journal import read_bodies, read_records
+from exit_shim.journal import JournalReader, read_records
 from exit_shim.testing import LocalExchange, faults
 
 MODULES, SHARES = (OWNER, LEGACY, "trailing_stop_manager", STRANGER), (4, 3, 2, 2)
@@ -181,12 +181,14 @@ def fate(record):
     return "overridden" if record.intent.verdict.has("PROTECTIVE_OVERRIDE") else "sent"
 
 
-def predicted(path, policy, read, replaying):
+def predicted(path, policy, replaying):
     """What would become of each order of a journal."""
     into, fates = Replay(CompiledPolicy(parse_policy(policy))), []
     take = into.take
     into.take = lambda *order: fates.append(take(*order)[0])
-    assert sum(replaying(read(path), into)) == len(fates)
+    reader = JournalReader(path)
+    history = reader.read_bodies() if replaying is replay else reader.read_records()
+    assert sum(replaying(history, into)) == len(fates)
     assert into.internal_errors == 0
     return fates
 
@@ -199,8 +201,8 @@ def test_whatif_predicts_what_enforcing_does(tmp_path, policy):
         history, before = History(f"{seed} {policy}"), tmp_path / f"warn-{seed}.db"
         warned = World(before, policy.replace("enforce", "warn"), history)
         enforced = World(tmp_path / f"enforce-{seed}.db", policy, history)
-        fates = predicted(before, policy, read_bodies, replay)
-        assert fates == predicted(before, policy, read_records, replay_records)
+        fates = predicted(before, policy, replay)
+        assert fates == predicted(before, policy, replay_records)
         for act, then, now in zip(history.acts, warned.told, enforced.told, strict=True):
             said, fates = fates[: len(then or ())], fates[len(then or ()) :]
             if now is None:

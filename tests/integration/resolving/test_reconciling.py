@@ -75,7 +75,7 @@ def test_a_cancel_that_took_effect_is_known_to_the_guard(shim, client, exchange)
     with pytest.raises(requests.RequestException):
         wrapped.futures_cancel_algo_order(symbol="BTCUSDT", algoId=placed["algoId"])
     assert settled(shim)[-1].resolution.result == "accepted"
-    assert shim.guard.book.spots() == []
+    assert shim.guard.book.positions() == []
 
 
 def test_what_is_found_is_an_event_of_its_own_and_a_log_line(shim, exchange, client, caplog):

@@ -1,7 +1,5 @@
 """What counts as cover, to the letter: the table of docs/explanation/cover.md, one case a row."""
 
-import itertools
-import random
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +8,7 @@ import pytest
 
 from exit_shim.domain.orders import read_order
 from exit_shim.domain.reason_codes import GAPS
-from exit_shim.guard.cover import closes_all, find_gap, is_priced_through, strips, sums
+from exit_shim.guard.cover import find_gap, is_priced_through, strips
 from exit_shim.guard.exchange_snapshot import OpenOrder, OpenPosition, Snapshot
 
 D = Decimal
@@ -62,8 +60,7 @@ CASES = {
     "no_trigger": ([position()], [stop(None)]),
     "no_price": ([position(mark=0)], [stop(working_type="MARK_PRICE")]),
     "quantity_short": ([position()], [stop(quantity="0.02"), stop(quantity="0.009")]),
-    "larger_than_left": ([LONG], [stop(quantity="0.04", side="LONG")]),
-    "too_many_exits": ([LONG], [stop(quantity="0.006", side="LONG", algo_id=n) for n in range(5)]),
+    "no_close_position": ([LONG], [stop(quantity="0.03", side="LONG")]),
     "no_liquidation": ([position()._replace(liquidation=None)], [stop()]),
     "price_protected": ([position()], [stop(price_protect=True)]),
 }
@@ -85,10 +82,6 @@ COVERED = {
     "short of liquidation": ([position(liquidation=56000)], [stop(57000)]),
     "an active trailing stop": ([position()], [trailing(callback_rate=D(2))]),
     "on the mark": ([position(mark=60000)], [stop(59990, working_type="MARK_PRICE")]),
-    "hedge mode, one after the other": (
-        [LONG],
-        [stop(quantity="0.01", side="LONG"), stop(56000, quantity="0.02", side="LONG")],
-    ),
     "both positions of hedge mode": (
         [LONG, SHORT],
         [stop(side="LONG"), stop(63000, side="SHORT", exit_side="BUY")],
@@ -124,49 +117,21 @@ def test_one_uncovered_position_of_a_symbol_is_enough():
     assert gap == ("no_owners_stop", {"position_side": "SHORT"})
 
 
+@pytest.mark.parametrize("quantities", [["0.03"], ["0.01", "0.02"], ["0.04"], ["0.02", "0.02", "0.02"]])
+def test_in_hedge_mode_only_close_position_covers(quantities):
+    """Stops on a quantity do not, whatever they add up to: each is refused on more than is left."""
+    parts = [stop(quantity=quantity, side="LONG", algo_id=n) for n, quantity in enumerate(quantities)]
+    assert gap_of([LONG], parts).because == "no_close_position"
+    assert gap_of([LONG], [*parts, stop(side="LONG")]) is None
+
+
 @pytest.mark.parametrize("kind", ["STOP_MARKET", "TAKE_PROFIT_MARKET", "LIMIT"])
-def test_in_hedge_mode_a_smaller_exit_of_anybody_can_undo_a_larger_stop(kind):
-    """After it has filled the owner's stop is on more than is left, and is refused; one-way cuts it."""
+def test_other_exits_do_not_take_cover_away(kind):
+    """Beside them closePosition covers in hedge mode, and a quantity in one-way mode, which cuts it."""
     smaller = stop(59000, quantity="0.01", side="LONG", type=kind, algo_id=8)
-    own = stop(quantity="0.03", side="LONG")
-    assert gap_of([LONG], [own], foreign=[smaller]).because == "larger_than_left"
     assert gap_of([LONG], [stop(side="LONG")], foreign=[smaller]) is None
     one_way = smaller._replace(position_side="BOTH", reduce_only=True)
     assert gap_of([position()], [stop(quantity="0.03")], foreign=[one_way]) is None
-
-
-def test_in_hedge_mode_any_part_of_a_limit_may_fill():
-    """Beside a resting LIMIT a stop on the quantity may be refused; one with closePosition is not."""
-    limit = stop(66000, quantity="0.03", side="LONG", type="LIMIT", algo_id=8)
-    assert gap_of([LONG], [stop(quantity="0.03", side="LONG")], foreign=[limit]).because == "larger_than_left"
-    assert gap_of([LONG], [stop(side="LONG")], foreign=[limit]) is None
-
-
-def fire(size, order):
-    """What is left of a hedge position after exits fire in this order."""
-    for quantity in order:
-        size -= quantity if quantity <= size else 0
-    return size
-
-
-def test_what_is_sure_in_hedge_mode_holds_in_every_order_of_firing():
-    """300 random sets of stops and other exits, each against every order in which they can fire (seed 5)."""
-    draw = random.Random(5)
-    sure = 0
-    for _ in range(300):
-        size = draw.randint(1, 5)
-        stops = [draw.randint(1, 3) for _ in range(draw.randint(1, 3))]
-        others = [draw.randint(1, 3) for _ in range(draw.randint(0, 2))]
-        taken = sums(map(D, others))
-        said = all(closes_all(D(size), map(D, order), taken) for order in itertools.permutations(stops))
-        subsets = itertools.chain.from_iterable(
-            itertools.combinations(others, n) for n in range(len(others) + 1)
-        )
-        left = {fire(size, order) for some in subsets for order in itertools.permutations((*stops, *some))}
-        if said:
-            sure += 1
-            assert left == {0}, (size, stops, others)
-    assert sure > 30
 
 
 def test_a_cancel_strips_only_what_was_covered():

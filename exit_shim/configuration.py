@@ -113,7 +113,7 @@ class CurrentMode:
 
 
 class ChosenPolicy(NamedTuple):
-    """The compiled policy in force; `is_fallback` where the file that was found has an error."""
+    """Hold the compiled policy in force; `is_fallback` where the file that was found has an error."""
 
     compiled_policy: CompiledPolicy
     is_fallback: bool = False

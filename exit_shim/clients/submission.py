@@ -17,7 +17,7 @@ Method = Callable[..., Any]
 
 
 class Submission(NamedTuple):
-    """An exit order, and who places it."""
+    """Hold an exit order, and who places it."""
 
     module_name: str
     order_kind: str

@@ -189,17 +189,17 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def book(self) -> tuple[str, ...]:
-        """The live exits that the guard saw around it, in words; none where it found nothing."""
+        """The live exits around it that the guard saw, in words; empty where it found nothing."""
         return self.intent.verdict.book or (self.findings.book if self.findings else ())
 
     @property
     def action(self) -> Action:
-        """What the guard did: `warn` too where only a rule that is asked after the send did."""
+        """The guard's action; "warn" also where only a rule warned that is asked after the send."""
         return warn_if_found(self.intent.verdict.action, self.reasons)
 
     @property
     def is_held(self) -> bool:
-        """Whether the guard held it back, so that nothing was sent."""
+        """True if the guard held it back, so that nothing was sent."""
         return self.outcome is not None and self.outcome.result in {"denied", "simulated"}
 
     @property
@@ -215,7 +215,7 @@ class Record(msgspec.Struct, frozen=True):
         """
         intent, outcome = self.intent, self.outcome or _NOT_CONCLUDED
         order, who = intent.order, intent.attribution
-        known = self.resolution or outcome
+        answer = self.resolution or outcome
         fields = {
             "ts": intent.ts,
             "run_id": self.run_id,
@@ -237,7 +237,7 @@ class Record(msgspec.Struct, frozen=True):
             "reduce_only": order.reduce_only,
             "time_in_force": order.time_in_force,
             "working_type": order.working_type,
-            "client_order_id": known.client_order_id or order.client_order_id,
+            "client_order_id": answer.client_order_id or order.client_order_id,
             "batch_index": intent.batch_index,
             "targets": intent.targets,
             "module": who.module,
@@ -259,8 +259,8 @@ class Record(msgspec.Struct, frozen=True):
             "book": self.book,
             "outcome": outcome.result if self.outcome else None,
             "resolution": None if self.resolution is None else self.resolution.result,
-            "order_id": known.order_id,
-            "algo_id": known.algo_id,
+            "order_id": answer.order_id,
+            "algo_id": answer.algo_id,
             "error_code": outcome.error_code,
             "error_message": outcome.error_message,
             "presend_us": outcome.presend_us if self.outcome and not self.is_held else None,

@@ -194,8 +194,8 @@ def read_order(params: Mapping[str, Any], kind: Kind | None = None) -> ExitOrder
         if algo_id is not None:
             # Its newClientOrderId never leaves.
             fields["client_order_id"] = text(algo_id)
-    known = kind or kind_of(fields)
-    return None if known is None else ExitOrder(kind=known, **fields)
+    proved = kind or kind_of(fields)
+    return None if proved is None else ExitOrder(kind=proved, **fields)
 
 
 BATCHES: Final = ("batchOrders", "orders")

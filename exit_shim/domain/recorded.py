@@ -44,7 +44,7 @@ class RecordedEvent:
 
     @property
     def intent(self) -> Intent | None:
-        """The intent that this is, or is about; None for what is about no order."""
+        """The intent itself, or the one that the event is about; None for what is about no order."""
         event = self.event if self.about is None else self.about.event
         return event if isinstance(event, Intent) else None
 

@@ -195,8 +195,8 @@ def _refused_trigger(event: Mapping[str, Any]) -> News | None:
 
 
 def _account(event: Mapping[str, Any]) -> News | None:
-    told = _body(event, "a").get("P")
-    rows = [row for row in told if isinstance(row, Mapping)] if isinstance(told, list) else []
+    positions = _body(event, "a").get("P")
+    rows = [row for row in positions if isinstance(row, Mapping)] if isinstance(positions, list) else []
     sizes = tuple(size for row in rows for size in _sizes(row))
     return Sized(sizes) if sizes else None
 

@@ -32,7 +32,7 @@ MOST_WAITING: Final = 10_000
 
 
 class StreamError(Exception):
-    """The user data stream is not available; the text says what to do."""
+    """Say that the user data stream is not available, and what to do."""
 
 
 def why_not(clone: ClientClone | None, address: str | None) -> str | None:
@@ -65,7 +65,7 @@ class UserStreamListener(Service):
     # The thread ends in a moment by itself, and the listen key lives on.
     stop_s = 0.0
 
-    def __init__(  # noqa: PLR0913 - all by name: what it must not know it is given
+    def __init__(  # noqa: PLR0913 - all by name
         self,
         *,
         book: Book,

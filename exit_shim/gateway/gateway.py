@@ -94,7 +94,7 @@ class Gateway:
         return self._judge.sees_entries or door.operation == "query"
 
     def _read(self, call: OrderCall) -> list[Item]:
-        """Step 1: return the exits that a call carries; none for an entry, and for a query."""
+        """Return the exits that a call carries (step 1); none for an entry, and for a query."""
         method, door, params = call.method, call.door, call.params
         try:
             call.account = self._attributor.account_of(method)
@@ -111,9 +111,9 @@ class Gateway:
         except Exception as error:  # noqa: BLE001
             self._report("fix a client order id", error)
         kind: Kind | None = None
-        if (said := self._declared()) is not None:
+        if (declared := self._declared()) is not None:
             try:
-                kind = declared_kind(said)
+                kind = declared_kind(declared)
             except Exception as error:  # noqa: BLE001
                 self._report("read a declared kind", error)
                 kind = "other_exit"
@@ -139,7 +139,7 @@ class Gateway:
         return outer is not None and outer.meets(call.nested)
 
     def _attribute(self, call: OrderCall, items: list[Item], frame: Frame | None, bound_at: Any) -> None:
-        """Step 2: name who asked, and make the intents."""
+        """Name who asked, and make the intents (step 2)."""
         who, mode, now = NOBODY, "unknown", time.time_ns()
         try:
             who, call.asking = self._attributor.attribute(frame, bound_at)
@@ -170,7 +170,7 @@ class Gateway:
         ]
 
     def record_intents(self, call: OrderCall) -> None:
-        """Step 4: write down what is about to leave."""
+        """Write down what is about to leave (step 4)."""
         for intent in call.intents:
             # A copy: the bot may use its dict again before the rules are asked.
             if intent.batch_index is None:
@@ -181,7 +181,7 @@ class Gateway:
         call.presend = time.perf_counter_ns() - call.started
 
     def record_outcomes(self, call: OrderCall, answers: Sequence[Answer]) -> None:
-        """Step 6: write down what came of it."""
+        """Write down what came of it (step 6)."""
         try:
             times = call.presend / 1000, (time.perf_counter_ns() - call.started) / 1000
             for recorded, answer in zip(call.recorded, answers, strict=False):
@@ -338,8 +338,8 @@ def answers_of(call: OrderCall, result: Any) -> list[Answer]:
     return answers
 
 
-def declared_kind(said: Declared) -> Kind | None:
+def declared_kind(declared: Declared) -> Kind | None:
     """Return the kind that `attributed` declared; `other_exit` for an unknown one."""
-    if said.kind is None:
+    if declared.kind is None:
         return None
-    return cast("Kind", said.kind) if said.kind in KINDS else "other_exit"
+    return cast("Kind", declared.kind) if declared.kind in KINDS else "other_exit"

@@ -42,7 +42,7 @@ _new = tuple.__new__
 
 
 class Origin(NamedTuple):
-    """Time, in seconds since the epoch, and thread of the event being reported."""
+    """Hold the time, in seconds since the epoch, and the thread of the event being reported."""
 
     time: float
     thread: threading.Thread

@@ -20,14 +20,14 @@ exiting: Final[list[float]] = []
 
 
 class Releasable(Protocol):
-    """A lock that is held while the process is copied."""
+    """Describe a lock that is held while the process is copied."""
 
     def release(self) -> None:
         """Open the lock."""
 
 
 class ProcessAware:
-    """Base of what has to know about forks and the end of the process.
+    """Be told about forks and the end of the process.
 
     Objects are told in the order in which they were made, or in reverse: what an object relies on was made
     before it. So it is renewed before it in a child, and is still usable when the object ends.

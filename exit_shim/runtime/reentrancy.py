@@ -1,4 +1,4 @@
-"""Locks that cannot block a signal handler or the child of a fork."""
+"""Provide locks that cannot block a signal handler or the child of a fork."""
 
 import contextlib
 import threading
@@ -14,7 +14,7 @@ AT_ONCE: Final = 64
 
 
 class ReentrantState(ProcessAware):
-    """Base for state behind a lock that a signal handler may take and a child of a fork gets anew."""
+    """Keep state behind a lock that a signal handler may take and a child of a fork gets anew."""
 
     def __init__(self) -> None:
         self.renew()
@@ -32,7 +32,7 @@ class ReentrantState(ProcessAware):
 
 
 class DeferredAggregate(ReentrantState, Generic[T]):
-    """Base for aggregates that queue updates and apply them on read.
+    """Queue updates of an aggregate, and apply them on read.
 
     An order pays for one append; many updates applied together cost a fraction of as many single ones.
     """

@@ -93,24 +93,24 @@ def hidden_in(error: BaseException) -> set[str]:
     """Return the values in an exception's arguments and attributes that its text must not show."""
     # Libraries pass whole headers to their exceptions (`ClientError(400, -2021, "…", {"Set-Cookie": "…"})`),
     # and Python's text of an exception shows all its arguments.
-    found: set[str] = set()
+    hidden: set[str] = set()
     pending: list[object] = [error]
     for _ in range(MOST_VALUES):
         if not pending:
             break
         try:
-            _take_apart(pending.pop(), pending, found)
+            _take_apart(pending.pop(), pending, hidden)
         except Exception:  # noqa: BLE001, S112 - a foreign mapping may raise anything
             continue
-    return found
+    return hidden
 
 
-def _take_apart(value: object, pending: list[object], found: set[str]) -> None:
+def _take_apart(value: object, pending: list[object], hidden: set[str]) -> None:
     if isinstance(value, Mapping):
         for name, item in value.items():
-            _look_at(name, item, pending, found)
+            _look_at(name, item, pending, hidden)
     elif isinstance(value, tuple) and len(value) == len(PAIR) and all(isinstance(one, PAIR) for one in value):
-        _look_at(value[0], value[1], pending, found)
+        _look_at(value[0], value[1], pending, hidden)
     elif isinstance(value, list | tuple | set | frozenset):
         pending.extend(value)
     elif isinstance(value, BaseException):
@@ -120,21 +120,21 @@ def _take_apart(value: object, pending: list[object], found: set[str]) -> None:
         pending.append(getattr(value, "__dict__", {}).get("headers"))
 
 
-def _look_at(name: object, item: object, pending: list[object], found: set[str]) -> None:
+def _look_at(name: object, item: object, pending: list[object], hidden: set[str]) -> None:
     if not isinstance(item, PAIR):
         pending.append(item)
     elif text_of(name).lower() not in PLAIN_NAMES:
-        found.update(form for form in _spellings(item) if len(form) >= SHORTEST_SECRET)
+        hidden.update(form for form in _spellings(item) if len(form) >= SHORTEST_SECRET)
 
 
 def secrets_of(client: object, params: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the credentials of one call, longest first: the client's, and those in headers."""
     # From the client's own attributes, never through `__getattr__`: adapters may act on it.
     own = getattr(client, "__dict__", {})
-    found = {form for secret in credentials_of(client) for form in _spellings(secret)}
+    secrets = {form for secret in credentials_of(client) for form in _spellings(secret)}
     for options in (params, own.get("_requests_params"), params.get("requests_params")):
-        found.update(_in_headers(options))
-    return tuple(sorted(found, key=len, reverse=True))
+        secrets.update(_in_headers(options))
+    return tuple(sorted(secrets, key=len, reverse=True))
 
 
 def credentials_of(client: object) -> Iterator[object]:
@@ -194,9 +194,9 @@ def marks_of_owner(method: object) -> Marks:
 
 @functools.lru_cache(maxsize=64)
 def _marks(secrets: tuple[object, ...]) -> Marks:
-    known = [secret for secret in secrets if isinstance(secret, str) and len(secret) >= BEGINNING]
-    shortest = min((min(len(secret), LONGEST_FIELD) for secret in known), default=math.inf)
-    return Marks(shortest, tuple(secret[:BEGINNING].lower() for secret in known))
+    texts = [secret for secret in secrets if isinstance(secret, str) and len(secret) >= BEGINNING]
+    shortest = min((min(len(text), LONGEST_FIELD) for text in texts), default=math.inf)
+    return Marks(shortest, tuple(text[:BEGINNING].lower() for text in texts))
 
 
 def _in_headers(options: object) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""One base for everything that runs a thread beside the bot."""
+"""Run threads beside the bot, all with one life cycle."""
 
 import threading
 import weakref

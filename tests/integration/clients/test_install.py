@@ -534,6 +534,8 @@ def test_a_failing_shim_is_not_in_the_imports_way(monkeypatch):
     with mock.patch.object(exit_shim.clients.patching, "library_doors", side_effect=ValueError("odd")):
         shim.install()
     assert shim.internal_errors.count == 1
+    # Its line must not come in the middle of the next test.
+    shim.close()
 
 
 def test_other_finders_are_asked_in_their_order():

@@ -119,7 +119,7 @@ class Book(DeferredAggregate[RecordedEvent]):
         if intent is None:
             return
         if recorded.about is not None and recorded.about.params is not None:
-            recorded.near = self._context_of(intent)
+            recorded.book_context = self._context_of(intent)
         if isinstance(event, Outcome):
             self._learn(intent, event, recorded.ts)
         elif isinstance(event, Resolution):
@@ -231,7 +231,7 @@ class Book(DeferredAggregate[RecordedEvent]):
         """Return what was around an order of this process before its outcome was learnt."""
         with self._lock:
             self._fold_all()
-        context: BookContext = recorded.near or EMPTY_CONTEXT
+        context: BookContext = recorded.book_context or EMPTY_CONTEXT
         return context
 
     def _context_of(self, intent: Intent) -> BookContext:

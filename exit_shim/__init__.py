@@ -1,4 +1,4 @@
-"""One line around a python-binance client, and every exit order of a legacy futures bot has a name."""
+"""Attribute, record and guard every exit order of a futures bot, by one line around its client."""
 
 from typing import TYPE_CHECKING
 

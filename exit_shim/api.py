@@ -1,4 +1,4 @@
-"""The explicit interface, in the names that hand-made exit gateways had, on the process-wide shim."""
+"""Offer functions on the process-wide shim, under the names that hand-made exit gateways had."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,18 +16,18 @@ def install(
     threads: bool = False,
     doors: Mapping[type, Sequence[Door]] | None = None,
 ) -> Installation[ExitShim]:
-    """Cover every python-binance client of this process: made before or after, anywhere, by any subclass.
+    """Cover every python-binance client of this process, whenever and wherever it is made.
 
-    The doors are put on the classes themselves. If python-binance is not imported yet, this happens when it
-    is. Installing twice is installing once, of two shims the latest is in force, and a client that is wrapped
-    as well is recorded once. `uninstall`, or the end of a `with` block around this call, puts the classes'
-    own methods back. With EXIT_SHIM_DISABLED=1 nothing happens.
+    The classes themselves get the doors, at the latest when python-binance is imported. Installing twice is
+    installing once; the latest of two shims is in force; a client that is wrapped as well is recorded once.
+    `uninstall`, or the end of a `with` block around this call, restores the classes' own methods. With
+    EXIT_SHIM_DISABLED=1 nothing happens.
 
     Args:
         shim: The configuration to use; None for the process-wide one.
         threads: Whether `Thread`, `Timer` and the standard library's pools of threads (`ThreadPoolExecutor`,
-            with it `asyncio.to_thread` and `run_in_executor`, and `multiprocessing.pool.ThreadPool`) carry
-            the attribution of who started the work along.
+            with it `asyncio.to_thread` and `run_in_executor`, and `multiprocessing.pool.ThreadPool`) pass on
+            the attribution of who started the work.
         doors: Methods of the bot's own classes that place, change or cancel orders, by class.
 
     Returns:
@@ -48,23 +48,23 @@ async def submit_exit_order(
 
     Args:
         module_name: Who asks; recorded as is, with evidence "context".
-        symbol: The position's symbol. What is sent is `order_params`; a difference is logged.
+        symbol: The position's symbol. `order_params` is sent as it is; a difference is logged.
         order_params: The order under Binance's field names, sent as it is.
         order_kind: sl, tp, partial_tp, trailing, breakeven, close or other_exit.
         client: A python-binance client, sync (called on a worker thread) or async, wrapped or not.
         explanation: Why, for the person who reads the record.
 
     Returns:
-        What the client returned; what it raises is raised.
+        What the client returned. What the client raises is raised.
     """
     return await default_shim().submit(module_name, symbol, order_params, order_kind, client, explanation)
 
 
 def delegate(symbol: str, *, to: str, within: float = 30.0) -> None:
-    """Give the exits of a symbol to an owner, on the process-wide shim.
+    """Give the exits of a symbol to an owner.
 
-    Where no protective order of the owner is live `within` seconds from now, that is DELEGATION_GAP; where a
-    legacy module acts on the symbol while the owner has none, LEGACY_FALLBACK.
+    DELEGATION_GAP is reported if no protective order of the owner is live `within` seconds from now, and
+    LEGACY_FALLBACK if a legacy module acts on the symbol while the owner has none.
 
     Raises:
         ValueError: `to` names nobody, or `within` is not above zero.
@@ -73,22 +73,22 @@ def delegate(symbol: str, *, to: str, within: float = 30.0) -> None:
 
 
 def watch(client: Any, *, every: float = 30.0, stream: bool | str = False) -> None:
-    """Hold the book of live exits against the exchange, on the process-wide shim, from threads of its own.
+    """Compare the book of live exits with the exchange, on background threads.
 
-    Every so many seconds positions and both order stores are looked at: exits that fired or were cancelled
-    elsewhere leave the book, those that were placed elsewhere come in as of no known module, position sizes
-    are known (OVERSIZED), and exits that outlive their position are told of (ORPHAN). With `stream`, the
-    account's user data stream tells all of that but the last as it happens; the looks go on, and there is one
-    after each connection.
+    Every `every` seconds, positions and open orders are read. Exits that fired or were cancelled elsewhere
+    leave the book; those that were placed elsewhere enter it, of no known module. Position sizes become known
+    (OVERSIZED), and exits that outlive their position are reported (ORPHAN). With `stream`, all except ORPHAN
+    is known as it happens, from the account's user data stream; the exchange is still polled, and once after
+    each connection.
 
     Args:
         client: A client of the account, wrapped or not: a sync one, or python-binance's AsyncClient. A look
             costs a request weight of 85.
         every: Seconds between two looks.
-        stream: Whether to listen, by a connection of the shim's own that shares the account's listen key
-            and never closes it; for python-binance 1.0.36 and later. A str: where the stream is, such as
-            "wss://fstream.binance.com/", for a client whose own address was changed. A stream that cannot
-            be had is told of once and tried again. See `heard` for a bot that has one already.
+        stream: Whether to listen to the stream, on a connection of the shim's own. It shares the account's
+            listen key and never closes it; python-binance 1.0.36 or later. A str: where the stream is, such
+            as "wss://fstream.binance.com/", for a client whose own address was changed. A stream that is not
+            available is reported once and tried again. A bot that has a stream uses `feed_user_event`.
 
     Raises:
         ValueError: `every` is under a second, or the client is an async one that does not really send.
@@ -99,9 +99,8 @@ def watch(client: Any, *, every: float = 30.0, stream: bool | str = False) -> No
 def feed_user_event(event: Mapping[str, Any], client: Any) -> None:
     """Let the book of live exits learn from an event of the bot's own user data stream; never raises.
 
-    What is no event of an order or of positions is passed over, so that every message can be handed on.
-    After python-binance's own error messages and `listenKeyExpired` the book counts as unsure until the
-    exchange was looked at, where `watch` does so.
+    Pass every message: those about neither orders nor positions are ignored. After python-binance's own error
+    messages and `listenKeyExpired` the book counts as unsure until `watch` has polled the exchange.
 
     Args:
         event: As it came: a message of python-binance's `futures_user_socket`, or the JSON of the stream.
@@ -111,7 +110,7 @@ def feed_user_event(event: Mapping[str, Any], client: Any) -> None:
 
 
 def get_exit_order_metrics() -> ExitOrderMetrics:
-    """The counts of the process-wide shim; `get_summary()` has them as a dict."""
+    """Return the counts of the process-wide shim; `get_summary()` returns them as a dict."""
     return default_shim().metrics
 
 
@@ -121,15 +120,15 @@ def log_exit_metrics_summary() -> None:
 
 
 def get_exit_mode() -> str:
-    """EXIT_MODE of this moment: "LEGACY" or "EXIT_BRAIN_V3"; anything else is warned of and is LEGACY."""
+    """Return the mode in force: "LEGACY", "EXIT_BRAIN_V3" or a mode of the policy."""
     return default_shim().mode()
 
 
 def is_exit_brain_mode() -> bool:
-    """Whether an owner, not the legacy modules, is meant to hold the exits."""
+    """Return whether an owner, not the legacy modules, is meant to hold the exits."""
     return get_exit_mode() == EXIT_BRAIN_V3
 
 
 def is_legacy_exit_mode() -> bool:
-    """Whether the legacy modules manage exits on their own."""
+    """Return whether the legacy modules manage exits on their own."""
     return get_exit_mode() == LEGACY

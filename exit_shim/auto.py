@@ -1,9 +1,9 @@
-"""Import this to install the shim as the environment configures it, in a bot that something else starts.
+"""Install the shim when this module is imported, in a bot that another program starts.
 
     python -c "import exit_shim.auto, runpy; runpy.run_path('bot.py', run_name='__main__')"
 
-It never raises. Until a client library is imported it only waits for that, and loads next to nothing, so it
-may be imported in a `sitecustomize`, which every Python process runs.
+The environment configures it. It never raises. Until a client library is imported it loads next to nothing,
+so it may be imported in a `sitecustomize`, which every Python process runs.
 """
 
 import sys

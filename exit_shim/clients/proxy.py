@@ -46,6 +46,9 @@ class CallHandler(Protocol):
     ) -> Any:
         """Carry out one call for the code at `frame`; returns or raises what the method does."""
 
+    def site(self, frame: Frame | None) -> CallSite | None:
+        """Return the place that asks, for a call that comes without a stack."""
+
     def unreadable(self, error: Exception) -> CallSite | None:
         """Report a stack that cannot be read."""
 

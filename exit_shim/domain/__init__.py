@@ -1,1 +1,1 @@
-"""Orders, events, verdicts, attributions and modes: pure values that every room may import."""
+"""Define the pure values that every room may import: orders, events, verdicts, attributions, modes."""

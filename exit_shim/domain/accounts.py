@@ -1,4 +1,4 @@
-"""Labels of accounts: a name, and the exchange where it is not Binance's live one."""
+"""Read labels of accounts: a name, and the exchange where it is not Binance's live one."""
 
 from typing import Final
 

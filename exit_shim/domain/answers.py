@@ -1,4 +1,4 @@
-"""What is known of one order after its call."""
+"""Say what is known of one order after its call."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from exit_shim.domain.events import Result
 
 
 class Answer(NamedTuple):
-    """What the exchange's answer, or its silence, says of one order."""
+    """Hold what the exchange's answer, or its silence, says of one order."""
 
     result: Result
     order_id: int | None = None

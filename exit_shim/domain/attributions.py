@@ -1,4 +1,4 @@
-"""Which module asked for an order, and what that answer rests on."""
+"""Define who asked for an order, on what evidence, and what is read of a stack."""
 
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple, Protocol
@@ -6,16 +6,15 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 import msgspec
 
 Part = Literal["chosen", "passthrough", "layer", "skipped", "outer"]
-"""What a frame was taken for: who asked; passed through as declared an executor, or as a method with a
-door's own name; the code of a library, the frames of one package in a row told as one; whoever called
-the one who asked."""
+"""The part of a frame: the module that asked; declared passthrough; a method with a door's own name; library
+code, in which a package's frames in a row count as one; a caller of the module that asked."""
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True):
-    """One frame between an order and the start of its thread or task.
+    """Hold one frame between an order and the start of its thread or task.
 
-    `module` is the dotted name, or the short one where that says nothing (`__main__`); of a skipped
-    library the name of its package, without function and line.
+    `module` is the dotted name, or the short one where that says nothing (`__main__`). Of a skipped library
+    it is the package, without function and line.
     """
 
     module: str
@@ -25,20 +24,19 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
 
 
 Evidence = Literal["context", "stack", "carried", "bind", "unknown"]
-"""In the order in which they count: said so in code; a frame of the call; a frame of where the call was
-handed to a pool or thread by `carry`; a frame of the fetch; nothing."""
+"""Strongest first. `context`: declared in code. `stack`: a frame of the call. `carried`: a frame of the code
+that started the thread or pool work. `bind`: a frame of the code that fetched the method."""
 
 
 UNKNOWN_MODULE: Final = "unknown"
 
 
 class Attribution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Who asked for an order.
+    """Say who asked for an order.
 
     `module` is the short name for people (`position_monitor`), `dotted_module` the importable one;
-    `function`, `file` and `line` are the place that asked. `via` names the executors and layers passed on
-    the way, `chain` the frames up to the one that the name was chosen from, at most 16; both nearest to the
-    client first.
+    `function`, `file` and `line` are the place that asked. `via` names the passthrough modules and layers on
+    the way, `chain` the frames up to the module that asked, at most 16; both nearest to the client first.
     """
 
     module: str
@@ -98,7 +96,7 @@ class Declared(NamedTuple):
 
 
 class FrameFinder(Protocol):
-    """Walks a stack. What it returns for a place is handed back to it unread."""
+    """Walk a stack; what it returns for a place is handed back to it unread."""
 
     def find(self, frame: Frame | None) -> Any:
         """Return the place in the bot's own code outwards from a frame."""
@@ -108,7 +106,7 @@ class FrameFinder(Protocol):
 
 
 class Attributor(Protocol):
-    """Answers what the gateway asks once for each order: who asked, in which mode, on whose account."""
+    """Answer once for each order: who asked, in which mode, on whose account."""
 
     @property
     def finder(self) -> FrameFinder:

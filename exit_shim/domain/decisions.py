@@ -1,4 +1,4 @@
-"""What may become of a call before it is sent: the question that a judge is asked, and its three answers."""
+"""Define the question that a judge is asked before a call is sent, and its three answers."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
@@ -9,9 +9,10 @@ from exit_shim.domain.events import Intent
 
 
 class Go(NamedTuple):
-    """The call is sent as it is.
+    """Send the call as it is.
 
-    `touch` is called right before the send and once it is over: what was seen of the exchange before is old.
+    Attributes:
+        touch: Called right before the send and after it: earlier looks at the exchange are old then.
     """
 
     touch: Callable[[], None] | None = None
@@ -21,7 +22,7 @@ GO: Final = Go()
 
 
 class Withheld(NamedTuple):
-    """An order that is not sent, what is recorded of it, and what stands in its place in an answer."""
+    """Hold an order that is not sent, its recorded answer, and what the caller gets in its place."""
 
     intent: Intent
     answer: Answer
@@ -29,13 +30,13 @@ class Withheld(NamedTuple):
 
 
 class Withhold:
-    """The call, or some of its orders, is not sent.
+    """Send nothing of the call, or only a part of it.
 
     Attributes:
         orders: What is not sent.
         intents: What is left, and sent by `rest`.
-        rest: Sends what is left, and puts the answers of the others between; None where nothing is sent.
-        rest_async: Does the same for who awaits it.
+        rest: Sends what is left, and merges the answers of the others in; None where nothing is sent.
+        rest_async: Does the same for an async client.
         args: What `rest` is called with.
         kwargs: What `rest` is called with.
         touch: As in `Go`.
@@ -53,12 +54,16 @@ class Withhold:
 
 
 class NeedsLook:
-    """Only the exchange can tell: it has to be looked at first. `is_awaited`: by who awaits the answer."""
+    """Look at the exchange before the decision.
+
+    Attributes:
+        is_awaited: Whether the caller awaits the answer.
+    """
 
     is_awaited: bool
 
     def look(self) -> Go | Withhold:
-        """Look and decide; what is raised meanwhile is the caller's own, such as a time limit by a signal."""
+        """Look and decide; raise only what ends the caller, such as a time limit by a signal."""
         raise NotImplementedError
 
     def look_async(self) -> Awaitable[Go | Withhold]:
@@ -66,7 +71,7 @@ class NeedsLook:
         raise NotImplementedError
 
     def unsent(self) -> Sequence[Intent]:
-        """Return the intents of a call whose caller gave up during the look: nobody denied them."""
+        """Return the intents of a call whose caller gave up during the look; nobody denied them."""
         raise NotImplementedError
 
 
@@ -74,7 +79,7 @@ Decision: TypeAlias = Go | NeedsLook | Withhold
 
 
 class Call(Protocol):
-    """A call of a door, as a judge sees it."""
+    """Describe a call of a door to a judge."""
 
     door: Door
     params: dict[str, Any]
@@ -84,17 +89,17 @@ class Call(Protocol):
     kwargs: dict[str, Any]
     account: str | None
     intents: list[Intent]
-    """The exits that it carries; a judge replaces them by the same ones under their verdicts."""
+    """The exits that it carries; a judge puts its verdicts on them."""
 
 
 class Judge(Protocol):
-    """Decides what becomes of a call."""
+    """Decide what becomes of a call."""
 
     sees_entries: bool
-    """Whether calls that carry no exit come before it, too."""
+    """Whether it sees calls that carry no exit, too."""
 
     def answers(self, door: Door, params: Mapping[str, Any]) -> bool:
         """Return whether a query may be about an order that was never sent."""
 
     def before(self, call: Call) -> Decision:
-        """Decide; what it raises is a bug, which costs the verdict and not the order."""
+        """Decide about a call; if this raises, the order goes out without a verdict."""

@@ -1,4 +1,4 @@
-"""The events of an order's life: what is written down before it leaves, and what came of it."""
+"""Define the events of an order's life, and the record that they make together."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
@@ -14,7 +14,7 @@ Result = Literal["accepted", "rejected", "denied", "simulated", "unknown", "not_
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """An order that a cancel or change is about: its ids, what it was for, and which module placed it.
+    """Name an order that a cancel or change is about: its ids, what it was for, and who placed it.
 
     `kind` is "unknown" and `module` None where this process did not see it placed.
     """
@@ -28,7 +28,7 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def common_kind(targets: tuple[Target, ...]) -> Kind:
-    """Return the kind of what a cancel takes away; "unknown" where it is not one kind."""
+    """Return the kind of the orders that a cancel removes; "unknown" where there are several kinds."""
     kinds = {target.kind for target in targets}
     return kinds.pop() if len(kinds) == 1 else "unknown"
 
@@ -57,8 +57,8 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """Say what the exchange's answer, or its silence, proves about an intent.
 
     `presend_us` is what the shim added before the send; `total_us` the whole call as the bot saw it,
-    the exchange included. Both in microseconds. `chain` goes on where that of the attribution ends, at who
-    asked: to look there takes time that an order does not have before it is sent.
+    the exchange included. Both in microseconds. `chain` continues that of the attribution beyond the module
+    that asked; it is captured after the send.
     """
 
     result: Result
@@ -167,9 +167,9 @@ def warn_if_found(action: Action, reasons: tuple[Reason, ...]) -> Action:
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One order as the journal knows it.
+    """Hold everything that is recorded of one order.
 
-    Without a conclusion, or with an unknown one, it is in doubt until a resolution tells. `sent_at` is when
+    Without an outcome, or with an unknown one, it is in doubt until a resolution. `sent_at` is when
     the client's method was called, in seconds since the epoch; None where the guard held the order back, and
     of a record that was read from a journal.
     """
@@ -184,38 +184,38 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
-        """All that the guard found, before the send and after it."""
+        """Everything that the guard found, before the send and after it."""
         return self.intent.verdict.reasons + (self.findings.reasons if self.findings else ())
 
     @property
     def book(self) -> tuple[str, ...]:
-        """The live exits that the guard saw around it, in words; none where it found nothing."""
+        """The live exits around it that the guard saw, in words; empty where it found nothing."""
         return self.intent.verdict.book or (self.findings.book if self.findings else ())
 
     @property
     def action(self) -> Action:
-        """What the guard did: `warn` too where only a rule that is asked after the send did."""
+        """The guard's action; "warn" also where only a rule warned that is asked after the send."""
         return warn_if_found(self.intent.verdict.action, self.reasons)
 
     @property
     def is_held(self) -> bool:
-        """Whether the guard held it back, so that nothing was sent."""
+        """True if the guard held it back, so that nothing was sent."""
         return self.outcome is not None and self.outcome.result in {"denied", "simulated"}
 
     @property
     def chain(self) -> tuple[Step, ...]:
-        """All frames that are known, nearest to the client first, who asked and what led there among them."""
+        """All known frames, nearest to the client first."""
         inner = self.intent.attribution.chain
         return inner if self.outcome is None else inner + self.outcome.chain
 
     def flat(self) -> dict[str, Any]:
-        """One level of JSON-ready keys, the same for every record: the line that `records --json` prints.
+        """Return one level of JSON-ready keys, the same for every record, as `records --json` prints them.
 
-        `outcome` is null while nothing is known of the order: in doubt. Amounts are strings.
+        `outcome` is null while nothing is known of the order. Amounts are strings.
         """
         intent, outcome = self.intent, self.outcome or _NOT_CONCLUDED
         order, who = intent.order, intent.attribution
-        known = self.resolution or outcome
+        answer = self.resolution or outcome
         fields = {
             "ts": intent.ts,
             "run_id": self.run_id,
@@ -237,7 +237,7 @@ class Record(msgspec.Struct, frozen=True):
             "reduce_only": order.reduce_only,
             "time_in_force": order.time_in_force,
             "working_type": order.working_type,
-            "client_order_id": known.client_order_id or order.client_order_id,
+            "client_order_id": answer.client_order_id or order.client_order_id,
             "batch_index": intent.batch_index,
             "targets": intent.targets,
             "module": who.module,
@@ -259,8 +259,8 @@ class Record(msgspec.Struct, frozen=True):
             "book": self.book,
             "outcome": outcome.result if self.outcome else None,
             "resolution": None if self.resolution is None else self.resolution.result,
-            "order_id": known.order_id,
-            "algo_id": known.algo_id,
+            "order_id": answer.order_id,
+            "algo_id": answer.algo_id,
             "error_code": outcome.error_code,
             "error_message": outcome.error_message,
             "presend_us": outcome.presend_us if self.outcome and not self.is_held else None,

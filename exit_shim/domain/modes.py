@@ -1,4 +1,4 @@
-"""EXIT_MODE: who is meant to own exits. Pure: given the environment's values, what they mean."""
+"""Read EXIT_MODE: who is meant to own the exits. Pure."""
 
 from collections.abc import Collection
 from typing import Final, NamedTuple
@@ -15,14 +15,14 @@ _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 
 class ResolvedMode(NamedTuple):
-    """The mode in force, and what is wrong with the values it came from."""
+    """Hold the mode in force, and the problems of the values that it came from."""
 
     mode: str
     problems: tuple[str, ...]
 
 
 def resolve_mode(written: str | None, brain_flag: str | None, modes: Collection[str] = MODES) -> ResolvedMode:
-    """Read EXIT_MODE and hold it against EXIT_BRAIN_V3_ENABLED; nothing raises, LEGACY is the way out."""
+    """Read EXIT_MODE, and compare it with EXIT_BRAIN_V3_ENABLED; anything invalid is LEGACY."""
     problems = []
     mode = (written or LEGACY).strip().upper() or LEGACY
     if mode not in modes:

@@ -1,4 +1,4 @@
-"""What an exit order is, read from the fields that a python-binance call carries. Pure."""
+"""Read exit orders from the fields that a python-binance call carries. Pure."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -27,27 +27,27 @@ CONDITIONAL_KINDS: Final[Mapping[str, Kind]] = {
 """The types that wait for a trigger (Binance's algo service since 2025-12-09), and the exit each one is."""
 
 Operation = Literal["place", "modify", "cancel", "test", "query"]
-"""`query` changes nothing and is recorded nowhere: it is a door for the orders that only the guard knows."""
+"""`query` changes nothing and is not recorded: the guard answers it for orders that only it knows."""
 
 Store = Literal["orders", "conditional"]
 """Binance keeps ordinary and conditional orders apart; a cancel-all reaches one of the two."""
 
 
 COUNTDOWN: Final = "COUNTDOWN"
-"""The type that is recorded of a cancel-all which is to come once nobody puts it off any more."""
+"""The recorded type of a cancel-all that happens when a countdown is no longer renewed."""
 
 MAX_TEXT: Final = 64
 """Characters kept of a field. Binance's longest honest value is a client order id of 36."""
 
 
 class ExitOrder(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """The fields of one order that are recorded: an allow-list, in one spelling.
+    """Hold the recorded fields of one order: an allow-list, in one spelling.
 
     Both spellings of Binance are read (`stopPrice` and `triggerPrice`, `activationPrice` and
     `activatePrice`), and portfolio margin's `strategyType` and `newClientStrategyId`. Prices are in the
-    quote asset, quantities in the base asset, `callback_rate` in percent. Each is the text that goes out
-    for what the bot gave (`str(value)`, as python-binance sends it, cut to 64 characters): `Decimal` reads
-    it where it is a number, and where it is none, that is what the exchange was sent.
+    quote asset, quantities in the base asset, `callback_rate` in percent. Each is the text that went out:
+    `str(value)` of what the bot gave, as python-binance sends it, cut to 64 characters. It need not be a
+    number.
     """
 
     kind: Kind
@@ -68,7 +68,7 @@ class ExitOrder(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which order a cancel or change is about, by whichever id it gave; `store` is whose name is meant."""
+    """Name an order by the ids that a cancel or change gave; `store` is where a client order id belongs."""
 
     order_id: int | None = None
     algo_id: int | None = None
@@ -77,22 +77,22 @@ class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def text(value: object) -> str:
-    """The text that goes out for a value: python-binance sends `str(value)`; a str subclass sends itself."""
+    """Return the text that goes out for a value: `str(value)`, or the text of a str subclass itself."""
     if type(value) is str:
         return value[:MAX_TEXT]
     try:
         return (str.__str__(value) if isinstance(value, str) else str(value))[:MAX_TEXT]
-    except Exception:  # noqa: BLE001 - whatever a stranger's __str__ raises, the client will meet it, not we
+    except Exception:  # noqa: BLE001 - a foreign `__str__` may raise anything; the client decides about it
         return f"<{type(value).__name__}>"
 
 
 def upper(value: object) -> str:
-    """The text of an enum field, in the case in which Binance writes it."""
+    """Return the text of an enum field, in capitals as Binance writes it."""
     return value[:MAX_TEXT].upper() if type(value) is str else text(value).upper()
 
 
 def flag(value: object) -> bool:
-    """True for `True`, "true", "TRUE": a bool goes out as `True`, and Binance takes either case."""
+    """Return whether a value is true for Binance: `True`, "true" or "TRUE"."""
     return value is True or (value is not None and value is not False and text(value).lower() == "true")
 
 
@@ -117,14 +117,12 @@ FIELDS: Final[Mapping[str, tuple[str, Callable[[object], object]]]] = {
     "clientAlgoId": ("client_order_id", text),
     "newClientStrategyId": ("client_order_id", text),
 }
-"""The allow-list: the call's field, the name it is recorded under, how it is read."""
+"""The allow-list: the call's field, its recorded name, and how it is read."""
 
 
 def may_be_exit(params: Mapping[str, Any], implied: Mapping[str, str]) -> bool:
-    """Whether the fields are worth a closer look; false only for what is certainly an entry.
-
-    This is all that an entry order pays, so it looks at four fields and allocates nothing.
-    """
+    """Return whether fields may be those of an exit; False only for what is certainly an entry."""
+    # An entry pays for no more than this: four fields, and no allocation.
     get = params.get
     if get("closePosition") or get("reduceOnly"):
         return True
@@ -138,12 +136,12 @@ def may_be_exit(params: Mapping[str, Any], implied: Mapping[str, str]) -> bool:
 
 
 def closes_hedge_side(side: str | None, position_side: str | None) -> bool:
-    """In hedge mode SELL+LONG and BUY+SHORT can only reduce."""
+    """Return whether an order of hedge mode can only reduce: SELL+LONG or BUY+SHORT."""
     return (side == "SELL" and position_side == "LONG") or (side == "BUY" and position_side == "SHORT")
 
 
 def opens_hedge_side(side: str | None, position_side: str | None) -> bool:
-    """In hedge mode BUY+LONG and SELL+SHORT can only add."""
+    """Return whether an order of hedge mode can only add: BUY+LONG or SELL+SHORT."""
     return (side == "BUY" and position_side == "LONG") or (side == "SELL" and position_side == "SHORT")
 
 
@@ -153,11 +151,11 @@ def closes_now(order_type: str | None, time_in_force: str | None) -> bool:
 
 
 def kind_of(fields: Mapping[str, Any]) -> Kind | None:
-    """The kind that recorded fields prove, or None for an entry order.
+    """Return the kind that recorded fields prove; None for an entry order.
 
-    An exit is told by its fields, not by its type or endpoint: `closePosition` or `reduceOnly`, or the
-    closing side in hedge mode. A take profit on a stated quantity is `tp`: whether it is a part or the
-    whole of the position does not stand in the order, so `partial_tp` and `breakeven` are never guessed.
+    An exit is recognized by its fields, not by its type or endpoint: `closePosition` or `reduceOnly`, or the
+    closing side in hedge mode. `partial_tp` and `breakeven` are never guessed: the order does not show
+    whether it is for the whole position.
     """
     order_type, side, position_side = fields.get("type"), fields.get("side"), fields.get("position_side")
     reduces = (
@@ -172,7 +170,7 @@ def kind_of(fields: Mapping[str, Any]) -> Kind | None:
 
 
 def read_order(params: Mapping[str, Any], kind: Kind | None = None) -> ExitOrder | None:
-    """The exit order that `params` describe, or None for an entry; never raises for malformed fields.
+    """Return the exit order that `params` describe, None for an entry; never raises for malformed fields.
 
     Args:
         params: The fields of one order under Binance's names, of any types.
@@ -181,7 +179,8 @@ def read_order(params: Mapping[str, Any], kind: Kind | None = None) -> ExitOrder
     fields: dict[str, Any] = {}
     rules = FIELDS
     for name, value in params.items():
-        if name in rules and value is not None:  # python-binance drops None before it sends
+        # python-binance drops None before it sends.
+        if name in rules and value is not None:
             field, read = rules[name]
             # Nearly every value is a short str, and each call tells on the path of an order.
             if type(value) is not str or len(value) > MAX_TEXT:
@@ -193,9 +192,10 @@ def read_order(params: Mapping[str, Any], kind: Kind | None = None) -> ExitOrder
     if fields.get("type") in CONDITIONAL_KINDS and params.get("newClientOrderId") is not None:
         algo_id = params.get("clientAlgoId")
         if algo_id is not None:
-            fields["client_order_id"] = text(algo_id)  # its newClientOrderId never leaves
-    known = kind or kind_of(fields)
-    return None if known is None else ExitOrder(kind=known, **fields)
+            # Its newClientOrderId never leaves.
+            fields["client_order_id"] = text(algo_id)
+    proved = kind or kind_of(fields)
+    return None if proved is None else ExitOrder(kind=proved, **fields)
 
 
 BATCHES: Final = ("batchOrders", "orders")
@@ -205,7 +205,8 @@ BATCHES: Final = ("batchOrders", "orders")
 def fields_of_order(params: Mapping[str, Any], place: int | None) -> Mapping[str, Any]:
     """Return the fields of one order of a call, not to be changed; `place` is its place in a batch."""
     if place is None:
-        return MappingProxyType(params)  # a rule of a user's must not change what is sent
+        # A user's rule must not change what is sent.
+        return MappingProxyType(params)
     for name in BATCHES:
         items = params.get(name)
         if isinstance(items, list) and place < len(items) and isinstance(items[place], Mapping):

@@ -1,4 +1,4 @@
-"""An event as consumers get it, and what a consumer is."""
+"""Define an event as consumers get it, and what a consumer is."""
 
 import time
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from exit_shim.domain.events import Event, Intent
 
 
 class RecordedEvent:
-    """One event with its place in the record, and the intent that it is about.
+    """Hold one event with its place in the record, and the intent that it is about.
 
     Attributes:
         run_id: The run that recorded it; "" where nothing is journalled.
@@ -44,13 +44,13 @@ class RecordedEvent:
 
     @property
     def intent(self) -> Intent | None:
-        """The intent that it is, or is about; None for what is about no order."""
+        """The intent itself, or the one that the event is about; None for what is about no order."""
         event = self.event if self.about is None else self.about.event
         return event if isinstance(event, Intent) else None
 
 
 class Consumer(Protocol):
-    """Gets events, each once, in the order in which they were recorded."""
+    """Take events, each once, in the order in which they were recorded."""
 
     def on(self, recorded: RecordedEvent) -> None:
-        """Take one event; an event of a kind that it does not know is none of its business."""
+        """Take one event; ignore kinds that it does not know."""

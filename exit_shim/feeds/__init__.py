@@ -1,4 +1,4 @@
-"""The account's user data stream: what events say of exits and positions, and a thread that hears them."""
+"""Keep the book right: the user data stream, the exchange poller, and other processes."""
 
 from exit_shim.feeds.stream_events import Gap, Over, Rests, Sized, learned, take_in
 from exit_shim.feeds.user_stream import LISTEN, StreamError, UserStreamListener, why_not

@@ -1,4 +1,4 @@
-"""A slow look at positions and both order stores, for those who want the book surer than it is by itself."""
+"""Look at positions and open orders now and then, for a book that is surer than it is by itself."""
 
 import threading
 import time
@@ -14,29 +14,34 @@ from exit_shim.domain.verdicts import Reason
 from exit_shim.guard.book import READ_LAG_NS
 from exit_shim.guard.exchange_snapshot import Snapshot, as_live, ask, orphans, read_snapshot
 from exit_shim.guard.judge import Guard
+from exit_shim.runtime.service import Service
 
-PATIENCE_S: Final = 5.0
-"""The longest that one of the three requests takes."""
+REQUEST_S: Final = 5.0
+"""The longest that one of a look's requests takes."""
 
 SOON_S: Final = READ_LAG_NS / 1e9 + 1.0
-"""When to look after something was missed: what happened before that is in the exchange's lists by then."""
+"""The pause before a look that was asked for: the exchange's lists show by then what was missed."""
 
 APART_S: Final = 10.0
-"""Between two looks that were asked for: a stream that comes and goes must not use up the request weight."""
+"""The pause between two looks that were asked for: an unsteady stream must not use up the request weight."""
 
 
-class ExchangePoller:
-    """Takes stock again and again on a thread of its own, with a sync client that only reads.
+class ExchangePoller(Service):
+    """Look at the exchange again and again on a thread, with a sync client that only reads.
 
     Args:
-        guard: Whose book to set right.
-        client: The client to ask with, not wrapped; the poller closes it where it `follows` another.
-        follows: The bot's client in whose place that asks, for its clock; None: it is the bot's.
+        guard: Whose book to correct.
+        client: The client to ask with, not wrapped; closed at the end where it `follows` another.
+        follows: The bot's client that `client` was cloned from, for its clock; None: `client` is the bot's.
         account: The account's label, as orders of this client have it.
         every_s: Seconds between two looks; one costs a request weight of 85.
-        on_finding: Told of exits that outlive their position, each once.
-        on_trouble: Told of a look that failed; the next comes all the same.
+        on_finding: Called with each exit that outlives its position, once.
+        on_trouble: Called with each look that failed; the next comes all the same.
     """
+
+    thread_name = "exit-shim-poller"
+    # A look that is under way is not waited for.
+    stop_s = 0.0
 
     def __init__(  # noqa: PLR0913 - all by name
         self,
@@ -57,49 +62,42 @@ class ExchangePoller:
         self._on_finding = on_finding
         self._on_trouble = on_trouble
         self._orphaned: set[str] = set()
-        self._told: set[str] = set()
-        self._stopped = threading.Event()
+        self._reported: set[str] = set()
+        super().__init__()
+
+    def renew(self) -> None:
+        """Begin with no thread and no look that was asked for."""
+        super().renew()
         self._wanted = threading.Event()
 
-    def start(self) -> None:
-        """Begin, in a thread that does not keep the poller alive."""
-        leave = None if self._bots is None else partial(support_of(self._client).close, self._client)
-        threading.Thread(
-            target=_poll,
-            args=(weakref.ref(self), self._stopped, self._wanted, leave),
-            name="exit-shim-stock",
-            daemon=True,
-        ).start()
-
-    def stop(self) -> None:
-        """End the thread; a look that is under way is not waited for."""
-        self._stopped.set()
-        self._wanted.set()
-
     def look_soon(self) -> None:
-        """Do not wait for the next turn: something was missed."""
+        """Ask for a look before the next one is due: something was missed."""
         self._wanted.set()
 
     def look(self) -> None:
-        """One look."""
+        """Read positions and open orders, correct the book, and report orphans."""
         asked = time.time_ns()
         try:
             self._follow_clock()
-            snapshot = ask(read_snapshot(self._client, None, PATIENCE_S))
-            self._set_right(snapshot, asked)
+            snapshot = ask(read_snapshot(self._client, None, REQUEST_S))
+            self._correct(snapshot, asked)
         except Exception as error:  # noqa: BLE001 - whatever the transport raises; the next look may do better
             if not self._stopped.is_set():
                 self._on_trouble("take stock at the exchange", error)
             return
         # A finding that comes after the shim was closed would open its journal again.
         if not self._stopped.is_set():
-            self._tell_orphans(snapshot)
+            self._report_orphans(snapshot)
+
+    def _tell_to_stop(self) -> None:
+        super()._tell_to_stop()
+        self._wanted.set()
 
     def _follow_clock(self) -> None:
         if self._bots is not None and (bots := self._bots()) is not None:
             support_of(self._client).refresh_clone(self._client, bots)
 
-    def _set_right(self, snapshot: Snapshot, asked: int) -> None:
+    def _correct(self, snapshot: Snapshot, asked: int) -> None:
         book = self._guard.book
         for symbol in {position.symbol for position in book.positions() if position.account == self.account}:
             self._guard.correct_book(self.account, symbol, snapshot, asked)
@@ -114,32 +112,38 @@ class ExchangePoller:
         if not book.trust.is_behind:
             book.trust.restore(self.account, asked - READ_LAG_NS)
 
-    def _tell_orphans(self, snapshot: Snapshot) -> None:
-        """Those of two looks in a row: between a position's end and its exits' there is always a moment."""
-        found = {order.name: order for order in orphans(snapshot)}
-        for name in self._orphaned & set(found) - self._told:
-            order = found[name]
+    def _report_orphans(self, snapshot: Snapshot) -> None:
+        # Only those of two looks in a row: a position always ends a moment before its exits do.
+        orphaned = {order.name: order for order in orphans(snapshot)}
+        for name in self._orphaned & set(orphaned) - self._reported:
+            order = orphaned[name]
             reason = Reason(ORPHAN, {"order": name, "type": order.type, "side": order.side})
             self._on_finding(GuardFinding(reason, order.symbol, self.account))
-            self._told.add(name)
-        self._orphaned = set(found)
-        self._told &= self._orphaned
+            self._reported.add(name)
+        self._orphaned = set(orphaned)
+        self._reported &= self._orphaned
 
+    @staticmethod
+    def live(owner: "weakref.ref[ExchangePoller]", stopped: threading.Event) -> None:
+        """Look every so many seconds, and soon after a look was asked for."""
+        poller = owner()
+        if poller is None:
+            return
+        wanted, leave = poller._wanted, poller._leave()  # noqa: SLF001 - this class's own thread
+        soonest = 0.0
+        while not stopped.is_set() and (poller := owner()) is not None:
+            poller.look()
+            pause = poller.every_s
+            # The thread must not keep the poller alive.
+            del poller
+            if wanted.wait(pause):
+                # A look that is asked for from here on is another one.
+                wanted.clear()
+                stopped.wait(max(SOON_S, soonest - time.monotonic()))
+                soonest = time.monotonic() + APART_S
+        if leave is not None:
+            leave()
 
-def _poll(
-    watched: "weakref.ref[ExchangePoller]",
-    stopped: threading.Event,
-    wanted: threading.Event,
-    leave: Callable[[], object] | None,
-) -> None:
-    soonest = 0.0
-    while not stopped.is_set() and (poller := watched()) is not None:
-        poller.look()
-        pause = poller.every_s
-        del poller
-        if wanted.wait(pause):
-            wanted.clear()  # what is asked for from here on needs another look
-            stopped.wait(max(SOON_S, soonest - time.monotonic()))
-            soonest = time.monotonic() + APART_S
-    if leave is not None:
-        leave()
+    def _leave(self) -> Callable[[], object] | None:
+        """Return what closes the client; None where it is the bot's."""
+        return None if self._bots is None else partial(support_of(self._client).close, self._client)

@@ -1,4 +1,4 @@
-"""Off the order path: switches, what other processes do, and what should have happened by now."""
+"""Follow the journal for switches and for what other processes do, and watch what is overdue."""
 
 import contextlib
 import getpass
@@ -30,40 +30,40 @@ from exit_shim.guard.book import Book
 from exit_shim.guard.judge import Guard
 from exit_shim.journal import Journal, JournalError
 from exit_shim.journal.follow import Follower, News
+from exit_shim.runtime.service import Service
 
 POLL_S: Final = 0.25
-"""How often the journal is looked at: a switch reaches every process well within a second."""
+"""How often the journal is read: a switch reaches every process well within a second."""
 
-STOP_S: Final = 1.0
-"""The longest that `stop` waits for a round of the thread to end."""
-
-LOOK_WAITS_S: Final = 2.0
-"""How long a look at the journal waits for another one, which may wait for who is looking."""
+LOCK_S: Final = 2.0
+"""How long reading the journal waits for another thread that reads it."""
 
 FRESH_S: Final = 1.0
-"""Before an order is held back, the switches have been looked at no longer ago than this."""
+"""Before an order is held back, switches that were read longer ago than this are read again."""
 
 TAKEN_UP_NS: Final = 24 * 3600 * 1_000_000_000
-"""How far back the book is taken up at the start; older orders are looked up by their ids when asked for."""
+"""How far back the book learns at the start; older orders are looked up by their ids when asked for."""
 
 MAX_PENDING: Final = 10_000
 STRIPPED_WITHIN_S: Final = 5.0
 
 
 def off_file(journal: Path) -> Path:
-    """The file whose being there switches enforcement off, whatever else the journal says."""
+    """Return the file that switches enforcement off while it exists, whatever the journal says."""
     return journal.with_name(f"{journal.name}.enforce-off")
 
 
-class ProcessFeed:
-    """Keeps a guard up to date from a thread of its own, which starts with the first order.
+class ProcessFeed(Service):
+    """Keep a guard up to date on a thread that starts with the first order.
 
     Args:
         guard: Whose switches and book to keep.
         journal: What to follow; None: only time is watched.
-        on_finding: Told of what is found without an order.
-        on_trouble: Told of what fails in the thread; it goes on.
+        on_finding: Called with each finding that is about no single order.
+        on_trouble: Called with what fails on the thread; the thread goes on.
     """
+
+    thread_name = "exit-shim-guard"
 
     def __init__(
         self,
@@ -78,10 +78,9 @@ class ProcessFeed:
         self._on_trouble = on_trouble
         self._follower = None if journal is None else Follower(journal.path)
         self._pending: OrderedDict[tuple[str, int], RecordedEvent] = OrderedDict()
-        self._begun = False
-        self._looked = 0.0
-        self._start_anew()
-        _watchers.add(self)
+        self._has_begun = False
+        self._read_at = 0.0
+        super().__init__()
         guard.book.trust.is_behind = journal is not None
         guard.book.expects = guard.enforces
         if guard.enforces:
@@ -89,101 +88,95 @@ class ProcessFeed:
         if journal is not None:
             guard.simulated.recall = self.recall
 
-    def _start_anew(self) -> None:
-        self._lock = threading.RLock()
-        self._taking_up = threading.RLock()
-        self._thread: threading.Thread | None = None
-        self._stopped = threading.Event()
+    def renew(self) -> None:
+        """Begin with no thread, and with locks that nobody holds."""
+        super().renew()
+        self._reading_earlier = threading.RLock()
 
-    def begin(self) -> None:
-        """Take the switches as the journal has them; the book follows with the thread."""
-        with self._lock:
-            if self._begun or self._follower is None:
+    @staticmethod
+    def live(owner: "weakref.ref[ProcessFeed]", stopped: threading.Event) -> None:
+        """Read the journal and the clock several times a second."""
+        while (feed := owner()) is not None:
+            feed.run_once()
+            # The thread must not keep the feed alive.
+            del feed
+            if stopped.wait(POLL_S):
                 return
-            self._see_off_file()
-            with contextlib.suppress(JournalError):  # the journal itself says what is wrong with it
+
+    def read_switches(self) -> None:
+        """Take the switches as the journal has them, once; the book follows with the thread."""
+        with self._lock:
+            if self._has_begun or self._follower is None:
+                return
+            self._read_off_file()
+            # The journal itself reports what is wrong with it.
+            with contextlib.suppress(JournalError):
                 for body in self._follower.skip_to_end():
                     self._turn(body)
-                self._begun = True
-
-    def run(self) -> None:
-        """Have the thread run, if it does not."""
-        if self._thread is None:
-            with (
-                self._lock,
-                contextlib.suppress(RuntimeError),
-            ):  # no more threads: what is denied looks itself
-                if self._thread is None:
-                    thread = threading.Thread(
-                        target=_watch,
-                        args=(weakref.ref(self), self._stopped),
-                        name="exit-shim-guard",
-                        daemon=True,
-                    )
-                    thread.start()
-                    self._thread = thread
+                self._has_begun = True
 
     def on(self, recorded: RecordedEvent) -> None:
         """Take an outcome: from now on there is something to watch, after a fork too."""
-        if self._thread is None:
-            self.run()
+        if self.thread is None:
+            self.start()
         if self._guard.enforces and self._guard.simulated and may_rest(recorded):
             intent = recorded.intent
             assert intent is not None  # noqa: S101 - `may_rest` has seen it
             self._guard.simulated.forget(intent.account, intent.order)
 
-    def stop(self) -> None:
-        """End the thread, waiting a second for its round to end; a later order starts another one."""
-        self._stopped.set()
-        thread, self._thread, self._stopped = self._thread, None, threading.Event()
-        # What a round finds after the journal was closed would open it again.
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(STOP_S)
-
     def switch(self, switch: Switch) -> None:
-        """Turn a switch here, and by way of the journal everywhere."""
+        """Turn a switch here and, through the journal, in every other process."""
         if self._journal is not None:
             turn(self._journal, switch)
-            self._see_off_file()
+            self._read_off_file()
         self._guard.switches.turn(switch)
 
     def refresh(self) -> None:
-        """Look at the switches, if nobody did of late: nothing is denied on an old word."""
-        if time.monotonic() - self._looked > FRESH_S:
-            self.look()
+        """Read the switches unless that was done of late: no order is denied on an old switch."""
+        if time.monotonic() - self._read_at > FRESH_S:
+            self.read_news()
 
-    def look(self) -> None:
-        """Take in what is new; not where that takes long, for an order may wait for it.
-
-        Nor where this very thread has interrupted the holder of a lock that the other one waits for: a signal
-        handler may place an order.
-        """
-        if not self._lock.acquire(timeout=LOOK_WAITS_S):
+    def read_news(self) -> None:
+        """Take in what is new in the journal, unless another thread is at it for too long."""
+        # An order may wait for this. A signal handler that interrupted the reader comes here as well.
+        if not self._lock.acquire(timeout=LOCK_S):
             return
         try:
-            self.begin()
-            self._looked = time.monotonic()
-            self._see_off_file()
-            if self._follower is not None and self._journal is not None and self._begun:
+            self.read_switches()
+            self._read_at = time.monotonic()
+            self._read_off_file()
+            if self._follower is not None and self._journal is not None and self._has_begun:
                 with contextlib.suppress(JournalError):
                     for news in self._follower.read_new(self._journal.run_id):
                         self._take(news)
         finally:
             self._lock.release()
 
-    def look_back(self) -> None:
-        """Take up the orders of earlier runs, and of others that run."""
+    def read_earlier_runs(self) -> None:
+        """Let the book learn the orders of earlier runs, and of other processes."""
         if self._follower is None or self._journal is None:
             return
         since = time.time_ns() - TAKEN_UP_NS
         with contextlib.suppress(JournalError):
             take_up(self._guard.book, self._follower.read_records(since_ns=since), self._journal.run_id)
 
+    def read_earlier_runs_once(self) -> None:
+        """Read the earlier runs unless that was done; wait, within a bound, for a thread that does."""
+        if not self._reading_earlier.acquire(timeout=LOCK_S):
+            return
+        try:
+            if self._guard.book.trust.is_behind and (self._has_begun or self._journal is None):
+                self.read_earlier_runs()
+                self._guard.book.trust.is_behind = False
+        finally:
+            self._reading_earlier.release()
+
     def catch_up(self, account: str | None, reference: Reference | None) -> None:
-        """What the book lacks of an order that is asked about: news, and then the journal's index."""
-        self.look()
+        """Let the book learn what the journal has of one order; None: of all, for a cancel-all."""
+        self.read_news()
         if reference is None:
-            self.take_up_earlier()  # a cancel-all names nothing that could be looked up
+            # A cancel-all names nothing that could be looked up.
+            self.read_earlier_runs_once()
             return
         if self._follower is None or self._journal is None:
             return
@@ -197,24 +190,13 @@ class ProcessFeed:
             take_up(self._guard.book, self._follower.read_records(named=str(name)), self._journal.run_id)
 
     def recall(self, name: str) -> list[Record]:
-        """What the journal has of an id; nothing where it cannot be read."""
+        """Return what the journal has of an id; nothing where it cannot be read."""
         with contextlib.suppress(JournalError):
             return [] if self._follower is None else self._follower.read_records(named=name)
         return []
 
-    def take_up_earlier(self) -> None:
-        """Take up, once, what `look_back` does; who comes in between waits for it, but not for long."""
-        if not self._taking_up.acquire(timeout=LOOK_WAITS_S):
-            return
-        try:
-            if self._guard.book.trust.is_behind and (self._begun or self._journal is None):
-                self.look_back()
-                self._guard.book.trust.is_behind = False
-        finally:
-            self._taking_up.release()
-
-    def check_time(self) -> None:
-        """Say what should have happened by now and has not: each once."""
+    def report_overdue(self) -> None:
+        """Report what should have happened by now and has not, each once."""
         book, now = self._guard.book, time.monotonic()
         book.admit()
         for symbol, reason in self._guard.delegations.gaps(book):
@@ -229,26 +211,27 @@ class ProcessFeed:
                 }
                 self._on_finding(GuardFinding(Reason(STRIPPED, facts), position.symbol, position.account))
 
-    def tick(self) -> None:
-        """One round of the thread."""
+    def run_once(self) -> None:
+        """Do one round of the thread."""
         try:
-            self.look()
-            self.take_up_earlier()
-            self.check_time()
+            self.read_news()
+            self.read_earlier_runs_once()
+            self.report_overdue()
         except Exception as error:  # noqa: BLE001 - this thread must outlive whatever it meets
             self._on_trouble("watch the journal", error)
 
     def _expire(self, intent: Intent) -> None:
-        """Another process has sent something, or has heard the answer."""
+        """Make older looks at the exchange void: another process sent something, or heard the answer."""
         if not intent.verdict.is_held:
             self._guard.snapshots.expire(intent.account, intent.order.symbol)
 
-    def _see_off_file(self) -> None:
+    def _read_off_file(self) -> None:
         if self._journal is not None:
             self._guard.switches.force_off(off_file(self._journal.path).exists())
 
     def _turn(self, body: str) -> None:
-        with contextlib.suppress(msgspec.DecodeError):  # a later release's
+        # A later release may have written what this one cannot decode.
+        with contextlib.suppress(msgspec.DecodeError):
             switch = DECODERS[Switch].decode(body)
             if switch.mode and switch.mode not in self._guard.compiled_policy.modes:
                 self._on_finding(GuardFinding(Reason(UNKNOWN_MODE, {"mode": switch.mode, "by": switch.by})))
@@ -304,10 +287,8 @@ def may_rest(recorded: RecordedEvent) -> bool:
 
 
 def turn(journal: Journal, switch: Switch) -> bool:
-    """Turn a switch in every process of a journal; False where nothing of it could be written.
-
-    `off` is a file beside the journal first: it works where the journal takes nothing.
-    """
+    """Turn a switch in every process of a journal; return False where nothing could be written."""
+    # "off" is a file first, which works even where the journal cannot be written.
     done = False
     path = off_file(journal.path)
     with contextlib.suppress(OSError):
@@ -322,7 +303,7 @@ def turn(journal: Journal, switch: Switch) -> bool:
 
 
 def who() -> str:
-    """The user that this process runs as, and its number."""
+    """Return the user that this process runs as, and its number."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
@@ -339,24 +320,3 @@ def take_up(book: Book, records: Iterable[Record], own_run: str) -> None:
         if event is not None:
             about = RecordedEvent(record.run_id, record.seq, record.intent)
             book.fold(RecordedEvent(record.run_id, record.seq, event, about))
-
-
-_watchers: weakref.WeakSet[ProcessFeed] = weakref.WeakSet()
-
-
-def _watch(watched: "weakref.ref[ProcessFeed]", stopped: threading.Event) -> None:
-    """Watch until stopped; the thread does not keep its watcher alive."""
-    while (watcher := watched()) is not None:
-        watcher.tick()
-        del watcher
-        if stopped.wait(POLL_S):
-            return
-
-
-def _after_fork_in_child() -> None:
-    for watcher in list(_watchers):
-        watcher._start_anew()  # noqa: SLF001 - the module's own class
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,4 +1,4 @@
-"""What an event of the user data stream says of exits and positions. Pure, but for `take_in`.
+"""Read what an event of the user data stream says of exits and positions. Pure, except `take_in`.
 
 Fields as Binance documents them: https://developers.binance.com/docs/derivatives/usds-margined-futures/user-data-streams
 """
@@ -45,15 +45,15 @@ ALGO_NAMES: Final[Mapping[str, str]] = {
     "aid": "algoId",
     "caid": "clientAlgoId",
 }
-"""The fields of an event, and what the lists of open orders call them."""
+"""The fields of an event, and their names in the lists of open orders."""
 
 RESTS: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
 TRIGGERS: Final = frozenset({"TRIGGERING", "TRIGGERED"})
 UNDONE: Final = frozenset({"CANCELED", "EXPIRED", "REJECTED"})
-"""Ends that close nothing: a stop that ends so leaves its position as it is."""
+"""Ends that close nothing: the position stays as it is."""
 
 ENDS: Final = UNDONE | {"FILLED", "EXPIRED_IN_MATCH", "FINISHED"}
-"""FINISHED says that the order which a conditional one became was filled, or was cancelled."""
+"""FINISHED: the order that a conditional one became was filled, or was cancelled."""
 
 BECOME_LIMIT: Final = frozenset({"STOP", "TAKE_PROFIT"})
 """Conditional types that rest as a LIMIT order once they are triggered; the others trade at once."""
@@ -62,15 +62,20 @@ EXIT_SIDES: Final[Mapping[str, tuple[str, ...]]] = {"LONG": ("SELL",), "SHORT": 
 
 
 class Rests(NamedTuple):
-    """An order waits at the exchange."""
+    """Say that an order is open at the exchange."""
 
     order: OpenOrder
 
 
 class Over(NamedTuple):
-    """An order does not wait any more.
+    """Say that an order is not open any more.
 
-    `undone`: it closed nothing. `child` is the order that a conditional one became; it may rest in its turn.
+    Attributes:
+        store: Which of the exchange's two stores it was in.
+        named: Its ids.
+        undone: Whether it closed nothing.
+        child: The order that a conditional one became.
+        child_rests: Whether that one is open now.
     """
 
     store: Store
@@ -81,13 +86,13 @@ class Over(NamedTuple):
 
 
 class Sized(NamedTuple):
-    """Positions have these sizes now: by symbol, position side, and side of the orders that reduce them."""
+    """Give positions' sizes: symbol, position side, side of the orders that reduce it, and size."""
 
     sizes: tuple[tuple[str, str, str, Decimal], ...]
 
 
 class Gap(NamedTuple):
-    """Events were missed, or will be."""
+    """Say that events were missed, or will be."""
 
     why: str
 
@@ -96,7 +101,7 @@ News: TypeAlias = Rests | Over | Sized | Gap
 
 
 def learned(event: Mapping[str, Any]) -> News | None:
-    """What an event says; None where that is nothing about exits, or not to be read.
+    """Return what an event says; None where it says nothing about exits, or cannot be read.
 
     Args:
         event: As it comes from the stream, or from python-binance's sockets, whose own errors are events too.
@@ -107,10 +112,8 @@ def learned(event: Mapping[str, Any]) -> News | None:
 
 
 def symbol_in(event: Mapping[str, Any]) -> str | None:
-    """Return the one symbol that an event is about; None where it may be about any.
-
-    A change of the balance moves the liquidation price of other positions as well.
-    """
+    """Return the one symbol that an event is about; None where it may be about any."""
+    # A change of the balance moves the liquidation price of other positions as well.
     event = _inner(event)
     for body in (_body(event, "o"), _body(event, "or"), _body(event, "ac"), event):
         if symbol := upper(body.get("s") or ""):
@@ -124,13 +127,13 @@ def take_in(
     event: Mapping[str, Any],
     expire: Callable[[str | None, str | None], object],
 ) -> Gap | None:
-    """Have a book learn from an event; a gap is returned, for whoever can have a look at the exchange.
+    """Let a book learn from an event; return a gap, after which the exchange should be looked at.
 
     Args:
         book: What learns.
         account: The account's label.
-        event: What was told.
-        expire: Called with the account and the symbol of which older knowledge is void; None: of all.
+        event: The event, as it came.
+        expire: Called with the account and the symbol of which older knowledge is void; None for all.
     """
     expire(account, symbol_in(event))
     news, now = learned(event), time.time_ns()
@@ -186,14 +189,14 @@ def _algo(event: Mapping[str, Any]) -> News | None:
 
 
 def _refused_trigger(event: Mapping[str, Any]) -> News | None:
-    """Told until 2025-12-15 of a conditional order that was refused when it fired."""
+    """Read an event that Binance sent until 2025-12-15: a conditional order was refused when it fired."""
     order_id = integer(_body(event, "or").get("i"))
     return None if order_id is None else Over("orders", Reference(order_id), undone=True)
 
 
 def _account(event: Mapping[str, Any]) -> News | None:
-    told = _body(event, "a").get("P")
-    rows = [row for row in told if isinstance(row, Mapping)] if isinstance(told, list) else []
+    positions = _body(event, "a").get("P")
+    rows = [row for row in positions if isinstance(row, Mapping)] if isinstance(positions, list) else []
     sizes = tuple(size for row in rows for size in _sizes(row))
     return Sized(sizes) if sizes else None
 
@@ -218,7 +221,7 @@ def _error(event: Mapping[str, Any]) -> News:
 
 
 def _inner(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the event itself where it is wrapped as one of a combined stream."""
+    """Return the event without the wrapper of a combined stream."""
     inner = event.get("data")
     return inner if isinstance(inner, Mapping) else event
 

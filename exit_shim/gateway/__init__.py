@@ -1,1 +1,1 @@
-"""The only path of an order."""
+"""Take every order through one path of six steps."""

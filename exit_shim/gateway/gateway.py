@@ -1,4 +1,4 @@
-"""The only path of an order: read, attribute, judge, record, send, record.
+"""Take an order through the six steps: read, attribute, judge, record, send, record.
 
 All steps but the send are guarded: what fails in them is counted and logged, and the order goes out all the
 same. The send is the client's own method, called once, with what the bot gave.
@@ -39,7 +39,7 @@ ACCEPTED: Final = Answer("accepted")
 
 
 class Gateway:
-    """Takes every call of every door through the six steps.
+    """Take every call of every door through the six steps.
 
     Args:
         attributor: Says who asked.
@@ -64,6 +64,8 @@ class Gateway:
         self._entry_coroutines = CallCount()
         self.count_entry = self._entry_calls.add
         self.count_entry_coroutine = self._entry_coroutines.add
+        self.owner: object = None
+        """Whatever is to live for as long as the gateway."""
 
     def call(
         self,
@@ -92,7 +94,7 @@ class Gateway:
         return self._judge.sees_entries or door.operation == "query"
 
     def _read(self, call: OrderCall) -> list[Item]:
-        """Step 1: return the exits that a call carries; none for an entry, and for a query."""
+        """Return the exits that a call carries (step 1); none for an entry, and for a query."""
         method, door, params = call.method, call.door, call.params
         try:
             call.account = self._attributor.account_of(method)
@@ -109,9 +111,9 @@ class Gateway:
         except Exception as error:  # noqa: BLE001
             self._report("fix a client order id", error)
         kind: Kind | None = None
-        if (said := self._declared()) is not None:
+        if (declared := self._declared()) is not None:
             try:
-                kind = declared_kind(said)
+                kind = declared_kind(declared)
             except Exception as error:  # noqa: BLE001
                 self._report("read a declared kind", error)
                 kind = "other_exit"
@@ -137,7 +139,7 @@ class Gateway:
         return outer is not None and outer.meets(call.nested)
 
     def _attribute(self, call: OrderCall, items: list[Item], frame: Frame | None, bound_at: Any) -> None:
-        """Step 2: name who asked, and make the intents."""
+        """Name who asked, and make the intents (step 2)."""
         who, mode, now = NOBODY, "unknown", time.time_ns()
         try:
             who, call.asking = self._attributor.attribute(frame, bound_at)
@@ -168,7 +170,7 @@ class Gateway:
         ]
 
     def record_intents(self, call: OrderCall) -> None:
-        """Step 4: write down what is about to leave."""
+        """Write down what is about to leave (step 4)."""
         for intent in call.intents:
             # A copy: the bot may use its dict again before the rules are asked.
             if intent.batch_index is None:
@@ -179,7 +181,7 @@ class Gateway:
         call.presend = time.perf_counter_ns() - call.started
 
     def record_outcomes(self, call: OrderCall, answers: Sequence[Answer]) -> None:
-        """Step 6: write down what came of it."""
+        """Write down what came of it (step 6)."""
         try:
             times = call.presend / 1000, (time.perf_counter_ns() - call.started) / 1000
             for recorded, answer in zip(call.recorded, answers, strict=False):
@@ -195,7 +197,7 @@ class Gateway:
         self._recorder.record(Outcome(*answer, *call.times(), call.chain), recorded)
 
     def record_unsent(self, call: OrderCall, intents: Sequence[Intent], error: BaseException) -> None:
-        """Write down what was asked for and not sent: its caller gave up by a time limit or an interrupt."""
+        """Write down orders that were not sent: their caller was ended by a time limit or an interrupt."""
         try:
             call.pause()
             for intent in intents:
@@ -224,7 +226,7 @@ class Gateway:
         self.record_outcomes(call, answers)
 
     def look_outwards(self, call: OrderCall) -> None:
-        """Take the frames behind who asked, while they are there and the order is no longer waiting."""
+        """Capture the outer frames after the send."""
         asking, call.asking = call.asking, None
         if asking is not None:
             try:
@@ -274,12 +276,12 @@ class Gateway:
             return self.unreadable(error)
 
     def unreadable(self, error: Exception) -> Any:
-        """Report a stack that cannot be read; it costs the evidence, not the order."""
+        """Report a stack that cannot be read; the order goes out without evidence."""
         self._report("remember who fetched the method", error)
         return None
 
     def asked(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DoorCall | None:
-        """Return what a call of a door asks for in Binance's terms; None: nothing of ours, or unreadable."""
+        """Return what a call of a door asks for in Binance's terms; None if none, or unreadable."""
         asked: DoorCall | None = None
         try:
             asked = door.describe(args, kwargs)
@@ -293,7 +295,7 @@ class Gateway:
         return asked
 
     def _note_unread(self, door: Door, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Keep the first call of a declared door that is none of an order's, for `exit-shim doctor`."""
+        """Record the first call of a declared door that was not read as an order, for `exit-shim doctor`."""
         try:
             if (why := door.why_unread(args, kwargs)) is not None:
                 self._read_doors.add(door.method)
@@ -303,7 +305,7 @@ class Gateway:
 
 
 class CallCount:
-    """Counts calls from any thread; `add` is atomic without a lock, the dearest part of an entry."""
+    """Count calls from any thread; `add` is atomic without a lock, which an entry could not afford."""
 
     __slots__ = ("_lock", "_looks", "add")
 
@@ -313,7 +315,7 @@ class CallCount:
         self._lock = threading.Lock()
 
     def total(self) -> int:
-        """Return how often `add` was called; each look at a count adds to it."""
+        """Return how often `add` was called."""
         with self._lock:
             self._looks += 1
             return self.add() - self._looks + 1
@@ -336,8 +338,8 @@ def answers_of(call: OrderCall, result: Any) -> list[Answer]:
     return answers
 
 
-def declared_kind(said: Declared) -> Kind | None:
-    """Return the kind that `attributed` declared; one that we do not know is `other_exit`, never an error."""
-    if said.kind is None:
+def declared_kind(declared: Declared) -> Kind | None:
+    """Return the kind that `attributed` declared; `other_exit` for an unknown one."""
+    if declared.kind is None:
         return None
-    return cast("Kind", said.kind) if said.kind in KINDS else "other_exit"
+    return cast("Kind", declared.kind) if declared.kind in KINDS else "other_exit"

@@ -1,6 +1,6 @@
-"""Orders that pass several layers: an adapter over a wrapped client, a proxy over an installed class.
+"""Record an order once that passes several layers, such as an adapter over a wrapped client.
 
-The outermost layer records the order; what it goes through further in is the same order, once.
+The outermost layer records it.
 """
 
 from contextvars import ContextVar
@@ -10,11 +10,11 @@ from exit_shim.domain.orders import ExitOrder, Operation
 
 
 class NestedCall:
-    """The orders of a call on its way; each is met once further in, while the call lasts.
+    """Hold the orders of a call that is under way; each is recognized once in the layers further in.
 
-    A second call for the same order inside, such as an adapter's retry, is an order of its own: it is sent
-    a second time. So is what a signal handler places amid the call, by the very same method of the very same
-    client: no layer goes through itself.
+    A second call for the same order, such as an adapter's retry, is another order: it is sent again. So is
+    one that a signal handler places during the call by the same method of the same client, since no layer
+    calls itself.
     """
 
     __slots__ = ("left", "method", "operation")
@@ -25,7 +25,7 @@ class NestedCall:
         self.method = method
 
     def meets(self, inner_layer: "NestedCall") -> bool:
-        """Whether all of that layer's orders are this one's own, not met before; they are met now."""
+        """Return whether a layer further in carries only orders of this call; each is recognized once."""
         if are_same(self.method, inner_layer.method):
             return False
         left = list(self.left)
@@ -38,21 +38,23 @@ class NestedCall:
         return True
 
     def close(self) -> None:
-        """The call is over; what a task that it left behind places is its own."""
-        self.left, self.method = [], None  # a context that is kept must not keep a client
+        """End the call; what a task that it left behind places is another order."""
+        # A context that is kept must not keep a client.
+        self.left, self.method = [], None
 
 
 within: ContextVar[NestedCall | None] = ContextVar("exit_shim_within", default=None)
 
 
 def are_same(one: object, other: object) -> bool:
-    """Whether these are one method of one object, asking neither: a client's own `==` may act."""
+    """Return whether two methods are one method of one object."""
+    # Without their `==`: a client's own may act.
     if type(one) is MethodType and type(other) is MethodType:
         return one.__self__ is other.__self__ and one.__func__ is other.__func__
     return one is not None and one is other
 
 
 def same(outer: ExitOrder, inner: ExitOrder) -> bool:
-    """Whether an inner call carries the outer's order; an adapter may leave fields unsaid, or round."""
+    """Return whether an inner call carries the outer's order; an adapter may omit fields, or round."""
     pairs = ((outer.symbol, inner.symbol), (outer.side, inner.side), (outer.type, inner.type))
-    return all(said is None or other is None or said == other for said, other in pairs)
+    return all(left is None or right is None or left == right for left, right in pairs)

@@ -1,4 +1,4 @@
-"""One call of a door on its way through the gateway."""
+"""Hold one call of a door on its way through the gateway."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from exit_shim.gateway.nesting import NestedCall
 
 
 class OrderCall:
-    """A call, the exits that it carries, and the clock of what the shim adds to it.
+    """Hold a call, the exits that it carries, and how long the shim takes for it.
 
     Attributes:
         door: The row that describes it.
@@ -60,15 +60,15 @@ class OrderCall:
 
     @property
     def client(self) -> Any:
-        """Whose method it is; None where that does not show."""
+        """The client whose method it is; None where that cannot be seen."""
         return getattr(self.method, "__self__", None)
 
     def pause(self) -> None:
-        """Take the time that the shim has spent so far."""
+        """Note the time that the shim has spent so far."""
         self.presend = time.perf_counter_ns() - self.started
 
     def restart(self) -> None:
-        """Let the clock go on from what `pause` took: a coroutine stands still before its first step."""
+        """Continue from the time that `pause` noted: a coroutine does not run before its first step."""
         self.started = time.perf_counter_ns() - self.presend
 
     def times(self) -> tuple[float, float]:

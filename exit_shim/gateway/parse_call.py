@@ -1,4 +1,4 @@
-"""Step one of an order's way: what a call is about, in recorded terms. Pure given a book."""
+"""Read what a call is about, in recorded terms: the first step of an order. Pure, given a book."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -28,17 +28,17 @@ _new = tuple.__new__
 
 
 class TargetLookup(Protocol):
-    """Finds the orders that a cancel or change is about, as far as they are known: the book."""
+    """Find the orders that a cancel or change is about; the book does."""
 
     def find(self, account: str | None, reference: Reference) -> Target | None:
-        """Return the order behind an id; None where its placing is not known."""
+        """Return the order behind an id; None where nobody saw it placed."""
 
     def all_of(self, account: str | None, symbol: str | None, store: Store) -> tuple[Target, ...]:
-        """Return the live exits that a cancel-all takes away."""
+        """Return the live exits that a cancel-all removes."""
 
 
 class Item(NamedTuple):
-    """One order of a call: its place in the batch, its fields, and what a cancel or change is about."""
+    """Hold one order of a call: its place in the batch, its fields, and what a cancel or change is about."""
 
     place: int | None
     order: ExitOrder
@@ -48,17 +48,18 @@ class Item(NamedTuple):
 def read_call(
     door: Door, params: Mapping[str, Any], kind: Kind | None, book: TargetLookup, account: str | None
 ) -> list[Item]:
-    """The exits that a call places, and the orders that it changes or cancels; empty for an entry.
+    """Return the exits that a call places, changes or cancels; none for an entry.
 
     Args:
         door: The row that describes the call.
         params: Its fields under Binance's names.
         kind: What the code declared the orders to be.
         book: Finds what a cancel or change is about.
-        account: Whose.
+        account: The account's label.
     """
     if door.operation == "place":
-        if door.payload == "order":  # nearly every call, and each step of it is before the send
+        # Nearly every call; each step is before the send.
+        if door.payload == "order":
             order = read_order({**params, **door.implies} if door.implies else params, kind)
             return [] if order is None else [_new(Item, (None, order, ()))]
         return [Item(place, order) for place, order in door.read(params, kind)]
@@ -85,7 +86,8 @@ def read_call(
 def hide(method: object, params: Mapping[str, Any], items: list[Item]) -> list[Item]:
     """Return the items without the client's credentials, which swapped variables may have put there."""
     marks: Marks | None = None
-    for value in params.values():  # an order waits: nearly always a look at each length is all
+    # An order waits; nearly always it is enough to compare lengths.
+    for value in params.values():
         kind = type(value)
         if kind is bool or kind is int or kind is float:
             continue

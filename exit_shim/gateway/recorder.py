@@ -1,4 +1,4 @@
-"""The one place through which every event goes: into the journal, then to whoever wants to know."""
+"""Write every event into the journal, then tell the consumers."""
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ On = Callable[[RecordedEvent], None]
 
 
 class EventLog(Protocol):
-    """Where events are written down: the journal."""
+    """Write events down durably; the journal does."""
 
     run_id: str
 
@@ -26,7 +26,7 @@ NOBODY: Final[tuple[On, ...]] = ()
 
 
 class Recorder:
-    """Writes each event down, tells the inline consumers, and hands it to the background for the others.
+    """Write each event down, tell the inline consumers, and hand it to the background for the others.
 
     Args:
         journal: Where events are written down; None for nowhere.
@@ -34,7 +34,7 @@ class Recorder:
         deferred: Consumers that are told soon after, on the background thread; `wants` names the kinds.
         background: That thread's queue; it counts what had to be dropped.
         internal_errors: Counts what fails here.
-        on_doubt: Told of each order that ended in doubt, with its client; None for nobody.
+        on_doubt: Called with the client and the outcome of each order that ended in doubt; None for nobody.
     """
 
     def __init__(
@@ -77,7 +77,8 @@ class Recorder:
                 seq = next(self._numbers)
             elif about is None:
                 seq, run_id = journal.append(event), journal.run_id
-            elif about.seq:  # else its intent could not be written down, and nobody would find it
+            # Without a number the intent could not be written down, and nobody would find its outcome.
+            elif about.seq:
                 seq, run_id = journal.append(event, (about.run_id, about.seq)), journal.run_id
         except Exception as error:  # noqa: BLE001 - the record is the poorer for it, not the order
             self.internal_errors.report("write the journal", error)
@@ -87,7 +88,7 @@ class Recorder:
         return recorded
 
     def tell(self, recorded: RecordedEvent) -> None:
-        """Tell all consumers of an event that is written down already."""
+        """Tell all consumers of an event that was written down before."""
         for on in self._inline.get(type(recorded.event), NOBODY):
             try:
                 on(recorded)

@@ -1,4 +1,4 @@
-"""Step 5, the send: the client's own method, called once with what the bot gave, or not at all."""
+"""Send a call: the client's own method, called once with what the bot gave, or not at all."""
 
 import asyncio
 import functools
@@ -45,19 +45,23 @@ def send(gateway: "Gateway", call: OrderCall, method: Method) -> Any:
         touch(gateway, call)
     gateway.record_intents(call)
     outer = within.get()
-    try:  # from here on: an interrupt in the middle of this must not leave the variable set
+    # Inside `try`: an interrupt during this line must not leave the variable set.
+    try:
         set_variable(within, call.nested or outer)
         result = method(*call.args, **call.kwargs)
     except BaseException as error:
         fail(gateway, call, error)
         raise
     finally:
-        within.set(outer)  # nothing of ours is called, which an interrupt could end before it did this
-    if type(result) is CoroutineType:  # a plain function around an async client
+        # Directly: an interrupt could end a function of ours before it did this.
+        within.set(outer)
+    # A plain function around an async client.
+    if type(result) is CoroutineType:
         gateway.look_outwards(call)
         count_coroutine(gateway, call)
         return name_after(method, follow(gateway, call, result))
-    if issubclass(type(result), asyncio.Future):  # not isinstance: a lazy object's `__class__` acts
+    # Not `isinstance`: a lazy object's `__class__` acts.
+    if issubclass(type(result), asyncio.Future):
         gateway.look_outwards(call)
         result.add_done_callback(functools.partial(conclude_future, gateway, call))
         return result
@@ -89,7 +93,8 @@ async def follow(gateway: "Gateway", call: OrderCall, sending: Coroutine[Any, An
         fail(gateway, call, error)
         raise
     finally:
-        within.set(outer)  # as above
+        # Directly, as above.
+        within.set(outer)
     conclude(gateway, call, result)
     return result
 
@@ -126,7 +131,7 @@ def conclude_future(gateway: "Gateway", call: OrderCall, future: "asyncio.Future
 
 
 def touch(gateway: "Gateway", call: OrderCall) -> None:
-    """Tell the judge that something happens at the exchange, where it wants to know."""
+    """Tell the judge that something happens at the exchange, if it wants to know."""
     if call.touch is not None:
         try:
             call.touch()
@@ -143,13 +148,13 @@ def pass_entry(gateway: "Gateway", call: OrderCall) -> Any:
 
 
 def count_coroutine(gateway: "Gateway", call: OrderCall) -> None:
-    """Count an entry that was answered with a coroutine; whether that is awaited is not watched."""
+    """Count an entry that was answered with a coroutine, awaited or not."""
     if call.nested is None and call.door.operation != "query":
         gateway.count_entry_coroutine()
 
 
 def look(gateway: "Gateway", call: OrderCall, decision: NeedsLook) -> Go | Withhold:
-    """Have the judge look at the exchange; what is raised meanwhile is the caller's own: it gets it."""
+    """Let the judge look at the exchange; raise what ends that, such as the caller's time limit."""
     try:
         return decision.look()
     except BaseException as error:
@@ -158,7 +163,7 @@ def look(gateway: "Gateway", call: OrderCall, decision: NeedsLook) -> Go | Withh
 
 
 async def look_and_send_async(gateway: "Gateway", call: OrderCall, decision: NeedsLook) -> Any:
-    """Have the judge look at the exchange, and send or answer."""
+    """Let the judge look at the exchange, then send or answer."""
     call.restart()
     try:
         after = await decision.look_async()
@@ -175,7 +180,7 @@ async def look_and_send_async(gateway: "Gateway", call: OrderCall, decision: Nee
 
 
 def carry_out_withheld(gateway: "Gateway", call: OrderCall, decision: Withhold) -> Any:
-    """Answer a call of which all, or a part, is withheld; what is left of it is sent."""
+    """Answer a call that is withheld as a whole or in part, and send the rest."""
     record_withheld(gateway, call, decision)
     if decision.rest is None:
         return decision.answer()
@@ -183,7 +188,7 @@ def carry_out_withheld(gateway: "Gateway", call: OrderCall, decision: Withhold) 
 
 
 def record_withheld(gateway: "Gateway", call: OrderCall, decision: Withhold) -> None:
-    """Write down what is withheld, and leave in the call what goes out."""
+    """Write down what is withheld, and keep in the call what goes out."""
     call.pause()
     call.touch = decision.touch
     for withheld in decision.orders:

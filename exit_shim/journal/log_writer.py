@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from exit_shim.domain.events import EVENT_NAMES, Event, Intent, Lost, RunEnded, RunStarted
 from exit_shim.journal.drain import RETRY_S, Drain, write_failure
-from exit_shim.journal.fork_and_exit import exiting, inherited, journals
+from exit_shim.journal.fork_and_exit import inherited
 from exit_shim.journal.ingest import RunOrigin
 from exit_shim.journal.line_format import NOTHING, compose
 from exit_shim.journal.overflow import Overflow
@@ -25,6 +25,7 @@ from exit_shim.journal.run_header import describe_process
 from exit_shim.journal.schema import JournalError
 from exit_shim.journal.spool import Segment, Spool, Sync
 from exit_shim.journal.writer_thread import WriterThread
+from exit_shim.runtime.process_hooks import ProcessAware, Releasable, exiting
 
 LOCK_S: Final = 0.1
 """The longest that an append waits for other threads of this process."""
@@ -53,7 +54,7 @@ class Health(NamedTuple):
     last_error: str | None
 
 
-class Journal:
+class Journal(ProcessAware):
     """Append events to this run's spool; thread-safe, and a new run in the child of a fork.
 
     An event is in the spool when `append` returns; the journal's thread copies it into the database. What
@@ -86,7 +87,7 @@ class Journal:
         self._configuration = configuration
         self._is_closed = False
         self._begin_run()
-        journals.add(self)
+        super().__init__()
 
     def _begin_run(self) -> None:
         """Begin a new run: nothing of a parent's is usable in the child of a fork."""
@@ -107,8 +108,7 @@ class Journal:
         self._drain = Drain(self.path, self._spool, origin, self._memory.lose, self._on_trouble)
         # Not `__del__`: in a circle the connection may be finalized before it, and warns that it is open.
         weakref.finalize(self, close_unused, self._drain, self._spool).atexit = False
-        self._writer: WriterThread | None = None
-        self._starting = threading.RLock()
+        self._writer = WriterThread(self)
 
     def origin(self) -> RunOrigin:
         """Return what the run's row in the database says."""
@@ -153,6 +153,11 @@ class Journal:
         """Append the end of the run, if it has begun."""
         if self._appended:
             self.append(RunEnded(self._appended))
+
+    def end_at_exit(self, until: float) -> None:  # noqa: ARG002 - `close` has a limit of its own
+        """End the run and close its files."""
+        self.end()
+        self.close()
 
     def flush(self, seconds: float = math.inf) -> bool:
         """Copy all waiting events into the database now; return False where that fails or takes too long."""
@@ -199,9 +204,7 @@ class Journal:
         the journal again; any other event that comes later is written without a thread.
         """
         self._is_closed = True
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.stop()
+        self._writer.stop()
         deadline = time.monotonic() + CLOSE_S
         while not self.flush(deadline - time.monotonic()) and time.monotonic() < deadline:
             if "locked" not in (self._drain.last_error or ""):
@@ -341,27 +344,16 @@ class Journal:
                 pass
 
     def _wake(self) -> None:
-        writer = self._writer or self._start_writer()
-        if writer is not None:
-            writer.wake(self)
-        elif self._is_closed or exiting.is_set():
+        if self._writer.thread is not None:
+            self._writer.wake(self)
+        elif self._is_closed or exiting:
             self.close()
+        elif self._writer.start():
+            self._writer.wake(self)
         else:
             self.flush()
 
-    def _start_writer(self) -> WriterThread | None:
-        """Return the running writer; None where closed, exiting, or out of threads."""
-        if self._is_closed or exiting.is_set():
-            return None
-        try:
-            # Two threads that start one each would leave one that never ends.
-            with self._starting:
-                writer = self._writer = self._writer or WriterThread(self)
-        except RuntimeError:
-            return None
-        return writer
-
-    def close_for_fork(self, held: list[threading.Lock]) -> None:
+    def hold_for_fork(self, held: list[Releasable], until: float) -> None:  # noqa: ARG002 - see `acquire`
         """Close the database until after the fork; add the lock that keeps it closed to `held`."""
         # A child that inherits an open connection believes to hold SQLite's locks, which it does not: the
         # parent could remove the WAL that the child writes.
@@ -371,7 +363,7 @@ class Journal:
             with contextlib.suppress(Exception):
                 self._drain.disconnect()
 
-    def abandon(self) -> None:
+    def renew_after_fork(self) -> None:
         """Begin a new run in the child of a fork, and leave the parent's files as they are."""
         # Closing the parent's connection would corrupt its locks.
         if self._drain.connection is not None:

@@ -3,8 +3,10 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from exit_shim.domain.events import Record
+from exit_shim.domain.events import Intent, Outcome, Record
+from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.journal import Journal, JournalError, RecordFilter, living_runs, read_records
 from exit_shim.journal.fork_and_exit import FORK_S, checkpointing
 from exit_shim.resolving import PACE, Resolver, RetryPolicy, UsedWeights
@@ -70,3 +72,18 @@ def make_resolver(
         pace=pace,
         used=used,
     )
+
+
+def look_up_later(resolver: Resolver, client: Any, recorded: RecordedEvent) -> None:
+    """Have a resolver look up the order of an outcome that is in doubt."""
+    about, outcome = recorded.about, recorded.event
+    if about is not None and isinstance(about.event, Intent) and isinstance(outcome, Outcome):
+        resolver.add_order(client, Record(about.run_id, about.seq, about.event, outcome))
+
+
+def event_of_resolution(record: Record) -> RecordedEvent | None:
+    """Return a record's resolution as consumers get it; None where it has none."""
+    if record.resolution is None:
+        return None
+    about = RecordedEvent(record.run_id, record.seq, record.intent)
+    return RecordedEvent(record.run_id, record.seq, record.resolution, about)

@@ -1,9 +1,6 @@
 """The thread that looks up orders in doubt, without delaying the bot."""
 
-import atexit
-import contextlib
 import itertools
-import os
 import queue
 import threading
 import time
@@ -21,9 +18,8 @@ from exit_shim.resolving.asking import Budget, ExchangeReader
 from exit_shim.resolving.doubt import NANOSECONDS, PACE, Doubt, RetryPolicy
 from exit_shim.resolving.weight import UsedWeights
 from exit_shim.runtime.internal_errors import InternalErrors
-from exit_shim.runtime.reentrancy import ReentrantState
+from exit_shim.runtime.service import Service
 
-THREAD: Final = "exit-shim-resolver"
 FIND_LEFT: Final = "look for orders that earlier runs left in doubt"
 
 UNDER_WAY_NS: Final = 60 * NANOSECONDS
@@ -41,7 +37,7 @@ class StoppedError(Exception):
     """The resolver was stopped."""
 
 
-class Resolver(ReentrantState):
+class Resolver(Service):
     """Find out what became of orders in doubt, and record it.
 
     Its thread starts when there may be something to ask and ends when there is nothing left. It asks with a
@@ -59,6 +55,10 @@ class Resolver(ReentrantState):
         used: The request weight that others use; None: none.
     """
 
+    thread_name = "exit-shim-resolver"
+    # A request that is under way is not waited for.
+    stop_s = 0.0
+
     def __init__(  # noqa: PLR0913 - all by name
         self,
         *,
@@ -71,7 +71,6 @@ class Resolver(ReentrantState):
         pace: RetryPolicy = PACE,
         used: UsedWeights | None = None,
     ) -> None:
-        super().__init__()
         self._left_behind = left_behind
         self._namesakes = namesakes
         self._write = write
@@ -80,20 +79,24 @@ class Resolver(ReentrantState):
         self._internal_errors = internal_errors
         self.pace = pace
         self._used = UsedWeights() if used is None else used
-        self.reset()
-        _resolvers.add(self)
+        super().__init__()
 
-    def reset(self) -> None:
+    def renew(self) -> None:
         """Forget everything: in the child of a fork, doubts, threads and sockets are the parent's."""
-        # Nothing but a `SimpleQueue` may be used in a signal handler that interrupts its use.
-        self._news: News = queue.SimpleQueue()
+        super().renew()
+        self._open_news()
         self._budget = Budget(self.pace.weight_a_minute)
         self._readers: dict[str, ExchangeReader] = {}
         self._known_keys: set[str] = set()
         self._doubts: dict[Key, tuple[Doubt, ExchangeReader]] = {}
         self._due: dict[Key, float] = {}
-        self._thread: threading.Thread | None = None
         self._last: threading.Thread | None = None
+
+    def _open_news(self) -> None:
+        # Nothing but a `SimpleQueue` may be used in a signal handler that interrupts its use.
+        self._news: News = queue.SimpleQueue()
+        # The thread waits without holding the resolver; so it is woken when nobody has that any more.
+        weakref.finalize(self, self._news.put, None).atexit = False
 
     def add_client(self, client: Any, account: str | None) -> None:
         """Look up what earlier runs left in doubt of a new client's account; once for each key."""
@@ -117,14 +120,21 @@ class Resolver(ReentrantState):
     def stop(self) -> None:
         """Stop asking until something new is added; do not wait for a request that is under way."""
         with self._lock:
-            thread, self._thread = self._thread, None
-            if thread is not None:
-                self._news.put(None)
-                self._news = queue.SimpleQueue()
+            if self.thread is not None:
+                super().stop()
+
+    def _tell_to_stop(self) -> None:
+        super()._tell_to_stop()
+        self._news.put(None)
+        self._open_news()
+
+    def end_at_exit(self, until: float) -> None:  # noqa: ARG002 - nothing is waited for
+        """Stop asking: the next run looks up what is left."""
+        self.stop()
 
     def is_busy(self) -> bool:
         """Return whether it still asks about something."""
-        return self._thread is not None
+        return self.thread is not None
 
     def open_doubts(self) -> list[tuple[Record, str]]:
         """Return the records that it still asks about, each with why it is in doubt."""
@@ -142,65 +152,62 @@ class Resolver(ReentrantState):
         reader.watch(client)
         with self._lock:
             self._news.put((doubt, key, account))
-            if self._thread is None:
-                self._start()
-
-    def _start(self) -> None:
-        news, before = self._news, self._last
-        thread = threading.Thread(target=self._run, args=(news, before), name=THREAD, daemon=True)
-        # At the interpreter's end no thread starts; the next run looks the orders up.
-        with contextlib.suppress(RuntimeError):
-            thread.start()
-            self._thread = self._last = thread
+            # At the interpreter's end no thread starts; the next run looks the orders up.
+            self.start()
 
     # The thread
 
-    def _run(self, news: News, before: threading.Thread | None) -> None:
+    @staticmethod
+    def live(owner: "weakref.ref[Resolver]", stopped: threading.Event) -> None:
+        """Look up orders in doubt until none is left."""
+        resolver = owner()
+        if resolver is None:
+            return
+        # Taken over before `stopped` is read: a thread that is late gets what belongs to the next one.
+        news, before = resolver._take_over()  # noqa: SLF001 - this class's own thread
+        readers = resolver._readers  # noqa: SLF001
+        del resolver
+        if stopped.is_set():
+            return
         # A stopped thread may still wait for an answer on the same connection.
         if before is not None:
             before.join()
         try:
-            while not self._is_finished(news):
-                self._wait(news, self._pause())
-                self._look_up_due(news)
+            look_up_all(owner, news)
         except StoppedError:
             pass
         finally:
-            for reader in list(self._readers.values()):
+            for reader in list(readers.values()):
                 reader.close()
+
+    def _take_over(self) -> tuple[News, threading.Thread | None]:
+        """Return what this thread waits for, and the thread before it."""
+        with self._lock:
+            before, self._last = self._last, threading.current_thread()
+            return self._news, before
 
     def _is_finished(self, news: News) -> bool:
         with self._lock:
             done = not self._doubts and news.empty()
             if done and self._news is news:
-                self._thread = None
+                self.thread = None
             return done
 
     def _pause(self) -> float:
         return max(min(self._due.values(), default=0.0) - time.monotonic(), 0.0)
 
-    def _wait(self, news: News, seconds: float) -> None:
-        """Sleep, and add what is queued meanwhile."""
-        until = time.monotonic() + seconds
-        while True:
-            left = until - time.monotonic()
+    def _take_in(self, doubt: Doubt | None, key: str, account: str | None) -> None:
+        """Add an order in doubt, and what earlier runs left in doubt of a new account."""
+        if doubt is not None:
+            self._add(doubt, key)
+        if key not in self._known_keys and account is not None:
+            self._known_keys.add(key)
+            # Where that fails, this run's orders are still to be looked up.
             try:
-                heard = news.get(timeout=max(left, 0)) if left > 0 else news.get_nowait()
-            except queue.Empty:
-                return
-            if heard is None:
-                raise StoppedError
-            doubt, key, account = heard
-            if doubt is not None:
-                self._add(doubt, key)
-            if key not in self._known_keys and account is not None:
-                self._known_keys.add(key)
-                # Where that fails, this run's orders are still to be looked up.
-                try:
-                    for record in self._read_left_by(account):
-                        self._add(Doubt(record, self.pace), key)
-                except Exception as error:  # noqa: BLE001
-                    self._internal_errors.report(FIND_LEFT, error)
+                for record in self._read_left_by(account):
+                    self._add(Doubt(record, self.pace), key)
+            except Exception as error:  # noqa: BLE001
+                self._internal_errors.report(FIND_LEFT, error)
 
     def _add(self, doubt: Doubt, key: str) -> None:
         name = doubt.record.run_id, doubt.record.seq
@@ -242,7 +249,9 @@ class Resolver(ReentrantState):
             self._internal_errors.report("report an order that stays in doubt", error)
 
     def _pursue(self, doubt: Doubt, reader: ExchangeReader, news: News) -> Resolution | None:
-        resolution = pursue(doubt, reader, self._namesakes, lambda seconds: self._wait(news, seconds))
+        resolution = pursue(
+            doubt, reader, self._namesakes, lambda seconds: wait(weakref.ref(self), news, seconds)
+        )
         # Stopped meanwhile: the journal that it would write to may be closed.
         if self._news is not news:
             raise StoppedError
@@ -255,11 +264,43 @@ class Resolver(ReentrantState):
         self._tell(msgspec.structs.replace(record, resolution=resolution))
 
 
+def look_up_all(owner: "weakref.ref[Resolver]", news: News) -> None:
+    """Look up each order in doubt when it is due, until none is left."""
+    while (resolver := owner()) is not None and not resolver._is_finished(news):  # noqa: SLF001 - its thread
+        pause = resolver._pause()  # noqa: SLF001
+        # The thread must not keep the resolver alive.
+        del resolver
+        wait(owner, news, pause)
+        if (resolver := owner()) is not None:
+            resolver._look_up_due(news)  # noqa: SLF001
+        del resolver
+
+
+def wait(owner: "weakref.ref[Resolver]", news: News, seconds: float) -> None:
+    """Sleep, and let the resolver take in what is queued meanwhile.
+
+    Raises:
+        StoppedError: The resolver was stopped, or nobody has it any more.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        left = until - time.monotonic()
+        try:
+            item = news.get(timeout=left) if left > 0 else news.get_nowait()
+        except queue.Empty:
+            return
+        resolver = owner()
+        if item is None or resolver is None:
+            raise StoppedError
+        resolver._take_in(*item)  # noqa: SLF001 - this class's own thread
+        del resolver
+
+
 def pursue(
     doubt: Doubt,
     reader: ExchangeReader,
     namesakes: Callable[[str], Iterable[Record] | None],
-    wait: Callable[[float], object] = time.sleep,
+    pause: Callable[[float], object] = time.sleep,
 ) -> Resolution | None:
     """Look up an order in doubt once, at the reader's pace; return what that proves, None for nothing yet."""
     named = () if doubt.name is None else namesakes(doubt.name)
@@ -277,7 +318,7 @@ def pursue(
         while True:
             question = looking.send(reply)  # type: ignore[arg-type] # None begins a generator
             while (seconds := reader.wait_s(question.weight)) > 0:
-                wait(seconds)
+                pause(seconds)
             reply = reader.ask(question)
     except StopIteration as done:
         resolution: Resolution | None = done.value
@@ -294,21 +335,3 @@ def taken_numbers(others: Iterable[Record]) -> frozenset[int]:
         for number in (proof.order_id, proof.algo_id)
         if number is not None
     )
-
-
-_resolvers: weakref.WeakSet[Resolver] = weakref.WeakSet()
-
-
-def _stop_all() -> None:
-    for resolver in list(_resolvers):
-        resolver.stop()
-
-
-def _reset_all() -> None:
-    for resolver in list(_resolvers):
-        resolver.reset()
-
-
-atexit.register(_stop_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_all)

@@ -1,1 +1,1 @@
-"""Threads, forks, exits, locks, internal errors and scrubbing: what every room runs on."""
+"""Hold what every room runs on: threads, forks, exits, locks, internal errors, logs and scrubbing."""

@@ -1,4 +1,4 @@
-"""Names of a package that load their module when they are first used (PEP 562)."""
+"""Load the modules behind a package's names when they are first used (PEP 562)."""
 
 import importlib
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def on_first_use(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], Any]:
-    """Return a `__getattr__` for `package`.
+    """Return a `__getattr__` for `package` that loads names on first use.
 
     Args:
         package: The package's `__name__`.

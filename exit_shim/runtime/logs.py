@@ -1,4 +1,4 @@
-"""Where the shim's own log lines go: the app's structlog pipeline, or the stdlib logger `exit_shim`."""
+"""Send the shim's log lines to the app's structlog pipeline, or to the stdlib logger `exit_shim`."""
 
 import contextlib
 import json
@@ -22,11 +22,7 @@ MODE: Final = "[EXIT_MODE]"
 
 
 class _Handoff:
-    """Hands finished lines to the stdlib logger `exit_shim`.
-
-    The record is made here: what `Logger.info` adds is a walk of the stack for the caller's place, which
-    would only find this package, at half the price of the line.
-    """
+    """Hand finished lines to the stdlib logger `exit_shim`."""
 
     def __init__(self) -> None:
         self._logger = logging.getLogger("exit_shim")
@@ -42,7 +38,9 @@ class _Handoff:
 
     def _hand_over(self, level: int, line: str, fields: dict[str, Any]) -> None:
         if self._logger.isEnabledFor(level):
-            make = logging.getLogRecordFactory()  # the app's own, where its formatters need what that adds
+            # Not `Logger.info`: it walks the stack for the caller's place, which takes half the time of a
+            # line and would only find this package. The app's factory adds what its formatters need.
+            make = logging.getLogRecordFactory()
             record = make("exit_shim", level, __file__, 0, line, (), None)
             record.exit_shim = fields
             backdate(record)
@@ -50,7 +48,7 @@ class _Handoff:
 
 
 def backdate(record: logging.LogRecord) -> None:
-    """Give a record the time and the thread of what it tells of, where that was before, on another one."""
+    """Give a record the time and thread of the event that it reports, if that was reported later."""
     when = origin.get()
     if when is not None:
         record.relativeCreated -= (record.created - when.time) * 1000
@@ -61,7 +59,7 @@ def backdate(record: logging.LogRecord) -> None:
 
 @contextlib.contextmanager
 def stamped(seconds: float | None) -> Iterator[None]:
-    """Give the lines that are logged inside this time, in seconds since the epoch; None changes nothing."""
+    """Log the lines inside under this time, in seconds since the epoch; None changes nothing."""
     when = origin.get()
     if seconds is None:
         yield
@@ -74,16 +72,18 @@ def stamped(seconds: float | None) -> Iterator[None]:
 
 
 def time_of_line() -> str:
-    """Return the time of what is being logged, in ISO 8601, for pipelines that stamp when they write."""
+    """Return the time of the event being logged, in ISO 8601."""
+    # Pipelines of an app stamp a line when it is written.
     when = origin.get()
-    told = datetime.fromtimestamp(time.time() if when is None else when.time, timezone.utc)
-    return told.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    moment = datetime.fromtimestamp(time.time() if when is None else when.time, timezone.utc)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def render(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> tuple[Any, ...]:
     """Return the line `text key=value …` in logfmt, and the fields as `record.exit_shim` for formatters."""
     text = event.pop("event")
-    if not text.isprintable():  # a stranger's line breaks must not read as lines of ours
+    # Line breaks in foreign text must not look like lines of ours.
+    if not text.isprintable():
         text = json.dumps(text)[1:-1]
     # Most of what a line costs is spent here.
     is_word = _is_word
@@ -96,7 +96,7 @@ def render(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> tuple[A
 
 
 def written(value: object) -> str:
-    """Return the value as logfmt has it: as it is where that is one word, else quoted as in JSON."""
+    """Return a value in logfmt: as it is if that is one word, else quoted as in JSON."""
     text = json.dumps(value, default=str) if isinstance(value, dict | list | tuple) else str(value)
     return text if _is_word(text) else json.dumps(text, ensure_ascii=not text.isprintable())
 
@@ -114,11 +114,9 @@ _private = structlog.wrap_logger(
 
 
 def logger() -> Any:
-    """The logger of this moment: a library configures nobody's logging, so it follows what the app did.
-
-    An app that renders to the stdlib's `extra` cannot take a field named `module`, which the stdlib keeps
-    for itself; it gets the private chain's line, with the fields as `record.exit_shim`.
-    """
+    """Return the app's structlog logger, or the shim's own where the app has not configured structlog."""
+    # A library configures nobody's logging, so it asks each time what the app did. An app that renders to the
+    # stdlib's `extra` cannot take a field named `module`; it gets the shim's own line.
     if not structlog.is_configured():
         return _private
     processors = structlog.get_config()["processors"]

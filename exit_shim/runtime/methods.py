@@ -1,4 +1,4 @@
-"""What a method's code tells of how it is called."""
+"""Tell from a method's code how it is called."""
 
 from collections.abc import Callable
 from inspect import CO_COROUTINE

@@ -1,4 +1,4 @@
-"""Suggestions for mistyped names."""
+"""Suggest the right name for a mistyped one."""
 
 import difflib
 from collections.abc import Collection

@@ -1,38 +1,40 @@
-"""A lock that can stop nobody for good: not a signal handler, not the child of a fork."""
+"""Provide locks that cannot block a signal handler or the child of a fork."""
 
 import contextlib
-import os
 import threading
-import weakref
 from collections import deque
 from typing import Final, Generic, TypeVar
+
+from exit_shim.runtime.process_hooks import ProcessAware
 
 T = TypeVar("T")
 
 AT_ONCE: Final = 64
-"""How much is taken in before it is folded unasked."""
+"""How many updates may be queued before they are applied unasked."""
 
 
-class ReentrantState:
-    """Has a lock for its counts.
-
-    Re-entrant, because a signal handler may place orders amid the same thread's own; and a fresh one in a
-    child after `fork`, where a lock that another thread held would never be opened again.
-    """
+class ReentrantState(ProcessAware):
+    """Keep state behind a lock that a signal handler may take and a child of a fork gets anew."""
 
     def __init__(self) -> None:
         self.renew()
-        _owners.add(self)
+        super().__init__()
 
     def renew(self) -> None:
-        """Have a lock that nobody holds."""
+        """Make a lock that nobody holds."""
+        # Re-entrant: a signal handler may place an order while the same thread is inside the lock.
         self._lock = threading.RLock()
+
+    def renew_after_fork(self) -> None:
+        """Begin as in a new process."""
+        # A lock that another thread of the parent held would never be opened in the child.
+        self.renew()
 
 
 class DeferredAggregate(ReentrantState, Generic[T]):
-    """Counts, or something like them, of what is taken in now and folded into them when somebody asks.
+    """Queue updates of an aggregate, and apply them on read.
 
-    An order pays for an append; the rest is done for many at once, which costs a fraction.
+    An order pays for one append; many updates applied together cost a fraction of as many single ones.
     """
 
     def __init__(self) -> None:
@@ -40,23 +42,21 @@ class DeferredAggregate(ReentrantState, Generic[T]):
         self._taken: deque[T] = deque()
 
     def renew(self) -> None:
-        """Have a lock that nobody holds, and nobody amid a fold: another thread was, in the parent."""
+        """Make a lock that nobody holds; no update is being applied."""
         super().renew()
         self._is_folding = False
 
     def take(self, new: T) -> None:
-        """Take one in."""
+        """Queue an update."""
         self._taken.append(new)
         if len(self._taken) >= AT_ONCE:
             with self._lock:
                 self._fold_all()
 
     def _fold_all(self) -> None:
-        """Fold in what was taken, in its order; with the lock held, before anything is read.
-
-        Where a signal handler comes here amid this, what it has interrupted goes on with all that is there:
-        a fold within a fold would undo the outer or be undone by it.
-        """
+        """Apply the queued updates in their order; call it with the lock held, before anything is read."""
+        # A signal handler may come here while the thread that it interrupted applies updates. That one goes
+        # on with everything in the queue afterwards; two at once would undo each other's work.
         if self._is_folding:
             return
         self._is_folding = True
@@ -69,15 +69,3 @@ class DeferredAggregate(ReentrantState, Generic[T]):
 
     def _fold(self, new: T) -> None:
         raise NotImplementedError
-
-
-_owners: weakref.WeakSet[ReentrantState] = weakref.WeakSet()
-
-
-def _renew() -> None:
-    for owner in list(_owners):
-        owner.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)

@@ -1,4 +1,4 @@
-"""Texts of strangers made safe to keep: readable whatever they are, and without credentials. Pure."""
+"""Make foreign texts safe to record: readable, and without credentials. Pure."""
 
 import functools
 import math
@@ -10,10 +10,10 @@ MAX_MESSAGE: Final = 300
 """Characters kept of an error's text."""
 
 MAX_READ: Final = 10_000
-"""Characters looked at: an error page may be of any length, and the order's thread waits meanwhile."""
+"""Characters read of a text: an error page may be of any length, and the order's thread waits."""
 
 SHORTEST_SECRET: Final = 4
-"""Shorter header values ("1", "gzip" is longer) are no secrets, and replacing them would garble the text."""
+"""Shorter header values, such as "1", are no secrets, and to replace them would garble the text."""
 
 PLAIN_HEADERS: Final = frozenset(
     {"accept", "accept-encoding", "accept-language", "connection", "content-type", "host", "user-agent"}
@@ -25,8 +25,7 @@ PLAIN_NAMES: Final = PLAIN_HEADERS | {
     *("closeposition", "positionside", "workingtype", "orderid", "algoid", "clientorderid"),
     *("clientalgoid", "newclientorderid", "origclientorderid", "timestamp", "recvwindow"),
 }
-"""Names, in lower case, under which a dict of an exception may hold what is no secret. All others may be
-headers."""
+"""Names, in lower case, under which a dict of an exception holds no secret. All others may be headers."""
 
 CREDENTIAL_NAMES: Final = frozenset(
     {
@@ -34,25 +33,25 @@ CREDENTIAL_NAMES: Final = frozenset(
         *("PRIVATE_KEY", "private_key", "private_key_pass", "passphrase", "password", "token"),
     }
 )
-"""Attributes under which adapters, and Binance's own connector, hold credentials."""
+"""Attributes in which adapters, and Binance's own connector, hold credentials."""
 
 SHORTEST_CREDENTIAL: Final = 8
 """Shorter values under these names are no credentials: a dict's key, a placeholder."""
 
 BEGINNING: Final = 8
-"""Characters by which a credential is recognized in a text that may be cut short."""
+"""Characters by which a credential is recognized in a text that was perhaps cut short."""
 
 LONGEST_FIELD: Final = 64
-"""Characters kept of a recorded field (see `orders`); what is shorter than this was not cut."""
+"""Characters kept of a recorded field (see `orders`); shorter ones were not cut."""
 
 HIDDEN: Final = "***"
-"""What is recorded instead of a text that holds a credential."""
+"""Replaces a text that holds a credential."""
 
 PAIR: Final = (str, bytes)
-"""The types of a header's name and value."""
+"""The types that a header's name and value have."""
 
 MOST_VALUES: Final = 256
-"""Values looked at in the arguments of an exception: those of a request or an answer, and no data set."""
+"""The most values that are read of an exception's arguments: enough for a request or an answer."""
 
 _PATTERNS: Final = (
     re.compile(
@@ -65,16 +64,16 @@ _PATTERNS: Final = (
 
 
 def text_of(value: object) -> str:
-    """The text of anything, in characters that UTF-8 can carry; never raises."""
+    """Return the text of anything, in characters that UTF-8 can carry; never raises."""
     try:
-        said = str(value)[:MAX_READ]
-    except Exception:  # noqa: BLE001 - whatever a stranger's __str__ raises: its type is all that can be said
-        said = f"<{type(value).__name__}>"
-    return said.encode("utf-8", "backslashreplace").decode()
+        text = str(value)[:MAX_READ]
+    except Exception:  # noqa: BLE001 - a foreign `__str__` may raise anything; the type is what is left
+        text = f"<{type(value).__name__}>"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def scrub(message: object, secrets: Iterable[str] = ()) -> str:
-    """An error's text, cut short, without signatures, keys or any of `secrets`; never raises."""
+    """Return an error's text, cut short, without signatures, keys or any of `secrets`; never raises."""
     clean = text_of(message)
     for secret in secrets:
         clean = clean.replace(secret, "***")
@@ -85,60 +84,57 @@ def scrub(message: object, secrets: Iterable[str] = ()) -> str:
 
 def describe(error: BaseException, secrets: Iterable[str] = ()) -> str:
     """Return `TypeName: text` of an error, without what its dicts hold besides plain fields; never raises."""
-    name, said = type(error).__name__, text_of(error)
+    name, text = type(error).__name__, text_of(error)
     secrets = sorted({*secrets, *hidden_in(error)}, key=len, reverse=True)
-    return scrub(f"{name}: {said}" if said else name, secrets)
+    return scrub(f"{name}: {text}" if text else name, secrets)
 
 
 def hidden_in(error: BaseException) -> set[str]:
-    """Return the values in an exception's arguments and attributes that its text must not show.
-
-    Libraries hand whole headers to their exceptions (`ClientError(400, -2021, "…", {"Set-Cookie": "…"})`),
-    and Python's own text of an exception shows all its arguments.
-    """
-    found: set[str] = set()
+    """Return the values in an exception's arguments and attributes that its text must not show."""
+    # Libraries pass whole headers to their exceptions (`ClientError(400, -2021, "…", {"Set-Cookie": "…"})`),
+    # and Python's text of an exception shows all its arguments.
+    hidden: set[str] = set()
     pending: list[object] = [error]
     for _ in range(MOST_VALUES):
         if not pending:
             break
         try:
-            _take_apart(pending.pop(), pending, found)
-        except Exception:  # noqa: BLE001, S112 - a stranger's mapping raises what it likes
+            _take_apart(pending.pop(), pending, hidden)
+        except Exception:  # noqa: BLE001, S112 - a foreign mapping may raise anything
             continue
-    return found
+    return hidden
 
 
-def _take_apart(value: object, pending: list[object], found: set[str]) -> None:
+def _take_apart(value: object, pending: list[object], hidden: set[str]) -> None:
     if isinstance(value, Mapping):
         for name, item in value.items():
-            _look_at(name, item, pending, found)
+            _look_at(name, item, pending, hidden)
     elif isinstance(value, tuple) and len(value) == len(PAIR) and all(isinstance(one, PAIR) for one in value):
-        _look_at(value[0], value[1], pending, found)
+        _look_at(value[0], value[1], pending, hidden)
     elif isinstance(value, list | tuple | set | frozenset):
         pending.extend(value)
     elif isinstance(value, BaseException):
         pending += [*value.args, *vars(value).values()]
-    else:  # a request or an answer
+    # A request or an answer has headers.
+    else:
         pending.append(getattr(value, "__dict__", {}).get("headers"))
 
 
-def _look_at(name: object, item: object, pending: list[object], found: set[str]) -> None:
+def _look_at(name: object, item: object, pending: list[object], hidden: set[str]) -> None:
     if not isinstance(item, PAIR):
         pending.append(item)
     elif text_of(name).lower() not in PLAIN_NAMES:
-        found.update(form for form in _spellings(item) if len(form) >= SHORTEST_SECRET)
+        hidden.update(form for form in _spellings(item) if len(form) >= SHORTEST_SECRET)
 
 
 def secrets_of(client: object, params: Mapping[str, Any]) -> tuple[str, ...]:
-    """The credentials that one call carries, longest first: the client's, and those in headers.
-
-    Read from the client's own attributes, never through `__getattr__`: adapters may act on it.
-    """
+    """Return the credentials of one call, longest first: the client's, and those in headers."""
+    # From the client's own attributes, never through `__getattr__`: adapters may act on it.
     own = getattr(client, "__dict__", {})
-    found = {form for secret in credentials_of(client) for form in _spellings(secret)}
+    secrets = {form for secret in credentials_of(client) for form in _spellings(secret)}
     for options in (params, own.get("_requests_params"), params.get("requests_params")):
-        found.update(_in_headers(options))
-    return tuple(sorted(found, key=len, reverse=True))
+        secrets.update(_in_headers(options))
+    return tuple(sorted(secrets, key=len, reverse=True))
 
 
 def credentials_of(client: object) -> Iterator[object]:
@@ -152,20 +148,22 @@ def credentials_of(client: object) -> Iterator[object]:
 
 
 def attributes_of(value: object) -> dict[str, Any]:
-    """Return an object's own attributes; none where it has none, or is a plain value; never raises."""
+    """Return an object's own attributes; none for plain values; never raises."""
     if isinstance(value, (str, int, float, bytes, dict, list, tuple, type(None))):
         return {}
     try:
         own = getattr(value, "__dict__", None)
-    except Exception:  # noqa: BLE001 - a lazy object's may act, and fail
+    except Exception:  # noqa: BLE001 - a lazy object may act, and fail
         return {}
     return own if type(own) is dict else {}
 
 
 class Marks(NamedTuple):
-    """By what a recorded text is known to hold a client's credential: how each begins, in lower case.
+    """Recognize a client's credentials in recorded texts, which may be cut short or in capitals.
 
-    A text may be cut short, and be in capitals. `shortest` is the length below which it holds none.
+    Attributes:
+        shortest: The length below which a text holds no credential.
+        beginnings: How each credential begins, in lower case.
     """
 
     shortest: float
@@ -184,20 +182,21 @@ class Marks(NamedTuple):
 
 
 def marks_of_owner(method: object) -> Marks:
-    """Return the marks of the credentials of the client whose method this is; quick, for an order waits."""
+    """Return the marks of the credentials of the client that a method belongs to."""
     try:
         own = method.__self__.__dict__  # type: ignore[attr-defined]
         return _marks((own["API_KEY"], own["API_SECRET"]))
-    except (AttributeError, KeyError, TypeError):  # an adapter's, or of other types than texts
+    # An adapter's method, or credentials that are no texts.
+    except (AttributeError, KeyError, TypeError):
         held = credentials_of(getattr(method, "__self__", None))
         return _marks(tuple(one for one in held if isinstance(one, str)))
 
 
 @functools.lru_cache(maxsize=64)
 def _marks(secrets: tuple[object, ...]) -> Marks:
-    known = [secret for secret in secrets if isinstance(secret, str) and len(secret) >= BEGINNING]
-    shortest = min((min(len(secret), LONGEST_FIELD) for secret in known), default=math.inf)
-    return Marks(shortest, tuple(secret[:BEGINNING].lower() for secret in known))
+    texts = [secret for secret in secrets if isinstance(secret, str) and len(secret) >= BEGINNING]
+    shortest = min((min(len(text), LONGEST_FIELD) for text in texts), default=math.inf)
+    return Marks(shortest, tuple(text[:BEGINNING].lower() for text in texts))
 
 
 def _in_headers(options: object) -> Iterator[str]:
@@ -209,7 +208,7 @@ def _in_headers(options: object) -> Iterator[str]:
 
 
 def _spellings(secret: object) -> Iterator[str]:
-    """As it is, and as an error may quote it: a key read from a file with its newline is quoted escaped."""
+    """Yield a secret as it is and as an error may quote it: escaped, or without its line break."""
     if isinstance(secret, bytes):
         secret = secret.decode("latin-1")
     if isinstance(secret, str):

@@ -1,4 +1,4 @@
-"""Where events go besides the journal: one short file per destination."""
+"""Send events to destinations besides the journal: one short file for each."""
 
 from exit_shim.domain.recorded import Consumer as Sink
 

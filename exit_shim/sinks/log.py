@@ -1,4 +1,4 @@
-"""Each order as structlog lines under the prefixes that operators of the first exit gateways filter by."""
+"""Log each order under the prefixes that operators of the first exit gateways filter by."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -25,14 +25,14 @@ NAMES: Final[Mapping[Operation, str]] = {
     "cancel": "cancel",
     "test": "test order",
 }
-"""What the lines call what was asked for."""
+"""The name of each operation in the lines."""
 
 NEVER_LEFT: Final[Mapping[Result, str]] = {
     "denied": "the guard held it back; nothing was sent",
     "simulated": "the guard answered it; nothing was sent",
     "not_sent": "it never left this process",
 }
-"""What is said of an order that the exchange has certainly not seen."""
+"""The meaning of outcomes of orders that the exchange has certainly not seen."""
 
 DOUBTS: Final[Mapping[Operation, str]] = {
     "place": "the exchange may have it; look it up by its client order id before placing another",
@@ -45,14 +45,14 @@ WORDS: Final[Mapping[Result, str]] = {"unknown": "IN DOUBT", "not_sent": "NOT SE
 
 
 class LogSink:
-    """Logs each event at its own time: info where all is well, warning or error where somebody should look.
+    """Log each event under its own time: as info, or louder where somebody should look.
 
-    An order that leaves has two lines, when it is sent and when it is answered. One that the guard held back
-    has one, with all that is known of it.
+    An order that leaves gets two lines, when it is sent and when it is answered. One that the guard held back
+    gets one line with everything.
     """
 
     def on(self, recorded: RecordedEvent) -> None:
-        """Log one event; those that have no line are passed over."""
+        """Log one event, if its kind has a line."""
         event, intent = recorded.event, recorded.intent
         if intent is None:
             if isinstance(event, GuardFinding):
@@ -79,7 +79,7 @@ def log_guard_finding(finding: GuardFinding) -> None:
 
 
 def log_resolution(record: Record) -> None:
-    """Log what became of an order in doubt: loudest where it is there and the bot was told that it failed."""
+    """Log what became of an order in doubt, as an error if it is live and the bot believes it failed."""
     resolution, intent = record.resolution, record.intent
     if resolution is None:
         return
@@ -116,7 +116,7 @@ def log_given_up(record: Record, reason: str) -> None:
 
 
 def what(intent: Intent) -> str:
-    """Return what the lines call it: nothing shows that a conditional order is an exit."""
+    """Return what the lines call an intent; nothing shows that a conditional order is an exit."""
     is_conditional = intent.operation == "place" and intent.order.kind == "conditional"
     return "conditional order" if is_conditional else NAMES[intent.operation]
 
@@ -149,12 +149,12 @@ def guard_text(reason: Reason) -> str:
 
 
 def guard_fields(reason: Reason) -> dict[str, Any]:
-    """Return a reason's code, what it means, and the whole of it with its facts."""
+    """Return a reason's code, its meaning, and its text with the facts."""
     return {"code": reason.code, "meaning": REASONS.get(reason.code), "reason": str(reason)}
 
 
 def details(intent: Intent) -> dict[str, Any]:
-    """Return what is told once of each order, beyond the names."""
+    """Return the fields that are logged once for each order."""
     order, who = intent.order, intent.attribution
     return {
         "side": order.side,
@@ -175,7 +175,7 @@ def details(intent: Intent) -> dict[str, Any]:
 
 
 def log_outcome(intent: Intent, outcome: Outcome, more: Mapping[str, Any]) -> None:
-    """Log what became of an order, loudest where it may rest at the exchange unseen."""
+    """Log the outcome of an order, as an error if it may be open at the exchange unseen."""
     log, result = logger(), outcome.result
     fields = {
         **names_of(intent),
@@ -194,5 +194,5 @@ def log_outcome(intent: Intent, outcome: Outcome, more: Mapping[str, Any]) -> No
 
 
 def present(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that say something."""
+    """Return the fields that have a value."""
     return {name: value for name, value in fields.items() if value is not None}

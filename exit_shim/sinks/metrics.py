@@ -1,4 +1,4 @@
-"""Counts of exit orders, in memory, under the keys that the first exit gateways had and a few more."""
+"""Count exit orders in memory, under the keys that the first exit gateways had, and a few more."""
 
 from collections import Counter
 from typing import Any
@@ -10,14 +10,14 @@ from exit_shim.runtime.reentrancy import DeferredAggregate
 
 
 class ExitOrderMetrics(DeferredAggregate[RecordedEvent]):
-    """Thread-safe counts since the start of the process or the last `reset`."""
+    """Count since the start of the process or the last `reset`; thread-safe."""
 
     def __init__(self) -> None:
         super().__init__()
         self.reset()
 
     def reset(self) -> None:
-        """Start from nothing."""
+        """Set all counts to zero."""
         with self._lock:
             self._taken.clear()
             self._by_module: Counter[str] = Counter()
@@ -39,10 +39,10 @@ class ExitOrderMetrics(DeferredAggregate[RecordedEvent]):
         self._conflicts += intent.verdict.has(OWNERSHIP_CONFLICT)
 
     def get_summary(self) -> dict[str, Any]:
-        """The counts; JSON-ready.
+        """Return the counts; JSON-ready.
 
         `total_orders`, `orders_by_module`, `orders_by_kind` and `ownership_conflicts` count every exit
-        order submitted, whatever became of it; `orders_by_outcome` tells that.
+        order submitted, whatever its outcome; `orders_by_outcome` counts the outcomes.
         """
         with self._lock:
             self._fold_all()

@@ -196,7 +196,7 @@ def sized(bot, _restart):
     bot.shim.watch(bot.client, every=60)
     yield bot, OWNER, "futures_create_order", COVER
     yield bot, OWNER, "futures_create_order", LIMIT
-    bot.shim._pollers[0].look()
+    bot.shim.account_feeds.pollers[0].look()
     yield bot, LEGACY, "futures_create_order", {**LIMIT, "quantity": "0.02"}
     yield bot, OWNER, "futures_create_order", {**LIMIT, "quantity": "0.005"}
 
@@ -229,7 +229,8 @@ def test_whatif_predicts_each_denial(tmp_path, history, policy, denied, overridd
                 running.shim.close()
             bots.append(Bot(policy.replace("enforce", level), journal=path, exchange=exchange))
             if level == "enforce":
-                bots[-1].shim.watcher.tick()  # its book is sure; under `warn` it knows no earlier run yet
+                # Its book is sure; under `warn` it knows no earlier run yet.
+                bots[-1].shim.process_feed.run_once()
             return bots[-1]
 
         act_out(history(start().enter(), start))

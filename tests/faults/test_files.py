@@ -162,7 +162,7 @@ def test_a_spool_that_is_cut_short_while_in_use(exchange, path, wrapped, shim, c
     assert len(events) + dropped == 2 * len(harm.arrived(exchange))
     assert any("truncated by another program" in text for text in messages(caplog))
     assert len(harm.reckon(exchange, path, lost=4)) >= 4
-    assert f"{dropped} events were lost" in harm.command(path, "summary")
+    assert f"{dropped} events lost" in harm.command(path, "summary")
 
 
 def test_a_full_memory_waits_for_nobody(path, quiet, exchange):

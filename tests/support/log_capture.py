@@ -8,7 +8,8 @@ from typing import Any
 import structlog
 import wrapt
 
-import exit_shim.runtime.background
+from exit_shim.runtime.background import Dispatch
+from exit_shim.runtime.process_hooks import members
 
 PATIENCE_S = 60
 
@@ -16,9 +17,9 @@ PATIENCE_S = 60
 def flush_all() -> None:
     """Wait until the background threads of all shims have nothing left to do."""
     for _ in range(2):  # a sink's error is handed to the same thread to be logged
-        for dispatch in list(exit_shim.runtime.background._all):
+        for dispatch in [one for one in members() if isinstance(one, Dispatch)]:
             deadline = time.monotonic() + PATIENCE_S
-            while not (done := dispatch.flush(PATIENCE_S)) and dispatch._thread is None:
+            while not (done := dispatch.flush(PATIENCE_S)) and dispatch.thread is None:
                 assert time.monotonic() < deadline  # one that was stopped, and has not ended yet
                 time.sleep(0.01)
             assert done

@@ -939,7 +939,7 @@ def test_the_example_bot_would_suggest_its_one_executor(tmp_path):
     assert printed[0]["chain"] == place["chain"]
     assert "no record matches 'nothing'" in explain(tmp_path, "nothing")
     summary = command(tmp_path, "summary")
-    assert "safe_order_executor is probably an executor" in summary
+    assert "safe_order_executor looks like a passthrough module" in summary
     assert "Roles(passthrough=Roles().passthrough | {'safe_order_executor'})" in summary
 
 

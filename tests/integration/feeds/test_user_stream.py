@@ -428,7 +428,7 @@ def test_a_gap_that_is_handed_in_makes_the_book_unsure_where_it_is_watched(bot):
         "the user data stream was interrupted: python-binance says BinanceWebsocketClosed"
     )
     assert bot.book.why_unsure("another", "BTCUSDT") is None
-    bot.shim._pollers[0].look()
+    bot.shim.account_feeds.pollers[0].look()
     assert bot.book.why_unsure("mine", "BTCUSDT") is not None
     until(lambda: bot.book.why_unsure("mine", "BTCUSDT") is None)
 
@@ -461,7 +461,9 @@ def until(true, patience=60.0):
 
 def streaming():
     """The threads that listen."""
-    return [thread for thread in threading.enumerate() if thread.name == listener.THREAD]
+    return [
+        thread for thread in threading.enumerate() if thread.name == listener.UserStreamListener.thread_name
+    ]
 
 
 def looks_at(exchange):
@@ -598,9 +600,9 @@ def test_a_stream_that_cannot_be_had_is_told_of_once(watched, monkeypatch):
     until(lambda: refuse.times > 3)
     ((step, said),) = told
     assert step == "listen to the user data stream"
-    assert "see that the API key may be used from this address, and that WebSockets get through" in said
+    assert "Check that the API key may be used from this address, and that WebSockets get through" in said
     assert LOCAL_SECRET not in said
-    own.shim._pollers[0].look_soon()
+    own.shim.account_feeds.pollers[0].look_soon()
     until(lambda: own.unsure() is None)
 
 
@@ -635,7 +637,7 @@ def test_a_stream_that_can_never_be_had_costs_no_certainty(
     shim.watch(client, every=3600, stream=True)
     assert (len(told), streaming()) == (1, [])
     assert said in told[0]
-    assert "looked at every 3600 s all the same" in told[0]
+    assert "polled every 3600 s all the same" in told[0]
     assert shim.guard.book.why_unsure(None, "BTCUSDT") is None
     until(lambda: looks_at(exchange))
     shim.close()
@@ -656,7 +658,7 @@ def test_a_client_that_is_no_genuine_one_has_no_stream(bot, monkeypatch):
     told = []
     monkeypatch.setattr(bot.shim.internal_errors, "report", lambda _, error: told.append(str(error)))
     bot.shim.watch(bot.client, every=3600, stream=True)
-    assert "only a client of python-binance's own has one" in told[0]
+    assert "only a genuine python-binance client has one" in told[0]
 
 
 @needs_stream
@@ -736,7 +738,7 @@ def test_the_process_wide_shim_is_watched_by_the_function(exchange, client):
     book.admit(0.0)
     assert [position.symbol for position in book.positions()] == ["BTCUSDT"]
     exit_shim.shim.forget_default_shim()
-    until(lambda: "exit-shim-stock" not in {one.name for one in set(threading.enumerate()) - before})
+    until(lambda: "exit-shim-poller" not in {one.name for one in set(threading.enumerate()) - before})
 
 
 def test_an_async_siblings_options_are_its_clients(exchange):
@@ -758,4 +760,4 @@ def test_an_async_siblings_options_are_its_clients(exchange):
     assert made.https_proxy == "http://127.0.0.1:3"
     assert made._create_futures_api_uri("order") == own._create_futures_api_uri("order")
     assert (made.API_KEY, made.API_SECRET) == (LOCAL_KEY, LOCAL_SECRET)
-    exit_shim.testing.close_client.leave(own)
+    exit_shim.testing.close_client.close_client(own)

@@ -301,12 +301,12 @@ def test_an_order_on_its_way_is_not_counted_twice(bot):
 def test_the_kill_switchs_file_is_enough(tmp_path):
     """While the file is beside the journal nothing is denied, whoever put it there."""
     bot = Bot(journal=tmp_path / "j.db").enter().cover()
-    bot.shim.watcher.look()
+    bot.shim.process_feed.read_news()
     (tmp_path / "j.db.enforce-off").touch()
-    bot.shim.watcher._looked = -10.0
+    bot.shim.process_feed._read_at = -10.0
     assert bot.by(LEGACY, **TARGET)["algoId"] > 0
     (tmp_path / "j.db.enforce-off").unlink()
-    bot.shim.watcher.look()
+    bot.shim.process_feed.read_news()
     with pytest.raises(exit_shim.ExitOrderDenied):
         bot.by(LEGACY, **TARGET)
     bot.shim.close()
@@ -430,7 +430,7 @@ def test_what_was_cancelled_since_is_not_taken_up(tmp_path):
     again = Bot(journal=tmp_path / "j.db", exchange=first.exchange)
     again.by(OWNER, "futures_cancel_algo_order", algoId=placed["algoId"])
     again.shim.flush()
-    again.shim.watcher.look_back()
+    again.shim.process_feed.read_earlier_runs()
     with pytest.raises(BinanceAPIException) as refused:
         again.by(LEGACY, "futures_cancel_algo_order", algoId=placed["algoId"])
     assert refused.value.code == -2011  # the exchange's word, not the guard's
@@ -441,7 +441,7 @@ def test_other_processes_are_followed(tmp_path):
     """What another shim on the same journal places is in the book, without a restart."""
     one = Bot(journal=tmp_path / "j.db").enter()
     other = Bot(journal=tmp_path / "j.db", exchange=one.exchange)
-    other.shim.watcher.look()
+    other.shim.process_feed.read_news()
     placed = one.by(OWNER, **STOP)
     one.shim.flush()
     with pytest.raises(exit_shim.ExitOrderDenied):
@@ -556,7 +556,7 @@ def test_off_works_where_the_journal_takes_nothing(tmp_path, monkeypatch):
     with pytest.raises(exit_shim.ExitOrderDenied):
         bot.by(LEGACY, **TARGET)
     assert command("enforce", "off").exit_code == 0
-    bot.shim.watcher._looked = -10.0
+    bot.shim.process_feed._read_at = -10.0
     assert bot.by(LEGACY, **TARGET)["algoId"] > 0
     bot.shim.close()
 
@@ -585,7 +585,7 @@ def test_a_slow_look_sets_the_book_right(monkeypatch):
     del part["closePosition"]
     bot.by(OWNER, **part)
     bot.shim.watch(bot.client, every=60)
-    poller = bot.shim._pollers[0]
+    poller = bot.shim.account_feeds.pollers[0]
     poller.look()
     book = bot.shim.guard.book
     (position,) = book.positions()

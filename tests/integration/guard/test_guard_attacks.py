@@ -198,7 +198,7 @@ def test_a_stop_of_no_position_may_go_where_stripping_is_enforced(watched):
     bot.by(OWNER, **close)
     if watched:
         bot.shim.watch(bot.client, every=60)
-        bot.shim._pollers[0].look()
+        bot.shim.account_feeds.pollers[0].look()
     assert bot.by(OWNER, "futures_cancel_algo_order", algoId=placed["algoId"])["code"] == "200"
 
 
@@ -236,7 +236,7 @@ def test_a_stop_on_its_way_from_another_process_is_not_taken(tmp_path, monkeypat
     """While another process' stop is at the exchange and not answered yet, a cancel-all here is denied."""
     one = Bot(journal=tmp_path / "j.db").enter()
     other = Bot(journal=tmp_path / "j.db", exchange=one.exchange)
-    other.shim.watcher.look()
+    other.shim.process_feed.read_news()
     with held_up(one, monkeypatch) as placing:
         one.shim.flush()
         with pytest.raises(exit_shim.ExitOrderDenied):
@@ -244,7 +244,7 @@ def test_a_stop_on_its_way_from_another_process_is_not_taken(tmp_path, monkeypat
     placed = placing.result()
     assert one.resting() == [placed["algoId"]]
     one.shim.flush()
-    other.shim.watcher.look()
+    other.shim.process_feed.read_news()
     (live,) = other.shim.guard.book.exits_of(other.shim.guard.book.positions()[0])
     assert (live.in_doubt, live.target.algo_id) == (False, placed["algoId"])
     for shim in (one.shim, other.shim):

@@ -242,7 +242,7 @@ def test_an_order_of_a_signal_handler_does_not_hang(tmp_path):
     """Its thread holds the book, for which the watcher waits, for which the handler's cancel waits."""
     bot = Bot(journal=tmp_path / "j.db").enter()
     bot.by(OWNER, **COVER)
-    guard, watcher = bot.shim.guard, bot.shim.watcher
+    guard, watcher = bot.shim.guard, bot.shim.process_feed
     done, holds = [], threading.Event()
 
     def hold_the_watcher():

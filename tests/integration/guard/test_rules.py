@@ -196,14 +196,14 @@ def test_legacy_fallback(bot):
 @pytest.mark.parametrize("places", [True, False])
 def test_delegation_gap(bot, monkeypatch, places):
     """A delegation whose owner has no live stop in time is a gap, told once."""
-    bot.shim.watcher.stop()
-    monkeypatch.setattr(bot.shim.watcher, "run", lambda: None)
+    bot.shim.process_feed.stop()
+    monkeypatch.setattr(bot.shim.process_feed, "start", lambda: None)
     bot.shim.delegate("BTCUSDT", to="exit_brain_v3", within=0.05)
     if places:
         bot.by("exit_brain_v3", **STOP)
     time.sleep(0.06)
     for _ in range(2):
-        bot.shim.watcher.check_time()
+        bot.shim.process_feed.report_overdue()
     assert bot.shim.flush()
     found = [(finding.reason.code, finding.symbol) for finding in bot.findings]
     assert found == ([] if places else [("DELEGATION_GAP", "BTCUSDT")])
@@ -345,14 +345,14 @@ def test_stripped_and_none_follows(follows):
     bot = Bot("[rules.STRIPPED]\nwithin_s = 0.05\n")
     bot.enter()
     placed = bot.by("one", **STOP)
-    bot.shim.watcher.stop()
+    bot.shim.process_feed.stop()
     bot.by("one", "futures_cancel_algo_order", algoId=placed["algoId"])
     if follows:
         bot.by("one", **STOP)
-    bot.shim.watcher.stop()
+    bot.shim.process_feed.stop()
     time.sleep(0.06)
     for _ in range(2):
-        bot.shim.watcher.check_time()
+        bot.shim.process_feed.report_overdue()
     assert bot.shim.flush()
     assert [finding.reason.code for finding in bot.findings] == ([] if follows else ["STRIPPED"])
 

@@ -746,14 +746,14 @@ def test_what_another_process_does_ends_what_was_seen(tmp_path, monkeypatch):
         )
     watching, acting = shims
     watching.begin()
-    watching.watcher.stop()
+    watching.process_feed.stop()
     told, expire = [], watching.guard.snapshots.expire
     watching.guard.snapshots.expire = lambda *about: (told.append(about), expire(*about))
     client = acting.wrap(FakeClient(exchange=exchange))
     client.futures_create_order(**ENTRY)
     client.futures_create_order(**STOP)
     acting.flush()
-    watching.watcher.look()
+    watching.process_feed.read_news()
     assert told == [(label_of(client), SYMBOL)] * 2  # the entry is in no journal
     for shim in shims:
         shim.close()

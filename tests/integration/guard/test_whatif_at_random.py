@@ -124,7 +124,8 @@ class World:
             assert list(read_records(self.path)) is not None  # what the run has left is in the journal
         self.bot = Bot(self.policy, journal=self.path, exchange=self.exchange)
         if "enforce" in self.policy:
-            self.bot.shim.watcher.tick()  # its book is sure; under `warn` it knows no earlier run yet
+            # Its book is sure; under `warn` it knows no earlier run yet.
+            self.bot.shim.process_feed.run_once()
 
     def live(self, act):
         """What was recorded of an act; None where the module has no id for it."""

@@ -25,18 +25,19 @@ def test_a_round_that_is_under_way_ends_with_the_shim(shim, monkeypatch):
     def find_late():
         arrived.set()
         assert go.wait(PATIENCE_S)
-        shim._record_finding(GuardFinding(Reason("STRIPPED", {"within_s": "5"}), "BTCUSDT"))
+        shim.recorder.record(GuardFinding(Reason("STRIPPED", {"within_s": "5"}), "BTCUSDT"))
 
-    monkeypatch.setattr(shim.watcher, "check_time", find_late)
+    monkeypatch.setattr(shim.process_feed, "report_overdue", find_late)
     shim.begin()
-    thread = shim.watcher._thread
+    thread = shim.process_feed.thread
     assert arrived.wait(PATIENCE_S)
     closing = threading.Thread(target=shim.close)
     closing.start()
-    while shim.watcher._thread is not None:
+    while shim.process_feed.thread is not None:
         closing.join(0.001)
     go.set()
     closing.join(PATIENCE_S)
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
-    assert shim.journal._writer is None
+    assert shim.journal._writer.thread is None
+    assert shim.journal._drain.connection is None

@@ -151,7 +151,7 @@ def test_what_is_dropped_is_counted_and_told_once(make, monkeypatch, caplog):
     assert shim.flush(timeout_s=MINUTE)
     assert sink.taken == ["0", "1", "2", "3", "10"]
     (said,) = [record.getMessage() for record in caplog.records]
-    assert said.startswith("[EXIT_GATEWAY] 6 events were dropped while ")
+    assert said.startswith("[EXIT_GATEWAY] 6 events were dropped: ")
 
 
 def test_a_sink_that_raises_is_counted(make, monkeypatch, caplog):
@@ -165,7 +165,7 @@ def test_a_sink_that_raises_is_counted(make, monkeypatch, caplog):
         def __init__(self, on):
             self.on = on
 
-    shim = make(sinks=[Sink(lambda record: 1 / 0), Sink(taken.append)])
+    shim = make(sinks=[Sink(lambda recorded: 1 / 0), Sink(taken.append)])
     place(shim, 1, 2, 3)
     assert shim.flush(timeout_s=MINUTE)
     assert shim.flush(timeout_s=MINUTE)  # the line about the first was handed over meanwhile
@@ -336,7 +336,7 @@ def test_a_fork_amid_an_emission():
     """A child tells of its own orders alone, and can log though the parent was amid it, a lock held."""
     status, said = lines_of("""
 import signal
-import exit_shim.runtime.background
+import exit_shim.runtime.process_hooks
 held, amid = threading.Lock(), threading.Event()
 def handle(record):
     with held:
@@ -348,8 +348,8 @@ child = os.fork()
 if not child:
     signal.alarm(60)
     place(2)
-    exit_shim.runtime.background.EXIT_S = 60
-    exit_shim.runtime.background._flush_all()
+    exit_shim.runtime.process_hooks.SHARED_S = 60
+    exit_shim.runtime.process_hooks.end_all()
     os._exit(0)
 status = os.waitpid(child, 0)[1]
 place(3)

@@ -29,7 +29,7 @@ NO_FACTS: Final[Facts] = MappingProxyType({})
 
 
 class Gap(NamedTuple):
-    """Why a position is not surely covered.
+    """The reason why a position is not surely covered.
 
     Attributes:
         because: One word of `exit_shim.domain.reason_codes.GAPS`.

@@ -300,7 +300,7 @@ def as_live(order: OpenOrder, account: str | None, seen: int) -> LiveExit:
         None if order.trigger is None else f"{order.trigger:f}",
         order.close_position,
         ts=seen,
-        known=seen,
+        accepted_at=seen,
     )
 
 

@@ -48,7 +48,7 @@ MAX_PLANS: Final = 20_000
 
 
 class RuleFinding(NamedTuple):
-    """What a rule found, and whether the order is to be held back for it."""
+    """A finding of a rule, and whether the order is to be held back for it."""
 
     reason: Reason
     is_enforced: bool

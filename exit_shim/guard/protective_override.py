@@ -34,10 +34,10 @@ class Place(NamedTuple):
 
 
 Views = Mapping[Place, Snapshot | Unseen]
-"""What the looks at the symbols of a call have shown."""
+"""The results of the looks at the symbols of a call."""
 
 OPPONENT: Final = "OPPONENT"
-"""What a `priceMatch` begins with that takes the other side's price."""
+"""The beginning of each `priceMatch` that takes the other side's price."""
 
 NOT_ASKED: Final = Unseen("could_not_be_asked")
 

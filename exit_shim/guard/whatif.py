@@ -68,7 +68,7 @@ class Touched(NamedTuple):
 
 
 class Placing(NamedTuple):
-    """What distinguishes one placed order from another: its moment and its name."""
+    """The moment and the name of a placed order, which distinguish it from others."""
 
     ts: int
     client_order_id: str | None
@@ -378,7 +378,7 @@ def may_be_stop(order: ExitOrder) -> bool:
 
 
 def can_only_reduce(order: ExitOrder) -> bool:
-    """Whether an order is an exit by its own fields, not only by what the code says."""
+    """Return whether an order is an exit by its own fields, not only by what the code says."""
     return order.close_position or order.reduce_only or closes_hedge_side(order.side, order.position_side)
 
 

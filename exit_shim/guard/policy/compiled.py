@@ -27,7 +27,7 @@ ROLES: Final[tuple[tuple[Role, str], ...]] = (
 
 
 class Grant(NamedTuple):
-    """What a policy grants one module in a mode, on a symbol, for a kind of exit.
+    """The rights of one module in a mode, on a symbol, for a kind of exit.
 
     Attributes:
         role: The module's role.

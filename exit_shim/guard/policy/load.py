@@ -70,41 +70,41 @@ def read_policy(path: str | os.PathLike[str], own_rules: Collection[str] = ()) -
 def parse_policy(text: str, name: str = "the policy", own_rules: Collection[str] = ()) -> Policy:
     """Return the policy in a text, which errors call `name`."""
     try:
-        given = tomllib.loads(text)
+        value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{name} is no TOML: {error}") from error
-    for problem in problems_in(given, Policy):
+    for problem in problems_in(value, Policy):
         raise PolicyError(f"{name}: {problem}")
     try:
-        policy = msgspec.convert(given, Policy)
+        policy = msgspec.convert(value, Policy)
     except msgspec.ValidationError as error:
         raise PolicyError(f"{name}: {error}") from error
     check(policy, name, own_rules)
     return policy
 
 
-def problems_in(given: object, kind: Any, at: str = "") -> Iterator[str]:
+def problems_in(value: object, kind: Any, at: str = "") -> Iterator[str]:
     """Yield the unknown keys and words in a value, each with the nearest that there is."""
     for option in alternatives(kind):
         if get_origin(option) is Literal:
-            yield from wrong_word(given, get_args(option), at)
+            yield from wrong_word(value, get_args(option), at)
         elif isinstance(option, type) and issubclass(option, msgspec.Struct):
-            yield from problems_in_table(given, option, at)
-        elif get_origin(option) is tuple and isinstance(given, list):
-            for number, item in enumerate(given):
+            yield from problems_in_table(value, option, at)
+        elif get_origin(option) is tuple and isinstance(value, list):
+            for number, item in enumerate(value):
                 yield from problems_in(item, get_args(option)[0], f"{at}[{number}]")
-        elif isinstance(option, type | types.GenericAlias) and isinstance(given, dict):
-            for key, item in given.items():
+        elif isinstance(option, type | types.GenericAlias) and isinstance(value, dict):
+            for key, item in value.items():
                 yield from problems_in(item, (get_args(option) or (str, str))[1], f"{at}.{key}".strip("."))
 
 
-def problems_in_table(given: object, kind: type[msgspec.Struct], at: str) -> Iterator[str]:
+def problems_in_table(value: object, kind: type[msgspec.Struct], at: str) -> Iterator[str]:
     """Yield the unknown keys and words in a table."""
-    if not isinstance(given, dict):
-        yield f"{at or 'it'} must be a table, not {given!r}"
+    if not isinstance(value, dict):
+        yield f"{at or 'it'} must be a table, not {value!r}"
         return
     fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
-    for key, item in given.items():
+    for key, item in value.items():
         where = f"{at}.{key}".strip(".")
         if key in fields:
             yield from problems_in(item, fields[key], where)
@@ -113,10 +113,10 @@ def problems_in_table(given: object, kind: type[msgspec.Struct], at: str) -> Ite
             yield f"{where} is no key{hint}; {at or 'a policy'} has {', '.join(sorted(fields))}"
 
 
-def wrong_word(given: object, words: tuple[Any, ...], at: str) -> Iterator[str]:
+def wrong_word(value: object, words: tuple[Any, ...], at: str) -> Iterator[str]:
     """Yield the problem with a value that is none of some words."""
-    if given not in words:
-        yield f"{at} = {given!r} must be one of {', '.join(words)}{did_you_mean(given, words)}"
+    if value not in words:
+        yield f"{at} = {value!r} must be one of {', '.join(words)}{did_you_mean(value, words)}"
 
 
 def alternatives(kind: Any) -> tuple[Any, ...]:
@@ -177,21 +177,21 @@ def check_rule(code: str, level: str | None, known: Collection[str], at: str) ->
 
 def check_types(policy: Policy, name: str) -> None:
     """Refuse a policy made in code that no file could have."""
-    # A struct takes whatever it is given.
+    # A struct takes any value.
     try:
-        given = msgspec.to_builtins(policy)
-        for problem in problems_in(without_none(given), Policy):
+        value = msgspec.to_builtins(policy)
+        for problem in problems_in(without_none(value), Policy):
             raise PolicyError(f"{name}: {problem}")
-        msgspec.convert(given, Policy)
+        msgspec.convert(value, Policy)
     except (msgspec.ValidationError, TypeError) as error:
         raise PolicyError(f"{name}: {error}") from error
 
 
-def without_none(given: Any) -> Any:
+def without_none(value: Any) -> Any:
     """Return a policy as a file would have it: without the keys that are not set."""
-    if isinstance(given, dict):
-        return {key: without_none(item) for key, item in given.items() if item is not None}
-    return [without_none(item) for item in given] if isinstance(given, list | tuple) else given
+    if isinstance(value, dict):
+        return {key: without_none(item) for key, item in value.items() if item is not None}
+    return [without_none(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def check_settings(rule: Rule, at: str) -> None:

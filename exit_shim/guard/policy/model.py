@@ -10,10 +10,10 @@ from exit_shim.domain.orders import Kind
 from exit_shim.guard.policy.roles import Roles
 
 Level = Literal["observe", "warn", "enforce"]
-"""What follows from a finding: it is recorded, warned of too, or the order is held back where it can be."""
+"""The level of a rule: its findings are recorded, warned of too, or the order is held back."""
 
 OnDeny = Literal["raise", "return_none", "simulate"]
-"""What a denied caller gets: ExitOrderDenied, None, or an answer that is marked as simulated."""
+"""The answer to a denied caller: ExitOrderDenied, None, or one that is marked as simulated."""
 
 Unknown = Literal["allow", "warn", "deny"]
 

@@ -1,4 +1,4 @@
-"""What a rule is given, and what it returns."""
+"""The context that a rule is given, and the result that it returns."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias

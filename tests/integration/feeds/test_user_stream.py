@@ -668,7 +668,7 @@ def test_an_odd_event_does_not_end_the_thread(watched, monkeypatch):
     own = watched()
     monkeypatch.setattr(own.shim.internal_errors, "report", lambda step, _: told.append(step))
     own.watch()
-    monkeypatch.setattr(own.book, "saw_size", None)
+    monkeypatch.setattr(own.book, "set_size", None)
     own.other.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.02)
     until(lambda: told)
     monkeypatch.undo()

@@ -68,7 +68,7 @@ ADVICE: Final[Mapping[str, str]] = {
     SIMULATED_ORDER: "Nothing: the guard answered it.",
     UNKNOWN_MODE: "Name the mode in the policy of this process, or switch again.",
 }
-"""What to do about each, in Markdown: the docs are made of it."""
+"""The advice for each code, in Markdown; the docs are made of it."""
 
 OWNERSHIP: Final = frozenset({OWNERSHIP_CONFLICT, UNKNOWN_MODULE, FOREIGN_CANCEL})
 """The rules whose level is that of the mode; all others warn at most until they are given a level."""
@@ -110,4 +110,4 @@ GAPS: Final[Mapping[str, str]] = {
     "the_call_cannot_be_parted": "it is part of a call of which the rest had to go out",
     "the_guard_failed": "the guard itself failed, which is logged",
 }
-"""Why owners' stops do not surely cover a position, by the `because` of PROTECTIVE_OVERRIDE."""
+"""The gaps in cover: each word of `because` in PROTECTIVE_OVERRIDE, in a sentence."""

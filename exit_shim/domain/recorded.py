@@ -19,10 +19,10 @@ class RecordedEvent:
         params: Of an intent of this process, the call's own fields. They are written nowhere.
         leaves: False for an intent whose order is not sent.
         was_judged: Set by the guard: whether the enforced rules were asked before the send.
-        near: Set by the book: what it had around the order before it learnt of the outcome.
+        book_context: Set by the book: what it had around the order before it learnt of the outcome.
     """
 
-    __slots__ = ("about", "event", "leaves", "near", "params", "run_id", "seq", "ts", "was_judged")
+    __slots__ = ("about", "book_context", "event", "leaves", "params", "run_id", "seq", "ts", "was_judged")
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class RecordedEvent:
         self.params = params
         self.leaves = True
         self.was_judged = False
-        self.near: Any = None
+        self.book_context: Any = None
 
     @property
     def intent(self) -> Intent | None:

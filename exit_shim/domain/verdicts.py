@@ -1,4 +1,4 @@
-"""What is to happen with an order, and why. Pure."""
+"""Verdicts: what happens with an order, and the reasons. Pure."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
@@ -44,7 +44,7 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is to happen with an order, and why.
+    """The decision about one order, and the reasons for it.
 
     Attributes:
         action: What happens with it.

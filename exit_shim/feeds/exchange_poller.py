@@ -100,7 +100,7 @@ class ExchangePoller(Service):
     def _correct(self, snapshot: Snapshot, asked: int) -> None:
         book = self._guard.book
         for symbol in {position.symbol for position in book.positions() if position.account == self.account}:
-            self._guard.saw(self.account, symbol, snapshot, asked)
+            self._guard.correct_book(self.account, symbol, snapshot, asked)
         for position in {
             *book.sized_positions(self.account),
             *(held.position_key(self.account) for held in snapshot.positions),

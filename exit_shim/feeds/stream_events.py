@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from exit_shim.domain.orders import Reference, Store, text, upper
 from exit_shim.guard.amounts import to_decimal
 from exit_shim.guard.book import Book
-from exit_shim.guard.exchange_snapshot import OpenOrder, as_live, integer, read_resting
+from exit_shim.guard.exchange_snapshot import OpenOrder, as_live, integer, read_open_order
 from exit_shim.guard.live_exits import PositionKey
 
 ORDER_NAMES: Final[Mapping[str, str]] = {
@@ -232,7 +232,7 @@ def _body(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _resting(body: Mapping[str, Any], names: Mapping[str, str]) -> OpenOrder:
-    return read_resting({names[name]: value for name, value in body.items() if name in names})
+    return read_open_order({names[name]: value for name, value in body.items() if name in names})
 
 
 READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], News | None]]] = {

@@ -41,7 +41,7 @@ ENDED: Final = frozenset({"FILLED", "CANCELED", "EXPIRED", "FINISHED", "REJECTED
 
 
 class BookContext(NamedTuple):
-    """What the book has around one order.
+    """The surroundings of one order in the book.
 
     Attributes:
         beside: Of an order to place, the live exits of its position, oldest first.
@@ -119,20 +119,20 @@ class Book(DeferredAggregate[RecordedEvent]):
         if intent is None:
             return
         if recorded.about is not None and recorded.about.params is not None:
-            recorded.near = self._context_of(intent)
+            recorded.book_context = self._context_of(intent)
         if isinstance(event, Outcome):
             self._learn(intent, event, recorded.ts)
         elif isinstance(event, Resolution):
             self._learn(intent, outcome_proved_by(event, intent.operation), recorded.ts)
             self.trust.settle(intent.account, intent.order.symbol)
 
-    def _learn(self, intent: Intent, outcome: Outcome, known: int) -> None:
+    def _learn(self, intent: Intent, outcome: Outcome, accepted_at: int) -> None:
         order, operation = intent.order, intent.operation
         if outcome.result == "unknown":
             if operation in {"place", "cancel"}:
-                self._learn_doubt(intent, outcome, known)
+                self._learn_doubt(intent, outcome, accepted_at)
         elif operation == "place" and outcome.result == "accepted" and rests(order):
-            self._add(intent, outcome, known)
+            self._add(intent, outcome, accepted_at)
         elif operation == "cancel" and outcome.result == "accepted":
             if order.type != COUNTDOWN:  # that has only begun
                 self._remove_targets(intent)
@@ -141,25 +141,25 @@ class Book(DeferredAggregate[RecordedEvent]):
         elif order.kind == "close":  # the position may be gone, and nothing has to follow
             self._tracks.forget_lost_stop(position_of(intent.account, order))
 
-    def _learn_doubt(self, intent: Intent, outcome: Outcome, known: int) -> None:
+    def _learn_doubt(self, intent: Intent, outcome: Outcome, accepted_at: int) -> None:
         self.trust.doubt(intent.account, intent.order.symbol)
         if intent.operation == "place" and intent.order.client_order_id is not None:
-            self._add_in_doubt(intent, outcome, known)
+            self._add_in_doubt(intent, outcome, accepted_at)
 
-    def _add(self, intent: Intent, outcome: Outcome, known: int, *, in_doubt: bool = False) -> None:
-        live = live_exit_of(intent, outcome, known, in_doubt=in_doubt)
+    def _add(self, intent: Intent, outcome: Outcome, accepted_at: int, *, in_doubt: bool = False) -> None:
+        live = live_exit_of(intent, outcome, accepted_at, in_doubt=in_doubt)
         self._exits.put(live)
         if not in_doubt:
             self._tracks.note_placed(live)
         if self._exits.has_ended(live.account, live.target):  # its end was reported before its answer came
             self._exits.drop(live)
 
-    def _add_in_doubt(self, intent: Intent, outcome: Outcome, known: int) -> None:
+    def _add_in_doubt(self, intent: Intent, outcome: Outcome, accepted_at: int) -> None:
         """Add an order that may rest, unless one that surely does has its name: a repeat is refused."""
         if not self._exits.is_surely_live(
             intent.account, store_of(intent.order), intent.order.client_order_id
         ):
-            self._add(intent, outcome, known, in_doubt=True)
+            self._add(intent, outcome, accepted_at, in_doubt=True)
 
     def _drop_expected(self, intent: Intent) -> None:
         for live in self._exits.find_in_doubt(intent.account, intent.order.client_order_id, intent.ts):
@@ -231,7 +231,7 @@ class Book(DeferredAggregate[RecordedEvent]):
         """Return what was around an order of this process before its outcome was learnt."""
         with self._lock:
             self._fold_all()
-        context: BookContext = recorded.near or EMPTY_CONTEXT
+        context: BookContext = recorded.book_context or EMPTY_CONTEXT
         return context
 
     def _context_of(self, intent: Intent) -> BookContext:
@@ -308,7 +308,7 @@ class Book(DeferredAggregate[RecordedEvent]):
         with self._lock:
             self._fold_all()
             for live in self._exits.of_symbol(account, symbol):
-                is_old = live.known < asked - READ_LAG_NS and not live.in_doubt
+                is_old = live.accepted_at < asked - READ_LAG_NS and not live.in_doubt
                 if is_old and listed_keys.isdisjoint(keys_of(account, live.target)):
                     self._exits.set_aside(live)
             self._exits.bring_back(account, listed_keys)
@@ -394,7 +394,9 @@ class Book(DeferredAggregate[RecordedEvent]):
         elif live.in_doubt:  # its answer did not come, and here it is
             target = msgspec.structs.replace(live.target, order_id=target.order_id, algo_id=target.algo_id)
             self._exits.put(
-                msgspec.structs.replace(live, target=target, in_doubt=False, known=announced.known)
+                msgspec.structs.replace(
+                    live, target=target, in_doubt=False, accepted_at=announced.accepted_at
+                )
             )
 
     # How sure it is
@@ -412,7 +414,7 @@ class Book(DeferredAggregate[RecordedEvent]):
             return self.trust.why_unsure(account, symbol)
 
 
-def live_exit_of(intent: Intent, outcome: Outcome, known: int, *, in_doubt: bool) -> LiveExit:
+def live_exit_of(intent: Intent, outcome: Outcome, accepted_at: int, *, in_doubt: bool) -> LiveExit:
     """Return the live exit that an accepted order is, or that one in doubt may be."""
     order, who = intent.order, intent.attribution
     target = Target(
@@ -435,7 +437,7 @@ def live_exit_of(intent: Intent, outcome: Outcome, known: int, *, in_doubt: bool
         order.close_position,
         intent.ts,
         in_doubt,
-        known,
+        accepted_at,
     )
 
 

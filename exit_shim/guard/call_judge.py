@@ -1,4 +1,4 @@
-"""The guard as the gateway's judge: what becomes of a call before it is sent."""
+"""Answer the gateway's question what becomes of a call, with the guard's verdicts."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -17,8 +17,11 @@ SENDS_NOTHING: Final = frozenset({"query", "test"})
 class CallJudge:
     """Gives each order of a call its verdict, and decides whether the call may leave.
 
-    Where the policy enforces, it sees every call, entries included: what anybody sends ends what was seen of
-    that symbol at the exchange.
+    Args:
+        guard: Judges.
+
+    Attributes:
+        sees_entries: Whether entries come here, too: what anybody sends ends the snapshots of its symbol.
     """
 
     def __init__(self, guard: Guard) -> None:
@@ -34,10 +37,10 @@ class CallJudge:
         """Decide what becomes of a call, and put the verdicts into its intents."""
         if call.door.operation == "query":
             return self._answer_query(call)
-        is_held = self._judge_intents(call) if call.intents else False
+        has_denial = self._judge_intents(call) if call.intents else False
         touch = self._make_touch(call) if self.sees_entries else None
         # A guard that enforces no more still answers for the orders that it has simulated.
-        if is_held and (self.sees_entries or call.door.operation != "place"):
+        if has_denial and (self.sees_entries or call.door.operation != "place"):
             return WithheldCall(self._guard, call, touch)
         if call.door.payload == "symbol":
             end_simulated(self._guard, call.intents)
@@ -45,23 +48,23 @@ class CallJudge:
 
     def _judge_intents(self, call: Call) -> bool:
         """Put the verdicts into the intents of a call; return whether one of them is to be held back."""
-        is_held = False
+        has_denial = False
         for place, intent in enumerate(call.intents):
             try:
                 verdict = self._guard.judge(intent, call.params)
             except Exception as error:  # noqa: BLE001 - nothing is held back for a bug
-                self._guard.on_trouble("judge an order", error)
+                self._guard.report("judge an order", error)
                 continue
             if verdict is not ALLOWED:
                 call.intents[place] = with_verdict(intent, verdict)
-                is_held = is_held or verdict.is_held
-        return is_held
+                has_denial = has_denial or verdict.is_held
+        return has_denial
 
     def _answer_query(self, call: Call) -> Decision:
         try:
             answer = answer_query(self._guard, call)
         except Exception as error:  # noqa: BLE001 - then the exchange answers
-            self._guard.on_trouble("answer a query", error)
+            self._guard.report("answer a query", error)
             return GO
         return GO if answer is None else Withhold((), lambda: answer)
 
@@ -72,7 +75,7 @@ class CallJudge:
         try:
             symbols = self._symbols_of(call)
         except Exception as error:  # noqa: BLE001 - the order goes out all the same
-            self._guard.on_trouble("find the symbols of a call", error)
+            self._guard.report("find the symbols of a call", error)
             symbols = {None}
         account, expire = call.account, self._guard.snapshots.expire
 
@@ -98,6 +101,6 @@ class CallJudge:
         find = self._guard.book.find_live
         symbols: set[str | None] = set()
         for intent in call.intents:
-            lives = [find(intent.account, target) for target in intent.targets]
-            symbols.update(None if live is None else live.symbol for live in lives or [None])
+            exits = [find(intent.account, target) for target in intent.targets]
+            symbols.update(None if live is None else live.symbol for live in exits or [None])
         return symbols

@@ -1,4 +1,4 @@
-"""Symbols whose exits were given to an owner, and whether the owner took them."""
+"""Delegations: symbols whose exits are given to an owner, and whether the owner places a stop in time."""
 
 import time
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from exit_shim.guard.rules import is_guarded_by
 from exit_shim.runtime.reentrancy import ReentrantState
 
 
-class Given(NamedTuple):
-    """A delegation that runs: to whom, and until when (on the monotonic clock) a protective order is due."""
+class RunningDelegation(NamedTuple):
+    """A delegation: to whom, and until when (on the monotonic clock) the owner's stop is due."""
 
     to: str
     within_s: float
@@ -21,48 +21,48 @@ class Given(NamedTuple):
 
 
 class Delegations(ReentrantState):
-    """Who was given which symbol; thread-safe."""
+    """Remembers which symbol is delegated to whom; thread-safe."""
 
     def __init__(self, delegations: Iterable[Delegation] = ()) -> None:
         super().__init__()
-        self._given: dict[str, Given] = {}
-        self._told: set[str] = set()
-        for one in delegations:
-            self.give(one.symbol, one.to, one.within_s)
+        self._running: dict[str, RunningDelegation] = {}
+        self._reported: set[str] = set()
+        for delegation in delegations:
+            self.give(delegation.symbol, delegation.to, delegation.within_s)
 
     def give(self, symbol: str, to: str, within_s: float) -> None:
-        """Delegate a symbol, anew if it was."""
+        """Delegate a symbol, from now on."""
         symbol = symbol.upper()
         with self._lock:
-            self._given[symbol] = Given(to, within_s, time.monotonic() + within_s)
-            self._told.discard(symbol)
+            self._running[symbol] = RunningDelegation(to, within_s, time.monotonic() + within_s)
+            self._reported.discard(symbol)
 
     def take_back(self, symbol: str) -> None:
-        """The symbol is nobody's in particular again."""
+        """End the delegation of a symbol."""
         with self._lock:
-            self._given.pop(symbol.upper(), None)
+            self._running.pop(symbol.upper(), None)
 
     def owner_of(self, symbol: str | None) -> str | None:
-        """To whom a symbol is delegated."""
-        if not self._given or symbol is None:
+        """Return to whom a symbol is delegated; None for nobody."""
+        if not self._running or symbol is None:
             return None
-        found = self._given.get(symbol)
-        return None if found is None else found.to
+        delegation = self._running.get(symbol)
+        return None if delegation is None else delegation.to
 
     def __bool__(self) -> bool:
-        return bool(self._given)
+        return bool(self._running)
 
     def gaps(self, book: Book) -> list[tuple[str, Reason]]:
-        """The delegations that are overdue, each once: the symbol and the reason."""
-        if not self._given:
+        """Return the delegations that are overdue, each once: the symbol and the reason."""
+        if not self._running:
             return []
-        found, now = [], time.monotonic()
+        gaps, now = [], time.monotonic()
         with self._lock:
-            for symbol, given in self._given.items():
-                if symbol in self._told or now < given.due:
+            for symbol, delegation in self._running.items():
+                if symbol in self._reported or now < delegation.due:
                     continue
-                self._told.add(symbol)
-                if not is_guarded_by(book, None, symbol, given.to):
-                    facts = {"to": given.to, "within_s": f"{given.within_s:g}"}
-                    found.append((symbol, Reason(DELEGATION_GAP, facts)))
-        return found
+                self._reported.add(symbol)
+                if not is_guarded_by(book, None, symbol, delegation.to):
+                    facts = {"to": delegation.to, "within_s": f"{delegation.within_s:g}"}
+                    gaps.append((symbol, Reason(DELEGATION_GAP, facts)))
+        return gaps

@@ -1,4 +1,4 @@
-"""What was denied of late, so that a caller who asks again unchanged gets a fresh look at the exchange."""
+"""Recent denials: a caller who asks again unchanged gets a fresh look at the exchange."""
 
 from collections import OrderedDict
 from typing import Final
@@ -15,14 +15,14 @@ Denial = tuple[str | None, str, str | None, str, ExitOrder, tuple[Target, ...]]
 
 
 class Denials(ReentrantState):
-    """Orders that were denied; thread-safe, bounded."""
+    """Remembers orders that were denied; thread-safe, bounded."""
 
     def __init__(self) -> None:
         super().__init__()
         self._denials: OrderedDict[Denial, None] = OrderedDict()
 
     def add(self, intent: Intent) -> None:
-        """Take note of a denied order."""
+        """Remember a denied order."""
         with self._lock:
             self._denials[denial_of(intent)] = None
             while len(self._denials) > MAX_DENIALS:
@@ -34,7 +34,7 @@ class Denials(ReentrantState):
 
 
 def denial_of(intent: Intent) -> Denial:
-    """Return what makes two orders the same: all but the name, which clients invent anew."""
+    """Return what makes two orders the same: all but the client order id, which clients invent anew."""
     who, order = intent.attribution, intent.order
     return (
         intent.account,

@@ -1,6 +1,7 @@
-"""What rests at the exchange and what is open there, as a client's answers tell it. Pure but for the asking.
+"""A snapshot of the exchange: what rests and what is open there, read from a client's answers.
 
-Both order stores are read: since 2025-12-09 stops are in the Algo Service's, before that among the orders.
+Both order stores are read: since 2025-12-09 stops rest in that of the Algo Service, before that among the
+orders.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -24,18 +25,18 @@ from exit_shim.guard.live_exits import PROTECTIVE_TYPES, LiveExit, PositionKey
 
 TRAILING: Final = "TRAILING_STOP_MARKET"
 
-WAITS: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
-"""The statuses of an order that will still act. One that is being triggered may come to nothing."""
+WAITING: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
+"""The statuses of an order that will still act; one that is being triggered may come to nothing."""
 
 LISTS: Final = ("orders", "algos", "positions")
 """The reads that a snapshot is made of."""
 
 LAST_PRICE: Final = "last"
 READS: Final = (*LISTS, LAST_PRICE)
-"""The same with the last price, without which a snapshot is whole too."""
+"""All reads; a snapshot is complete without the last price, too."""
 
 MAY_LACK: Final = frozenset({"algos", LAST_PRICE})
-"""Reads that older releases and adapters have no method for."""
+"""Reads for which older releases and adapters have no method."""
 
 Question = Callable[[], Any]
 
@@ -43,8 +44,10 @@ Question = Callable[[], Any]
 class OpenOrder(NamedTuple):
     """An order that waits at the exchange.
 
-    `is_active`: its status says that it will still act, and a trailing stop's row says that it is activated.
-    `working_type`: which price triggers it, MARK_PRICE or CONTRACT_PRICE. `callback_rate` is in percent.
+    Attributes:
+        is_active: Whether it will still act, by its status; a trailing stop must be activated, too.
+        working_type: The price that triggers it, MARK_PRICE or CONTRACT_PRICE.
+        callback_rate: Of a trailing stop, in percent.
     """
 
     symbol: str
@@ -71,12 +74,12 @@ class OpenOrder(NamedTuple):
 
     @property
     def is_protective(self) -> bool:
-        """Whether it is a stop that watches the price now; a trailing one does once it is activated."""
+        """Whether it is a stop that watches the price now; a trailing stop does once it is activated."""
         return self.type in PROTECTIVE_TYPES and self.can_only_reduce and self.is_active
 
     @property
     def store(self) -> Store:
-        """In which of the exchange's two it is."""
+        """Which of the exchange's two stores it is in."""
         return "orders" if self.algo_id is None else "conditional"
 
     @property
@@ -90,15 +93,17 @@ class OpenOrder(NamedTuple):
         return str(self.algo_id or self.order_id or self.client_order_id)
 
     def position_key(self, account: str | None) -> PositionKey:
-        """What it guards."""
+        """Return what it guards."""
         return PositionKey(account, self.symbol, self.position_side, self.side)
 
 
 class OpenPosition(NamedTuple):
-    """An open position; `amount` is negative for a short one.
+    """An open position.
 
-    `mark` is the mark price of its symbol. `liquidation` is 0 where no price liquidates it, None where
-    none is told.
+    Attributes:
+        amount: Negative for a short position.
+        mark: The mark price of its symbol.
+        liquidation: Its liquidation price; 0 where no price liquidates it, None where the row has none.
     """
 
     symbol: str
@@ -113,11 +118,11 @@ class OpenPosition(NamedTuple):
         return "SELL" if self.amount > 0 else "BUY"
 
     def position_key(self, account: str | None) -> PositionKey:
-        """What an exit of it guards."""
+        """Return what an exit of it guards."""
         return PositionKey(account, self.symbol, self.position_side, self.exit_side)
 
     def is_guarded_by(self, order: OpenOrder) -> bool:
-        """Whether an order is an exit of this position."""
+        """Return whether an order is an exit of this position."""
         return (order.symbol, order.position_side, order.side) == (
             self.symbol,
             self.position_side,
@@ -128,8 +133,11 @@ class OpenPosition(NamedTuple):
 class Snapshot(NamedTuple):
     """Positions and resting orders, as they were seen together.
 
-    `last` is the last price, where one symbol was asked about and the price was told. `asked` is when the
-    exchange was asked, in ns since the epoch.
+    Attributes:
+        positions: The open positions.
+        resting: The orders of both stores.
+        last: The last price, where one symbol was asked about.
+        asked: When the exchange was asked, in ns since the epoch.
     """
 
     positions: tuple[OpenPosition, ...]
@@ -139,30 +147,34 @@ class Snapshot(NamedTuple):
 
     def size_of(self, key: PositionKey) -> Decimal:
         """Return the size of a position; 0 where it is not open."""
-        amounts = (held.amount for held in self.positions if held.position_key(key.account) == key)
+        amounts = (open_.amount for open_ in self.positions if open_.position_key(key.account) == key)
         return abs(next(amounts, Decimal(0)))
 
 
 class UnreadableError(ValueError):
-    """An answer that is not what the exchange would give."""
+    """Raised for an answer that is not what the exchange would give."""
 
 
 def read_snapshot(
     client: Any, symbol: str | None = None, patience: float | None = None
 ) -> Generator[Question, Any, Snapshot]:
-    """Yields the questions to ask, takes their answers, and returns what they say.
+    """Yield the questions to ask, take their answers, and return the snapshot that they make.
 
-    Of one symbol it takes three requests of weight 1, 1 and 5; of all 40, 40 and 5. With `patience`, a
-    genuine sync client waits no longer than that many seconds for each.
+    One symbol takes three requests of weight 1, 1 and 5; all symbols 40, 40 and 5.
+
+    Args:
+        client: The client to ask with.
+        symbol: The symbol; None for all of them.
+        patience: The seconds that a genuine sync client waits for each answer; None for its own limit.
 
     Raises:
         UnreadableError: An answer is not a list of rows: a mock's, an adapter's, another product's.
     """
     answers: dict[str, Any] = {}
     for name in LISTS:
-        asked = question(client, name, symbol, patience)
-        if asked is not None:
-            answers[name] = yield asked
+        ask_it = question(client, name, symbol, patience)
+        if ask_it is not None:
+            answers[name] = yield ask_it
     return snapshot_from(answers)
 
 
@@ -174,39 +186,39 @@ def question(client: Any, name: str, symbol: str | None, patience: float | None 
         if name in MAY_LACK:
             return None
         raise UnreadableError(f"{type(client).__name__} has no {library.reads[name]}")
-    named: dict[str, Any] = {} if symbol is None else {"symbol": symbol}
+    arguments: dict[str, Any] = {} if symbol is None else {"symbol": symbol}
     if patience is not None and is_genuine(client):
-        named.update(library.time_limit(patience))
-    return partial(method, **named)
+        arguments.update(library.time_limit(patience))
+    return partial(method, **arguments)
 
 
 def snapshot_from(answers: Mapping[str, Any]) -> Snapshot:
-    """Read the answers to the `READS`, by their names.
+    """Return the snapshot that the answers to the `READS` make, by their names.
 
     Raises:
         UnreadableError: An answer is not a list of rows: a mock's, an adapter's, another product's.
     """
     orders, algos = rows(answers["orders"]), rows(answers.get("algos", []))
     return Snapshot(
-        tuple(held for row in rows(answers["positions"]) if (held := read_position(row)).amount),
-        tuple(map(read_resting, [*orders, *algos])),
+        tuple(position for row in rows(answers["positions"]) if (position := read_position(row)).amount),
+        tuple(map(read_open_order, [*orders, *algos])),
         price_in(answers.get(LAST_PRICE)),
     )
 
 
 def price_in(ticker: Any) -> Decimal | None:
-    """Return the price that a ticker's answer has; None where it has none above zero."""
+    """Return the price in a ticker's answer; None where it has none above zero."""
     return price(ticker.get("price")) if isinstance(ticker, Mapping) else None
 
 
 def price(written: object) -> Decimal | None:
     """Return a price above zero; Binance writes "0" where there is none."""
-    found = to_decimal(written)
-    return found if found is not None and found > 0 else None
+    amount = to_decimal(written)
+    return amount if amount is not None and amount > 0 else None
 
 
 def ask(questions: Generator[Question, Any, Snapshot]) -> Snapshot:
-    """Carry the questions out with a sync client."""
+    """Ask the questions with a sync client, and return the snapshot."""
     answer = None
     try:
         while True:
@@ -217,19 +229,20 @@ def ask(questions: Generator[Question, Any, Snapshot]) -> Snapshot:
 
 
 def rows(answer: Any) -> list[Mapping[str, Any]]:
-    """The rows of a list answer."""
+    """Return the rows of a list answer."""
     if hasattr(answer, "close") and hasattr(answer, "send"):
-        answer.close()  # a coroutine, from a method that looked sync
+        # A coroutine, from a method that looked sync.
+        answer.close()
     if not isinstance(answer, list) or not all(isinstance(row, Mapping) for row in answer):
-        raise UnreadableError(f"a {type(answer).__name__} is no list of rows")
+        raise UnreadableError(f"expected a list of rows from the exchange, got {type(answer).__name__}")
     return answer
 
 
 def read_position(row: Mapping[str, Any]) -> OpenPosition:
-    """One row of positionRisk."""
+    """Return the position of a row of positionRisk."""
     amount = to_decimal(row.get("positionAmt"))
     if amount is None:
-        raise UnreadableError("a position without positionAmt")
+        raise UnreadableError("expected a position with positionAmt, got a row without it")
     return OpenPosition(
         upper(row.get("symbol")),
         upper(row.get("positionSide") or "BOTH"),
@@ -239,10 +252,10 @@ def read_position(row: Mapping[str, Any]) -> OpenPosition:
     )
 
 
-def read_resting(row: Mapping[str, Any]) -> OpenOrder:
-    """One row of openOrders or openAlgoOrders."""
+def read_open_order(row: Mapping[str, Any]) -> OpenOrder:
+    """Return the order of a row of openOrders or openAlgoOrders."""
     kind = upper(row.get("orderType") or row.get("origType") or row.get("type"))
-    acts = upper(row.get("algoStatus" if "algoId" in row else "status")) in WAITS
+    is_waiting = upper(row.get("algoStatus" if "algoId" in row else "status")) in WAITING
     return OpenOrder(
         symbol=upper(row.get("symbol")),
         side=upper(row.get("side")),
@@ -254,7 +267,7 @@ def read_resting(row: Mapping[str, Any]) -> OpenOrder:
         else None,
         close_position=flag(row.get("closePosition")),
         reduce_only=flag(row.get("reduceOnly")),
-        is_active=acts and (kind != TRAILING or row.get("isActivated") is True),
+        is_active=is_waiting and (kind != TRAILING or row.get("isActivated") is True),
         order_id=integer(row.get("orderId")),
         algo_id=integer(row.get("algoId")),
         client_order_id=text_or_none(row.get("clientOrderId") or row.get("clientAlgoId")),
@@ -266,7 +279,7 @@ def read_resting(row: Mapping[str, Any]) -> OpenOrder:
 
 
 def as_live(order: OpenOrder, account: str | None, seen: int) -> LiveExit:
-    """The same order as a book has it, of an unknown module; `seen` in ns since the epoch."""
+    """Return an order as the book has it, of an unknown module; `seen` in ns since the epoch."""
     fields = {
         name: getattr(order, name)
         for name in ("type", "side", "position_side", "close_position", "reduce_only")
@@ -287,32 +300,30 @@ def as_live(order: OpenOrder, account: str | None, seen: int) -> LiveExit:
         None if order.trigger is None else f"{order.trigger:f}",
         order.close_position,
         ts=seen,
-        known=seen,
+        accepted_at=seen,
     )
 
 
 def integer(value: object) -> int | None:
-    """An id, where it is one."""
+    """Return an id that is a number; None for anything else."""
     return value if type(value) is int else None
 
 
 def text_or_none(value: object) -> str | None:
-    """A client's id, where it is one."""
+    """Return an id that is text; None for anything else."""
     return value if isinstance(value, str) and value else None
 
 
 def covers(stops: list[OpenOrder], size: Decimal) -> bool:
-    """Whether stops of one position, together, close `size` of it."""
+    """Return whether stops of one position, together, close `size` of it."""
     return any(stop.close_position for stop in stops) or (size > 0 and guarded(stops, size) >= size)
 
 
 def guarded(stops: list[OpenOrder], size: Decimal) -> Decimal:
-    """How much of a position of `size` stops on a quantity close.
-
-    In one-way mode reduceOnly cuts what is more than the position. In hedge mode such a stop is refused when
-    it fires, and closes nothing; the position is then what those that fired before it have left.
-    """
-    quantities = [stop.quantity for stop in sorted(stops, key=fires) if stop.quantity is not None]
+    """Return how much of a position of `size` stops on a quantity close, one after the other."""
+    quantities = [stop.quantity for stop in sorted(stops, key=firing_order) if stop.quantity is not None]
+    # In one-way mode reduceOnly cuts what is more than the position. In hedge mode the exchange refuses such
+    # a stop when it fires.
     if all(stop.position_side == "BOTH" for stop in stops):
         return sum(quantities, Decimal(0))
     closed = Decimal(0)
@@ -322,53 +333,55 @@ def guarded(stops: list[OpenOrder], size: Decimal) -> Decimal:
     return closed
 
 
-def fires(stop: OpenOrder) -> tuple[bool, Decimal]:
-    """Sorts stops of one position by when they fire: of a trailing one nobody knows, so it goes last."""
+def firing_order(stop: OpenOrder) -> tuple[bool, Decimal]:
+    """Return the key that sorts stops of one position by when they fire; trailing stops go last."""
     if stop.trigger is None or stop.type == TRAILING:
         return True, -(stop.quantity or Decimal(0))
     return False, -stop.trigger if stop.side == "SELL" else stop.trigger
 
 
 def bare(snapshot: Snapshot) -> list[tuple[OpenPosition, Decimal]]:
-    """The positions that their stops do not cover whole, each with how much is bare."""
-    found = []
-    for held in snapshot.positions:
-        stops = [order for order in snapshot.resting if order.is_protective and held.is_guarded_by(order)]
-        if not covers(stops, abs(held.amount)):
-            found.append((held, abs(held.amount) - guarded(stops, abs(held.amount))))
-    return found
+    """Return the positions that their stops do not cover whole, each with how much is bare."""
+    positions = []
+    for position in snapshot.positions:
+        size = abs(position.amount)
+        stops = [order for order in snapshot.resting if order.is_protective and position.is_guarded_by(order)]
+        if not covers(stops, size):
+            positions.append((position, size - guarded(stops, size)))
+    return positions
 
 
 def orphans(snapshot: Snapshot) -> list[OpenOrder]:
-    """Exits that reduce no open position."""
+    """Return the exits that reduce no open position."""
     return [
         order
         for order in snapshot.resting
-        if order.can_only_reduce and not any(held.is_guarded_by(order) for held in snapshot.positions)
+        if order.can_only_reduce and not any(position.is_guarded_by(order) for position in snapshot.positions)
     ]
 
 
 def oversized_exits(snapshot: Snapshot) -> list[tuple[OpenPosition, str, Decimal]]:
-    """Positions whose exits of one type add up to more than they are: which type, and how much."""
-    found = []
-    for held in snapshot.positions:
+    """Return the positions whose exits of one type add up to more: which type, and how much."""
+    exceeded = []
+    for position in snapshot.positions:
         totals: dict[str, Decimal] = {}
         for order in snapshot.resting:
-            if held.is_guarded_by(order) and order.quantity and not order.close_position:
+            if position.is_guarded_by(order) and order.quantity and not order.close_position:
                 totals[order.type] = totals.get(order.type, Decimal(0)) + order.quantity
-        found += [(held, kind, total) for kind, total in totals.items() if total > abs(held.amount)]
-    return found
+        size = abs(position.amount)
+        exceeded += [(position, kind, total) for kind, total in totals.items() if total > size]
+    return exceeded
 
 
 def duplicates(snapshot: Snapshot) -> list[tuple[OpenPosition, tuple[OpenOrder, ...]]]:
-    """Positions with more than one stop."""
-    found = []
-    for held in snapshot.positions:
+    """Return the positions with more than one stop, each with its stops."""
+    doubled = []
+    for position in snapshot.positions:
         stops = tuple(
             order
             for order in snapshot.resting
-            if order.type in PROTECTIVE_TYPES and held.is_guarded_by(order)
+            if order.type in PROTECTIVE_TYPES and position.is_guarded_by(order)
         )
         if len(stops) > 1:
-            found.append((held, stops))
-    return found
+            doubled.append((position, stops))
+    return doubled

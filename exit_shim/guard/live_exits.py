@@ -24,7 +24,7 @@ PROTECTIVE_TYPES: Final = frozenset({"STOP", "STOP_MARKET", "TRAILING_STOP_MARKE
 
 
 class PositionKey(NamedTuple):
-    """What an exit guards: the position of an account on a symbol that orders of one side reduce."""
+    """The position that an exit guards: of an account, on a symbol, reduced by orders of one side."""
 
     account: str | None
     symbol: str | None
@@ -47,7 +47,7 @@ class LiveExit(msgspec.Struct, frozen=True):
         close_position: Whether it closes whatever the position is.
         ts: When it was placed, in ns since the epoch.
         in_doubt: Whether its placing was never answered.
-        known: When the book learnt that it was accepted, in ns since the epoch.
+        accepted_at: When the book learnt that it was accepted, in ns since the epoch.
     """
 
     account: str | None
@@ -61,7 +61,7 @@ class LiveExit(msgspec.Struct, frozen=True):
     close_position: bool = False
     ts: int = 0
     in_doubt: bool = False
-    known: int = 0
+    accepted_at: int = 0
 
     @property
     def is_protective(self) -> bool:

@@ -1,4 +1,4 @@
-"""Rules that only warn: asked on the background thread, once an order was concluded."""
+"""Ask the rules that only warn: in the background, once the outcome of an order is known."""
 
 from typing import Final
 
@@ -9,14 +9,20 @@ from exit_shim.guard.judge import Guard
 
 
 class RuleWarnings:
-    """Asks the rules about each order of this process, and records what they find."""
+    """Asks the rules about each order of this process, and records what they find.
+
+    Args:
+        guard: Has the rules.
+
+    Attributes:
+        recorder: Takes what they find; set once there is one.
+    """
 
     wants: Final = frozenset({Outcome})
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self.recorder: Recorder | None = None
-        """Takes the findings; set once it is there."""
 
     def on(self, recorded: RecordedEvent) -> None:
         """Ask the rules about the order of an outcome."""

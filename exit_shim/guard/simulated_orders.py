@@ -1,4 +1,4 @@
-"""Orders that only the guard knows: the answers that stand for what was not sent, and their later life."""
+"""Simulated orders: the answers that stand for orders that were not sent, and what becomes of them."""
 
 import itertools
 import os
@@ -12,19 +12,19 @@ from exit_shim.domain.orders import CONDITIONAL_KINDS, ExitOrder, Reference, Sto
 from exit_shim.guard.order_ids import STORES
 from exit_shim.runtime.reentrancy import ReentrantState
 
-MAX_KEPT: Final = 10_000
-"""Answers remembered; older ones are in the journal, if there is one."""
+MAX_ORDERS: Final = 10_000
+"""Orders remembered; older ones are in the journal, if there is one."""
 
 MARK: Final = "exit_shim_simulated"
-"""The key that every answer has whose order was not sent; its value is the reason."""
+"""The key that marks the answer of an order that was not sent; its value is the reason."""
 
 PREFIX: Final = "simulated~"
-"""What the client order id of an order begins with that had none; its number follows."""
+"""The beginning of the client order id that an order without one gets; its number follows."""
 
 OPEN: Final = "NEW"
 
-ASKED: Final[Mapping[str, str]] = {"avgPrice": "0.00000", "cumQuote": "0.00000"}
-ASKED_ALGO: Final[Mapping[str, str]] = {
+QUERY_FIELDS: Final[Mapping[str, str]] = {"avgPrice": "0.00000", "cumQuote": "0.00000"}
+ALGO_QUERY_FIELDS: Final[Mapping[str, str]] = {
     "actualOrderId": "",
     "actualPrice": "0.00000",
     "tpTriggerPrice": "0.000",
@@ -33,13 +33,21 @@ ASKED_ALGO: Final[Mapping[str, str]] = {
     "slPrice": "0.000",
     "tpOrderType": "",
 }
-"""What GET order and GET algoOrder tell of an order beyond the answer to its placing."""
+"""The fields that GET order and GET algoOrder have beyond the answer to placing the order."""
 
 ALGO_DONE: Final[Mapping[str, str]] = {"code": "200", "msg": "success"}
 
 
 class SimulatedOrder(NamedTuple):
-    """An order that was not sent: whose, in which mode, when (ms since the epoch), and how it is by now."""
+    """An order that was not sent.
+
+    Attributes:
+        account: Whose order it would be.
+        mode: The mode in which it was denied.
+        order: The order.
+        created: When it was placed, in ms since the epoch.
+        answer: The answer to its placing, with its status of now.
+    """
 
     account: str | None
     mode: str
@@ -49,7 +57,7 @@ class SimulatedOrder(NamedTuple):
 
     @property
     def store(self) -> Store:
-        """Where it would rest."""
+        """The store in which it would rest."""
         return "conditional" if "algoId" in self.answer else "orders"
 
     @property
@@ -62,134 +70,137 @@ class SimulatedOrder(NamedTuple):
         return "algoStatus" if "algoId" in self.answer else "status"
 
     def end(self, status: str, now: int) -> None:
-        """It rests no more, from `now` on (ms since the epoch)."""
+        """End it with a status, at `now` (ms since the epoch)."""
         self.answer.update({self._status: status, "updateTime": now})
 
     def change(self, order: ExitOrder, now: int) -> None:
-        """It is as `order` has it, as far as that says; one that has ended stays as it was."""
+        """Take over the fields of a change; an order that has ended stays as it was."""
         if self.is_open:
             new = {"price": order.price, "origQty": order.quantity, "updateTime": now}
             self.answer.update({name: value for name, value in new.items() if value is not None})
 
 
 class SimulatedOrders(ReentrantState):
-    """Answers by id. The numbers are negative, which no exchange's are; unique to a process.
+    """Remembers simulated orders by their ids; thread-safe, bounded.
 
-    Names are an account's own, and a store's: another's order of the same name is the exchange's to answer
-    for.
+    Attributes:
+        recall: Returns the journal's records that an id is in, oldest first: other runs simulate orders, too.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: OrderedDict[int, SimulatedOrder] = OrderedDict()
-        self._named: OrderedDict[str, dict[tuple[str | None, Store], SimulatedOrder]] = OrderedDict()
+        self._by_number: OrderedDict[int, SimulatedOrder] = OrderedDict()
+        # Names are an account's own, and a store's: others' orders are for the exchange to answer.
+        self._by_name: OrderedDict[str, dict[tuple[str | None, Store], SimulatedOrder]] = OrderedDict()
         self.recall: Callable[[str], Iterable[Record]] | None = None
-        """The journal's records that an id is in, oldest first: other runs suppress orders too."""
         self._begin_numbers()
 
     def _begin_numbers(self) -> None:
-        # Microseconds since the epoch: below 2**53 and never the same in two runs.
+        # Negative, which no exchange's are. Microseconds since the epoch: below 2**53, and never the same in
+        # two runs.
         self._numbers = itertools.count(-(time.time_ns() // 1000), -1)
         self._pid = os.getpid()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._by_number)
 
     def place(self, intent: Intent, *, is_algo: bool) -> dict[str, Any]:
-        """The answer that the door would have given, marked."""
-        if self._pid != os.getpid():  # a fork's child goes its own way
+        """Remember an order that is not sent, and return the marked answer that stands for its door's."""
+        # The child of a fork must not give the numbers of its parent.
+        if self._pid != os.getpid():
             self._begin_numbers()
         number, name = next(self._numbers), intent.order.client_order_id
-        kept = kept_of(intent, number, is_algo=is_algo)
+        order = simulated_order_of(intent, number, is_algo=is_algo)
         with self._lock:
-            self._keep(number, kept)
+            self._remember(number, order)
             if name is not None:
-                self._named.setdefault(name, {})[intent.account, kept.store] = kept
-                if len(self._named) > MAX_KEPT:
-                    self._named.popitem(last=False)
-        return dict(kept.answer)
+                self._by_name.setdefault(name, {})[intent.account, order.store] = order
+                if len(self._by_name) > MAX_ORDERS:
+                    self._by_name.popitem(last=False)
+        return dict(order.answer)
 
     def may_have(self, reference: Reference) -> bool:
-        """Whether an id may be that of an order of some account that was not sent; nothing is looked up."""
+        """Return whether an id may be that of a simulated order of some account; nothing is looked up."""
         number = number_of(reference)
-        return reference.client_order_id in self._named if number is None else number < 0
+        return reference.client_order_id in self._by_name if number is None else number < 0
 
     def find(self, account: str | None, reference: Reference) -> SimulatedOrder | None:
-        """The order behind any of its ids; a number that only the journal may know is looked up there."""
+        """Return the order behind an id; a number that is not remembered is looked up in the journal."""
         number = number_of(reference)
         with self._lock:
             if number is None:
-                named = self._named.get(reference.client_order_id or "", {})
+                namesakes = self._by_name.get(reference.client_order_id or "", {})
                 stores = STORES if reference.store is None else (reference.store,)
-                found = (named.get((account, store)) for store in stores)
-                return next((kept for kept in found if kept is not None), None)
-            kept = self._kept.get(number)
-        return self._recalled(number) if kept is None and number < 0 else kept
+                orders = (namesakes.get((account, store)) for store in stores)
+                return next((order for order in orders if order is not None), None)
+            order = self._by_number.get(number)
+        return self._recall(number) if order is None and number < 0 else order
 
-    def _recalled(self, number: int) -> SimulatedOrder | None:
-        kept = None if self.recall is None else rebuilt(number, self.recall(str(number)))
-        if kept is None:
+    def _recall(self, number: int) -> SimulatedOrder | None:
+        order = None if self.recall is None else rebuild(number, self.recall(str(number)))
+        if order is None:
             return None
         with self._lock:
-            return self._keep(number, kept)
+            return self._remember(number, order)
 
-    def _keep(self, number: int, kept: SimulatedOrder) -> SimulatedOrder:
-        kept = self._kept.setdefault(number, kept)
-        if len(self._kept) > MAX_KEPT:
-            self._kept.popitem(last=False)
-        return kept
+    def _remember(self, number: int, order: SimulatedOrder) -> SimulatedOrder:
+        order = self._by_number.setdefault(number, order)
+        if len(self._by_number) > MAX_ORDERS:
+            self._by_number.popitem(last=False)
+        return order
 
     def forget(self, account: str | None, order: ExitOrder) -> None:
-        """Leave a name to the exchange: an order has really gone out under it."""
+        """Leave a client order id to the exchange: an order has really gone out under it."""
         name = order.client_order_id or ""
-        # An older release keeps its stops among the orders.
+        # An older release of the client keeps its stops among the orders.
         stores: tuple[Store, ...] = STORES if order.type in CONDITIONAL_KINDS else ("orders",)
         with self._lock:
-            named = self._named.get(name, {})
-            taken = next((store for store in stores if (account, store) in named), None)
-            if taken is not None:
-                del named[account, taken]
-            if not named:
-                self._named.pop(name, None)
+            namesakes = self._by_name.get(name, {})
+            used = next((store for store in stores if (account, store) in namesakes), None)
+            if used is not None:
+                del namesakes[account, used]
+            if not namesakes:
+                self._by_name.pop(name, None)
 
-    def query(self, kept: SimulatedOrder) -> dict[str, Any]:
-        """What asking for it is answered with: all of the placing's answer, and what only a query tells."""
+    def query(self, order: SimulatedOrder) -> dict[str, Any]:
+        """Return the answer to a query for an order."""
         with self._lock:
-            if kept.store == "conditional":
-                return {**ASKED_ALGO, **kept.answer}
-            return {**ASKED, "time": kept.created, **kept.answer}
+            if order.store == "conditional":
+                return {**ALGO_QUERY_FIELDS, **order.answer}
+            return {**QUERY_FIELDS, "time": order.created, **order.answer}
 
-    def cancel(self, kept: SimulatedOrder) -> dict[str, Any]:
-        """What cancelling it is answered with; from then on it shows as cancelled."""
+    def cancel(self, order: SimulatedOrder) -> dict[str, Any]:
+        """Cancel an order, and return the answer to that."""
         with self._lock:
-            kept.end("CANCELED", now_ms())
-            if kept.store == "conditional":
-                return {**ALGO_DONE, **{name: kept.answer[name] for name in ("algoId", "clientAlgoId", MARK)}}
-            return dict(kept.answer)
+            order.end("CANCELED", now_ms())
+            if order.store == "conditional":
+                ids = {name: order.answer[name] for name in ("algoId", "clientAlgoId", MARK)}
+                return {**ALGO_DONE, **ids}
+            return dict(order.answer)
 
-    def change(self, kept: SimulatedOrder, order: ExitOrder) -> dict[str, Any]:
-        """What changing it to `order` is answered with; from then on it shows as changed."""
+    def change(self, order: SimulatedOrder, new: ExitOrder) -> dict[str, Any]:
+        """Change an order to `new`, and return the answer to that."""
         with self._lock:
-            kept.change(order, now_ms())
-            return {**kept.answer, "pair": kept.answer["symbol"]}
+            order.change(new, now_ms())
+            return {**order.answer, "pair": order.answer["symbol"]}
 
-    def expire(self, kept: SimulatedOrder) -> None:
-        """What it stood on is gone; from now on it shows as expired."""
+    def expire(self, order: SimulatedOrder) -> None:
+        """End an order whose position or cover is gone."""
         with self._lock:
-            if kept.is_open:
-                kept.end("EXPIRED", now_ms())
+            if order.is_open:
+                order.end("EXPIRED", now_ms())
 
     def end_all(self, account: str | None, symbol: str | None, store: Store) -> None:
-        """A cancel-all took what rests: what would rest there shows as cancelled."""
+        """End the orders that a cancel-all of an account's symbol and store removes."""
         now, place = now_ms(), (account, symbol, store)
         with self._lock:
-            for kept in self._kept.values():
-                if kept.is_open and (kept.account, kept.order.symbol, kept.store) == place:
-                    kept.end("CANCELED", now)
+            for order in self._by_number.values():
+                if order.is_open and (order.account, order.order.symbol, order.store) == place:
+                    order.end("CANCELED", now)
 
 
 def number_of(reference: Reference) -> int | None:
-    """The number that a reference gives, which outranks a name, or that the guard's own name for it has."""
+    """Return the number that a reference has, or that the guard's own client order id contains."""
     name = reference.client_order_id
     number = reference.algo_id or reference.order_id
     if number or name is None or not name.startswith(PREFIX):
@@ -198,42 +209,42 @@ def number_of(reference: Reference) -> int | None:
     return -int(digits) if digits.isascii() and digits.isdigit() else None
 
 
-def kept_of(intent: Intent, number: int, *, is_algo: bool) -> SimulatedOrder:
-    """A simulated placing, answered under a number."""
+def simulated_order_of(intent: Intent, number: int, *, is_algo: bool) -> SimulatedOrder:
+    """Return the simulated order that a denied intent becomes, under a number."""
     order, created = intent.order, intent.ts // 1_000_000
     shape = algo_answer if is_algo else order_answer
     answer = {**shape(order, number, created), MARK: intent.verdict.why}
     return SimulatedOrder(intent.account, intent.mode, order, created, answer)
 
 
-def rebuilt(number: int, records: Iterable[Record]) -> SimulatedOrder | None:
-    """A simulated order as the records about it leave it, oldest first; None: they tell of no such."""
-    kept: SimulatedOrder | None = None
+def rebuild(number: int, records: Iterable[Record]) -> SimulatedOrder | None:
+    """Return a simulated order as the records about it leave it, oldest first; None where there is none."""
+    order: SimulatedOrder | None = None
     for record in records:
-        intent, concluded = record.intent, record.outcome
-        if concluded is None or concluded.result != "simulated":
+        intent, outcome = record.intent, record.outcome
+        if outcome is None or outcome.result != "simulated":
             continue
-        if intent.operation == "place" and number in (concluded.order_id, concluded.algo_id):
-            kept = kept_of(intent, number, is_algo=concluded.algo_id is not None)
-        elif kept is not None and intent.operation == "cancel":
-            kept.end("CANCELED", intent.ts // 1_000_000)
-        elif kept is not None and intent.operation == "modify":
-            kept.change(intent.order, intent.ts // 1_000_000)
-    return kept
+        if intent.operation == "place" and number in (outcome.order_id, outcome.algo_id):
+            order = simulated_order_of(intent, number, is_algo=outcome.algo_id is not None)
+        elif order is not None and intent.operation == "cancel":
+            order.end("CANCELED", intent.ts // 1_000_000)
+        elif order is not None and intent.operation == "modify":
+            order.change(intent.order, intent.ts // 1_000_000)
+    return order
 
 
 def now_ms() -> int:
-    """Milliseconds since the epoch."""
+    """Return milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
 
 
 def is_algo_answer(door: str, order: ExitOrder, *, routes_stops: bool) -> bool:
-    """Whether a door answers with a conditional order's fields."""
+    """Return whether a door answers with the fields of a conditional order."""
     return "algo" in door or (order.type in CONDITIONAL_KINDS and routes_stops)
 
 
 def algo_answer(order: ExitOrder, number: int, now: int) -> dict[str, Any]:
-    """As POST /fapi/v1/algoOrder answers."""
+    """Return what POST /fapi/v1/algoOrder answers."""
     return {
         "algoId": number,
         "clientAlgoId": order.client_order_id or f"{PREFIX}{-number}",
@@ -262,7 +273,7 @@ def algo_answer(order: ExitOrder, number: int, now: int) -> dict[str, Any]:
 
 
 def order_answer(order: ExitOrder, number: int, now: int) -> dict[str, Any]:
-    """As POST /fapi/v1/order answers."""
+    """Return what POST /fapi/v1/order answers."""
     return {
         "orderId": number,
         "symbol": order.symbol,

@@ -38,7 +38,7 @@ WEIGHTS: Final[Mapping[str, tuple[int, int]]] = {
 
 
 class Unseen(NamedTuple):
-    """Why the exchange was not seen: "over_budget", "timed_out" or "could_not_be_asked"."""
+    """The reason why the exchange was not seen: "over_budget", "timed_out" or "could_not_be_asked"."""
 
     why: str
 
@@ -158,7 +158,7 @@ class Clones(ReentrantState):
 
 
 class Asking(NamedTuple):
-    """What a look asks with.
+    """The means of one look: whom it asks, about what, and for how long.
 
     Attributes:
         client: The bot's client.

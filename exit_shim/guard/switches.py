@@ -1,4 +1,4 @@
-"""What can be changed while the bot runs. Read on the order path as two attributes; set elsewhere."""
+"""The switches that can be turned while the bot runs; two attributes for the path of an order."""
 
 from exit_shim.domain.events import Switch
 

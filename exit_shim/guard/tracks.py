@@ -1,4 +1,4 @@
-"""What exits leave behind: when they were placed, the last stop of a position, its size, and lost stops."""
+"""The tracks of exits: when they were placed, the last stop of a position, its size, and lost stops."""
 
 import time
 from collections import OrderedDict, deque

@@ -1,4 +1,4 @@
-"""How far the book can be trusted: orders in doubt, gaps in a stream, a journal that is still to be read."""
+"""Trust in the book: what makes it unsure, such as orders in doubt or gaps in a stream."""
 
 import time
 from typing import Final

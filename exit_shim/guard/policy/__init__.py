@@ -1,4 +1,8 @@
-"""Who may own exits in which mode, and the verdict on one order. Pure."""
+"""The policy: who may own exits in which mode, and what follows for the others. Pure.
+
+`model` is the policy as it is written, `load` reads it from TOML, `compiled` answers for one order, and
+`rollout` chooses the symbols on which it enforces.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""From TOML to a policy: strict, and an error names the key, the rule and the nearest right word."""
+"""Read a policy from TOML; an error names the key, the rule and the nearest right word."""
 
 import os
 import re
@@ -26,20 +26,20 @@ POLICY_VARIABLE: Final = "EXIT_SHIM_POLICY"
 CODE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 
 MIN_TIMES: Final = 2
-"""What happens once does not happen again and again."""
+"""The least that `times` can be: what happens once does not happen again and again."""
 
 MAX_SECONDS: Final = 366 * 24 * 3600
 
 MAX_LOOK_S: Final = 10.0
-"""An order that may have to go out waits for a look."""
+"""The longest look: an order that may have to go out waits for it."""
 
 
 class PolicyError(ValueError):
-    """A policy that cannot be meant; the text names file, key, rule and the way out."""
+    """Raised for a policy with an error; the text names the file, the key and the way out."""
 
 
 def find_policy(beside: str | os.PathLike[str] | None) -> Path | None:
-    """The policy file of the environment, or `exit_shim.toml` in the bot's folder; None for neither."""
+    """Return the policy file of the environment, else `exit_shim.toml` in the bot's folder, else None."""
     if named := os.environ.get(POLICY_VARIABLE):
         return Path(named)
     if beside is None:
@@ -49,14 +49,14 @@ def find_policy(beside: str | os.PathLike[str] | None) -> Path | None:
 
 
 def read_policy(path: str | os.PathLike[str], own_rules: Collection[str] = ()) -> Policy:
-    """The policy in a file.
+    """Return the policy in a file.
 
     Args:
-        path: Where.
-        own_rules: Codes of rules that are not exit_shim's.
+        path: The file.
+        own_rules: Codes of custom rules.
 
     Raises:
-        PolicyError: It is not there, is no TOML, or says what cannot be.
+        PolicyError: The file cannot be read, is not valid TOML, or has an error.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -68,43 +68,43 @@ def read_policy(path: str | os.PathLike[str], own_rules: Collection[str] = ()) -
 
 
 def parse_policy(text: str, name: str = "the policy", own_rules: Collection[str] = ()) -> Policy:
-    """The policy in a text, which errors call `name`."""
+    """Return the policy in a text, which errors call `name`."""
     try:
-        given = tomllib.loads(text)
+        value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyError(f"{name} is no TOML: {error}") from error
-    for problem in problems_in(given, Policy):
+    for problem in problems_in(value, Policy):
         raise PolicyError(f"{name}: {problem}")
     try:
-        policy = msgspec.convert(given, Policy)
+        policy = msgspec.convert(value, Policy)
     except msgspec.ValidationError as error:
         raise PolicyError(f"{name}: {error}") from error
     check(policy, name, own_rules)
     return policy
 
 
-def problems_in(given: object, kind: Any, at: str = "") -> Iterator[str]:
-    """What is written that has no such key or is no such word, each with the nearest that there is."""
+def problems_in(value: object, kind: Any, at: str = "") -> Iterator[str]:
+    """Yield the unknown keys and words in a value, each with the nearest that there is."""
     for option in alternatives(kind):
         if get_origin(option) is Literal:
-            yield from wrong_word(given, get_args(option), at)
+            yield from wrong_word(value, get_args(option), at)
         elif isinstance(option, type) and issubclass(option, msgspec.Struct):
-            yield from problems_in_table(given, option, at)
-        elif get_origin(option) is tuple and isinstance(given, list):
-            for number, item in enumerate(given):
+            yield from problems_in_table(value, option, at)
+        elif get_origin(option) is tuple and isinstance(value, list):
+            for number, item in enumerate(value):
                 yield from problems_in(item, get_args(option)[0], f"{at}[{number}]")
-        elif isinstance(option, type | types.GenericAlias) and isinstance(given, dict):
-            for key, item in given.items():
+        elif isinstance(option, type | types.GenericAlias) and isinstance(value, dict):
+            for key, item in value.items():
                 yield from problems_in(item, (get_args(option) or (str, str))[1], f"{at}.{key}".strip("."))
 
 
-def problems_in_table(given: object, kind: type[msgspec.Struct], at: str) -> Iterator[str]:
-    """Of a table."""
-    if not isinstance(given, dict):
-        yield f"{at or 'it'} must be a table, not {given!r}"
+def problems_in_table(value: object, kind: type[msgspec.Struct], at: str) -> Iterator[str]:
+    """Yield the unknown keys and words in a table."""
+    if not isinstance(value, dict):
+        yield f"{at or 'it'} must be a table, not {value!r}"
         return
     fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
-    for key, item in given.items():
+    for key, item in value.items():
         where = f"{at}.{key}".strip(".")
         if key in fields:
             yield from problems_in(item, fields[key], where)
@@ -113,25 +113,24 @@ def problems_in_table(given: object, kind: type[msgspec.Struct], at: str) -> Ite
             yield f"{where} is no key{hint}; {at or 'a policy'} has {', '.join(sorted(fields))}"
 
 
-def wrong_word(given: object, words: tuple[Any, ...], at: str) -> Iterator[str]:
-    """Of a value that must be one of some words."""
-    if given not in words:
-        yield f"{at} = {given!r} must be one of {', '.join(words)}{did_you_mean(given, words)}"
+def wrong_word(value: object, words: tuple[Any, ...], at: str) -> Iterator[str]:
+    """Yield the problem with a value that is none of some words."""
+    if value not in words:
+        yield f"{at} = {value!r} must be one of {', '.join(words)}{did_you_mean(value, words)}"
 
 
 def alternatives(kind: Any) -> tuple[Any, ...]:
-    """The members of a union without None, or the type itself."""
+    """Return the members of a union without None; of another type itself."""
     if get_origin(kind) in (Union, types.UnionType):
         return tuple(option for option in get_args(kind) if option is not type(None))
     return (kind,)
 
 
 def check(policy: Policy, name: str = "policy", own_rules: Collection[str] = ()) -> None:
-    """Refuse what cannot be meant; of a policy made in code also what is typed wrong.
+    """Refuse a policy with an error, also one that was made in code.
 
     Raises:
-        PolicyError: A word or share that is none, a rule that there is not, a mode or module that is two
-            things.
+        PolicyError: A word, a share, a rule, a mode or a module in it is wrong.
     """
     check_types(policy, name)
     known = [*REASONS, *own_rules]
@@ -139,8 +138,8 @@ def check(policy: Policy, name: str = "policy", own_rules: Collection[str] = ())
         ("rules", policy.rules),
         *((f"modes.{m}.rules", o.rules) for m, o in policy.modes.items()),
     ]:
-        for code, said in rules.items():
-            check_rule(code, said.level if isinstance(said, Rule) else said, known, f"{name}: {at}.{code}")
+        for code, rule in rules.items():
+            check_rule(code, rule.level if isinstance(rule, Rule) else rule, known, f"{name}: {at}.{code}")
     for code, settings in policy.rules.items():
         check_settings(settings, f"{name}: rules.{code}")
     check_looks(policy, name)
@@ -162,14 +161,14 @@ def check(policy: Policy, name: str = "policy", own_rules: Collection[str] = ())
     if policy.mode is not None and policy.mode not in modes:
         hint = did_you_mean(policy.mode, modes)
         raise PolicyError(f"{name}: mode = {policy.mode!r} must be one of {', '.join(modes)}{hint}")
-    for mode, named in modes.items():
+    for mode, table in modes.items():
         if not CODE.fullmatch(mode):
             raise PolicyError(f"{name}: the mode {mode!r} must be named in capitals, digits and _")
-        check_mode(mode, named, name)
+        check_mode(mode, table, name)
 
 
 def check_rule(code: str, level: str | None, known: Collection[str], at: str) -> None:
-    """Refuse a rule that there is not, and a level that it cannot have."""
+    """Refuse a rule that does not exist, and a level that it cannot have."""
     if code not in known:
         raise PolicyError(f"{at} is no rule{did_you_mean(code, known)}; there are {', '.join(sorted(known))}")
     if level == "enforce" and code in NEVER_DENY:
@@ -177,39 +176,40 @@ def check_rule(code: str, level: str | None, known: Collection[str], at: str) ->
 
 
 def check_types(policy: Policy, name: str) -> None:
-    """Refuse a policy made in code that no file could say: a struct takes whatever it is given."""
+    """Refuse a policy made in code that no file could have."""
+    # A struct takes any value.
     try:
-        given = msgspec.to_builtins(policy)
-        for problem in problems_in(said_in(given), Policy):
+        value = msgspec.to_builtins(policy)
+        for problem in problems_in(without_none(value), Policy):
             raise PolicyError(f"{name}: {problem}")
-        msgspec.convert(given, Policy)
+        msgspec.convert(value, Policy)
     except (msgspec.ValidationError, TypeError) as error:
         raise PolicyError(f"{name}: {error}") from error
 
 
-def said_in(given: Any) -> Any:
-    """What a policy says, as a file would: without the keys that it leaves out."""
-    if isinstance(given, dict):
-        return {key: said_in(item) for key, item in given.items() if item is not None}
-    return [said_in(item) for item in given] if isinstance(given, list | tuple) else given
+def without_none(value: Any) -> Any:
+    """Return a policy as a file would have it: without the keys that are not set."""
+    if isinstance(value, dict):
+        return {key: without_none(item) for key, item in value.items() if item is not None}
+    return [without_none(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def check_settings(said: Rule, at: str) -> None:
-    """Refuse a rule's settings that no rule could work with."""
-    if said.times is not None and said.times < MIN_TIMES:
-        raise PolicyError(f"{at}.times = {said.times} must be at least {MIN_TIMES}")
-    if said.within_s is not None:
-        check_seconds(said.within_s, f"{at}.within_s")
+def check_settings(rule: Rule, at: str) -> None:
+    """Refuse settings that no rule can work with."""
+    if rule.times is not None and rule.times < MIN_TIMES:
+        raise PolicyError(f"{at}.times = {rule.times} must be at least {MIN_TIMES}")
+    if rule.within_s is not None:
+        check_seconds(rule.within_s, f"{at}.within_s")
 
 
 def check_seconds(seconds: float, at: str) -> None:
-    """Refuse a time that does not pass, or never does."""
+    """Refuse a time that is not positive, or longer than a year."""
     if not 0 < seconds <= MAX_SECONDS:
         raise PolicyError(f"{at} = {seconds} must be seconds above zero, {MAX_SECONDS} at most")
 
 
 def check_looks(policy: Policy, name: str) -> None:
-    """Refuse a look that has no time, or that uses more request weight than there is."""
+    """Refuse a look without time, and one that may use more request weight than there is."""
     if not 0 < policy.look_within_s <= MAX_LOOK_S:
         raise PolicyError(
             f"{name}: look_within_s = {policy.look_within_s} must be seconds above zero, "
@@ -223,29 +223,29 @@ def check_looks(policy: Policy, name: str) -> None:
 
 
 def check_delegations(policy: Policy, name: str) -> None:
-    """Refuse what `delegate` in code refuses too."""
-    for place, given in enumerate(policy.delegate):
-        check_names({f"delegate[{place}]": (given.symbol, given.to)}, name)
-        check_seconds(given.within_s, f"{name}: delegate[{place}].within_s")
+    """Refuse a delegation without a name or a time."""
+    for place, delegation in enumerate(policy.delegate):
+        check_names({f"delegate[{place}]": (delegation.symbol, delegation.to)}, name)
+        check_seconds(delegation.within_s, f"{name}: delegate[{place}].within_s")
 
 
 def check_names(lists: Mapping[str, tuple[str, ...]], name: str) -> None:
-    """Refuse a name that is empty."""
+    """Refuse empty names."""
     for where, names in lists.items():
         if not all(map(str.strip, names)):
             raise PolicyError(f"{name}: {where} has an empty name")
 
 
-def check_mode(mode: str, said: Mode, name: str) -> None:
-    """Refuse a module that has two roles in one mode or scope, and a name that is empty."""
-    check_lists(said, f"modes.{mode}", name)
-    for place, scope in enumerate(said.scopes):
+def check_mode(mode: str, table: Mode, name: str) -> None:
+    """Refuse a module with two roles in one mode or scope, and empty names."""
+    check_lists(table, f"modes.{mode}", name)
+    for place, scope in enumerate(table.scopes):
         check_lists(scope, f"modes.{mode}.scopes[{place}]", name)
 
 
-def check_lists(said: Mode | Scope, at: str, name: str) -> None:
-    """Refuse what is on two lists of one table."""
-    lists = {role: getattr(said, role, None) or () for _, role in ROLES}
+def check_lists(table: Mode | Scope, at: str, name: str) -> None:
+    """Refuse a module that is on two lists of one table."""
+    lists = {role: getattr(table, role, None) or () for _, role in ROLES}
     check_names({f"{at}.{role}": names for role, names in lists.items()}, name)
     roles: dict[str, str] = {}
     for role, modules in lists.items():

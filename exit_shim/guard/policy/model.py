@@ -10,10 +10,10 @@ from exit_shim.domain.orders import Kind
 from exit_shim.guard.policy.roles import Roles
 
 Level = Literal["observe", "warn", "enforce"]
-"""Record a finding; warn of it too; or hold the order back where the rule can."""
+"""The level of a rule: its findings are recorded, warned of too, or the order is held back."""
 
 OnDeny = Literal["raise", "return_none", "simulate"]
-"""What a denied caller gets: ExitOrderDenied, None, or an answer that is marked as simulated."""
+"""The answer to a denied caller: ExitOrderDenied, None, or one that is marked as simulated."""
 
 Unknown = Literal["allow", "warn", "deny"]
 
@@ -21,7 +21,7 @@ Names = tuple[str, ...]
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs in a mode for some symbols or kinds; a key that is not given is the mode's.
+    """Change a mode for some symbols or kinds; a key that is not set is the mode's.
 
     Args:
         symbols: Symbols or patterns, such as "BTC*"; none given means all.
@@ -45,12 +45,12 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mode(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may do what while a mode is in force; modules by short name, dotted name or pattern with `*`.
+    """Say who may do what in a mode; modules go by short name, dotted name or pattern with `*`.
 
     Args:
         owners: Modules that hold the exits. For EXIT_BRAIN_V3, when not given: those of `Roles`.
         legacy: Modules that should not act any more. For EXIT_BRAIN_V3, when not given: those of `Roles`.
-        monitors: Modules that may look and not place; denied, they get the answer `monitor`.
+        monitors: Modules that may look and not place; denied, they get a simulated answer.
         passthrough: Modules that carry out what others decide; they are passed through in every mode.
         unknown: What to say to modules on none of the lists: allow, warn, or deny where enforced.
         level: The level of the ownership rules. None: the policy's.
@@ -74,7 +74,7 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of one rule.
+    """Set one rule.
 
     Args:
         level: Its level in every mode that has none of its own for it.
@@ -88,10 +88,10 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delegation(msgspec.Struct, frozen=True, kw_only=True):
-    """A symbol whose exits are one owner's.
+    """Give the exits of a symbol to one owner.
 
     Args:
-        symbol: Which.
+        symbol: The symbol.
         to: The owner's name.
         within_s: The seconds in which a protective order of the owner must appear.
     """
@@ -102,7 +102,7 @@ class Delegation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may own exits, what is said to the others, and how loud.
+    """Say who may own exits, and what follows for the others.
 
     Args:
         mode: The mode where neither EXIT_MODE nor a switch says one.
@@ -148,20 +148,20 @@ BUILT_IN: Final[Mapping[str, Mode]] = {
 
 
 def modes_of(policy: Policy) -> Mapping[str, Mode]:
-    """All modes, the built-in ones with what the policy says of them."""
-    found = dict(BUILT_IN)
+    """Return all modes, the built-in ones with what the policy changes."""
+    modes = dict(BUILT_IN)
     for name, mode in policy.modes.items():
         base = BUILT_IN.get(name, BUILT_IN[LEGACY])
-        found[name] = msgspec.structs.replace(
+        modes[name] = msgspec.structs.replace(
             mode,
             owners=base.owners if mode.owners is None else mode.owners,
             legacy=base.legacy if mode.legacy is None else mode.legacy,
         )
-    return found
+    return modes
 
 
 def of_roles(roles: Roles) -> Policy:
-    """The policy that `Roles` describe: EXIT_BRAIN_V3 with its owners and legacy modules, warning only."""
+    """Return the policy that `Roles` describe, which only warns."""
     mode = Mode(owners=tuple(sorted(roles.owners)), legacy=tuple(sorted(roles.legacy)))
     return Policy(modes={EXIT_BRAIN_V3: mode})
 

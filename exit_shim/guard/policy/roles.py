@@ -1,4 +1,4 @@
-"""Who is who among a bot's modules, and what is the bot's own code. Pure."""
+"""Name who is who among a bot's modules, and what is the bot's own code. Pure."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Roles(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is who, by short or dotted module name; and what is the bot's own code.
+    """Name who is who, by short or dotted module name, and what is the bot's own code.
 
     The defaults are those of the exit architecture that this package grew out of.
 
@@ -53,7 +53,7 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def names_in(field: str, given: object) -> Collection[str]:
-    """The names that a field of Roles was given, if that is what they are."""
+    """Return the names in a field of `Roles`; raise where they are no names."""
     if isinstance(given, str) or not isinstance(given, Collection):
         raise TypeError(f"{field}={given!r} must be a collection of names, such as {{'safe_order_executor'}}")
     for name in given:

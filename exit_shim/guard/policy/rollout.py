@@ -1,4 +1,4 @@
-"""Which symbols are in a rollout: the same in every process, after every restart, on every machine."""
+"""Choose the symbols of a rollout: the same in every process, after each restart, on every machine."""
 
 import functools
 from hashlib import blake2b
@@ -8,7 +8,7 @@ STEPS = 1 << 64
 
 @functools.lru_cache(maxsize=4096)
 def is_in_rollout(symbol: str | None, share: float) -> bool:
-    """Whether `symbol` is among the `share` (0 to 1) of symbols; a larger share keeps those of a smaller."""
+    """Return whether a symbol is in a share (0 to 1) of all; a larger share keeps those of a smaller."""
     if share >= 1:
         return True
     drawn = int.from_bytes(blake2b((symbol or "").encode("utf-8", "replace"), digest_size=8).digest(), "big")

@@ -1,4 +1,8 @@
-"""The guard's rules: each a pure function of one order and what is known beside it."""
+"""The guard's rules: each a pure function of one order and what is around it.
+
+`fields` looks at the order alone; `books`, `cancels` and `owners` at the live exits, too. `custom` has the
+rules of users.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -28,7 +32,7 @@ BOOK_RULES: Final[Mapping[str, RuleFunction]] = {
     reason_codes.STRIPPED: stripped,
     reason_codes.FUTILE_CANCEL: futile_cancel,
 }
-"""Rules that look at the live exits too; on an unsure book they only warn."""
+"""Rules that look at the live exits, too; on an unsure book they only warn."""
 
 RULES: Final[Mapping[str, RuleFunction]] = {**FIELD_RULES, **BOOK_RULES}
 

@@ -1,4 +1,4 @@
-"""What a rule is given: one order, who asks for it, what the policy says of both, and the book."""
+"""The context that a rule is given, and the result that it returns."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -17,17 +17,31 @@ NOWHERE: Final = PositionKey(None, None, "BOTH", None)
 
 
 class RuleContext(NamedTuple):
-    """One order to judge.
+    """One order to judge, and what is around it.
 
-    `params` are its own fields in the call, `position` is what it guards, `near` what the book had around it,
-    `store` which orders a cancel-all reaches.
+    Attributes:
+        operation: What is asked for: "place", "modify" or "cancel".
+        order: The order.
+        who: The module that asked, and how it was found.
+        mode: The mode in force.
+        grant: What the policy grants the module.
+        compiled_policy: The policy.
+        account: The account's label.
+        targets: The orders that a cancel or change is about.
+        params: The order's own fields in the call.
+        now: When it was asked for, in ns since the epoch.
+        door: The client's method.
+        delegated_to: The owner that the symbol is delegated to.
+        position: What the order guards.
+        book: The live exits around it.
+        store: Of a cancel-all, the store that it reaches.
     """
 
     operation: Operation
     order: ExitOrder
     who: Attribution
     mode: str
-    standing: Grant
+    grant: Grant
     compiled_policy: CompiledPolicy
     account: str | None = None
     targets: tuple[Target, ...] = ()
@@ -36,24 +50,24 @@ class RuleContext(NamedTuple):
     door: str = ""
     delegated_to: str | None = None
     position: PositionKey = NOWHERE
-    near: BookContext = EMPTY_CONTEXT
+    book: BookContext = EMPTY_CONTEXT
     store: Store | None = None
 
     def rule(self, code: str) -> Rule:
-        """The settings of a rule."""
+        """Return the settings of a rule."""
         return self.compiled_policy.rule(code)
 
 
-Found: TypeAlias = Mapping[str, object] | str | None
-"""The facts of what a rule found, by short names: empty where its code says it all, None for nothing."""
+RuleResult: TypeAlias = Mapping[str, object] | str | None
+"""The facts of what a rule found, by short names; empty where its code says it all, None for nothing."""
 
-RuleFunction: TypeAlias = Callable[[RuleContext], Found]
+RuleFunction: TypeAlias = Callable[[RuleContext], RuleResult]
 
 
-def facts_in(found: Found) -> Facts | None:
-    """Return what a rule found as text; a custom rule that returns something else has it in one fact."""
-    if found is None:
+def facts_in(result: RuleResult) -> Facts | None:
+    """Return the facts that a rule found, as text; a value that is no mapping is kept as one fact."""
+    if result is None:
         return None
-    if not isinstance(found, Mapping):
-        return {"detail": str(found)} if found != "" else {}
-    return {str(name): str(value) for name, value in found.items() if value is not None}
+    if not isinstance(result, Mapping):
+        return {"detail": str(result)} if result != "" else {}
+    return {str(name): str(value) for name, value in result.items() if value is not None}

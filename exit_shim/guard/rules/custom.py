@@ -1,4 +1,4 @@
-"""Rules of one's own: a plain function under a code, registered here or by an entry point."""
+"""Custom rules: plain functions under a code, registered in code or by an entry point."""
 
 import functools
 import re
@@ -10,7 +10,7 @@ from exit_shim.domain.reason_codes import REASONS
 from exit_shim.guard.rules.context import RuleFunction
 
 GROUP: Final = "exit_shim.rules"
-"""The entry points' group: the name is the code, the object the function."""
+"""The group of entry points: the name is the code, the object the function."""
 
 CODE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
 
@@ -26,7 +26,8 @@ class CustomRule(NamedTuple):
 
 @functools.cache
 def _installed() -> tuple[EntryPoint, ...]:
-    """The entry points of all packages; looking for them takes longer than all else at a start."""
+    """Return the entry points of all packages."""
+    # Cached: looking for them takes longer than all else at a start.
     return tuple(entry_points(group=GROUP))
 
 
@@ -36,9 +37,9 @@ _registered: dict[str, RuleFunction] = {}
 def rule(code: str) -> Callable[[F], F]:
     """Register a function as a rule: `@exit_shim.rule("MY_CODE")`.
 
-    It is called with a `Case` for every exit order, change and cancel, and returns None, or the `key=value`
-    facts of what it found. One that raises is counted and skipped. Its level is that of `rules.MY_CODE`:
-    enforced, it is asked before the send, else soon after it, on a thread of the shim's own.
+    It is called with a `RuleContext` for every exit order, change and cancel. It returns None where it finds
+    nothing, else a dict of facts. One that raises is counted and skipped. The policy sets its level under
+    `rules.MY_CODE`: at "enforce" it is asked before the send, else in the background soon after.
 
     Raises:
         ValueError: The code is not in capitals, or is one of exit_shim's own.
@@ -56,23 +57,23 @@ def rule(code: str) -> Callable[[F], F]:
 
 
 def forget_custom_rules() -> None:
-    """Drop what `rule` registered; for tests."""
+    """Forget what `rule` registered; for tests."""
     _registered.clear()
 
 
 def custom_codes() -> frozenset[str]:
-    """The codes of all rules that are not exit_shim's."""
+    """Return the codes of all rules that are not exit_shim's."""
     return frozenset(_registered) | {point.name for point in _installed()}
 
 
-def custom_rules(on_trouble: Callable[[str, Exception], None]) -> tuple[CustomRule, ...]:
-    """Those registered in code, and those of installed packages; one that cannot be loaded is told."""
-    found = dict(_registered)
+def custom_rules(report: Callable[[str, Exception], None]) -> tuple[CustomRule, ...]:
+    """Return the rules registered in code and by packages; one that cannot be loaded is reported."""
+    functions = dict(_registered)
     for point in _installed():
-        if point.name in found or point.name in REASONS or not CODE.fullmatch(point.name):
+        if point.name in functions or point.name in REASONS or not CODE.fullmatch(point.name):
             continue
         try:
-            found[point.name] = point.load()
-        except Exception as error:  # noqa: BLE001 - a package's trouble is not the bot's
-            on_trouble(f"load the rule {point.name}", error)
-    return tuple(CustomRule(code, function) for code, function in found.items())
+            functions[point.name] = point.load()
+        except Exception as error:  # noqa: BLE001 - a package's failure is not the bot's
+            report(f"load the rule {point.name}", error)
+    return tuple(CustomRule(code, function) for code, function in functions.items())

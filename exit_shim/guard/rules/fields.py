@@ -17,7 +17,7 @@ from exit_shim.domain.orders import (
     opens_hedge_side,
     upper,
 )
-from exit_shim.guard.rules.context import Found, RuleContext
+from exit_shim.guard.rules.context import RuleContext, RuleResult
 
 KNOWN: Final = frozenset(FIELDS) | {
     "algoType", "conditional", "goodTillDate", "icebergQty", "isIsolated", "newOrderRespType", "priceMatch",
@@ -25,7 +25,7 @@ KNOWN: Final = frozenset(FIELDS) | {
     "timestamp", "strategyId", "sideEffectType", "data", "signed", "method", "path", "version",
     "orderId", "origClientOrderId", "modifyId", "pair",
 }  # fmt: skip
-"""Fields of a placing call that Binance or python-binance reads."""
+"""The fields of a placing call that Binance or python-binance reads."""
 
 TRAILING: Final = "TRAILING_STOP_MARKET"
 WHOLE: Final = frozenset({"STOP_MARKET", "TAKE_PROFIT_MARKET"})
@@ -34,14 +34,12 @@ WHOLE: Final = frozenset({"STOP_MARKET", "TAKE_PROFIT_MARKET"})
 BATCHES: Final = "batch"
 
 
-def naked_exit(case: RuleContext) -> Found:
-    """Meant to close, and nothing keeps it from opening the other side.
-
-    Meant: the code said so, by `attributed(kind=…)` or `submit_exit_order`. In one-way mode `reduceOnly` or
-    `closePosition` keeps an order from opening; in hedge mode its position side does.
-    """
-    order = case.order
-    if case.operation != "place" or order.kind in {"conditional", "unknown"}:
+def naked_exit(context: RuleContext) -> RuleResult:
+    """Find an order that is meant to close, while nothing keeps it from opening the other side."""
+    # The code says so, by `attributed(kind=…)` or `submit_exit_order`. In one-way mode `reduceOnly` or
+    # `closePosition` keeps an order from opening; in hedge mode its position side does.
+    order = context.order
+    if context.operation != "place" or order.kind in {"conditional", "unknown"}:
         return None
     if order.close_position or order.reduce_only or closes_hedge_side(order.side, order.position_side):
         return None
@@ -50,25 +48,25 @@ def naked_exit(case: RuleContext) -> Found:
     return {"missing": "reduceOnly"} if order.side is not None else None
 
 
-def refused_params(case: RuleContext) -> Found:
-    """A combination of fields that the exchange is known to refuse."""
-    if case.operation != "place":
+def refused_params(context: RuleContext) -> RuleResult:
+    """Find a combination of fields that the exchange is known to refuse."""
+    if context.operation != "place":
         return None
-    order, params = case.order, case.params or {}
-    if order.close_position and (found := refused_whole(case)) is not None:
-        return found
+    order, params = context.order, context.params or {}
+    if order.close_position and (result := refused_whole(context)) is not None:
+        return result
     if order.position_side in {"LONG", "SHORT"} and params.get("reduceOnly") is not None:
         return {"fields": "reduceOnly,positionSide", "error": -1106}
-    if needs_position_side(case):
+    if needs_position_side(context):
         return {"missing": "positionSide", "error": -4061}
-    if BATCHES in case.door:
+    if BATCHES in context.door:
         return refused_in_batch(params)
     return missing_field(order)
 
 
-def refused_whole(case: RuleContext) -> Found:
-    """Of an order with closePosition."""
-    order, params = case.order, case.params or {}
+def refused_whole(context: RuleContext) -> RuleResult:
+    """Find what the exchange refuses beside closePosition."""
+    order, params = context.order, context.params or {}
     if order.type is not None and order.type not in WHOLE:
         return {"fields": "closePosition,type", "type": order.type, "error": -4136}
     if params.get("reduceOnly") is not None:
@@ -84,8 +82,8 @@ def refused_whole(case: RuleContext) -> Found:
     return None
 
 
-def missing_field(order: ExitOrder) -> Found:
-    """Of a conditional order that lacks what its type must have."""
+def missing_field(order: ExitOrder) -> RuleResult:
+    """Find a conditional order that lacks what its type must have."""
     if order.type == TRAILING:
         return {"missing": "callbackRate", "error": -1102} if order.callback_rate is None else None
     if order.type in CONDITIONAL_KINDS and order.trigger_price is None:
@@ -93,8 +91,9 @@ def missing_field(order: ExitOrder) -> Found:
     return None
 
 
-def refused_in_batch(params: Mapping[str, Any]) -> Found:
-    """Of one order of a batch: the client writes a bool as no JSON, and routes no conditional order."""
+def refused_in_batch(params: Mapping[str, Any]) -> RuleResult:
+    """Find what an order of a batch must not have: a bool, or a conditional type."""
+    # The client writes a bool as no JSON, and routes no conditional order of a batch.
     for name, value in params.items():
         if type(value) is bool:
             return {"field": name, "value": value, "error": -1130}
@@ -102,23 +101,23 @@ def refused_in_batch(params: Mapping[str, Any]) -> Found:
     return {"field": "type", "type": kind, "error": -4120} if kind in CONDITIONAL_KINDS else None
 
 
-def needs_position_side(case: RuleContext) -> bool:
-    """Whether the account is known to be in hedge mode, and the order does not say which position."""
-    return case.near.is_hedged and case.order.position_side not in {"LONG", "SHORT"}
+def needs_position_side(context: RuleContext) -> bool:
+    """Return whether an order names no position side, though the account is known to be in hedge mode."""
+    return context.book.is_hedged and context.order.position_side not in {"LONG", "SHORT"}
 
 
-def ignored_param(case: RuleContext) -> Found:
-    """A field that is dropped without a word, so that the order is not what was meant."""
-    if case.operation != "place" or case.params is None:
+def ignored_param(context: RuleContext) -> RuleResult:
+    """Find a field that is dropped without a word, so that the order is not what was meant."""
+    if context.operation != "place" or context.params is None:
         return None
-    params, conditional = case.params, case.order.type in CONDITIONAL_KINDS
+    params, conditional = context.params, context.order.type in CONDITIONAL_KINDS
     if conditional and "activationPrice" in params and "activatePrice" not in params:
         return {"field": "activationPrice", "meant": "activatePrice"}
-    if conditional and "newClientOrderId" in params and BATCHES not in case.door:
+    if conditional and "newClientOrderId" in params and BATCHES not in context.door:
         return {"field": "newClientOrderId", "meant": "clientAlgoId"}
-    if case.door.endswith("create_algo_order") and "stopPrice" in params:
+    if context.door.endswith("create_algo_order") and "stopPrice" in params:
         return {"field": "stopPrice", "meant": "triggerPrice"}
-    if params.keys() <= KNOWN or case.door not in DOOR_NAMES:  # an adapter's fields are its own
+    if params.keys() <= KNOWN or context.door not in DOOR_NAMES:  # an adapter's fields are its own
         return None
     unknown = next(name for name in params if name not in KNOWN)
     near = difflib.get_close_matches(str(unknown), list(KNOWN), n=1, cutoff=0.6)

@@ -364,7 +364,7 @@ def test_a_change_to_a_price_through_the_market_goes_out(bot, price, goes):
 def test_a_guard_that_fails_lets_the_order_out(bot, monkeypatch):
     """What fails in deciding what is held back costs the decision, not the order."""
     monkeypatch.setattr("exit_shim.runtime.internal_errors.RERAISE", False)
-    monkeypatch.setattr("exit_shim.guard.protective_override.OverrideCheck.settled", lambda *_: 1 / 0)
+    monkeypatch.setattr("exit_shim.guard.protective_override.OverrideCheck.decide", lambda *_: 1 / 0)
     assert bot.by(LEGACY, **TARGET)["algoId"] > 0
     assert bot.records[-1].outcome.result == "accepted"
     assert bot.records[-1].reasons[-1].fact("because") == "the_guard_failed"

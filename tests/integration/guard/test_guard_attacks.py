@@ -741,7 +741,7 @@ def test_the_dotted_name_outranks_the_short_one():
     policy = parse_policy('[modes.M]\nowners = ["executor"]\nlegacy = ["old.executor"]')
     compiled_policy = exit_shim.ExitShim(policy=policy, journal=False).guard.compiled_policy
     roles = [
-        compiled_policy.of("executor", f"{place}.executor", "M", SYMBOL, "sl").role
+        compiled_policy.grant_for("executor", f"{place}.executor", "M", SYMBOL, "sl").role
         for place in ("new", "old")
     ]
     assert roles == ["owner", "legacy"]

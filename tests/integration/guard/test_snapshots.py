@@ -18,7 +18,7 @@ from exit_shim.clients.accounts import label_of
 from exit_shim.clients.python_binance import hears_user_stream
 from exit_shim.clients.registry import clone_client
 from exit_shim.domain.accounts import exchange_of
-from exit_shim.guard.exchange_snapshot import Snapshot, read_position, read_resting
+from exit_shim.guard.exchange_snapshot import Snapshot, read_open_order, read_position
 from exit_shim.guard.policy import PolicyError, parse_policy
 from exit_shim.guard.snapshot_reads import weight_of
 from exit_shim.guard.snapshots import Snapshots, Unseen
@@ -191,9 +191,9 @@ def test_a_read_that_fails_is_not_asked_again(shop, path):
 def test_only_an_order_that_will_still_act_is_active(status, is_active):
     """One that is being triggered may come to nothing."""
     row = {"algoId": 1, "orderType": "STOP_MARKET", "symbol": SYMBOL, "side": "SELL", "algoStatus": status}
-    assert read_resting(row).is_active is is_active
+    assert read_open_order(row).is_active is is_active
     del row["algoId"], row["algoStatus"]
-    assert read_resting({**row, "orderId": 1, "status": status}).is_active is is_active
+    assert read_open_order({**row, "orderId": 1, "status": status}).is_active is is_active
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_trailing_stop_is_active_only_where_its_row_says_so(more, is_active):
         "callbackRate": "1.5",
         "activatePrice": "70000",
     }
-    stop = read_resting({**row, **more})
+    stop = read_open_order({**row, **more})
     assert (stop.is_active, stop.callback_rate, stop.activation) == (
         is_active,
         Decimal("1.5"),

@@ -284,7 +284,7 @@ class Failing:
 @pytest.mark.parametrize("operation", CALLS)
 @pytest.mark.parametrize("outcome", FAILURES)
 def test_what_failed_on_the_way_is_told_as_what_it_is(operation, outcome, caplog):
-    """The last line says what is known, and its advice fits the intent; the line before it came at the send."""
+    """The last line says what is known, and its advice fits; the line before it came at the send."""
     caplog.set_level(logging.INFO, "exit_shim")
     (words, error), (method, params) = FAILURES[outcome], CALLS[operation]
     with pytest.raises(type(error)):

@@ -20,7 +20,7 @@ def by(module, dotted=None):
 
 def judge(order, who, mode, roles):
     compiled_policy = CompiledPolicy(of_roles(roles))
-    return compiled_policy.of(who.module, who.dotted_module, mode, order.symbol, order.kind).warned
+    return compiled_policy.grant_for(who.module, who.dotted_module, mode, order.symbol, order.kind).warned
 
 
 @pytest.mark.parametrize(

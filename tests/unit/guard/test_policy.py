@@ -18,8 +18,8 @@ from exit_shim.journal import read_records
 DOCS = ROOT / "docs/reference/policy.md"
 
 
-def standing(text, module, mode="EXIT_BRAIN_V3", symbol="BTCUSDT", kind="sl", dotted=None):
-    return CompiledPolicy(parse_policy(text)).of(module, dotted, mode, symbol, kind)
+def grant(text, module, mode="EXIT_BRAIN_V3", symbol="BTCUSDT", kind="sl", dotted=None):
+    return CompiledPolicy(parse_policy(text)).grant_for(module, dotted, mode, symbol, kind)
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,8 @@ def test_names_are_short_dotted_or_patterns():
     """A module is found by its short name, its dotted one, or a pattern."""
     text = '[modes.EXIT_BRAIN_V3]\nlegacy = ["a", "x.b", "c_*", "*.d"]\nowners = []\n'
     for module, dotted in [("a", None), ("b", "x.b"), ("c_1", None), ("e", "y.d")]:
-        assert standing(text, module, dotted=dotted).role == "legacy", module
-    assert standing(text, "b", dotted="y.b").role == "unknown"
+        assert grant(text, module, dotted=dotted).role == "legacy", module
+    assert grant(text, "b", dotted="y.b").role == "unknown"
 
 
 def test_scopes_differ_by_symbol_and_kind():
@@ -182,10 +182,10 @@ def test_scopes_differ_by_symbol_and_kind():
     owners = ["taker"]
     level = "observe"
     """
-    assert standing(text, "taker", symbol="ETHUSDT", kind="tp").role == "owner"
-    assert standing(text, "taker", symbol="ETHUSDT", kind="sl").role == "unknown"
-    assert standing(text, "taker", symbol="BTCUSDT", kind="tp").role == "unknown"
-    there, here = (standing(text, "old", symbol=symbol, kind="tp") for symbol in ("ETHUSDT", "BTCUSDT"))
+    assert grant(text, "taker", symbol="ETHUSDT", kind="tp").role == "owner"
+    assert grant(text, "taker", symbol="ETHUSDT", kind="sl").role == "unknown"
+    assert grant(text, "taker", symbol="BTCUSDT", kind="tp").role == "unknown"
+    there, here = (grant(text, "old", symbol=symbol, kind="tp") for symbol in ("ETHUSDT", "BTCUSDT"))
     assert (there.level, here.level) == ("observe", "enforce")
     assert there.warned.action == "allow"
     assert str(there.warned.reasons[0]).endswith("level=observe")
@@ -197,7 +197,7 @@ def test_scopes_differ_by_symbol_and_kind():
 def test_what_the_unknown_get(unknown, code):
     """A module on no list is what the mode says; "warn" does not deny where the mode enforces."""
     text = f'[modes.EXIT_BRAIN_V3]\nlevel = "enforce"\nunknown = "{unknown}"\n'
-    found = standing(text, "stranger")
+    found = grant(text, "stranger")
     assert (found.reason and found.reason.code) == code
     assert found.level == ("warn" if unknown == "warn" else "enforce")
 
@@ -243,7 +243,7 @@ def test_a_rollout_enforces_on_its_symbols_only():
     """Outside of the share the level is warn."""
     text = 'level = "enforce"\nrollout = 0.5\n'
     levels = {
-        symbol: standing(text, "position_monitor", symbol=symbol).level for symbol in ("BTCUSDT", "ETHUSDT")
+        symbol: grant(text, "position_monitor", symbol=symbol).level for symbol in ("BTCUSDT", "ETHUSDT")
     }
     assert set(levels.values()) == {"enforce", "warn"}
     assert levels["BTCUSDT"] == ("enforce" if "BTCUSDT" in KNOWN_HALF else "warn")
@@ -254,6 +254,7 @@ def test_the_default_is_that_of_roles():
     compiled_policy = exit_shim.ExitShim(journal=False).guard.compiled_policy
     assert not compiled_policy.enforces()
     assert (
-        compiled_policy.of("position_monitor", None, "EXIT_BRAIN_V3", "BTCUSDT", "sl").warned.action == "warn"
+        compiled_policy.grant_for("position_monitor", None, "EXIT_BRAIN_V3", "BTCUSDT", "sl").warned.action
+        == "warn"
     )
     assert msgspec.structs.asdict(exit_shim.Policy())["level"] == "warn"

@@ -189,8 +189,8 @@ def test_a_sink_that_ends_its_thread(make):
 
     shim = make(sinks=[Sink()])
     place(shim, 1)
-    ended = [each for each in threading.enumerate() if each.name == "exit-shim-sinks"]
-    for thread in ended:
+    thread = shim.dispatch.thread
+    if thread is not None:
         thread.join(MINUTE)
     place(shim, 2)
     assert shim.flush(timeout_s=MINUTE)
@@ -270,24 +270,22 @@ def test_closing_ends_the_thread_and_an_order_begins_another(make):
         def on(self, recorded):
             taken.append(recorded)
 
-    def threads():
-        return [each for each in threading.enumerate() if each.name == "exit-shim-sinks"]
-
     shim = make(sinks=[Sink()])
     for count in (1, 2):
         place(shim, 1)
-        (thread,) = threads()
+        thread = shim.dispatch.thread
         shim.close()
         assert len(taken) == count
         thread.join(MINUTE)
-        assert threads() == []
+        assert not thread.is_alive()
+        assert shim.dispatch.thread is None
 
 
 def test_a_shim_that_is_forgotten_leaves_no_thread():
     """Where nobody closes a shim, its thread ends with it."""
     shim = exit_shim.ExitShim(journal=False)
     place(shim, 1)
-    (thread,) = [each for each in threading.enumerate() if each.name == "exit-shim-sinks"]
+    thread = shim.dispatch.thread
     del shim
     gc.collect()
     thread.join(MINUTE)

@@ -214,7 +214,7 @@ def test_a_local_run_looks_up_what_is_in_doubt_here_and_nothing_else(bot, monkey
         client.futures_create_order(**order)
     except requests.ReadTimeout:
         pass
-    while exit_shim.shim.default_shim().resolver.busy():
+    while exit_shim.shim.default_shim().resolver.is_busy():
         time.sleep(0.05)
     """
     )

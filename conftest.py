@@ -1,5 +1,7 @@
 """Fixtures that every test shares: a clean process-wide shim, a local exchange, and genuine clients on it."""
 
+import asyncio
+import inspect
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -78,6 +80,22 @@ def clean_globals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     exit_shim.shim.forget_default_shim()
     structlog.reset_defaults()
     assert hidden == []
+
+
+@pytest.fixture(autouse=True)
+def no_loop_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close the event loop that python-binance's sync clients make, unless the test itself is asynchronous.
+
+    Else the next asynchronous test of the worker drops it, and whichever comes then is blamed for it.
+    """
+    yield
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        return
+    policy = getattr(asyncio.events, "_get_event_loop_policy", asyncio.get_event_loop_policy)()
+    loop = getattr(getattr(policy, "_local", None), "_loop", None)
+    if loop is not None and not loop.is_running() and not loop.is_closed():
+        loop.close()
+        asyncio.set_event_loop(None)
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ class Gateway:
         self._attributor = attributor
         self._declared = attributor.declared
         self._judge = judge
+        self._sees_entries = judge.sees_entries  # on an entry's path each look-up tells
         self._recorder = recorder
         self._targets = targets
         self._read_doors: set[str] = set()
@@ -91,7 +92,7 @@ class Gateway:
 
     def _is_wanted(self, door: Door) -> bool:
         """Return whether the judge wants to see a call without an exit."""
-        return self._judge.sees_entries or door.operation == "query"
+        return self._sees_entries or door.operation == "query"
 
     def _read(self, call: OrderCall) -> list[Item]:
         """Return the exits that a call carries (step 1); none for an entry, and for a query."""
@@ -242,11 +243,11 @@ class Gateway:
         try:
             if door.payload == "order" and door.operation == "place":
                 # At once: on an entry's path each call tells.
-                may = self._judge.sees_entries or may_be_exit(params, door.implies)
+                may = self._sees_entries or may_be_exit(params, door.implies)
             elif door.operation == "query":
                 return not self._judge.answers(door, params)
             else:
-                may = self._judge.sees_entries or door.may_carry_exit(params)
+                may = self._sees_entries or door.may_carry_exit(params)
             if may or self._declared() is not None:
                 return False
         except Exception:  # noqa: BLE001 - odd values are read, and reported, further on

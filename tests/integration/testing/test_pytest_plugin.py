@@ -105,7 +105,8 @@ def test_a_run_that_uses_no_fixture_imports_next_to_nothing(pytester):
                 "exit_shim", "exit_shim.runtime", "exit_shim.runtime.lazy_names", "exit_shim.testing",
                 "exit_shim.testing.plugin",
                 "exit_shim.testing.kit", "exit_shim.testing.kit.fixtures", "exit_shim.runtime.background",
-                "exit_shim.runtime.process_hooks", "exit_shim.runtime.reentrancy", "exit_shim.runtime.service",
+                "exit_shim.runtime.process_hooks", "exit_shim.runtime.reentrancy",
+                "exit_shim.runtime.service",
             }
         """
     )

@@ -3,6 +3,7 @@
 project = "exit_shim"
 author = "the exit_shim project"
 exclude_patterns = ["_build"]
+napoleon_use_ivar = True  # a field in "Attributes:" is described once
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",

@@ -268,6 +268,8 @@ def test_the_readme_shows_what_its_command_prints():
     command = [*("run", "--local", "--mode", "EXIT_BRAIN_V3"), str(ROOT / "examples/legacy_bot/main.py")]
     output = output_of([sys.executable, "-m", "exit_shim", *command])
     printed = [re.split(r"  +", line) for line in output.splitlines()]
+    if sys.version_info < (3, 11):  # which knows a function's name without its class
+        excerpt = re.sub(r"\b[A-Z]\w+\.(?=_?[a-z])", "", excerpt)
     for line in excerpt.splitlines():
         cells = re.split(r"  +", line)
         assert line == "…" or any(

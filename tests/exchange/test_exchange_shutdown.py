@@ -1,5 +1,6 @@
 """A local exchange that stops leaves nothing open, whatever its clients are doing."""
 
+import asyncio
 import base64
 import contextlib
 import gc
@@ -148,6 +149,19 @@ def test_an_exchange_without_descriptors_accepts_again(monkeypatch, caplog):
         client.request("GET", "/fapi/v1/ping")
         assert client.getresponse().status == 200
     assert "cannot accept a connection" in caplog.text
+
+
+def test_a_task_that_swallows_its_cancellation_does_not_hold_up_the_stop(nothing_left_open):
+    """As a handler of aiohttp does while it reads on after its answer: it is cancelled again."""
+
+    async def stubborn():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
+
+    with LocalExchange() as exchange:
+        waiting = asyncio.run_coroutine_threadsafe(stubborn(), exchange._loop)
+    assert waiting.done()
 
 
 class Crowd:

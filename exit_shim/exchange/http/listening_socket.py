@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable, Coroutine
@@ -17,6 +18,12 @@ BACKLOG = 128
 
 #: Seconds until connections are accepted again when the system has no file descriptor left.
 PAUSE_WITHOUT_DESCRIPTORS = 1.0
+
+#: Seconds that aiohttp may take to clean up before its tasks are cancelled one by one.
+CLEANUP_SECONDS = 5.0
+
+#: Seconds after which a task that has not ended is cancelled again.
+CANCEL_AGAIN_SECONDS = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +98,8 @@ class ListeningSocket:
         # task that could begin another, no transport with an open socket.
         while self._connecting:
             await asyncio.gather(*self._connecting, return_exceptions=True)
-        await self._runner.cleanup()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._runner.cleanup(), CLEANUP_SECONDS)
         await _cancel_other_tasks()
         while still_open := self._open_transports():
             # close() would wait for a client that does not read its answer.
@@ -155,4 +163,9 @@ async def _cancel_other_tasks() -> None:
     while others := asyncio.all_tasks() - {asyncio.current_task()}:
         for task in others:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        # A handler of aiohttp that reads on after its answer swallows a cancellation, and then waits for the
+        # next request: it is cancelled again.
+        ended, _ = await asyncio.wait(others, timeout=CANCEL_AGAIN_SECONDS)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # else asyncio would log it as never retrieved

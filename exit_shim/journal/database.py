@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote_from_bytes
 
 import msgspec
 
@@ -52,6 +53,12 @@ def is_busy(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
+def file_uri(path: Path) -> str:
+    """Return the URI of an absolute path, as `Path.as_uri` does."""
+    # Since Python 3.14 that one loads urllib.request, and with it ssl: too much for the start of a command.
+    return path.as_uri() if os.name == "nt" else f"file://{quote_from_bytes(os.fsencode(path))}"
+
+
 def connect(path: Path, *, read_only: bool, lasting: bool = False) -> sqlite3.Connection:
     """Open the file in autocommit; a reader never creates it and never blocks a writer.
 
@@ -62,7 +69,7 @@ def connect(path: Path, *, read_only: bool, lasting: bool = False) -> sqlite3.Co
     """
     mode = "ro" if read_only else "rw"
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        f"{file_uri(path.absolute())}?mode={mode}",
         uri=True,
         timeout=1.0 if read_only else BUSY_TIMEOUT_S,
         isolation_level=None,

@@ -85,7 +85,7 @@ def watch(client: Any, *, every: float = 30.0, stream: bool | str = False) -> No
         client: A client of the account, wrapped or not: a sync one, or python-binance's AsyncClient. A look
             costs a request weight of 85.
         every: Seconds between two looks.
-        stream: Whether to listen to the stream, on a connection of the shim's own. It shares the account's
+        stream: Whether to listen to the stream, on a connection of its own. It shares the account's
             listen key and never closes it; python-binance 1.0.36 or later. A str: where the stream is, such
             as "wss://fstream.binance.com/", for a client whose own address was changed. A stream that is not
             available is reported once and tried again. A bot that has a stream uses `feed_user_event`.

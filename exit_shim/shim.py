@@ -193,7 +193,7 @@ class ExitShim:
                 Outcome: [fold, self.process_feed.on, self.metrics.take],
                 Resolution: [fold],
             },
-            # The rules come last: their findings are told after the outcome.
+            # The rules come last, so that sinks get an outcome before its findings.
             [*sinks, rules],
             self.dispatch,
             self.internal_errors,

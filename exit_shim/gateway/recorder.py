@@ -30,8 +30,8 @@ class Recorder:
 
     Args:
         journal: Where events are written down; None for nowhere.
-        inline: Consumers that are told at once, on the order's own thread, by the kinds that they want.
-        deferred: Consumers that are told soon after, on the background thread; `wants` names the kinds.
+        inline: Consumers that are called at once, on the order's own thread, by kind of event.
+        deferred: Consumers that are called soon after, on the background thread; `wants` names the kinds.
         background: That thread's queue; it counts what had to be dropped.
         internal_errors: Counts what fails here.
         on_doubt: Called with the client and the outcome of each order that ended in doubt; None for nobody.

@@ -1,4 +1,4 @@
-"""The reads of one look at the exchange: sent at once, by clients of the shim's own."""
+"""The reads of one look at the exchange: sent at once, by cloned clients."""
 
 import asyncio
 import threading

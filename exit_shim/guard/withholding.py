@@ -51,7 +51,7 @@ GERUNDS: Final[Mapping[str, str]] = {"place": "placing", "modify": "changing", "
 
 
 def message(intent: Intent) -> str:
-    """Return what a denied caller is told, in one line."""
+    """Return the message of a denial, in one line."""
     order, verdict = intent.order, intent.verdict
     return (
         f"exit_shim denied {GERUNDS.get(intent.operation, intent.operation)} {order.kind} on {order.symbol} "

@@ -29,7 +29,7 @@ class Releasable(Protocol):
 class ProcessAware:
     """Be told about forks and the end of the process.
 
-    Objects are told in the order in which they were made, or in reverse: what an object relies on was made
+    Objects are called in the order in which they were made, or in reverse: what an object relies on was made
     before it. So it is renewed before it in a child, and is still usable when the object ends.
     """
 
@@ -67,7 +67,7 @@ def end_all() -> None:
 
 
 def members() -> list[ProcessAware]:
-    """Return the objects that are told, in the order in which they were made."""
+    """Return the registered objects, in the order in which they were made."""
     # One call in C, so that no other thread changes the dict meanwhile.
     references = list(_members.values())
     return [member for reference in references if (member := reference()) is not None]

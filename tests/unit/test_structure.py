@@ -135,7 +135,7 @@ def test_no_room_imports_what_it_must_not():
 
 def test_no_sink_knows_another():
     """A destination is a file or a folder of its own, and imports none of the others."""
-    shared = {"sinks", "sinks.deferred"}
+    shared = {"sinks"}
     for path in files_of("sinks"):
         own = path.relative_to(ROOT / "sinks").parts[0].removesuffix(".py")
         others = {module for module in imported_modules(path) if is_in(module, {"sinks"})}

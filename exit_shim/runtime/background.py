@@ -69,7 +69,6 @@ class Dispatch(Service):
     """
 
     thread_name = "exit-shim-sinks"
-    stop_s = 0.0
 
     def __init__(self, on_dropped: Callable[[int], object]) -> None:
         self._on_dropped = on_dropped
@@ -88,7 +87,7 @@ class Dispatch(Service):
 
     def hand_over(self, act: Callable[..., object], *args: Any) -> None:
         """Have `act(*args)` called soon; it has to deal with its own exceptions."""
-        if INLINE or (self.thread is None and not self.start()):
+        if INLINE:
             act(*args)
             return
         if self._waiting.qsize() >= MAX_WAITING:
@@ -97,19 +96,25 @@ class Dispatch(Service):
             return
         now = time.time(), threading.current_thread()
         self._waiting.put(_new(_Work, (copy_context(), _new(Origin, now), act, args)))
+        # Only now: a thread that ends looks again once `thread` is None, so one of the two sees the work.
+        if self.thread is None:
+            self._work_off()
         # Nobody flushes any more once the process ends.
         if exiting:
             self.flush(EXIT_S)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all work handed over before is done; return False where that takes longer."""
-        if self.thread is None or self.thread is threading.current_thread():
+        thread = threading.current_thread()
+        if self.thread is thread or (self.thread is None and self._waiting.empty()):
             return self._waiting.empty()
         done = threading.Event()
         with self._lock:
             self._flushing += 1
         self._bells.put(None)
-        self._waiting.put(_Work(Context(), Origin(time.time(), self.thread), done.set, ()))
+        self._waiting.put(_Work(Context(), Origin(time.time(), thread), done.set, ()))
+        if self.thread is None:
+            self._work_off()
         try:
             return done.wait(timeout_s)
         finally:
@@ -118,12 +123,27 @@ class Dispatch(Service):
 
     def stop(self) -> None:
         """Let the thread end after the work that waits; later work starts another one."""
+        # It stays `thread` until it has ended: a second one would do later work before what waits.
         if self.thread is not None:
-            super().stop()
+            self._tell_to_stop()
 
     def _tell_to_stop(self) -> None:
         super()._tell_to_stop()
         self._waiting.put(None)
+
+    def _end(self, thread: threading.Thread) -> None:
+        super()._end(thread)
+        # It may have been handed over after the thread found nothing more.
+        if not self._waiting.empty():
+            self._work_off()
+
+    def _work_off(self) -> None:
+        """Have the work that waits done: by a thread, or at once where the system gives no more threads."""
+        if not self.start():
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    if (work := self._waiting.get_nowait()) is not None:
+                        self._do(work, is_rested=False)
 
     @staticmethod
     def live(owner: "weakref.ref[Dispatch]", stopped: threading.Event) -> None:
@@ -131,14 +151,17 @@ class Dispatch(Service):
         dispatch = owner()
         if dispatch is None:
             return
-        waiting, is_rested = dispatch._waiting, True  # noqa: SLF001 - this class's own thread
+        waiting, is_rested, is_ending = dispatch._waiting, True, False  # noqa: SLF001 - its own thread
+        # Work that comes after `stop` starts a thread that nobody stops.
+        weakref.finalize(dispatch, waiting.put, None).atexit = False
         del dispatch
-        while True:
+        while not (is_ending and is_rested):
             work = waiting.get()
             dispatch = owner()
-            # Without `stopped`, None was meant for an earlier thread that a sink held up.
-            if dispatch is None or (work is None and stopped.is_set()):
+            if dispatch is None:
                 return
+            # Without `stopped`, None was meant for an earlier thread, which a sink ended.
+            is_ending = is_ending or (work is None and stopped.is_set())
             if work is not None:
                 dispatch._do(work, is_rested=is_rested)  # noqa: SLF001
             is_rested = waiting.empty()

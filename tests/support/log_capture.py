@@ -1,7 +1,6 @@
 """Wait for the background threads of the shims before looking at log lines or sinks."""
 
 import contextlib
-import time
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -18,11 +17,7 @@ def flush_all() -> None:
     """Wait until the background threads of all shims have nothing left to do."""
     for _ in range(2):  # a sink's error is handed to the same thread to be logged
         for dispatch in [one for one in members() if isinstance(one, Dispatch)]:
-            deadline = time.monotonic() + PATIENCE_S
-            while not (done := dispatch.flush(PATIENCE_S)) and dispatch.thread is None:
-                assert time.monotonic() < deadline  # one that was stopped, and has not ended yet
-                time.sleep(0.01)
-            assert done
+            assert dispatch.flush(PATIENCE_S)
 
 
 class FlushedCapture(wrapt.ObjectProxy):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import logging
+import queue
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import structlog
 import exit_shim
 import exit_shim.runtime.background
 from exit_shim.domain.events import Outcome
+from exit_shim.runtime.background import Dispatch
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "quantity": 0.01}
 STOP["reduceOnly"] = True
@@ -387,3 +389,121 @@ def test_where_no_thread_can_be_had(make, monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", refuse)
     place(make(sinks=[Sink()]), 1)
     assert len(taken) == 1
+
+
+class Interleaved(queue.SimpleQueue):
+    """A queue in which something else happens once, just before or after an item that is waited for."""
+
+    def __init__(self, is_awaited, *, before=lambda: None, after=lambda: None):
+        self._is_awaited, self._before, self._after = is_awaited, before, after
+
+    def put(self, item):
+        is_awaited, self._is_awaited = self._is_awaited, lambda _: False
+        if not is_awaited(item):
+            self._is_awaited = is_awaited
+            super().put(item)
+            return
+        self._before()
+        super().put(item)
+        self._after()
+
+
+@pytest.fixture
+def dispatch():
+    """Work on a thread of its own, stopped after the test."""
+    own = Dispatch(lambda _: None)
+    yield own
+    own.stop()
+
+
+def test_work_that_comes_while_the_thread_is_told_to_stop(dispatch):
+    """It is done though it lies behind what ends the thread, and though nothing comes after it."""
+    go, done = threading.Event(), threading.Event()
+    dispatch._waiting = Interleaved(lambda item: item is None, after=lambda: dispatch.hand_over(done.set))
+    dispatch.hand_over(go.wait, MINUTE)
+    dispatch.stop()
+    go.set()
+    assert done.wait(MINUTE)
+
+
+@pytest.mark.parametrize("act", ["hand_over", "flush"])
+def test_a_thread_that_ends_before_the_work_is_in_the_queue(dispatch, act):
+    """Whoever has seen a thread that is gone by then starts another one."""
+
+    def end():
+        thread = dispatch.thread
+        dispatch.stop()
+        thread.join(MINUTE)
+
+    done = threading.Event()
+    dispatch._waiting = Interleaved(lambda item: item is not None, before=end)
+    assert dispatch.start()
+    if act == "flush":
+        assert dispatch.flush(MINUTE)
+    else:
+        dispatch.hand_over(done.set)
+        assert done.wait(MINUTE)
+
+
+def test_work_that_comes_after_the_threads_last_look():
+    """A thread that has found nothing more, and is still seen as running, leaves no work behind."""
+    done = threading.Event()
+
+    class Late(Dispatch):
+        def _end(self, thread):
+            if not done.is_set():
+                self.hand_over(done.set)
+            super()._end(thread)
+
+    dispatch = Late(lambda _: None)
+    assert dispatch.start()
+    dispatch.stop()
+    assert done.wait(MINUTE)
+    dispatch.stop()
+
+
+def test_work_after_stop_waits_for_a_thread_that_is_held_up(dispatch):
+    """What comes after `stop` is done after what came before it, in its order, and flushes wait for it."""
+    go, done = threading.Event(), []
+    dispatch.hand_over(go.wait, MINUTE)
+    dispatch.hand_over(done.append, 1)
+    for number in (2, 3, 4):
+        dispatch.stop()
+        dispatch.hand_over(done.append, number)
+    assert not dispatch.flush(0.01)
+    go.set()
+    assert dispatch.flush(MINUTE)
+    assert done == [1, 2, 3, 4]
+
+
+def test_what_is_left_where_no_thread_can_be_had_any_more(dispatch, monkeypatch):
+    """Work whose thread ended meanwhile is done by whoever handed it over."""
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    def end():
+        thread = dispatch.thread
+        dispatch.stop()
+        thread.join(MINUTE)
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    done = []
+    dispatch._waiting = Interleaved(lambda item: item is not None, before=end)
+    assert dispatch.start()
+    dispatch.hand_over(done.append, 1)
+    assert done == [1]
+    assert dispatch.flush(MINUTE)
+
+
+def test_a_thread_for_late_work_ends_with_its_queue():
+    """A thread that was started after `stop` does not outlive all who could hand it work."""
+    dispatch = Dispatch(lambda _: None)
+    dispatch.stop()
+    dispatch.hand_over(int)
+    assert dispatch.flush(MINUTE)
+    thread = dispatch.thread
+    del dispatch
+    gc.collect()
+    thread.join(MINUTE)
+    assert not thread.is_alive()

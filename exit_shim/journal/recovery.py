@@ -32,12 +32,18 @@ def _copy(connection: sqlite3.Connection, abandoned: Abandoned) -> int:
     run_id, segment = abandoned
     segment.read = _known_place(connection, run_id, segment)
     added = 0
-    while data := segment.chunk() or _torn_end(segment):
+    while segment.size:
+        data = segment.chunk() or _torn_end(segment)
         place = segment.number, min(segment.read + len(data), segment.size)
         lines = list(parse(data))
+        # Even where nothing is new: the run may have died before its own commit was synced, and a commit here
+        # syncs that one too. SQLite writes and syncs nothing where no value changes.
         with transaction(connection):
+            connection.execute("UPDATE runs SET segment = 0 WHERE run_id = ?", (run_id,))
             added += ingest(connection, _origin(run_id, lines, place), lines)
         segment.read = place[1]
+        if not data or segment.read == segment.size:
+            break
     segment.remove()
     return added
 

@@ -75,21 +75,49 @@ DIES_WITHOUT_A_CHECKPOINT = """
 """
 
 
+def taken_up(exchange, path, environment, taker):
+    """What somebody who dies without a checkpoint has found in the journal: how many orders."""
+    said = harm.run(
+        DIES_WITHOUT_A_CHECKPOINT.format(textwrap.indent(textwrap.dedent(TAKERS[taker]), "    ")),
+        exchange,
+        path,
+        env=environment,
+        before="import sqlite3\nimport exit_shim.journal\nfrom exit_shim.journal.spool import spools",
+    )
+    return int(said)
+
+
 @pytest.mark.parametrize("taker", TAKERS)
 def test_what_others_take_up_stays_on_the_disk(exchange, path, outage, taker):
     """What a run with sync="power" has left stays though somebody who promised less takes it up."""
     with outage as environment:
         killed_under_load(exchange, path, environment, "power", 2, 20)
-        script = textwrap.indent(textwrap.dedent(TAKERS[taker]), "    ")
-        said = harm.run(
-            DIES_WITHOUT_A_CHECKPOINT.format(script),
+        assert taken_up(exchange, path, environment, taker) >= len(harm.arrived(exchange)) > 0
+    harm.reckon(exchange, path, max_us=harm.CROWD_US)
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+def test_a_commit_whose_sync_never_came(exchange, path, outage, taker):
+    """A run that dies between a commit and its sync: all is in the database, and none of it on the disk."""
+    with outage as environment:
+        harm.run(
+            """
+            shim = exit_shim.ExitShim(journal=JOURNAL, sync="power")
+            place(new_client(shim), 5)
+            assert shim.flush(60)
+            assert shim.journal._spool.unread() is None
+            os._exit(0)
+            """,
             exchange,
             path,
             env=environment,
-            before="import sqlite3\nimport exit_shim.journal\nfrom exit_shim.journal.spool import spools",
+            before="""
+            from exit_shim.journal import database, drain
+            drain.open_writer = lambda path, lasting: database.open_writer(path, lasting=False)
+            """,
         )
-        assert int(said) >= len(harm.arrived(exchange)) > 0
-    harm.reckon(exchange, path, max_us=harm.CROWD_US)
+        assert taken_up(exchange, path, environment, taker) == 5
+    assert len(harm.reckon(exchange, path)) == 5
 
 
 def test_a_slow_disk_costs_many_threads_what_it_costs_one(exchange, path, preload):

@@ -238,7 +238,7 @@ class Journal(ProcessAware):
 
     def _append(self, data: bytes, *, lasting: bool = False) -> None:
         # What waits in memory goes first.
-        if self._memory.lines or self._memory.handed_over:
+        if self._memory.lines or self._memory.is_handing_over:
             self._memory.keep(data)
             self._empty_some_memory(lasting=lasting)
         elif not self._to_spool(data, lasting=lasting):

@@ -339,8 +339,10 @@ def test_memory_is_bounded_and_losses_are_counted(tmp_path):
     event = intent()
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: journal.append(event), range(MAX_WAITING + 500)))
+    # The journal's thread may be trying to hand some over, to which others were added.
+    until(lambda: journal.health().in_memory <= MAX_WAITING + 64)
     health = journal.health()
-    assert MAX_WAITING - 64 <= health.in_memory <= MAX_WAITING + 64
+    assert health.in_memory >= MAX_WAITING - 64
     assert health.in_memory + health.dropped == MAX_WAITING + 500
     (tmp_path / "journal.db").rmdir()
     (tmp_path / "journal.db-spool").unlink()

@@ -211,9 +211,7 @@ class Journal(ProcessAware):
                 break
             time.sleep(CLOSE_S / 20)
         self._drain.close()
-        with self._holding_spool() as is_mine:
-            if is_mine:
-                self._spool.close()
+        self._close_spool()
         if self._memory:
             self._on_trouble(
                 JournalError(
@@ -221,6 +219,14 @@ class Journal(ProcessAware):
                     f"neither the journal {self.path} nor its spool folder can be written"
                 )
             )
+
+    def _close_spool(self) -> None:
+        try:
+            with self._holding_spool() as is_mine:
+                if is_mine:
+                    self._spool.close()
+        except OSError as error:
+            self._on_trouble(write_failure(self.path, error))
 
     def tend(self) -> float | None:
         """Copy what waits, on the journal's thread; return the seconds until the next try."""

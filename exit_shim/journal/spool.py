@@ -199,7 +199,7 @@ class Spool:
 
     def make_lasting(self, segment: Segment) -> None:
         """Write what was appended to the disk itself, if `sync` asks for that."""
-        # A file that was closed meanwhile is in the database, which is as durable.
+        # A file that was closed meanwhile is in the database, or `close` has synced it.
         fd = segment.fd
         if self.sync == "power" and fd != CLOSED:
             try:
@@ -224,14 +224,25 @@ class Spool:
                 segment.remove()
 
     def close(self) -> None:
-        """Remove the files that were read, and leave the others to whoever opens the journal next."""
+        """Remove the files that were read, and leave the others to whoever opens the journal next.
+
+        Raises:
+            OSError: What is left cannot be synced; the files are closed all the same.
+        """
+        try:
+            self._part_with_all()
+        finally:
+            self.close_files()
+
+    def _part_with_all(self) -> None:
         for segment in self.segments:
             segment.measure()
             if segment.read >= segment.size:
                 segment.remove()
             else:
                 self._left.append(segment)
-        self.close_files()
+                # A thread that has just appended cannot sync a closed file.
+                self.make_lasting(segment)
 
     def rewind(self) -> None:
         """Read all files again from their start."""

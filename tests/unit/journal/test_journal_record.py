@@ -754,6 +754,28 @@ def test_a_process_that_ends_says_so(tmp_path):
     assert spools(path) == []
 
 
+def test_an_order_whose_spool_is_closed_before_its_sync(tmp_path, monkeypatch):
+    """With power safety closing syncs what it leaves in the spool: the order itself cannot any more."""
+    synced = []
+    monkeypatch.setattr("exit_shim.journal.spool.sync_file", lambda fd: synced.append(os.fstat(fd).st_size))
+    journal = Journal(tmp_path / "journal.db", sync="power")
+    journal.append(intent(1))
+    assert journal.flush()
+    make_lasting = journal._spool.make_lasting
+
+    def close_first(segment):
+        monkeypatch.setattr(journal._spool, "make_lasting", make_lasting)
+        journal.close()
+        make_lasting(segment)
+
+    monkeypatch.setattr(journal._spool, "make_lasting", close_first)
+    with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        journal.append(intent(2))
+    (left,) = spools(journal.path)
+    assert synced[-1] == left.stat().st_size
+
+
 def test_power_safety_is_chosen_in_code_or_by_the_environment(tmp_path, monkeypatch, caplog):
     """`sync` or EXIT_SHIM_SYNC; code outranks it, where an unknown word is an error; else it is told."""
     path = tmp_path / "journal.db"

@@ -259,5 +259,7 @@ def threaded(exchange):
         else:
             exchange.stop()
             manager.join(60)
+    # `stop` closes no client that takes longer than it waits.
+    manager._loop.run_until_complete(manager.stop_client())
     manager._loop.close()
     asyncio.set_event_loop(None)

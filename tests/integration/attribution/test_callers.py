@@ -398,6 +398,8 @@ def test_callbacks_of_a_threaded_websocket_manager(exchange, tmp_path, lines):
     asyncio.run_coroutine_threadsafe(manager.start_listener(Messages(), "path", callback), loop).result(60)
     manager.stop()
     manager.join(60)
+    # `stop` closes no client that is still being made, nor one that takes longer than it waits.
+    loop.run_until_complete(manager.stop_client())
     loop.close()
     assert done.is_set()
     (line,) = lines()

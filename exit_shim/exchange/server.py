@@ -237,6 +237,17 @@ class LocalExchange:
             with self.lock:
                 self.engine.walk(symbol, [step])
 
+    def advance(self, milliseconds: int) -> None:
+        """Let the exchange's time pass without waiting; what comes due meanwhile happens in order.
+
+        Clients need not follow: a request may be signed with the time before or after.
+
+        Raises:
+            ValueError: when `milliseconds` is below zero.
+        """
+        with self.lock:
+            self.engine.advance(milliseconds)
+
     def positions(self) -> list[dict[str, object]]:
         """Return the positions that are not flat, as GET /fapi/v3/positionRisk has them."""
         with self.lock:

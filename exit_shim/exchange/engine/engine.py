@@ -87,8 +87,7 @@ class Exchange:
 
     def _at_now(self) -> State:
         # Time stands still within one operation: a fill has one time wherever it shows.
-        self.state.now = self._clock()
-        self.state.forget_old()
+        self.run_due()
         return self.state
 
     # Time and prices
@@ -97,12 +96,37 @@ class Exchange:
         """Return the exchange's time in milliseconds."""
         return self._at_now().now
 
+    @property
+    def ahead(self) -> int:
+        """Return how many milliseconds the exchange's time is ahead of the clock that it was given."""
+        return self.state.added
+
+    def advance(self, milliseconds: int) -> None:
+        """Let time pass without waiting; whatever comes due meanwhile happens in order, at its own time.
+
+        Raises:
+            ValueError: when `milliseconds` is below zero.
+        """
+        if milliseconds < 0:
+            raise ValueError(f"milliseconds={milliseconds!r} is invalid; time cannot go back")
+        self.state.added += milliseconds
+        self.run_due()
+
     def run_due(self) -> None:
-        """Do what has come due by the clock; every price move and HTTP request begins with it."""
-        timers.run_due(self._at_now())
-        prices.follow_trades(self.state)
-        for key in self.listen_keys.take_expired(self.state.now):
-            emission.emit_listen_key(self.state, key, expired=True)
+        """Do what has come due, each at its own time; every operation begins with it."""
+        now = self._clock() + self.state.added
+        while (due := self._next_due()) is not None and due <= now:
+            self.state.now = due
+            timers.run_due(self.state)
+            prices.follow_trades(self.state)
+            for key in self.listen_keys.take_expired(due):
+                emission.emit_listen_key(self.state, key, expired=True)
+        self.state.now = now
+        self.state.forget_old()
+
+    def _next_due(self) -> int | None:
+        dues = (timers.next_due(self.state), self.listen_keys.next_expiry)
+        return min((due for due in dues if due is not None), default=None)
 
     def quote(self, symbol: str) -> Quote:
         """Return the present prices of a symbol."""

@@ -42,6 +42,11 @@ class ListenKeys:
         """Return whether a listen key was issued and has not expired."""
         return any(held == key and now - seen < LIFETIME for held, seen in self._keys.values())
 
+    @property
+    def next_expiry(self) -> int | None:
+        """Return when the next key expires unless it is kept alive, in milliseconds; None without keys."""
+        return min((seen + LIFETIME for _, seen in self._keys.values()), default=None)
+
     def take_expired(self, now: int) -> list[str]:
         """Forget the keys that have expired and return them."""
         dead = [owner for owner, (_, seen) in self._keys.items() if now - seen >= LIFETIME]

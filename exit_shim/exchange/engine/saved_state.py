@@ -23,6 +23,7 @@ class SavedState(msgspec.Struct, kw_only=True):
 
     version: int = VERSION
     now: int
+    added: int = 0
     rules: ExchangeRules
     trigger_delay: int
     symbols: list[Symbol]
@@ -46,6 +47,7 @@ def dump(state: State) -> bytes:
     """Return the state as JSON."""
     saved = SavedState(
         now=state.now,
+        added=state.added,
         rules=state.rules,
         trigger_delay=state.trigger_delay,
         symbols=list(state.symbols.values()),
@@ -78,7 +80,8 @@ def restore(state: State, data: bytes) -> None:
         raise ValueError(f"not a saved exchange: {wrong}") from wrong
     if saved.version != VERSION:
         raise ValueError(f"the saved exchange has version {saved.version}; expected {VERSION}")
-    state.now, state.rules, state.trigger_delay = saved.now, saved.rules, saved.trigger_delay
+    state.now, state.added = saved.now, saved.added
+    state.rules, state.trigger_delay = saved.rules, saved.trigger_delay
     state.symbols = {symbol.name: symbol for symbol in saved.symbols}
     state.account, state.quotes, state.ids = saved.account, saved.quotes, saved.ids
     state.books, state.candles = saved.books, Candles(saved.candles)

@@ -65,6 +65,8 @@ class State:
     quotes: dict[str, Quote]
     #: The time of the running operation, in milliseconds.
     now: int = 0
+    #: Milliseconds that `advance` has added to the clock.
+    added: int = 0
     orders: OrderStore = field(default_factory=OrderStore)
     algos: AlgoStore = field(default_factory=AlgoStore)
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)

@@ -8,16 +8,23 @@ from .state import State
 from .triggers import place_triggered
 
 
+def next_due(state: State) -> int | None:
+    """Return when the next timer is due, in milliseconds; None when none runs."""
+    dues = [*state.countdowns.values(), *(at for at, _ in state.triggering)]
+    if state.next_date is not None:
+        dues.append(state.next_date)
+    return min(dues, default=None)
+
+
 def run_due(state: State) -> None:
-    """Do what has come due since the last request: countdowns, good-till dates, triggered orders."""
+    """Do what is due now: countdowns, good-till dates, triggered orders."""
     now = state.now
     for symbol in [symbol for symbol, due in state.countdowns.items() if due <= now]:
         del state.countdowns[symbol]
         cancel_all(state, symbol)
     if state.next_date is not None and state.next_date <= now:
         _expire_dated(state)
-    if state.triggering and state.triggering[0][0] <= now:
-        place_triggered(state)
+    place_triggered(state)
 
 
 def _expire_dated(state: State) -> None:

@@ -75,11 +75,16 @@ def as_api_key(credential: str | ApiKey) -> ApiKey:
     return credential if isinstance(credential, ApiKey) else ApiKey(secret=credential)
 
 
-def check_time(request: RawRequest, now: int) -> int:
+def check_time(request: RawRequest, now: int, ahead: int = 0) -> int:
     """Refuse a request from the future or too old; return the time at which it becomes too old.
 
+    Args:
+        request: what arrived.
+        now: the exchange's time in milliseconds.
+        ahead: how much of it was added by `advance`, which the clocks of clients know nothing of.
+
     Raises:
-        ExchangeError: -1102 without a timestamp, -1021 outside `now - recvWindow` to `now + 1000`.
+        ExchangeError: -1102 without a timestamp, -1021 outside `now - ahead - recvWindow` to `now + 1000`.
     """
     params = Params(request.params)
     timestamp = params.required_integer("timestamp")
@@ -89,9 +94,11 @@ def check_time(request: RawRequest, now: int) -> int:
     window = DEFAULT_WINDOW if sent is None else sent
     if timestamp >= now + AHEAD:
         raise TIMESTAMP_AHEAD.error()
-    if now - timestamp > window:
+    # A client may have asked for the time before or after any of it was added.
+    too_late = timestamp + window + ahead
+    if now > too_late:
         raise INVALID_TIMESTAMP.error()
-    return timestamp + window
+    return too_late
 
 
 def check_signature(request: RawRequest, secret: str) -> None:

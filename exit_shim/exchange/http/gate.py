@@ -89,7 +89,7 @@ class Gate:
             return ""
         name = check_key(request, self.credentials)
         if route.security is Security.SIGNED:
-            too_late = check_time(request, received + skew)
+            too_late = check_time(request, received + skew, self.engine.ahead)
             check_signature(request, as_api_key(self.credentials[name]).secret)
             if route.reaches_matching and self.engine.now() + skew > too_late:
                 raise OUTSIDE_ENGINE_WINDOW.error()

@@ -3,13 +3,16 @@
 import signal
 import threading
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
+from exit_shim.cli.exchange_control import advance_time, fill_order, set_price, show_state
 from exit_shim.cli.output import say
-from exit_shim.testing import LocalExchange, StaticMarket, WalkingMarket
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
+
+if TYPE_CHECKING:
+    from exit_shim.testing import LocalExchange
 
 HOW_TO_CONNECT: Final = """\
 listening on {url}, key {key!r}, secret {secret!r}
@@ -24,7 +27,7 @@ ccxt             ex = ccxt.binanceusdm({{"apiKey": {key!r}, "secret": {secret!r}
 """
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Listen on this port; 0 for any free one."
 )
@@ -36,11 +39,17 @@ ccxt             ex = ccxt.binanceusdm({{"apiKey": {key!r}, "secret": {secret!r}
     help="Load the state from FILE and save it there.",
 )
 @click.option("--no-limits", is_flag=True, help="Apply no request and order rate limits.")
-def exchange(*, port: int, seed: int | None, mode: str, state: Path | None, no_limits: bool) -> None:
+@click.pass_context
+def exchange(
+    ctx: click.Context, *, port: int, seed: int | None, mode: str, state: Path | None, no_limits: bool
+) -> None:
     """Start a local futures exchange on 127.0.0.1.
 
-    It behaves like Binance's USDⓈ-M futures and runs until Ctrl-C. It prints how to connect a client.
+    It behaves like Binance's USDⓈ-M futures and runs until Ctrl-C. It prints how to connect a client. The
+    commands below control one that runs.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     local = load_exchange(port, seed, mode, state, no_limits=no_limits)
     try:
         local.start()
@@ -60,10 +69,16 @@ def exchange(*, port: int, seed: int | None, mode: str, state: Path | None, no_l
             local.save()
 
 
+for control in (set_price, fill_order, advance_time, show_state):
+    exchange.add_command(control)
+
+
 def load_exchange(
     port: int, seed: int | None, mode: str, state: Path | None, *, no_limits: bool
-) -> LocalExchange:
+) -> "LocalExchange":
     """Return the exchange with the state of a file; refuse a file that cannot be read or saved."""
+    from exit_shim.testing import LocalExchange, StaticMarket, WalkingMarket  # noqa: PLC0415 - a web server
+
     try:
         local = LocalExchange(
             port=port,

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 from exit_shim.exchange.engine.engine import Exchange, system_clock
 from exit_shim.exchange.engine.market import Market, Number
+from exit_shim.exchange.engine.orders import OrderRef
 from exit_shim.exchange.engine.state import Clock
 from exit_shim.exchange.engine.symbols import DEFAULT_SYMBOLS, Symbol
-from exit_shim.exchange.engine.views import account as account_views
-from exit_shim.exchange.engine.views import algo as algo_views
-from exit_shim.exchange.engine.views import orders as order_views
+from exit_shim.exchange.engine.views import overview
 from exit_shim.exchange.faults.plan import FaultPlan
 from exit_shim.exchange.http.app import make_app
 from exit_shim.exchange.http.auth import ApiKey, Credentials
@@ -226,6 +225,11 @@ class LocalExchange:
         with self.lock:
             self.engine.set_book(symbol, bids, asks)
 
+    def fill_order(self, symbol: str, ref: OrderRef, quantity: Number | None = None) -> None:
+        """Fill a resting order at its own price, wholly or up to `quantity`; see `Exchange.fill_order`."""
+        with self.lock:
+            self.engine.fill_order(symbol, ref, quantity)
+
     def trade(self, symbol: str, price: Number, quantity: Number) -> None:
         """Let others trade `quantity` at `price`; resting orders share in it."""
         with self.lock:
@@ -252,24 +256,19 @@ class LocalExchange:
         """Return the positions that are not flat, as GET /fapi/v3/positionRisk has them."""
         with self.lock:
             self.engine.run_due()
-            state = self.engine.state
-            return [account_views.position_risk_row(state, position) for position in state.open_positions()]
+            return overview.render_positions(self.engine.state)
 
     def open_orders(self, symbol: str | None = None) -> list[dict[str, object]]:
         """Return the open orders, as GET /fapi/v1/openOrders has them: no conditional ones."""
         with self.lock:
             self.engine.run_due()
-            symbols = self.engine.state.symbols
-            orders = self.engine.open_orders(symbol)
-            return [order_views.render_queried(order, symbols[order.symbol]) for order in orders]
+            return overview.render_orders(self.engine.state, self.engine.open_orders(symbol))
 
     def open_algo_orders(self, symbol: str | None = None) -> list[dict[str, object]]:
         """Return the waiting conditional orders, as GET /fapi/v1/openAlgoOrders has them."""
         with self.lock:
             self.engine.run_due()
-            symbols = self.engine.state.symbols
-            algos = self.engine.open_algos(symbol)
-            return [algo_views.render_opened(algo, symbols[algo.symbol]) for algo in algos]
+            return overview.render_algos(self.engine.state, self.engine.open_algos(symbol))
 
     def orders(self, symbol: str | None = None) -> list[dict[str, object]]:
         """Return the open orders, then the waiting conditional ones, each in its own form."""

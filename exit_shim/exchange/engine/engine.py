@@ -16,6 +16,7 @@ from . import (
     cancels,
     emission,
     isolated_margin,
+    matching,
     order_placement,
     prices,
     saved_state,
@@ -168,6 +169,37 @@ class Exchange:
         book = make_order_book(bids, asks)
         self.run_due()
         prices.set_book(self.state, symbol, book)
+
+    def move_prices(self, symbol: str, price: Number, **others: Number) -> None:
+        """Put the prices of a symbol at `price` in one step, but those that `others` gives.
+
+        Args:
+            symbol: whose prices.
+            price: the price of all four, with the spread around it.
+            others: any of `mark`, `last`, `bid` and `ask`.
+
+        Raises:
+            ExchangeError: -1121.
+            ValueError: when a price is not above zero.
+        """
+        self.run_due()
+        named = {name: parse_price(other) for name, other in others.items()}
+        prices.move(self.state, symbol, parse_price(price), **named)
+
+    def fill_order(self, symbol: str, ref: OrderRef, quantity: Number | None = None) -> Order:
+        """Let others trade with a resting order at its own price: wholly, or up to `quantity`.
+
+        Prices stay. An order that may only reduce is filled up to its position.
+
+        Raises:
+            ExchangeError: -1121, or -2013 for an order that is not open.
+            ValueError: when `quantity` is not above zero.
+        """
+        size = None if quantity is None else parse_price(quantity)
+        self.run_due()
+        order = self.open_order(symbol, ref)
+        matching.fill_resting(self.state, order, size)
+        return order
 
     def trade(self, symbol: str, price: Number, quantity: Number) -> None:
         """Let others trade `quantity` at `price`: resting orders that good are filled first, up to it.

@@ -66,6 +66,11 @@ def match_trade(state: State, symbol: str, price: Decimal, quantity: Decimal) ->
             remaining -= order.executed - before
 
 
+def fill_resting(state: State, order: Order, quantity: Decimal | None) -> None:
+    """Trade a resting order with others at its own price, up to `quantity`; None for all of it."""
+    _trade(state, order, quantity, order.price, maker=True, from_book=False)
+
+
 def _by_priority(orders: list[Order]) -> list[Order]:
     return sorted(orders, key=lambda order: (-order.sign * order.price, order.priority))
 

@@ -14,9 +14,9 @@ from .state import State
 from .triggers import fire_reached
 
 
-def move(state: State, symbol: str, price: Decimal) -> None:
-    """Put mark, last and book of a symbol at `price`; what rests there trades or fires."""
-    quote = make_quote(state.symbol(symbol), price)
+def move(state: State, symbol: str, price: Decimal, **others: Decimal) -> None:
+    """Put the prices of a symbol at `price`, but those in `others`; what rests there trades or fires."""
+    quote = msgspec.structs.replace(make_quote(state.symbol(symbol), price), **others)
     state.books.pop(symbol, None)
     set_quote(state, symbol, quote)
 

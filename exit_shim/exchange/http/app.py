@@ -17,6 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 from exit_shim.exchange.engine.errors import ILLEGAL_REQUEST, UNKNOWN
 from exit_shim.exchange.ws.sockets import WebSockets
 
+from .control import PREFIX, control
 from .gate import HttpAnswer
 from .request import RawRequest, printable
 from .service import ExchangeService
@@ -53,9 +54,12 @@ async def _serve(
     request: web.Request, service: ExchangeService, refuse: Callable[[float], None]
 ) -> web.StreamResponse:
     try:
-        arrival = service.receive(await read(request))
+        sent = await read(request)
     except (web.RequestPayloadError, ConnectionError):
         return _make_refusal(400)
+    if sent.path.startswith(PREFIX):
+        return _render(control(service, sent))
+    arrival = service.receive(sent)
     fault = arrival.fault
     if fault.delay:
         await asyncio.sleep(fault.delay)
@@ -69,6 +73,10 @@ async def _serve(
         return web.Response(status=500)
     if fault.trickle:
         return await _trickle(request, answer, fault.trickle)
+    return _render(answer)
+
+
+def _render(answer: HttpAnswer) -> web.Response:
     return web.Response(
         status=answer.status, body=answer.body, headers=answer.headers, content_type=answer.content_type
     )

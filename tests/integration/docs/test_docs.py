@@ -143,6 +143,8 @@ def test_commands_on_the_pages_are_there(page):
         if not name.startswith("--"):
             command = app.get_command(context, name)
             assert command is not None, name
+            if isinstance(command, click.Group) and words and words[0] in command.commands:
+                name, command = f"{name} {words[0]}", command.commands[words[0]]
             known = {option for parameter in command.params for option in parameter.opts}
             options = {word.partition("=")[0] for word in words if word.startswith("--")}
             assert options <= known, (name, options - known)

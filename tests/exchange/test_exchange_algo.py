@@ -4,6 +4,9 @@ from decimal import Decimal
 
 import pytest
 
+from exit_shim.exchange.engine.events import OrderEvent
+from exit_shim.exchange.engine.views.stream import user_event
+
 CLOSE_STOP = {"triggerPrice": "59000", "closePosition": "true"}
 
 
@@ -317,3 +320,24 @@ def test_an_unknown_conditional_order(api, refused, method, code):
         getattr(api, method)("algoOrder", algoId=1)
     with refused(-1102, "Param 'algoid' or 'clientalgoid' must be sent, but both were empty/null!"):
         getattr(api, method)("algoOrder", orderId=1)
+
+
+@pytest.mark.parametrize("rules", [None, "2025-12-08"])
+def test_the_order_of_a_fired_stop_names_it(make_api, rules):
+    """Each ORDER_TRADE_UPDATE of a child has its algoId in `si`; under old rules both have one id."""
+    api = make_api(rules=rules)
+    api.order("BUY", "0.01")
+    if rules is None:
+        placed = api.algo("SELL", "STOP", quantity="0.01", price="59500", triggerPrice="59000")
+    else:
+        api.order("SELL", "0.01", type="STOP", price="59500", stopPrice="59000")
+    told = []
+    api.engine.feed.listeners.append(told.append)
+    api.engine.set_mark("BTCUSDT", 58_900)
+    api.engine.set_mark("BTCUSDT", 59_600)
+    symbols = api.engine.state.symbols
+    updates = [user_event(event, symbols)["o"] for event in told if isinstance(event, OrderEvent)]
+    assert [update["x"] for update in updates] == ["NEW", "TRADE"]
+    link = {"si": placed["algoId"], "ss": -1, "st": "ALGO_CONDITION"} if rules is None else {"si": 0, "ss": 0}
+    for update in updates:
+        assert {name: update[name] for name in ("si", "ss", "st") if name in update} == link

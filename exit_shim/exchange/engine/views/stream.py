@@ -89,8 +89,7 @@ def order_trade_update(event: OrderEvent, symbol: Symbol) -> Json:
         "cp": order.close_position,
         "rp": plain(trade.realised) if trade else "0",
         "pP": order.price_protect,
-        "si": 0,
-        "ss": 0,
+        **_link(order),
         "V": order.self_trade_prevention,
         "pm": order.price_match,
         "gtd": order.good_till_date,
@@ -99,6 +98,13 @@ def order_trade_update(event: OrderEvent, symbol: Symbol) -> Json:
     if event.execution == "AMENDMENT" and order.modify_id is not None:
         body["M"] = order.modify_id
     return {"e": "ORDER_TRADE_UPDATE", "T": event.time, "E": event.time, "o": body}
+
+
+def _link(order: Order) -> Json:
+    """Return what links an order to its conditional order; before the Algo Service both had one id."""
+    if order.algo_id in {None, order.order_id}:
+        return {"si": 0, "ss": 0}
+    return {"si": order.algo_id, "ss": -1, "st": "ALGO_CONDITION"}
 
 
 def trade_lite(event: TradeEvent, symbol: Symbol) -> Json:

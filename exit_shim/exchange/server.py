@@ -58,8 +58,10 @@ class LocalExchange:
         rules: the day whose rules hold, such as "2025-12-08" for those before the Algo Service; those of
             now by default.
         trigger_delay: milliseconds that a conditional order stays TRIGGERING before it becomes an order.
+        strict_reduce_only: whether resting orders that close occupy the position, so that what finds no room
+            beside them is refused with -4118; else they share it until it is closed.
         state: a file to go on from when it exists, and to `save` to; what it holds goes before `symbols`,
-            `hedge_mode`, `wallet`, `rules` and `trigger_delay`.
+            `hedge_mode`, `wallet`, `rules`, `trigger_delay` and `strict_reduce_only`.
         rate_limits: whether request weight and order counts are limited, as on the real exchange.
         seed: what chance in `faults` is drawn from.
         remembered_requests: how many requests are kept in `requests`, the newest.
@@ -82,6 +84,7 @@ class LocalExchange:
         wallet: Number = 10_000,
         rules: str | date | None = None,
         trigger_delay: int = 0,
+        strict_reduce_only: bool = True,
         state: str | Path | None = None,
         rate_limits: bool = True,
         seed: int = 0,
@@ -96,6 +99,7 @@ class LocalExchange:
             wallet=wallet,
             rules=rules,
             trigger_delay=trigger_delay,
+            strict_reduce_only=strict_reduce_only,
         )
         self.faults = FaultPlan(seed)
         self._credentials: Credentials = dict(DEFAULT_CREDENTIALS if credentials is None else credentials)

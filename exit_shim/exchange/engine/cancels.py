@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 
 from . import emission
@@ -19,6 +21,7 @@ from .filters import check_notional, check_percent_price, check_price, check_qua
 from .margin import require_margin
 from .matching import match_arrival, would_take
 from .orders import Amendment, Order, OrderRef
+from .reduce_only import fit_into_position
 from .state import State
 
 #: How often one order may be amended (Modify Order documentation).
@@ -50,7 +53,7 @@ def amend(state: State, request: Amendment) -> Order:
     would trade at once (Modify Order documentation).
 
     Raises:
-        ExchangeError: -2013, -5024, -5026, -5027, -5047 or any filter.
+        ExchangeError: -2013, -5024, -5026, -5027, -5047, any filter, -2022 or -4118.
     """
     order = _order_to_amend(state, request)
     symbol = state.symbols[order.symbol]
@@ -60,8 +63,9 @@ def amend(state: State, request: Amendment) -> Order:
     check_percent_price(symbol, order.side, request.price, quote.mark)
     if not order.only_reduces:
         check_notional(symbol, request.quantity * request.price)
+    quantity = _fitted_quantity(state, order, request)
     _require_margin_for_change(state, order, request)
-    order.price, order.quantity, order.modify_id = request.price, request.quantity, request.modify_id
+    order.price, order.quantity, order.modify_id = request.price, quantity, request.modify_id
     order.edits += 1
     order.priority = state.ids.next_order()
     order.update_time = state.now
@@ -88,6 +92,14 @@ def _order_to_amend(state: State, request: Amendment) -> Order:
     if (order.price, order.quantity) == (request.price, request.quantity):
         raise NOTHING_TO_MODIFY.error()
     return order
+
+
+def _fitted_quantity(state: State, order: Order, request: Amendment) -> Decimal:
+    """Return the new quantity, cut to the room of a reducing order as at its acceptance."""
+    changed = msgspec.structs.replace(order, quantity=request.quantity, price=request.price)
+    if state.strict_reduce_only and order.only_reduces and changed.remaining > 0:
+        fit_into_position(state, changed)
+    return changed.quantity
 
 
 def _require_margin_for_change(state: State, order: Order, request: Amendment) -> None:

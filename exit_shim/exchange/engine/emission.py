@@ -43,11 +43,12 @@ def emit_fill(state: State, order: Order, trade: Trade) -> None:
     state.feed.emit(_order_event(state, order, "TRADE", trade))
 
 
-def emit_order_closed(state: State, order: Order) -> None:
-    """Emit that an order was cancelled or has expired."""
+def emit_order_closed(state: State, order: Order, expiry: str | None = None) -> None:
+    """Emit that an order was cancelled or has expired; `expiry` is its `er` where that is known."""
     if state.feed.active:
         execution = "CANCELED" if order.status == "CANCELED" else "EXPIRED"
-        state.feed.emit(_order_event(state, order, execution))
+        event = _order_event(state, order, execution)
+        state.feed.emit(event if expiry is None else copied(event, expiry=expiry))
 
 
 def emit_algo(state: State, changed: AlgoOrder) -> None:

@@ -55,6 +55,8 @@ class Exchange:
         rules: the day whose rules hold, such as "2025-12-08" for those before the Algo Service; those of
             now by default.
         trigger_delay: milliseconds that a conditional order stays TRIGGERING before it becomes an order.
+        strict_reduce_only: whether resting orders that close occupy the position, so that what finds no room
+            beside them is refused with -4118; else they share it until it is closed.
         kept: how many closed orders, conditional orders and trades are kept of each; on top of the days
             after which the exchange forgets them.
     """
@@ -69,6 +71,7 @@ class Exchange:
         wallet: Number = 10_000,
         rules: str | date | None = None,
         trigger_delay: int = 0,
+        strict_reduce_only: bool = True,
         kept: int = KEPT,
     ) -> None:
         source = market or StaticMarket()
@@ -82,6 +85,7 @@ class Exchange:
             algos=AlgoStore(kept),
             trades=deque(maxlen=kept),
             trigger_delay=trigger_delay,
+            strict_reduce_only=strict_reduce_only,
             rules=find_rules(rules),
         )
         self.listen_keys = ListenKeys()

@@ -126,7 +126,7 @@ NO_ORDER_PERMITTED = Refusal(-4088, "User can not place order currently")
 DUPLICATE_CLIENT_ID = Refusal(-4116, "ClientOrderId is duplicated.")
 STOP_IS_TRIGGERING = Refusal(-4117, "stop order is triggering")
 REDUCE_ONLY_FAILED = Refusal(
-    -4118, "ReduceOnly Order Failed. Please check your existing position and open orders"
+    -4118, "ReduceOnly Order Failed. Please check your existing position and open orders."
 )
 USE_ALGO_SERVICE = Refusal(
     -4120,

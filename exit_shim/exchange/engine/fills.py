@@ -47,8 +47,18 @@ def fill(state: State, order: Order, quantity: Decimal, price: Decimal, *, maker
     expire_orphans(state, position)
 
 
-def change_status(state: State, order: Order, status: str, trade: Trade | None = None) -> None:
-    """Move an order to another status; one that closes takes its conditional order with it."""
+def change_status(
+    state: State, order: Order, status: str, trade: Trade | None = None, expiry: str | None = None
+) -> None:
+    """Move an order to another status; one that closes takes its conditional order with it.
+
+    Args:
+        state: the exchange.
+        order: the order.
+        status: its new status.
+        trade: the fill that changes it, if any.
+        expiry: the `er` of an EXPIRED order, where it does not follow from order and position.
+    """
     order.status = status
     order.update_time = state.now
     if not order.is_open:
@@ -56,7 +66,7 @@ def change_status(state: State, order: Order, status: str, trade: Trade | None =
     if trade is not None:
         emission.emit_fill(state, order, trade)
     else:
-        emission.emit_order_closed(state, order)
+        emission.emit_order_closed(state, order, expiry)
     if order.is_open:
         return
     if order.algo_id is not None:

@@ -10,17 +10,16 @@ from .errors import (
     BAD_GOOD_TILL_DATE,
     CLOSE_POSITION_TYPE,
     MAX_OPEN_ORDERS,
-    REDUCE_ONLY_FAILED,
-    REDUCE_ONLY_REJECTED,
 )
 from .filters import check_notional, check_percent_price, check_price, check_quantity
 from .margin import require_margin
-from .matching import match_arrival, require_time_in_force, taker_price, would_take
+from .matching import match_arrival, require_time_in_force, taker_price
 from .numbers import ZERO
 from .orders import NewOrder, Order
 from .permissions import check_permission
 from .position_mode import check_sides
 from .price_match import matched_price
+from .reduce_only import fit_into_position, has_priority, knock_out_resting
 from .state import State
 from .symbols import Symbol
 
@@ -74,7 +73,7 @@ def place_child(state: State, algo: AlgoOrder, quantity: Decimal) -> Order:
         _keep_identity(order, algo)
     if order.type == "LIMIT":
         check_percent_price(symbol, order.side, order.price, state.quotes[algo.symbol].mark)
-    _require_room(state, order, symbol)
+    _require_room(state, order, symbol, algo)
     # The link must stand before the fill that may finish both.
     algo.child_id, algo.status = order.order_id, "TRIGGERED"
     return _accept(state, order, algo)
@@ -152,44 +151,20 @@ def _check_filters(state: State, order: Order, symbol: Symbol) -> None:
         check_notional(symbol, order.quantity * (mark if at_market else order.price))
 
 
-def _require_room(state: State, order: Order, symbol: Symbol) -> None:
+def _require_room(state: State, order: Order, symbol: Symbol, algo: AlgoOrder | None = None) -> None:
     """Refuse what position, margin or time in force do not allow; cap a reducing order."""
     if order.only_reduces:
-        _cap_to_position(state, order)
+        fit_into_position(state, order, algo)
     if len(state.orders.open_of(symbol.name)) >= symbol.max_orders:
         raise MAX_OPEN_ORDERS.error()
     require_time_in_force(state, order)
     require_margin(state, order, order.price or taker_price(order, state.quotes[symbol.name]))
 
 
-def _cap_to_position(state: State, order: Order) -> None:
-    closable = state.position(order.symbol, order.position_side).closable_by(order.side)
-    # A hedge-mode close carries no flag that would ask for capping: too much is refused.
-    if not closable or (not order.reduce_only and order.quantity > closable):
-        raise REDUCE_ONLY_REJECTED.error()
-    order.quantity = min(order.quantity, closable)
-    if order.reduce_only and order.type == "LIMIT" and not would_take(state, order):
-        _require_no_flip(state, order, closable)
-
-
-def _require_no_flip(state: State, order: Order, closable: Decimal) -> None:
-    """Refuse a reducing order that would turn the position together with the others that rest."""
-    others = sum(
-        (
-            other.remaining
-            for other in state.orders.open_of(order.symbol)
-            if (other.side, other.position_side) == (order.side, order.position_side)
-            and not other.only_reduces
-        ),
-        ZERO,
-    )
-    if others and others + order.quantity > closable:
-        raise REDUCE_ONLY_FAILED.error()
-
-
 def _accept(state: State, order: Order, algo: AlgoOrder | None = None) -> Order:
     if order.order_id > state.ids.order:
         state.ids.next_order()
+    comes_first = state.strict_reduce_only and order.only_reduces and has_priority(state, order, algo)
     state.orders.add(order)
     if order.type == "LIMIT":
         state.note_date(order.due)
@@ -198,4 +173,6 @@ def _accept(state: State, order: Order, algo: AlgoOrder | None = None) -> Order:
     emission.hold_arrival(state, order)
     match_arrival(state, order)
     emission.release_arrival(state)
+    if comes_first:
+        knock_out_resting(state, order)
     return order

@@ -26,6 +26,7 @@ class SavedState(msgspec.Struct, kw_only=True):
     added: int = 0
     rules: ExchangeRules
     trigger_delay: int
+    strict_reduce_only: bool = True
     symbols: list[Symbol]
     account: Account
     quotes: dict[str, Quote]
@@ -50,6 +51,7 @@ def dump(state: State) -> bytes:
         added=state.added,
         rules=state.rules,
         trigger_delay=state.trigger_delay,
+        strict_reduce_only=state.strict_reduce_only,
         symbols=list(state.symbols.values()),
         account=state.account,
         quotes=state.quotes,
@@ -81,6 +83,7 @@ def restore(state: State, data: bytes) -> None:
     if saved.version != VERSION:
         raise ValueError(f"the saved exchange has version {saved.version}; expected {VERSION}")
     state.now, state.added = saved.now, saved.added
+    state.strict_reduce_only = saved.strict_reduce_only
     state.rules, state.trigger_delay = saved.rules, saved.trigger_delay
     state.symbols = {symbol.name: symbol for symbol in saved.symbols}
     state.account, state.quotes, state.ids = saved.account, saved.quotes, saved.ids

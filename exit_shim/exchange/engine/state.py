@@ -82,6 +82,8 @@ class State:
     triggering: list[tuple[int, int]] = field(default_factory=list)
     #: Milliseconds between the reach of a trigger and the order that it becomes.
     trigger_delay: int = 0
+    #: Whether resting orders that close occupy the position; else they share it until it is closed.
+    strict_reduce_only: bool = True
     #: What was moved into and out of isolated positions.
     margin_moves: deque[MarginMove] = field(default_factory=lambda: deque(maxlen=KEPT))
     rules: ExchangeRules = field(default_factory=ExchangeRules)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from . import emission
 from .algo import AlgoOrder
-from .errors import REDUCE_ONLY_REJECTED, ExchangeError
+from .errors import REDUCE_ONLY_FAILED, REDUCE_ONLY_REJECTED, ExchangeError
 from .fills import change_algo_status
 from .market import Quote
 from .order_placement import place_child
@@ -70,4 +70,5 @@ def _quantity(state: State, algo: AlgoOrder) -> Decimal:
 
 def reject_reason(refused: ExchangeError) -> str:
     """Return the `rm` of ALGO_UPDATE for a refusal."""
-    return "Reduce Only reject" if refused.code == REDUCE_ONLY_REJECTED.code else refused.msg
+    reduces = refused.code in {REDUCE_ONLY_REJECTED.code, REDUCE_ONLY_FAILED.code}
+    return "Reduce Only reject" if reduces else refused.msg

@@ -309,7 +309,7 @@ def test_a_simulated_order_takes_no_other_simulated_orders_name(monitor):
 
 def test_a_batch_of_real_and_simulated_cancels(monitor):
     """Each is answered in its place: the real one by the exchange, the others by the guard."""
-    monitor.shim.switch(enforce=False)
+    monitor.cover().shim.switch(enforce=False)
     real = monitor.by(LEGACY, **LIMIT)
     monitor.shim.switch(enforce=True)
     first, last = monitor.by(LEGACY, **LIMIT), monitor.by(LEGACY, **LIMIT)

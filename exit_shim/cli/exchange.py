@@ -86,6 +86,8 @@ def load_exchange(
             hedge_mode=mode == "hedge",
             state=state,
             rate_limits=not no_limits,
+            # As on the real one, time passes while a stop fires: requests come in between.
+            trigger_delay=(17, 400),
         )
         if state is not None:
             local.save()

@@ -57,13 +57,15 @@ class LocalExchange:
         wallet: the opening balance in USDT.
         rules: the day whose rules hold, such as "2025-12-08" for those before the Algo Service; those of
             now by default.
-        trigger_delay: milliseconds that a conditional order stays TRIGGERING before it becomes an order.
+        trigger_delay: milliseconds that a conditional order stays TRIGGERING before it becomes an order, or
+            the shortest and longest such time, (17, 400) on production; it passes by the clock. None for a
+            short time that passes within the operation that fires the order.
         strict_reduce_only: whether resting orders that close occupy the position, so that what finds no room
             beside them is refused with -4118; else they share it until it is closed.
         state: a file to go on from when it exists, and to `save` to; what it holds goes before `symbols`,
             `hedge_mode`, `wallet`, `rules`, `trigger_delay` and `strict_reduce_only`.
         rate_limits: whether request weight and order counts are limited, as on the real exchange.
-        seed: what chance in `faults` is drawn from.
+        seed: what chance in `faults` and the times of triggers are drawn from.
         remembered_requests: how many requests are kept in `requests`, the newest.
 
     Attributes:
@@ -83,7 +85,7 @@ class LocalExchange:
         clock: Clock = system_clock,
         wallet: Number = 10_000,
         rules: str | date | None = None,
-        trigger_delay: int = 0,
+        trigger_delay: int | tuple[int, int] | None = None,
         strict_reduce_only: bool = True,
         state: str | Path | None = None,
         rate_limits: bool = True,
@@ -99,6 +101,7 @@ class LocalExchange:
             wallet=wallet,
             rules=rules,
             trigger_delay=trigger_delay,
+            seed=seed,
             strict_reduce_only=strict_reduce_only,
         )
         self.faults = FaultPlan(seed)

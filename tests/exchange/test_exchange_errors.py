@@ -170,7 +170,7 @@ def amend_too_often(api):
 
 
 def cancelled_while_triggering(api):
-    api.engine.state.trigger_delay = 50
+    api.engine.state.trigger_delay = 50, 50
     placed = api.algo("SELL", **STOP)
     api.engine.set_mark("BTCUSDT", "59000")
     assert api.algo_status(placed) == "TRIGGERING"
@@ -343,12 +343,15 @@ def test_a_halted_symbol_still_closes(api):
 
 def test_a_delayed_trigger_is_seen_triggering(api):
     """With a delay the order is TRIGGERING and in no list of open ones, then becomes what it becomes."""
-    api.engine.state.trigger_delay = 50
+    api.engine.state.trigger_delay = 50, 50
     long(api)
     placed = api.algo("SELL", triggerPrice="59000", closePosition="true")
     api.engine.set_mark("BTCUSDT", "59000")
     api.engine.set_mark("BTCUSDT", "60000")
     assert (api.algo_status(placed), api.get("openAlgoOrders")) == ("TRIGGERING", [])
     api.clock.advance(50)
+    assert api.algo_status(placed) == "TRIGGERING"
+    assert api.engine.position("BTCUSDT").amount == 0
+    api.clock.advance(22)
     assert api.algo_status(placed) == "FINISHED"
     assert api.engine.position("BTCUSDT").amount == 0

@@ -1,6 +1,7 @@
 """The user data stream as python-binance's own sockets hear it: every event, in the order of production."""
 
 import asyncio
+import itertools
 import json
 import queue
 import socket
@@ -81,7 +82,7 @@ async def test_a_market_order_is_told_as_on_production(streams):
 
 
 async def test_a_stop_is_told_from_placing_to_its_fill(streams):
-    """ALGO_UPDATE goes NEW, TRIGGERING, TRIGGERED; the fill comes before FINISHED, under one client id."""
+    """ALGO_UPDATE goes NEW, TRIGGERING; the fill comes before TRIGGERED and FINISHED, under one client id."""
     user = await streams.user()
     await streams.order("BUY", "0.01")
     await streams.hear(user, 4)
@@ -97,13 +98,19 @@ async def test_a_stop_is_told_from_placing_to_its_fill(streams):
     told = await streams.hear(user, 7)
     assert kinds(told) == [
         "ALGO_UPDATE TRIGGERING",
-        "ALGO_UPDATE TRIGGERED",
         *FILL_ON_ARRIVAL,
+        "ALGO_UPDATE TRIGGERED",
         "ALGO_UPDATE FINISHED",
     ]
-    triggering, triggered, lite, child, finished = (
-        told[n]["o"] if n != 2 else told[n] for n in (0, 1, 2, 5, 6)
+    triggering, lite, child, triggered, finished = (
+        told[n]["o"] if n != 1 else told[n] for n in (0, 1, 4, 5, 6)
     )
+    times = [event["T"] - START for event in told]
+    assert times == [event["E"] - START for event in told]
+    assert times[0] == 0
+    assert 17 <= times[1] <= 40
+    assert times[1:5] == [times[1]] * 4
+    assert all(1 <= late - early <= 11 for early, late in itertools.pairwise(times[4:]))
     assert not {"ap", "aq", "act"} & set(triggering)
     child_id = str(child["i"])
     assert [(e["ai"], e["ap"], e["aq"], e["act"]) for e in (triggered, finished)] == [

@@ -54,11 +54,7 @@ def emit_order_closed(state: State, order: Order, expiry: str | None = None) -> 
 def emit_algo(state: State, changed: AlgoOrder) -> None:
     """Emit the new status of a conditional order."""
     if state.feed.active:
-        # A conditional order that is TRIGGERING or REJECTED has not become an order.
-        child = None if changed.child_id is None else state.orders.get(changed.child_id)
-        state.feed.emit(
-            AlgoEvent(time=state.now, algo=copied(changed), child=None if child is None else copied(child))
-        )
+        state.feed.emit(AlgoEvent(time=state.now, algo=copied(changed), child=_child(state, changed)))
 
 
 def emit_account(state: State, reason: str, *positions: Position, moves_wallet: bool = True) -> None:
@@ -101,6 +97,15 @@ def emit_quote(state: State, symbol: str) -> None:
         state.feed.emit(
             QuoteEvent(time=state.now, symbol=symbol, quote=state.quotes[symbol], update_id=state.ids.update)
         )
+
+
+def _child(state: State, algo: AlgoOrder) -> Order | None:
+    # A conditional order that is TRIGGERING or REJECTED has not become an order.
+    child = None if algo.child_id is None else state.orders.get(algo.child_id)
+    if child is None:
+        return None
+    # TRIGGERED says nothing of a fill that came before it.
+    return copied(child, executed=ZERO, quote=ZERO) if algo.status == "TRIGGERED" else copied(child)
 
 
 def _order_event(state: State, order: Order, execution: str, trade: Trade | None = None) -> OrderEvent:

@@ -34,6 +34,7 @@ from .order_book import make_order_book
 from .orders import Amendment, NewOrder, Order, OrderRef, OrderStore, Trade
 from .permissions import RESTRICTIONS, STATUSES
 from .positions import MarginMove, Position
+from .schedule import OF_TRIGGERS
 from .state import Clock, State
 from .symbols import DEFAULT_SYMBOLS, Symbol
 
@@ -41,6 +42,15 @@ from .symbols import DEFAULT_SYMBOLS, Symbol
 def system_clock() -> int:
     """Return the time of day in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+def _as_span(delay: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    if delay is None:
+        return None
+    shortest, longest = delay if isinstance(delay, tuple) else (delay, delay)
+    if not 0 <= shortest <= longest:
+        raise ValueError(f"trigger_delay={delay!r} is invalid; expected milliseconds, or (shortest, longest)")
+    return shortest, longest
 
 
 class Exchange:
@@ -54,9 +64,12 @@ class Exchange:
         wallet: the opening balance in USDT.
         rules: the day whose rules hold, such as "2025-12-08" for those before the Algo Service; those of
             now by default.
-        trigger_delay: milliseconds that a conditional order stays TRIGGERING before it becomes an order.
+        trigger_delay: milliseconds that a conditional order stays TRIGGERING before it becomes an order, or
+            the shortest and longest such time, (17, 400) on production; it passes by the clock. None for a
+            short time that passes within the operation that fires the order.
         strict_reduce_only: whether resting orders that close occupy the position, so that what finds no room
             beside them is refused with -4118; else they share it until it is closed.
+        seed: what the times of triggers are drawn from.
         kept: how many closed orders, conditional orders and trades are kept of each; on top of the days
             after which the exchange forgets them.
     """
@@ -70,7 +83,8 @@ class Exchange:
         hedge_mode: bool = False,
         wallet: Number = 10_000,
         rules: str | date | None = None,
-        trigger_delay: int = 0,
+        trigger_delay: int | tuple[int, int] | None = None,
+        seed: int = 0,
         strict_reduce_only: bool = True,
         kept: int = KEPT,
     ) -> None:
@@ -84,11 +98,13 @@ class Exchange:
             orders=OrderStore(kept),
             algos=AlgoStore(kept),
             trades=deque(maxlen=kept),
-            trigger_delay=trigger_delay,
+            trigger_delay=_as_span(trigger_delay),
+            seed=seed,
             strict_reduce_only=strict_reduce_only,
             rules=find_rules(rules),
         )
         self.listen_keys = ListenKeys()
+        self._ahead = 0
 
     def _at_now(self) -> State:
         # Time stands still within one operation: a fill has one time wherever it shows.
@@ -104,7 +120,7 @@ class Exchange:
     @property
     def ahead(self) -> int:
         """Return how many milliseconds the exchange's time is ahead of the clock that it was given."""
-        return self.state.added
+        return self._ahead
 
     def advance(self, milliseconds: int) -> None:
         """Let time pass without waiting; whatever comes due meanwhile happens in order, at its own time.
@@ -119,19 +135,37 @@ class Exchange:
 
     def run_due(self) -> None:
         """Do what has come due, each at its own time; every operation begins with it."""
-        now = self._clock() + self.state.added
-        while (due := self._next_due()) is not None and due <= now:
+        state, clock = self.state, self._clock()
+        now = max(clock + state.added, state.settled)
+        self._ahead = now - clock
+        self._run_until(now)
+        self._settle()
+        state.forget_old()
+
+    @property
+    def next_due(self) -> int | None:
+        """Return when something happens by itself, in milliseconds; None when nothing will."""
+        dues = (timers.next_due(self.state), self.listen_keys.next_expiry)
+        return min((due for due in dues if due is not None), default=None)
+
+    def _run_until(self, time: int) -> None:
+        while (due := self.next_due) is not None and due <= time:
             self.state.now = due
             timers.run_due(self.state)
             prices.follow_trades(self.state)
             for key in self.listen_keys.take_expired(due):
                 emission.emit_listen_key(self.state, key, expired=True)
-        self.state.now = now
-        self.state.forget_old()
+        self.state.now = time
 
-    def _next_due(self) -> int | None:
-        dues = (timers.next_due(self.state), self.listen_keys.next_expiry)
-        return min((due for due in dues if due is not None), default=None)
+    def _settle(self) -> None:
+        """Follow the trades of an operation, and let the triggers that it has fired take their time."""
+        prices.follow_trades(self.state)
+        while self.state.trigger_delay is None:
+            due = self.state.schedule.next_due_of(OF_TRIGGERS)
+            if due is None:
+                return
+            self._run_until(due)
+            self.state.settled = due
 
     def quote(self, symbol: str) -> Quote:
         """Return the present prices of a symbol."""
@@ -141,7 +175,9 @@ class Exchange:
     def ask_price(self, symbol: str) -> Quote:
         """Return the prices of a symbol as a client gets them: a walking market steps first."""
         self.run_due()
-        return prices.ask(self.state, symbol)
+        prices.ask(self.state, symbol)
+        self._settle()
+        return self.state.quotes[symbol]
 
     def set_mark(self, symbol: str, price: Number) -> None:
         """Put mark price, last price and book of a symbol at `price`; what rests there trades or fires.
@@ -152,11 +188,13 @@ class Exchange:
         """
         self.run_due()
         prices.move(self.state, symbol, parse_price(price))
+        self._settle()
 
     def set_prices(self, symbol: str, **changes: Number) -> None:
         """Change any of `mark`, `last`, `bid` and `ask` of a symbol and leave the others."""
         self.run_due()
         prices.change(self.state, symbol, **{name: parse_price(price) for name, price in changes.items()})
+        self._settle()
 
     def set_book(
         self, symbol: str, bids: Iterable[tuple[Number, Number]], asks: Iterable[tuple[Number, Number]]
@@ -173,6 +211,7 @@ class Exchange:
         book = make_order_book(bids, asks)
         self.run_due()
         prices.set_book(self.state, symbol, book)
+        self._settle()
 
     def move_prices(self, symbol: str, price: Number, **others: Number) -> None:
         """Put the prices of a symbol at `price` in one step, but those that `others` gives.
@@ -189,6 +228,7 @@ class Exchange:
         self.run_due()
         named = {name: parse_price(other) for name, other in others.items()}
         prices.move(self.state, symbol, parse_price(price), **named)
+        self._settle()
 
     def fill_order(self, symbol: str, ref: OrderRef, quantity: Number | None = None) -> Order:
         """Let others trade with a resting order at its own price: wholly, or up to `quantity`.
@@ -203,6 +243,7 @@ class Exchange:
         self.run_due()
         order = self.open_order(symbol, ref)
         matching.fill_resting(self.state, order, size)
+        self._settle()
         return order
 
     def trade(self, symbol: str, price: Number, quantity: Number) -> None:
@@ -217,6 +258,7 @@ class Exchange:
         at, size = parse_price(price), parse_price(quantity)
         self.run_due()
         prices.trade(self.state, symbol, at, size)
+        self._settle()
 
     def walk(self, symbol: str, path: Iterable[Number | Mapping[str, Number]]) -> None:
         """Take the prices of a symbol along a path, one step after the other.
@@ -247,7 +289,7 @@ class Exchange:
     def place_order(self, request: NewOrder) -> Order:
         """Accept an order and trade it as far as it goes."""
         order = order_placement.place(self._at_now(), request)
-        prices.follow_trades(self.state)
+        self._settle()
         return order
 
     def check_order(self, request: NewOrder) -> Order:
@@ -257,16 +299,19 @@ class Exchange:
     def amend_order(self, request: Amendment) -> Order:
         """Change price and quantity of a resting order."""
         order = cancels.amend(self._at_now(), request)
-        prices.follow_trades(self.state)
+        self._settle()
         return order
 
     def cancel_order(self, symbol: str, ref: OrderRef) -> Order:
         """Cancel an open order."""
-        return cancels.cancel(self._at_now(), symbol, ref)
+        order = cancels.cancel(self._at_now(), symbol, ref)
+        self._settle()
+        return order
 
     def cancel_all_orders(self, symbol: str) -> None:
         """Cancel the open orders of a symbol; conditional orders stay."""
         cancels.cancel_all(self._at_now(), symbol)
+        self._settle()
 
     def order(self, symbol: str, ref: OrderRef) -> Order:
         """Return an order, open or closed."""
@@ -334,8 +379,10 @@ class Exchange:
         return self.state.algos.all_of(symbol)
 
     def child_of(self, algo: AlgoOrder) -> Order | None:
-        """Return the order that a conditional order became, None before its trigger or when forgotten."""
-        return self.state.orders.get(algo.child_id) if algo.child_id is not None else None
+        """Return the order that a conditional order became, None before TRIGGERED or when forgotten."""
+        if algo.child_id is None or algo.status == "TRIGGERING":
+            return None
+        return self.state.orders.get(algo.child_id)
 
     # The account
 

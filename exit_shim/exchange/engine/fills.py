@@ -10,7 +10,9 @@ from .algo import FINAL_STATUSES, AlgoOrder
 from .numbers import money
 from .orders import Order, Trade
 from .positions import Position
+from .schedule import FINISH_ALGO
 from .state import State
+from .trigger_times import TriggerTimes, draw_times
 
 
 def fill(state: State, order: Order, quantity: Decimal, price: Decimal, *, maker: bool) -> None:
@@ -70,8 +72,20 @@ def change_status(
     if order.is_open:
         return
     if order.algo_id is not None:
-        # FINISHED covers filled and cancelled alike (Algo Service documentation, algoStatus).
-        change_algo_status(state, state.algos.by_id(order.algo_id), "FINISHED")
+        algo = state.algos.by_id(order.algo_id)
+        # Before TRIGGERED, the confirmation sees that the order has closed.
+        if algo.status == "TRIGGERED":
+            schedule_finish(state, algo)
+
+
+def times_of(state: State, algo: AlgoOrder) -> TriggerTimes:
+    """Return how long each step of a conditional order's trigger takes."""
+    return draw_times(state.seed, algo.algo_id, state.trigger_delay)
+
+
+def schedule_finish(state: State, algo: AlgoOrder) -> None:
+    """Let a conditional order whose child has closed be FINISHED in a moment."""
+    state.schedule.add(state.now + times_of(state, algo).finished, FINISH_ALGO, algo.algo_id)
 
 
 def change_algo_status(state: State, algo: AlgoOrder, status: str) -> None:

@@ -74,8 +74,7 @@ def place_child(state: State, algo: AlgoOrder, quantity: Decimal) -> Order:
     if order.type == "LIMIT":
         check_percent_price(symbol, order.side, order.price, state.quotes[algo.symbol].mark)
     _require_room(state, order, symbol, algo)
-    # The link must stand before the fill that may finish both.
-    algo.child_id, algo.status = order.order_id, "TRIGGERED"
+    algo.child_id = order.order_id
     return _accept(state, order, algo)
 
 
@@ -168,8 +167,6 @@ def _accept(state: State, order: Order, algo: AlgoOrder | None = None) -> Order:
     state.orders.add(order)
     if order.type == "LIMIT":
         state.note_date(order.due)
-    if algo is not None:
-        emission.emit_algo(state, algo)
     emission.hold_arrival(state, order)
     match_arrival(state, order)
     emission.release_arrival(state)

@@ -12,6 +12,7 @@ from .market import Market, Quote
 from .order_book import OrderBook
 from .orders import Order, Trade
 from .positions import MarginMove, Position
+from .schedule import Schedule, Step
 from .state import Ids, State
 from .symbols import Symbol
 
@@ -25,7 +26,9 @@ class SavedState(msgspec.Struct, kw_only=True):
     now: int
     added: int = 0
     rules: ExchangeRules
-    trigger_delay: int
+    trigger_delay: tuple[int, int] | None
+    seed: int
+    settled: int
     strict_reduce_only: bool = True
     symbols: list[Symbol]
     account: Account
@@ -39,7 +42,7 @@ class SavedState(msgspec.Struct, kw_only=True):
     books: dict[str, OrderBook]
     candles: dict[str, list[Candle]]
     countdowns: dict[str, int]
-    triggering: list[tuple[int, int]]
+    scheduled: list[Step]
     #: How often the market was asked for each price, so that a walk goes on where it was.
     asked: dict[str, int]
 
@@ -51,6 +54,8 @@ def dump(state: State) -> bytes:
         added=state.added,
         rules=state.rules,
         trigger_delay=state.trigger_delay,
+        seed=state.seed,
+        settled=state.settled,
         strict_reduce_only=state.strict_reduce_only,
         symbols=list(state.symbols.values()),
         account=state.account,
@@ -64,7 +69,7 @@ def dump(state: State) -> bytes:
         books=state.books,
         candles=state.candles.rows,
         countdowns=state.countdowns,
-        triggering=state.triggering,
+        scheduled=state.schedule.list_steps(),
         asked=dict(getattr(state.market, "asked_so_far", {})),
     )
     return msgspec.json.format(msgspec.json.encode(saved), indent=1)
@@ -83,12 +88,13 @@ def restore(state: State, data: bytes) -> None:
     if saved.version != VERSION:
         raise ValueError(f"the saved exchange has version {saved.version}; expected {VERSION}")
     state.now, state.added = saved.now, saved.added
+    state.seed, state.settled = saved.seed, saved.settled
     state.strict_reduce_only = saved.strict_reduce_only
     state.rules, state.trigger_delay = saved.rules, saved.trigger_delay
     state.symbols = {symbol.name: symbol for symbol in saved.symbols}
     state.account, state.quotes, state.ids = saved.account, saved.quotes, saved.ids
     state.books, state.candles = saved.books, Candles(saved.candles)
-    state.countdowns, state.triggering = saved.countdowns, saved.triggering
+    state.countdowns, state.schedule = saved.countdowns, Schedule(saved.scheduled)
     state.positions = {(position.symbol, position.side): position for position in saved.positions}
     state.trades.extend(saved.trades)
     state.margin_moves.extend(saved.margin_moves)

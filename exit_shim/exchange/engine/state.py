@@ -18,6 +18,7 @@ from .market import Market, Quote
 from .order_book import OrderBook
 from .orders import OrderStore, Trade
 from .positions import MarginMove, Position
+from .schedule import Schedule
 from .symbols import Symbol
 
 #: Milliseconds since 1970.
@@ -67,6 +68,8 @@ class State:
     now: int = 0
     #: Milliseconds that `advance` has added to the clock.
     added: int = 0
+    #: The time up to which triggers have passed within operations, in milliseconds.
+    settled: int = 0
     orders: OrderStore = field(default_factory=OrderStore)
     algos: AlgoStore = field(default_factory=AlgoStore)
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
@@ -78,10 +81,13 @@ class State:
     traded: dict[str, Decimal] = field(default_factory=dict)
     #: When the next open order comes to its date; None when none has one.
     next_date: int | None = None
-    #: Conditional orders that have been reached and wait to be placed: when they will be, and which.
-    triggering: list[tuple[int, int]] = field(default_factory=list)
-    #: Milliseconds between the reach of a trigger and the order that it becomes.
-    trigger_delay: int = 0
+    #: What happens by itself at a later time.
+    schedule: Schedule = field(default_factory=Schedule)
+    #: The shortest and longest time in milliseconds between the reach of a trigger and the order that it
+    #: becomes; None for a usual time, which passes within the operation that fires it.
+    trigger_delay: tuple[int, int] | None = None
+    #: What chance is drawn from.
+    seed: int = 0
     #: Whether resting orders that close occupy the position; else they share it until it is closed.
     strict_reduce_only: bool = True
     #: What was moved into and out of isolated positions.

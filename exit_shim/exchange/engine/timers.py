@@ -1,30 +1,38 @@
-"""Timers: countdowns, good-till dates and triggered orders that are due."""
+"""Timers: countdowns, good-till dates and scheduled steps that are due."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .cancels import cancel_all
 from .fills import change_status
+from .schedule import CONFIRM_TRIGGER, FINISH_ALGO, PLACE_CHILD
 from .state import State
-from .triggers import place_triggered
+from .triggers import confirm_trigger, finish, place_triggered
+
+_DO: dict[str, Callable[[State, int], None]] = {
+    PLACE_CHILD: place_triggered,
+    CONFIRM_TRIGGER: confirm_trigger,
+    FINISH_ALGO: finish,
+}
 
 
 def next_due(state: State) -> int | None:
     """Return when the next timer is due, in milliseconds; None when none runs."""
-    dues = [*state.countdowns.values(), *(at for at, _ in state.triggering)]
-    if state.next_date is not None:
-        dues.append(state.next_date)
-    return min(dues, default=None)
+    dues = [*state.countdowns.values(), state.next_date, state.schedule.next_due]
+    return min((due for due in dues if due is not None), default=None)
 
 
 def run_due(state: State) -> None:
-    """Do what is due now: countdowns, good-till dates, triggered orders."""
+    """Do what is due now: countdowns, good-till dates, scheduled steps."""
     now = state.now
     for symbol in [symbol for symbol, due in state.countdowns.items() if due <= now]:
         del state.countdowns[symbol]
         cancel_all(state, symbol)
     if state.next_date is not None and state.next_date <= now:
         _expire_dated(state)
-    place_triggered(state)
+    while (step := state.schedule.take_due(now)) is not None:
+        _DO[step.kind](state, step.order_id)
 
 
 def _expire_dated(state: State) -> None:

@@ -1,4 +1,4 @@
-"""Triggers of conditional orders: NEW, TRIGGERING, TRIGGERED, then FINISHED or REJECTED."""
+"""Triggers of conditional orders: TRIGGERING, then an order, TRIGGERED and FINISHED; or REJECTED."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from decimal import Decimal
 from . import emission
 from .algo import AlgoOrder
 from .errors import REDUCE_ONLY_FAILED, REDUCE_ONLY_REJECTED, ExchangeError
-from .fills import change_algo_status
+from .fills import change_algo_status, schedule_finish, times_of
 from .market import Quote
 from .order_placement import place_child
+from .schedule import CONFIRM_TRIGGER, PLACE_CHILD
 from .state import State
 from .symbols import Symbol
 
@@ -19,17 +20,34 @@ def fire_reached(state: State, symbol: str) -> None:
     quote = state.quotes[symbol]
     fired = [algo for algo in state.algos.open(symbol) if _watch(state, algo, quote)]
     for algo in fired:
-        # The fill of an earlier one may have expired this one.
-        if algo.is_open and not _is_protected(algo, state.symbols[symbol], quote):
+        if not _is_protected(algo, state.symbols[symbol], quote):
             _fire(state, algo)
 
 
-def place_triggered(state: State) -> None:
-    """Place the orders whose delay after the trigger has passed."""
-    due = [algo_id for at, algo_id in state.triggering if at <= state.now]
-    state.triggering = [row for row in state.triggering if row[0] > state.now]
-    for algo_id in due:
-        _place(state, state.algos.by_id(algo_id))
+def place_triggered(state: State, algo_id: int) -> None:
+    """Place the order that a triggered conditional order becomes, or reject it."""
+    algo = state.algos.by_id(algo_id)
+    try:
+        place_child(state, algo, _quantity(state, algo))
+    except ExchangeError as refused:
+        algo.reject_reason = reject_reason(refused)
+        change_algo_status(state, algo, "REJECTED")
+        return
+    state.schedule.add(state.now + times_of(state, algo).confirmed, CONFIRM_TRIGGER, algo_id)
+
+
+def confirm_trigger(state: State, algo_id: int) -> None:
+    """Let the Algo Service know the child order, which may have been filled by then."""
+    algo = state.algos.by_id(algo_id)
+    change_algo_status(state, algo, "TRIGGERED")
+    child = None if algo.child_id is None else state.orders.get(algo.child_id)
+    if child is None or not child.is_open:
+        schedule_finish(state, algo)
+
+
+def finish(state: State, algo_id: int) -> None:
+    """Record that the child order has closed, filled or not (Algo Service documentation, algoStatus)."""
+    change_algo_status(state, state.algos.by_id(algo_id), "FINISHED")
 
 
 def _watch(state: State, algo: AlgoOrder, quote: Quote) -> bool:
@@ -48,18 +66,7 @@ def _is_protected(algo: AlgoOrder, symbol: Symbol, quote: Quote) -> bool:
 def _fire(state: State, algo: AlgoOrder) -> None:
     algo.trigger_time = state.now
     change_algo_status(state, algo, "TRIGGERING")
-    if state.trigger_delay:
-        state.triggering.append((state.now + state.trigger_delay, algo.algo_id))
-    else:
-        _place(state, algo)
-
-
-def _place(state: State, algo: AlgoOrder) -> None:
-    try:
-        place_child(state, algo, _quantity(state, algo))
-    except ExchangeError as refused:
-        algo.reject_reason = reject_reason(refused)
-        change_algo_status(state, algo, "REJECTED")
+    state.schedule.add(state.now + times_of(state, algo).placed, PLACE_CHILD, algo.algo_id)
 
 
 def _quantity(state: State, algo: AlgoOrder) -> Decimal:

@@ -7,7 +7,7 @@ import itertools
 
 import msgspec
 
-from exit_shim.exchange.engine.events import Event, QuoteEvent
+from exit_shim.exchange.engine.events import AlgoEvent, Event, QuoteEvent
 from exit_shim.exchange.http.service import ExchangeService
 
 from . import market_streams, user_stream
@@ -36,6 +36,8 @@ class StreamHub:
         self._connections: list[StreamConnection] = []
         self._numbers = itertools.count(1)
         self._ticking: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
     def connect(self, address: StreamAddress, queue: MessageQueue) -> StreamConnection:
         """Add a client, whose queue fills from now on."""
@@ -48,6 +50,7 @@ class StreamHub:
             self._connections.append(connection)
             market_streams.send_current_prices(service.engine, service.faults, connection, connection.names)
         if self._ticking is None:
+            self._loop = asyncio.get_running_loop()
             self._ticking = asyncio.create_task(self._tick())
         return connection
 
@@ -60,6 +63,7 @@ class StreamHub:
         if not self._connections and self._ticking is not None:
             self._ticking.cancel()
             self._ticking = None
+            self._stop_alarm()
 
     def handle_message(self, connection: StreamConnection, message: str) -> None:
         """Answer a message of a client on its stream connection."""
@@ -77,8 +81,34 @@ class StreamHub:
                 market_streams.publish(service.engine, service.faults, self._connections, event)
             else:
                 user_stream.publish(service.engine, service.faults, self._connections, event)
+            if isinstance(event, AlgoEvent) and self._loop is not None:
+                # The steps of a trigger are milliseconds apart, a tick is longer than all of them.
+                self._loop.call_soon_threadsafe(self._set_alarm)
         except Exception as fault:  # noqa: BLE001 - a bug in telling must not undo what has happened
             service.gate.internal_errors.append(fault)
+
+    def _set_alarm(self) -> None:
+        """Wake up when the exchange next does something by itself, if that is before the next tick."""
+        self._stop_alarm()
+        engine = self._service.engine
+        with self._service.lock:
+            due, now = engine.next_due, engine.now()
+        if self._ticking is not None and due is not None and due - now < TICK * 1000:
+            self._alarm = asyncio.get_running_loop().call_later(max(0, due - now) / 1000, self._ring)
+
+    def _ring(self) -> None:
+        engine = self._service.engine
+        with self._service.lock:
+            before = engine.next_due
+            engine.run_due()
+        # A clock that a test holds still is looked at again by the next tick.
+        if engine.next_due != before:
+            self._set_alarm()
+
+    def _stop_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     async def _tick(self) -> None:
         for count in itertools.count(1):

@@ -62,8 +62,11 @@ class LocalExchange:
             short time that passes within the operation that fires the order.
         strict_reduce_only: whether resting orders that close occupy the position, so that what finds no room
             beside them is refused with -4118; else they share it until it is closed.
+        spread: ticks between the last price and the best bid, and the best ask, of a symbol without a book of
+            levels; a MARKET order is filled at the far side, and the mark price is in the middle.
         state: a file to go on from when it exists, and to `save` to; what it holds goes before `symbols`,
-            `hedge_mode`, `wallet`, `rules`, `trigger_delay` and `strict_reduce_only`.
+            `hedge_mode`, `wallet`, `rules`, `trigger_delay`, `strict_reduce_only` and
+            `spread`.
         rate_limits: whether request weight and order counts are limited, as on the real exchange.
         seed: what chance in `faults` and the times of triggers are drawn from.
         remembered_requests: how many requests are kept in `requests`, the newest.
@@ -87,6 +90,7 @@ class LocalExchange:
         rules: str | date | None = None,
         trigger_delay: int | tuple[int, int] | None = None,
         strict_reduce_only: bool = True,
+        spread: int = 1,
         state: str | Path | None = None,
         rate_limits: bool = True,
         seed: int = 0,
@@ -101,6 +105,7 @@ class LocalExchange:
             wallet=wallet,
             rules=rules,
             trigger_delay=trigger_delay,
+            spread=spread,
             seed=seed,
             strict_reduce_only=strict_reduce_only,
         )

@@ -83,9 +83,13 @@ class Api:
         return self.get("algoOrder", algoId=placed["algoId"])["algoStatus"]
 
 
+# Amounts are exact to the last digit in these tests, and easier to check by hand at one price.
+AT_ONE_PRICE = {"spread": 0}
+
+
 def _api(**options):
     clock = ManualClock()
-    return Api(Exchange(clock=clock, **options), clock)
+    return Api(Exchange(clock=clock, **{**AT_ONE_PRICE, **options}), clock)
 
 
 @pytest.fixture
@@ -120,7 +124,7 @@ def refused():
 
 @pytest.fixture
 def exchange():
-    with LocalExchange() as running:
+    with LocalExchange(**AT_ONE_PRICE) as running:
         yield running
         assert running.internal_errors == []
 
@@ -207,7 +211,7 @@ async def make_streams():
 
     async def make(**options):
         clock = ManualClock()
-        exchange = LocalExchange(clock=clock, **options).start()
+        exchange = LocalExchange(clock=clock, **{**AT_ONE_PRICE, **options}).start()
         pointers.append(redirect_clients(exchange.url, exchange.register))
         pointers[-1].__enter__()
         made.append(Streams(exchange, clock))

@@ -12,7 +12,7 @@ from binance.exceptions import BinanceAPIException
 
 from exit_shim.exchange.faults import FaultPlan
 from exit_shim.exchange.http.request import RawRequest
-from exit_shim.testing import LocalExchange, faults
+from exit_shim.testing import FakeClient, LocalExchange, faults
 
 ORDER = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
 UNKNOWN = "Unknown error, please check your request or try again later."
@@ -376,3 +376,56 @@ def test_a_stream_goes_silent_and_others_do_not():
     assert plan.deliver({"e": "x"}, "b") == 1
     plan.clear()
     assert plan.deliver({"e": "x"}, "a") == 1
+
+
+@pytest.mark.parametrize("kind", ["stop", "limit", "batch"])
+def test_an_order_vanishes_some_time_after_it_was_accepted(kind):
+    """It is NEW and listed, then CANCELED without a request, at its time; others of its kind stay."""
+    exchange = LocalExchange()
+    client, told = FakeClient(exchange=exchange), []
+    exchange.faults.inject(faults.vanished_order(53), skip=1)
+    take = {"side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.01", "price": "50000"}
+    stop = {"side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "quantity": "0.01"}
+    placed = []
+    for _ in range(3):
+        if kind == "batch":
+            placed += client.futures_place_batch_order(batchOrders=[{"symbol": "BTCUSDT", **take}])
+        else:
+            placed.append(client.futures_create_order(symbol="BTCUSDT", **(stop if kind == "stop" else take)))
+    name = "algoId" if kind == "stop" else "orderId"
+    first, gone, last = (order[name] for order in placed)
+    exchange.engine.feed.listeners.append(told.append)
+    exchange.advance(52_000)
+    assert [order[name] for order in exchange.orders()] == [first, gone, last]
+    exchange.advance(2_000)
+    assert [order[name] for order in exchange.orders()] == [first, last]
+    (event,) = told
+    assert (event.algo if kind == "stop" else event.order).status == "CANCELED"
+    assert [hit[0] for hit in exchange.faults.hits] == ["vanished_order"]
+
+
+def test_an_order_that_has_filled_does_not_vanish():
+    """What is closed by then stays as it is, and a refused order leaves nothing to cancel."""
+    exchange = LocalExchange()
+    client = FakeClient(exchange=exchange)
+    exchange.faults.inject(faults.vanished_order(1), times=None)
+    order = client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.01")
+    with pytest.raises(BinanceAPIException):
+        client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0")
+    exchange.advance(2_000)
+    assert client.futures_get_order(symbol="BTCUSDT", orderId=order["orderId"])["status"] == "FILLED"
+    assert exchange.internal_errors == []
+
+
+def test_a_saved_exchange_still_cancels_what_is_to_vanish(tmp_path):
+    """The time at which an order vanishes survives a restart."""
+    exchange = LocalExchange(state=tmp_path / "exchange.json")
+    exchange.faults.inject(faults.vanished_order(60))
+    FakeClient(exchange=exchange).futures_create_order(
+        symbol="BTCUSDT", side="SELL", type="STOP_MARKET", stopPrice=50_000, quantity="0.01"
+    )
+    exchange.save()
+    again = LocalExchange(state=tmp_path / "exchange.json")
+    assert len(again.orders()) == 1
+    again.advance(60_000)
+    assert again.orders() == []

@@ -203,6 +203,10 @@ class AlgoStore:
         """Return the conditional order with this id; it must exist."""
         return self._by_id[algo_id]
 
+    def get(self, algo_id: int) -> AlgoOrder | None:
+        """Return the conditional order with this id, None when it is forgotten."""
+        return self._by_id.get(algo_id)
+
     @property
     def open_count(self) -> int:
         """Return how many conditional orders wait for their trigger, over all symbols."""

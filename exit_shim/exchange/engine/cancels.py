@@ -16,7 +16,7 @@ from .errors import (
     UNKNOWN_ORDER,
     ExchangeError,
 )
-from .fills import change_status
+from .fills import change_algo_status, change_status
 from .filters import check_notional, check_percent_price, check_price, check_quantity
 from .margin import require_margin
 from .matching import match_arrival, would_take
@@ -44,6 +44,20 @@ def cancel_all(state: State, symbol: str) -> None:
     state.symbol(symbol)
     for order in state.orders.open_of(symbol):
         change_status(state, order, "CANCELED")
+
+
+def take_away(state: State, order_id: int) -> None:
+    """Cancel an order that nobody asked to cancel, if it is still open."""
+    order = state.orders.get(order_id)
+    if order is not None and order.is_open:
+        change_status(state, order, "CANCELED")
+
+
+def take_away_algo(state: State, algo_id: int) -> None:
+    """Cancel a conditional order that nobody asked to cancel, if it still waits."""
+    algo = state.algos.get(algo_id)
+    if algo is not None and algo.is_open:
+        change_algo_status(state, algo, "CANCELED")
 
 
 def amend(state: State, request: Amendment) -> Order:

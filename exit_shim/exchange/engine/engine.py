@@ -34,7 +34,7 @@ from .order_book import make_order_book
 from .orders import Amendment, NewOrder, Order, OrderRef, OrderStore, Trade
 from .permissions import RESTRICTIONS, STATUSES
 from .positions import MarginMove, Position
-from .schedule import OF_TRIGGERS
+from .schedule import CANCEL_ALGO, CANCEL_ORDER, OF_TRIGGERS
 from .state import Clock, State
 from .symbols import DEFAULT_SYMBOLS, Symbol
 
@@ -69,6 +69,8 @@ class Exchange:
             short time that passes within the operation that fires the order.
         strict_reduce_only: whether resting orders that close occupy the position, so that what finds no room
             beside them is refused with -4118; else they share it until it is closed.
+        spread: ticks between the last price and the best bid, and the best ask, of a symbol without a book of
+            levels; a MARKET order is filled at the far side, and the mark price is in the middle.
         seed: what the times of triggers are drawn from.
         kept: how many closed orders, conditional orders and trades are kept of each; on top of the days
             after which the exchange forgets them.
@@ -84,6 +86,7 @@ class Exchange:
         wallet: Number = 10_000,
         rules: str | date | None = None,
         trigger_delay: int | tuple[int, int] | None = None,
+        spread: int = 1,
         seed: int = 0,
         strict_reduce_only: bool = True,
         kept: int = KEPT,
@@ -94,11 +97,12 @@ class Exchange:
             market=source,
             symbols={symbol.name: symbol for symbol in symbols},
             account=Account(wallet=Decimal(wallet), hedge_mode=hedge_mode),
-            quotes={symbol.name: make_quote(symbol, source.opening(symbol)) for symbol in symbols},
+            quotes={symbol.name: make_quote(symbol, source.opening(symbol), spread) for symbol in symbols},
             orders=OrderStore(kept),
             algos=AlgoStore(kept),
             trades=deque(maxlen=kept),
             trigger_delay=_as_span(trigger_delay),
+            spread=spread,
             seed=seed,
             strict_reduce_only=strict_reduce_only,
             rules=find_rules(rules),
@@ -180,7 +184,9 @@ class Exchange:
         return self.state.quotes[symbol]
 
     def set_mark(self, symbol: str, price: Number) -> None:
-        """Put mark price, last price and book of a symbol at `price`; what rests there trades or fires.
+        """Put mark price and last price of a symbol at `price` and the book around it.
+
+        What these prices reach trades or fires.
 
         Raises:
             ExchangeError: -1121.
@@ -447,6 +453,12 @@ class Exchange:
         return exchange
 
     # What the exchange itself decides
+
+    def cancel_later(self, order_id: int, milliseconds: int) -> None:
+        """Cancel an order, conditional or not, in some milliseconds, if it is open then."""
+        state = self._at_now()
+        kind = CANCEL_ORDER if state.orders.get(order_id) else CANCEL_ALGO
+        state.schedule.add(state.now + milliseconds, kind, order_id)
 
     def restrict(self, restriction: str = "") -> None:
         """Restrict the account, as risk control does; nothing lifts the restriction.

@@ -40,10 +40,11 @@ def parse_price(value: Number) -> Decimal:
     return price
 
 
-def make_quote(symbol: Symbol, price: Decimal) -> Quote:
-    """Return a quote with everything at `price`; trades and book are rounded to the tick."""
-    traded = max(symbol.tick, nearest(price, symbol.tick))
-    return Quote(mark=price, last=traded, bid=traded, ask=traded)
+def make_quote(symbol: Symbol, price: Decimal, spread: int) -> Quote:
+    """Return a quote around `price`: last price on the nearest tick, book `spread` ticks to either side."""
+    traded = max(symbol.tick * (spread + 1), nearest(price, symbol.tick))
+    distance = symbol.tick * spread
+    return Quote(mark=price, last=traded, bid=traded - distance, ask=traded + distance)
 
 
 class Market(Protocol):

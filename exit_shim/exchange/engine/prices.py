@@ -15,8 +15,8 @@ from .triggers import fire_reached
 
 
 def move(state: State, symbol: str, price: Decimal, **others: Decimal) -> None:
-    """Put the prices of a symbol at `price`, but those in `others`; what rests there trades or fires."""
-    quote = msgspec.structs.replace(make_quote(state.symbol(symbol), price), **others)
+    """Put the prices of a symbol around `price`, but those in `others`; what rests there trades or fires."""
+    quote = msgspec.structs.replace(make_quote(state.symbol(symbol), price, state.spread), **others)
     state.books.pop(symbol, None)
     set_quote(state, symbol, quote)
 

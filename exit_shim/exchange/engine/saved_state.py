@@ -28,6 +28,7 @@ class SavedState(msgspec.Struct, kw_only=True):
     rules: ExchangeRules
     trigger_delay: tuple[int, int] | None
     seed: int
+    spread: int
     settled: int
     strict_reduce_only: bool = True
     symbols: list[Symbol]
@@ -55,6 +56,7 @@ def dump(state: State) -> bytes:
         rules=state.rules,
         trigger_delay=state.trigger_delay,
         seed=state.seed,
+        spread=state.spread,
         settled=state.settled,
         strict_reduce_only=state.strict_reduce_only,
         symbols=list(state.symbols.values()),
@@ -88,7 +90,7 @@ def restore(state: State, data: bytes) -> None:
     if saved.version != VERSION:
         raise ValueError(f"the saved exchange has version {saved.version}; expected {VERSION}")
     state.now, state.added = saved.now, saved.added
-    state.seed, state.settled = saved.seed, saved.settled
+    state.seed, state.spread, state.settled = saved.seed, saved.spread, saved.settled
     state.strict_reduce_only = saved.strict_reduce_only
     state.rules, state.trigger_delay = saved.rules, saved.trigger_delay
     state.symbols = {symbol.name: symbol for symbol in saved.symbols}

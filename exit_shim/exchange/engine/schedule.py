@@ -9,6 +9,8 @@ import msgspec
 PLACE_CHILD = "place_child"
 CONFIRM_TRIGGER = "confirm_trigger"
 FINISH_ALGO = "finish_algo"
+CANCEL_ORDER = "cancel_order"
+CANCEL_ALGO = "cancel_algo"
 #: The steps between the reach of a trigger and FINISHED.
 OF_TRIGGERS = frozenset({PLACE_CHILD, CONFIRM_TRIGGER, FINISH_ALGO})
 

@@ -86,6 +86,8 @@ class State:
     #: The shortest and longest time in milliseconds between the reach of a trigger and the order that it
     #: becomes; None for a usual time, which passes within the operation that fires it.
     trigger_delay: tuple[int, int] | None = None
+    #: Ticks between the last price and either side of the book, for a symbol without a book of levels.
+    spread: int = 1
     #: What chance is drawn from.
     seed: int = 0
     #: Whether resting orders that close occupy the position; else they share it until it is closed.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .cancels import cancel_all
+from .cancels import cancel_all, take_away, take_away_algo
 from .fills import change_status
-from .schedule import CONFIRM_TRIGGER, FINISH_ALGO, PLACE_CHILD
+from .schedule import CANCEL_ALGO, CANCEL_ORDER, CONFIRM_TRIGGER, FINISH_ALGO, PLACE_CHILD
 from .state import State
 from .triggers import confirm_trigger, finish, place_triggered
 
@@ -14,6 +14,8 @@ _DO: dict[str, Callable[[State, int], None]] = {
     PLACE_CHILD: place_triggered,
     CONFIRM_TRIGGER: confirm_trigger,
     FINISH_ALGO: finish,
+    CANCEL_ORDER: take_away,
+    CANCEL_ALGO: take_away_algo,
 }
 
 

@@ -22,6 +22,7 @@ from .kinds import (
     trickled,
     unexpected_response,
     unknown_error,
+    vanished_order,
 )
 from .plan import FaultPlan, Injection
 
@@ -49,4 +50,5 @@ __all__ = [
     "trickled",
     "unexpected_response",
     "unknown_error",
+    "vanished_order",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 _PLACING = (("POST", "order"), ("POST", "batchOrders"), ("POST", "order/test"))
+_VANISHING = (("POST", "order"), ("POST", "batchOrders"), ("POST", "algoOrder"))
 _UNKNOWN = "Unknown error, please check your request or try again later."
 _UNEXPECTED = "An unexpected response was received from the message bus. Execution status unknown."
 _TIMEOUT = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
@@ -50,6 +51,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
         endpoints: (method, endpoint) pairs that it can hit at all; empty for any.
         copies: how often a stream event is delivered.
         silences: the stream delivers nothing from this event on, and stays open.
+        cancel_after: how long an order that was placed stays before the exchange cancels it by itself.
     """
 
     name: str
@@ -70,11 +72,17 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: tuple[tuple[str, str], ...] = ()
     copies: int = 1
     silences: bool = False
+    cancel_after: float | None = None
 
     @property
     def decides(self) -> bool:
         """Return whether the fault does more than delay, so that a second such fault has no effect."""
-        return self.reset or self.status is not None or bool(self.trickle or self.skew)
+        return (
+            self.reset
+            or self.status is not None
+            or bool(self.trickle or self.skew)
+            or self.cancel_after is not None
+        )
 
 
 def delayed(seconds: float, jitter: float = 0.0, *, answer_only: bool = False) -> Fault:
@@ -182,6 +190,14 @@ def no_such_algo_order() -> Fault:
         executed=False,
         endpoints=(("GET", "algoOrder"),),
     )
+
+
+def vanished_order(seconds: float = 53.0) -> Fault:
+    """Accept an order as NEW, and cancel it by itself some seconds later, without a reason.
+
+    Seen on Binance's demo exchange with conditional orders, after 53 seconds.
+    """
+    return Fault(name="vanished_order", cancel_after=seconds, endpoints=_VANISHING)
 
 
 def lost_event() -> Fault:

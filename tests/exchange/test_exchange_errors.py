@@ -227,7 +227,7 @@ REACHED = {
     errors.STOP_PRICE_NEGATIVE: lambda api: api.algo("SELL", triggerPrice="-1", quantity="0.010"),
     errors.STOP_PRICE_TOO_HIGH: lambda api: api.algo("BUY", triggerPrice="9999999", quantity="0.010"),
     errors.INVALID_DEPTH_LIMIT: (lambda api: api.get("depth", **BTC, limit=7), "7"),
-    errors.INVALID_LEVERAGE: (lambda api: api.post("leverage", **BTC, leverage=126), "126"),
+    errors.INVALID_LEVERAGE: (lambda api: api.post("leverage", **BTC, leverage=151), "151"),
     errors.INVALID_WORKING_TYPE: (lambda api: api.algo("SELL", **STOP, workingType="INDEX"), "INDEX"),
     errors.TOO_MANY_CANCELS: lambda api: batch_cancel(api, 11),
     errors.MAX_STOP_ORDERS: stop_type_cap,

@@ -15,6 +15,7 @@ STANDARD = {
     "dataclasses",
     "datetime",
     "decimal",
+    "functools",
     "hashlib",
     "heapq",
     "random",

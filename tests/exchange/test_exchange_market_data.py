@@ -102,7 +102,7 @@ def test_what_trading_costs_and_permits(api):
     assert api.get("commissionRate", symbol="BTCUSDT") == {
         "symbol": "BTCUSDT", "makerCommissionRate": "0.0002", "takerCommissionRate": "0.0005",
     }  # fmt: skip
-    rows = api.get("leverageBracket", symbol="BTCUSDT")["brackets"]
+    rows = api.get("leverageBracket", symbol="BTCUSDT")[0]["brackets"]
     assert [row["notionalFloor"] for row in rows[1:]] == [row["notionalCap"] for row in rows[:-1]]
     answer = api.post("leverage", symbol="BTCUSDT", leverage=rows[2]["initialLeverage"])
     assert answer["maxNotionalValue"] == str(rows[2]["notionalCap"])

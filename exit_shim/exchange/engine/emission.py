@@ -9,14 +9,16 @@ from .events import (
     AccountEvent,
     AlgoEvent,
     AssetsModeEvent,
+    CalledPosition,
     LeverageEvent,
     ListenKeyEvent,
+    MarginCallEvent,
     OrderEvent,
     PositionRow,
     QuoteEvent,
     TradeEvent,
 )
-from .margin import cross_wallet, exposure, unrealised_of
+from .margin import cross_wallet, exposure, maintenance, unrealised_of
 from .numbers import ZERO
 from .orders import Order, Trade
 from .positions import Position
@@ -38,9 +40,10 @@ def emit_fill(state: State, order: Order, trade: Trade) -> None:
     """Emit the events of a fill: TRADE_LITE, the held arrival, ACCOUNT_UPDATE, ORDER_TRADE_UPDATE."""
     if not state.feed.active:
         return
-    state.feed.emit(TradeEvent(time=state.now, order=copied(order), trade=trade))
+    if not order.liquidates:
+        state.feed.emit(TradeEvent(time=state.now, order=copied(order), trade=trade))
     emit_account(state, "ORDER", state.position(order.symbol, order.position_side))
-    state.feed.emit(_order_event(state, order, "TRADE", trade))
+    state.feed.emit(_order_event(state, order, "CALCULATED" if order.liquidates else "TRADE", trade))
 
 
 def emit_order_closed(state: State, order: Order, expiry: str | None = None) -> None:
@@ -69,6 +72,27 @@ def emit_account(state: State, reason: str, *positions: Position, moves_wallet: 
                 positions=tuple(_row(state, position) for position in positions),
             )
         )
+
+
+def emit_arrival(state: State, order: Order) -> None:
+    """Emit that the exchange has placed an order by itself."""
+    if state.feed.active:
+        state.feed.emit(_order_event(state, order, "NEW"))
+
+
+def emit_margin_call(state: State, positions: list[Position], *, cross: bool) -> None:
+    """Emit that positions are near their liquidation; `cross` for those that share the wallet."""
+    if state.feed.active:
+        rows = tuple(
+            CalledPosition(
+                row=_row(state, position),
+                mark=state.quotes[position.symbol].mark,
+                maintenance=maintenance(state, position),
+            )
+            for position in positions
+        )
+        wallet = cross_wallet(state) if cross else None
+        state.feed.emit(MarginCallEvent(time=state.now, cross=wallet, positions=rows))
 
 
 def emit_leverage(state: State, symbol: str) -> None:

@@ -16,6 +16,7 @@ from . import (
     cancels,
     emission,
     isolated_margin,
+    liquidation,
     matching,
     order_placement,
     prices,
@@ -157,6 +158,7 @@ class Exchange:
             self.state.now = due
             timers.run_due(self.state)
             prices.follow_trades(self.state)
+            liquidation.liquidate_due(self.state)
             for key in self.listen_keys.take_expired(due):
                 emission.emit_listen_key(self.state, key, expired=True)
         self.state.now = time
@@ -164,6 +166,7 @@ class Exchange:
     def _settle(self) -> None:
         """Follow the trades of an operation, and let the triggers that it has fired take their time."""
         prices.follow_trades(self.state)
+        liquidation.liquidate_due(self.state)
         while self.state.trigger_delay is None:
             due = self.state.schedule.next_due_of(OF_TRIGGERS)
             if due is None:

@@ -21,7 +21,7 @@ class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An order changed (ORDER_TRADE_UPDATE).
 
     Attributes:
-        execution: NEW, TRADE, CANCELED, EXPIRED or AMENDMENT.
+        execution: NEW, TRADE, CANCELED, EXPIRED, AMENDMENT or CALCULATED (a liquidation).
         order: the order after the change.
         trade: the fill, for TRADE.
         expiry: why it expired, as `er` numbers the reasons; "0" for every other change.
@@ -67,7 +67,7 @@ class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Wallet or positions changed (ACCOUNT_UPDATE).
 
     Attributes:
-        reason: ORDER, MARGIN_TRANSFER or MARGIN_TYPE_CHANGE.
+        reason: ORDER, MARGIN_TRANSFER, MARGIN_TYPE_CHANGE or INSURANCE_CLEAR.
         wallet: the wallet in USDT, None when it did not change.
         cross: what of the wallet no isolated position holds.
         positions: those that changed.
@@ -78,6 +78,22 @@ class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
     wallet: Decimal | None
     cross: Decimal
     positions: tuple[PositionRow, ...]
+
+
+class CalledPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """A position that is near its liquidation, with its mark price and maintenance margin."""
+
+    row: PositionRow
+    mark: Decimal
+    maintenance: Decimal
+
+
+class MarginCallEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Positions are near their liquidation (MARGIN_CALL); `cross` is the wallet that they share, if any."""
+
+    time: int
+    cross: Decimal | None
+    positions: tuple[CalledPosition, ...]
 
 
 class LeverageEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +129,14 @@ class QuoteEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 UserEvent = (
-    OrderEvent | TradeEvent | AlgoEvent | AccountEvent | LeverageEvent | AssetsModeEvent | ListenKeyEvent
+    OrderEvent
+    | TradeEvent
+    | AlgoEvent
+    | AccountEvent
+    | MarginCallEvent
+    | LeverageEvent
+    | AssetsModeEvent
+    | ListenKeyEvent
 )
 Event = UserEvent | QuoteEvent
 EventListener = Callable[[Event], None]

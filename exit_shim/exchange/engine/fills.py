@@ -15,7 +15,15 @@ from .state import State
 from .trigger_times import TriggerTimes, draw_times
 
 
-def fill(state: State, order: Order, quantity: Decimal, price: Decimal, *, maker: bool) -> None:
+def fill(
+    state: State,
+    order: Order,
+    quantity: Decimal,
+    price: Decimal,
+    *,
+    maker: bool,
+    commission: Decimal | None = None,
+) -> None:
     """Trade `quantity` of an order at `price`: order, position, wallet and trade list move together."""
     now = state.now
     order.executed += quantity
@@ -26,7 +34,8 @@ def fill(state: State, order: Order, quantity: Decimal, price: Decimal, *, maker
     settings = state.account.of(order.symbol)
     if settings.margin_type == "ISOLATED":
         position.isolate(before, price, settings.leverage)
-    commission = money(quantity * price * (MAKER_RATE if maker else TAKER_RATE))
+    if commission is None:
+        commission = money(quantity * price * (MAKER_RATE if maker else TAKER_RATE))
     position.realised += realised
     position.update_time = state.account.update_time = now
     state.account.wallet += realised - commission

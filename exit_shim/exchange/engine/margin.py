@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
+from .brackets import find_bracket
 from .errors import BALANCE_INSUFFICIENT, MARGIN_INSUFFICIENT, MAX_POSITION
 from .numbers import ZERO, money
 from .orders import Order
@@ -72,6 +73,13 @@ def unrealised(state: State) -> Decimal:
 def unrealised_of(state: State, position: Position) -> Decimal:
     """Return the unrealised profit of one position in USDT at mark price."""
     return money(position.unrealised(state.quotes[position.symbol].mark))
+
+
+def maintenance(state: State, position: Position) -> Decimal:
+    """Return the margin in USDT below which a position is liquidated, by the bracket of its size."""
+    notional = abs(position.amount) * state.quotes[position.symbol].mark
+    bracket = find_bracket(state.symbols[position.symbol].brackets, notional)
+    return notional * bracket.rate - bracket.deduction
 
 
 def available(state: State) -> Decimal:

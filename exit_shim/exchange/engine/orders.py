@@ -89,6 +89,8 @@ class Order(msgspec.Struct, kw_only=True):
     stop_price: Decimal = ZERO
     working_type: str = "CONTRACT_PRICE"
     price_protect: bool = False
+    #: Whether the exchange placed it to liquidate a position.
+    liquidates: bool = False
 
     @property
     def is_open(self) -> bool:

@@ -44,6 +44,7 @@ class SavedState(msgspec.Struct, kw_only=True):
     candles: dict[str, list[Candle]]
     countdowns: dict[str, int]
     scheduled: list[Step]
+    margin_called: set[str] = set()
     #: How often the market was asked for each price, so that a walk goes on where it was.
     asked: dict[str, int]
 
@@ -72,6 +73,7 @@ def dump(state: State) -> bytes:
         candles=state.candles.rows,
         countdowns=state.countdowns,
         scheduled=state.schedule.list_steps(),
+        margin_called=state.margin_called,
         asked=dict(getattr(state.market, "asked_so_far", {})),
     )
     return msgspec.json.format(msgspec.json.encode(saved), indent=1)
@@ -97,6 +99,7 @@ def restore(state: State, data: bytes) -> None:
     state.account, state.quotes, state.ids = saved.account, saved.quotes, saved.ids
     state.books, state.candles = saved.books, Candles(saved.candles)
     state.countdowns, state.schedule = saved.countdowns, Schedule(saved.scheduled)
+    state.margin_called = saved.margin_called
     state.positions = {(position.symbol, position.side): position for position in saved.positions}
     state.trades.extend(saved.trades)
     state.margin_moves.extend(saved.margin_moves)

@@ -6,19 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-#: (highest leverage, largest position in USDT at that leverage), falling leverage.
-BRACKETS: tuple[tuple[int, Decimal], ...] = (
-    (125, Decimal(300_000)),
-    (100, Decimal(800_000)),
-    (75, Decimal(3_000_000)),
-    (50, Decimal(12_000_000)),
-    (25, Decimal(70_000_000)),
-    (20, Decimal(100_000_000)),
-    (10, Decimal(230_000_000)),
-    (5, Decimal(480_000_000)),
-    (2, Decimal(800_000_000)),
-    (1, Decimal(1_200_000_000)),
-)
+from .brackets import DEEPEST_AT_20, Bracket, make_brackets
 
 
 class Symbol(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +32,10 @@ class Symbol(msgspec.Struct, frozen=True, kw_only=True):
     trigger_protect: Decimal = Decimal("0.1500")
     max_leverage: int = 125
     max_orders: int = 200
+    #: The lowest maintenance rate, that of small positions.
     maintenance_rate: Decimal = Decimal("0.004")
+    #: The largest position in USDT at 20x, from which the brackets follow.
+    cap_at_20: Decimal = DEEPEST_AT_20
     #: TRADING; CLOSE takes no order, any other status none that opens.
     status: str = "TRADING"
 
@@ -60,7 +51,12 @@ class Symbol(msgspec.Struct, frozen=True, kw_only=True):
 
     def max_notional(self, leverage: int) -> Decimal:
         """Return the largest position in USDT that `leverage` permits."""
-        return next(limit for top, limit in reversed(BRACKETS) if top >= leverage)
+        return next(row.cap for row in reversed(self.brackets) if row.leverage >= leverage)
+
+    @property
+    def brackets(self) -> tuple[Bracket, ...]:
+        """Return the leverage brackets, those of small positions first."""
+        return make_brackets(self.max_leverage, self.cap_at_20, self.maintenance_rate)
 
 
 def _symbol(base: str, precision: tuple[int, int], tick: str, step: str, **rest: str) -> Symbol:
@@ -78,48 +74,49 @@ def _symbol(base: str, precision: tuple[int, int], tick: str, step: str, **rest:
         min_notional=number.get("notional", Decimal(5)),
         start=number["start"],
         max_leverage=int(number.get("leverage", Decimal(75))),
+        cap_at_20=number.get("cap", DEEPEST_AT_20),
     )
 
 
 DEFAULT_SYMBOLS: tuple[Symbol, ...] = (
     _symbol(
         "BTC", (2, 3), "0.10", "0.001", low="556.80", high="4529764", lot="1000", market_lot="120",
-        notional="100", start="60000.00", leverage="125",
+        notional="100", start="60000.00", leverage="150",
     ),
     _symbol(
         "ETH", (2, 3), "0.01", "0.001", low="39.86", high="306177", lot="10000", market_lot="2000",
-        notional="20", start="3000.00", leverage="125",
+        notional="20", start="3000.00", leverage="150", cap="65000000",
     ),
     _symbol(
         "BNB", (3, 2), "0.010", "0.01", low="6.600", high="100000", lot="100000", market_lot="2000",
-        start="600.000",
+        start="600.000", cap="3000000",
     ),
     _symbol(
         "SOL", (4, 2), "0.0100", "0.01", low="0.4200", high="6857", lot="1000000", market_lot="80000",
-        start="150.0000", leverage="100",
+        start="150.0000", leverage="100", cap="8000000",
     ),
     _symbol(
         "XRP", (4, 1), "0.0001", "0.1", low="0.0143", high="100000", lot="10000000", market_lot="2000000",
-        start="0.5000",
+        start="0.5000", leverage="100", cap="2000000",
     ),
     _symbol(
         "ADA", (5, 0), "0.00010", "1", low="0.01740", high="510", lot="2000000", market_lot="300000",
-        start="0.40000",
+        start="0.40000", cap="2000000",
     ),
     _symbol(
         "DOGE", (6, 0), "0.000010", "1", low="0.002440", high="30", lot="50000000", market_lot="30000000",
-        start="0.100000",
+        start="0.100000", cap="4000000",
     ),
     _symbol(
         "AVAX", (4, 0), "0.0010", "1", low="0.4500", high="1000000", lot="5000000", market_lot="80000",
-        start="30.0000",
+        start="30.0000", cap="1600000",
     ),
     _symbol(
         "LINK", (3, 2), "0.001", "0.01", low="0.200", high="100000", lot="600000", market_lot="60000",
-        start="15.000",
+        start="15.000", cap="1600000",
     ),
     _symbol(
         "DOT", (6, 1), "0.000100", "0.1", low="0.195000", high="100000", lot="1500000", market_lot="150000",
-        start="1.135900",
+        start="1.135900", cap="800000",
     ),
 )  # fmt: skip

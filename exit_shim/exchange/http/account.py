@@ -127,7 +127,7 @@ def leverage_brackets(call: ApiCall) -> Json:
     """Answer GET /fapi/v1/leverageBracket."""
     name = _symbol(call)
     if name is not None:
-        return data_views.leverage_brackets(call.engine.state.symbols[name])
+        return [data_views.leverage_brackets(call.engine.state.symbols[name])]
     return [data_views.leverage_brackets(symbol) for symbol in call.engine.state.symbols.values()]
 
 

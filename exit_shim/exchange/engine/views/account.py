@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from exit_shim.exchange.engine.account import TAKER_RATE
+from exit_shim.exchange.engine.liquidation import liquidation_price
 from exit_shim.exchange.engine.margin import (
     Exposure,
     Margins,
@@ -14,6 +15,7 @@ from exit_shim.exchange.engine.margin import (
     cross_wallet,
     exposure,
     is_isolated,
+    maintenance,
     margins,
     unrealised,
     unrealised_of,
@@ -97,24 +99,8 @@ def break_even(position: Position) -> Decimal:
     return position.entry * (1 + (TAKER_RATE if position.amount > 0 else -TAKER_RATE))
 
 
-def liquidation(state: State, position: Position) -> Decimal:
-    """Return the mark price at which this position alone uses its wallet up, zero for never."""
-    rate = state.symbols[position.symbol].maintenance_rate
-    side = 1 if position.amount > 0 else -1
-    if not position.amount:
-        return ZERO
-    wallet = position.isolated if is_isolated(state, position.symbol) else cross_wallet(state)
-    price = (wallet - position.cost) / (abs(position.amount) * (rate - side))
-    return max(price, ZERO)
-
-
 def _money(value: Decimal) -> str:
     return fixed(value, 8)
-
-
-def _maintenance(state: State, position: Position) -> Decimal:
-    notional = abs(position.amount) * state.quotes[position.symbol].mark
-    return notional * state.symbols[position.symbol].maintenance_rate
 
 
 def _totals(state: State) -> Json:
@@ -124,7 +110,7 @@ def _totals(state: State) -> Json:
     free = _money(available(state))
     return {
         "totalInitialMargin": _money(sum((row.initial for row in bound), ZERO)),
-        "totalMaintMargin": _money(sum((_maintenance(state, row) for row in rows), ZERO)),
+        "totalMaintMargin": _money(sum((maintenance(state, row) for row in rows), ZERO)),
         "totalWalletBalance": _money(state.account.wallet),
         "totalUnrealizedProfit": _money(profit),
         "totalMarginBalance": _money(state.account.wallet + profit),
@@ -174,7 +160,7 @@ def _isolated(state: State, position: Position) -> tuple[str, str]:
 def _margin_fields(state: State, position: Position, bound: Margins) -> Json:
     return {
         "initialMargin": _money(bound.initial),
-        "maintMargin": _money(_maintenance(state, position)),
+        "maintMargin": _money(maintenance(state, position)),
         "positionInitialMargin": _money(bound.position),
         "openOrderInitialMargin": _money(bound.orders),
     }
@@ -196,7 +182,7 @@ def position_risk_row(state: State, position: Position) -> Json:
         "breakEvenPrice": _price(break_even(position)),
         "markPrice": _money(state.quotes[position.symbol].mark),
         "unRealizedProfit": _money(unrealised_of(state, position)),
-        "liquidationPrice": _money(liquidation(state, position)) if position.amount else "0",
+        "liquidationPrice": _money(liquidation_price(state, position)) if position.amount else "0",
         "isolatedMargin": isolated_margin,
         "notional": _money(found.position),
         "marginAsset": "USDT",
@@ -219,7 +205,7 @@ def _risk_v2(state: State, position: Position) -> Json:
         "breakEvenPrice": _price(break_even(position)),
         "markPrice": _money(mark),
         "unRealizedProfit": _money(unrealised_of(state, position)),
-        "liquidationPrice": _money(liquidation(state, position)) if position.amount else "0",
+        "liquidationPrice": _money(liquidation_price(state, position)) if position.amount else "0",
         "leverage": str(settings.leverage),
         "maxNotionalValue": _max_notional(state, position.symbol),
         "marginType": "cross" if settings.margin_type == "CROSSED" else "isolated",
@@ -238,7 +224,7 @@ def _position_v2(state: State, position: Position) -> Json:
     return {
         "symbol": position.symbol,
         "initialMargin": _money(bound.initial),
-        "maintMargin": _money(_maintenance(state, position)),
+        "maintMargin": _money(maintenance(state, position)),
         "unrealizedProfit": _money(unrealised_of(state, position)),
         "positionInitialMargin": _money(bound.position),
         "openOrderInitialMargin": _money(bound.orders),
@@ -268,7 +254,7 @@ def _position_v3(state: State, position: Position) -> Json:
         "notional": _money(exposure(state, position).position),
         "isolatedWallet": isolated_wallet,
         "initialMargin": _money(bound.initial),
-        "maintMargin": _money(_maintenance(state, position)),
+        "maintMargin": _money(maintenance(state, position)),
         "updateTime": position.update_time,
     }
 

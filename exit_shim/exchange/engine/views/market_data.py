@@ -7,9 +7,9 @@ from decimal import Decimal
 from exit_shim.exchange.engine.account import MAKER_RATE, TAKER_RATE
 from exit_shim.exchange.engine.candles import Candle
 from exit_shim.exchange.engine.intervals import DAY
-from exit_shim.exchange.engine.numbers import ZERO, fixed
+from exit_shim.exchange.engine.numbers import fixed
 from exit_shim.exchange.engine.state import State
-from exit_shim.exchange.engine.symbols import BRACKETS, Symbol
+from exit_shim.exchange.engine.symbols import Symbol
 
 Json = dict[str, object]
 #: Levels that are shown of a symbol without an order book.
@@ -91,21 +91,19 @@ def commission_rate(symbol: Symbol) -> Json:
 
 
 def leverage_brackets(symbol: Symbol) -> Json:
-    """Return an element of GET /fapi/v1/leverageBracket; all brackets have one maintenance rate."""
-    rows = [row for row in BRACKETS if row[0] <= symbol.max_leverage]
-    floors = [ZERO, *(cap for _, cap in rows)]
+    """Return an element of GET /fapi/v1/leverageBracket."""
     return {
         "symbol": symbol.name,
         "brackets": [
             {
                 "bracket": place + 1,
-                "initialLeverage": leverage,
-                "notionalCap": int(cap),
-                "notionalFloor": int(floors[place]),
-                "maintMarginRatio": float(symbol.maintenance_rate),
-                "cum": 0.0,
+                "initialLeverage": row.leverage,
+                "notionalCap": int(row.cap),
+                "notionalFloor": int(row.floor),
+                "maintMarginRatio": float(row.rate),
+                "cum": float(row.deduction),
             }
-            for place, (leverage, cap) in enumerate(rows)
+            for place, row in enumerate(symbol.brackets)
         ],
     }
 

@@ -10,8 +10,10 @@ from exit_shim.exchange.engine.events import (
     AccountEvent,
     AlgoEvent,
     AssetsModeEvent,
+    CalledPosition,
     LeverageEvent,
     ListenKeyEvent,
+    MarginCallEvent,
     OrderEvent,
     PositionRow,
     TradeEvent,
@@ -30,6 +32,8 @@ Json = dict[str, object]
 
 #: The `st` of a USDⓈ-M contract; both futures markets share their streams.
 USD_MARGINED = 1
+#: The type in ORDER_TRADE_UPDATE of an order that liquidates; elsewhere it is a LIMIT.
+LIQUIDATION = "LIQUIDATION"
 #: The execution type of a conditional order in ORDER_TRADE_UPDATE, before ALGO_UPDATE existed.
 _OLD_EXECUTIONS = {"NEW": "NEW", "CANCELED": "CANCELED", "EXPIRED": "EXPIRED", "TRIGGERING": "EXPIRED"}
 
@@ -49,11 +53,19 @@ def user_event(event: UserEvent, symbols: Mapping[str, Symbol], *, algo_service:
     if isinstance(event, AlgoEvent):
         view = algo_update if algo_service else conditional_order_update
         return view(event, symbols[event.algo.symbol])
+    return _account_event(event)
+
+
+def _account_event(
+    event: AccountEvent | MarginCallEvent | LeverageEvent | AssetsModeEvent | ListenKeyEvent,
+) -> Json:
     if isinstance(event, AccountEvent):
         return account_update(event)
-    if isinstance(event, (LeverageEvent, AssetsModeEvent)):
-        return account_config_update(event)
-    return listen_key_expired(event)
+    if isinstance(event, MarginCallEvent):
+        return margin_call(event)
+    if isinstance(event, ListenKeyEvent):
+        return listen_key_expired(event)
+    return account_config_update(event)
 
 
 def order_trade_update(event: OrderEvent, symbol: Symbol) -> Json:
@@ -63,7 +75,7 @@ def order_trade_update(event: OrderEvent, symbol: Symbol) -> Json:
         "s": order.symbol,
         "c": order.client_id,
         "S": order.side,
-        "o": order.type,
+        "o": LIQUIDATION if order.liquidates else order.type,
         "f": order.time_in_force,
         "q": plain(order.quantity),
         "p": plain(order.price),
@@ -84,7 +96,7 @@ def order_trade_update(event: OrderEvent, symbol: Symbol) -> Json:
         "m": trade.maker if trade else False,
         "R": order.reduce_only,
         "wt": order.working_type,
-        "ot": order.original_type,
+        "ot": LIQUIDATION if order.liquidates else order.original_type,
         "ps": order.position_side,
         "cp": order.close_position,
         "rp": plain(trade.realised) if trade else "0",
@@ -218,6 +230,14 @@ def account_update(event: AccountEvent) -> Json:
     }
 
 
+def margin_call(event: MarginCallEvent) -> Json:
+    """Return MARGIN_CALL; `cw` is only in that of cross positions."""
+    head: Json = {"e": "MARGIN_CALL", "E": event.time}
+    if event.cross is not None:
+        head["cw"] = plain(event.cross)
+    return {**head, "p": [_called(called) for called in event.positions]}
+
+
 def account_config_update(event: LeverageEvent | AssetsModeEvent) -> Json:
     """Return ACCOUNT_CONFIG_UPDATE of a changed leverage or assets mode."""
     head: Json = {"e": "ACCOUNT_CONFIG_UPDATE", "T": event.time, "E": event.time}
@@ -263,6 +283,20 @@ def book_ticker(symbol: Symbol, quote: Quote, now: int, update_id: int) -> Json:
         "T": now,
         "E": now,
         "st": USD_MARGINED,
+    }
+
+
+def _called(called: CalledPosition) -> Json:
+    row = called.row
+    return {
+        "s": row.position.symbol,
+        "ps": row.position.side,
+        "pa": plain(row.position.amount),
+        "mt": row.margin_type,
+        "iw": plain(row.isolated_wallet),
+        "mp": plain(called.mark),
+        "up": plain(row.unrealised),
+        "mm": plain(_rounded(called.maintenance, 8)),
     }
 
 

@@ -221,7 +221,7 @@ class LocalExchange:
     # Driving it and looking at it
 
     def set_mark(self, symbol: str, price: Number) -> None:
-        """Set mark price, last price and book to `price`; resting orders trade or fire at once."""
+        """Set mark and last price to `price`, with the book around it; what it reaches trades or fires."""
         with self.lock:
             self.engine.set_mark(symbol, price)
 

@@ -36,7 +36,7 @@ class _FakeBase:
         return self.exchange.engine
 
     def set_mark(self, symbol: str, price: Number) -> None:
-        """Set mark price, last price and book to `price`; resting orders trade or fire at once."""
+        """Set mark and last price to `price`, with the book around it; what it reaches trades or fires."""
         self.exchange.set_mark(symbol, price)
 
     def _connect(self, exchange: LocalExchange | None, api_key: str | None, api_secret: str | None) -> Any:

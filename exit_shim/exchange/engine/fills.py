@@ -26,6 +26,7 @@ def fill(
 ) -> None:
     """Trade `quantity` of an order at `price`: order, position, wallet and trade list move together."""
     now = state.now
+    state.margins_changed = True
     order.executed += quantity
     order.quote += quantity * price
     position = state.position_to_change(order.symbol, order.position_side)

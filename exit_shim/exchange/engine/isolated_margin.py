@@ -42,6 +42,7 @@ def move_margin(state: State, symbol: str, side: str, amount: Decimal, *, adds: 
     if not adds and amount > spare:
         raise ISOLATED_BALANCE_INSUFFICIENT.error()
     position.isolated += amount if adds else -amount
+    state.margins_changed = True
     move = MarginMove(symbol=symbol, side=side, amount=amount, adds=adds, time=state.now)
     state.margin_moves.append(move)
     emission.emit_account(state, "MARGIN_TRANSFER", position)

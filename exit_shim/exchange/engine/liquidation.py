@@ -25,12 +25,23 @@ MOST_STEPS = 12
 
 def liquidate_due(state: State) -> None:
     """Close every position whose margin has fallen to its maintenance margin, and warn of those near it."""
+    if not state.margins_changed:
+        return
+    near = set()
     for position in [row for row in state.open_positions() if is_isolated(state, row.symbol)]:
-        if _is_used_up(state, [position]):
+        ratio = _margin_ratio(state, [position])
+        if ratio >= 1:
             _liquidate(state, position)
-    while (shared := _cross_positions(state)) and _is_used_up(state, shared):
+        elif ratio >= WARNING_RATIO:
+            near.add(f"{position.symbol}/{position.side}")
+    while shared := _cross_positions(state):
+        ratio = _margin_ratio(state, shared)
+        if ratio < 1:
+            near |= {CROSS} if ratio >= WARNING_RATIO else set()
+            break
         _liquidate(state, min(shared, key=lambda position: unrealised_of(state, position)))
-    _warn(state)
+    _warn(state, near)
+    state.margins_changed = False
 
 
 def liquidation_price(state: State, position: Position) -> Decimal:
@@ -76,8 +87,11 @@ def _margin(state: State, group: list[Position], counted: Iterable[Position]) ->
     return wallet + sum((unrealised_of(state, row) for row in counted), ZERO)
 
 
-def _is_used_up(state: State, group: list[Position]) -> bool:
-    return _margin(state, group, group) <= sum((maintenance(state, row) for row in group), ZERO)
+def _margin_ratio(state: State, group: list[Position]) -> Decimal:
+    """Return what a margin must keep as a part of what it has; 1 and more is liquidation."""
+    margin = _margin(state, group, group)
+    kept = sum((maintenance(state, row) for row in group), ZERO)
+    return kept / margin if margin > 0 else Decimal(1)
 
 
 def _liquidate(state: State, position: Position) -> None:
@@ -130,19 +144,12 @@ def _make_order(state: State, position: Position, price: Decimal) -> Order:
     )
 
 
-def _warn(state: State) -> None:
+def _warn(state: State, near: set[str]) -> None:
     """Send MARGIN_CALL for the margins that have come near their end since the last time."""
-    groups = {
-        f"{row.symbol}/{row.side}": [row] for row in state.open_positions() if is_isolated(state, row.symbol)
-    }
-    if shared := _cross_positions(state):
-        groups[CROSS] = shared
-    near = {name for name, group in groups.items() if _is_near(state, group)}
     for name in sorted(near - state.margin_called):
-        emission.emit_margin_call(state, groups[name], cross=name == CROSS)
+        if name == CROSS:
+            emission.emit_margin_call(state, _cross_positions(state), cross=True)
+        else:
+            symbol, _, side = name.partition("/")
+            emission.emit_margin_call(state, [state.position(symbol, side)], cross=False)
     state.margin_called = near
-
-
-def _is_near(state: State, group: list[Position]) -> bool:
-    kept = sum((maintenance(state, row) for row in group), ZERO)
-    return kept >= WARNING_RATIO * _margin(state, group, group)

@@ -49,6 +49,7 @@ def trade(state: State, symbol: str, price: Decimal, quantity: Decimal) -> None:
 
 def set_quote(state: State, symbol: str, quote: Quote) -> None:
     """Take new prices: first the resting orders trade, then conditional orders fire."""
+    state.margins_changed |= quote.mark != state.quotes[symbol].mark
     state.quotes[symbol] = quote
     state.candles.add_price(symbol, quote.last, state.now)
     emission.emit_quote(state, symbol)

@@ -92,6 +92,8 @@ class State:
     seed: int = 0
     #: Whether resting orders that close occupy the position; else they share it until it is closed.
     strict_reduce_only: bool = True
+    #: Whether a price, a fill or a transfer has changed a margin since the last look at them.
+    margins_changed: bool = True
     #: The margins that were near their end at the last look: CROSS, or symbol and side.
     margin_called: set[str] = field(default_factory=set)
     #: What was moved into and out of isolated positions.

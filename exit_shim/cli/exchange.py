@@ -3,7 +3,7 @@
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -38,10 +38,22 @@ ccxt             ex = ccxt.binanceusdm({{"apiKey": {key!r}, "secret": {secret!r}
     type=click.Path(dir_okay=False, path_type=Path),
     help="Load the state from FILE and save it there.",
 )
+@click.option(
+    "--lenient-reduce-only",
+    is_flag=True,
+    help="Let orders that close share the position in place of occupying it.",
+)
 @click.option("--no-limits", is_flag=True, help="Apply no request and order rate limits.")
 @click.pass_context
-def exchange(
-    ctx: click.Context, *, port: int, seed: int | None, mode: str, state: Path | None, no_limits: bool
+def exchange(  # noqa: PLR0913 - the options of the command
+    ctx: click.Context,
+    *,
+    port: int,
+    seed: int | None,
+    mode: str,
+    state: Path | None,
+    lenient_reduce_only: bool,
+    no_limits: bool,
 ) -> None:
     """Start a local futures exchange on 127.0.0.1.
 
@@ -50,7 +62,14 @@ def exchange(
     """
     if ctx.invoked_subcommand is not None:
         return
-    local = load_exchange(port, seed, mode, state, no_limits=no_limits)
+    local = load_exchange(
+        seed,
+        state,
+        port=port,
+        hedge_mode=mode == "hedge",
+        strict_reduce_only=not lenient_reduce_only,
+        rate_limits=not no_limits,
+    )
     try:
         local.start()
     except OSError as error:
@@ -73,21 +92,18 @@ for control in (set_price, fill_order, advance_time, show_state):
     exchange.add_command(control)
 
 
-def load_exchange(
-    port: int, seed: int | None, mode: str, state: Path | None, *, no_limits: bool
-) -> "LocalExchange":
+def load_exchange(seed: int | None, state: Path | None, **options: Any) -> "LocalExchange":
     """Return the exchange with the state of a file; refuse a file that cannot be read or saved."""
     from exit_shim.testing import LocalExchange, StaticMarket, WalkingMarket  # noqa: PLC0415 - a web server
 
     try:
         local = LocalExchange(
-            port=port,
             market=StaticMarket() if seed is None else WalkingMarket(seed=seed),
-            hedge_mode=mode == "hedge",
+            seed=seed or 0,
             state=state,
-            rate_limits=not no_limits,
             # As on the real one, time passes while a stop fires: requests come in between.
             trigger_delay=(17, 400),
+            **options,
         )
         if state is not None:
             local.save()

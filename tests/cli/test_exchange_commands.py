@@ -1,5 +1,6 @@
 """`exit-shim exchange set`, `fill`, `advance` and `state` against a running exchange."""
 
+import errno
 import json
 
 import pytest
@@ -82,3 +83,18 @@ def test_only_this_machine_is_asked():
     """An address elsewhere is refused before anything is sent."""
     done = CliRunner().invoke(app, ["exchange", "set", "BTCUSDT", "1", "--url", "example.com:80"])
     assert (done.exit_code, "is not on this machine" in done.output) == (2, True)
+
+
+@pytest.mark.parametrize(("words", "strict"), [([], True), (["--lenient-reduce-only"], False)])
+def test_the_exchange_starts_in_either_reading(monkeypatch, words, strict):
+    """It is strict unless asked, and lets time pass while a stop fires."""
+    made = []
+
+    def stop(local):
+        made.append(local.engine.state)
+        raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    monkeypatch.setattr(LocalExchange, "start", stop)
+    done = CliRunner().invoke(app, ["exchange", *words])
+    assert (done.exit_code, "Address already in use" in done.output) == (1, True)
+    assert [(state.strict_reduce_only, state.trigger_delay) for state in made] == [(strict, (17, 400))]

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from conftest import START
-from exit_shim.testing import Exchange
+from exit_shim.exchange.engine.events import AlgoEvent, OrderEvent
+from exit_shim.testing import Exchange, FakeClient, LocalExchange
 
 PRODUCTION = (17, 400)
 
@@ -147,6 +148,31 @@ def test_a_saved_exchange_goes_on_with_a_trigger(make_api):
     for engine in (api.engine, restored):
         engine.advance(450)
     assert told[1:] == told_after
+
+
+def test_a_listener_sees_the_moment_of_its_event():
+    """Reading the exchange from a listener moves nothing on: the position goes with its own event."""
+    exchange = LocalExchange()
+    client, seen = FakeClient(exchange=exchange), []
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity="0.01")
+    client.futures_create_order(
+        symbol="BTCUSDT", side="SELL", type="STOP_MARKET", stopPrice=59_000, closePosition=True
+    )
+
+    def look(event):
+        if isinstance(event, (OrderEvent, AlgoEvent)):
+            status = event.order.status if isinstance(event, OrderEvent) else event.algo.status
+            seen.append((status, len(exchange.positions()), exchange.engine.now() == event.time))
+
+    exchange.engine.feed.listeners.append(look)
+    exchange.set_mark("BTCUSDT", 58_900)
+    assert seen == [
+        ("TRIGGERING", 1, True),
+        ("NEW", 0, True),
+        ("FILLED", 0, True),
+        ("TRIGGERED", 0, True),
+        ("FINISHED", 0, True),
+    ]
 
 
 @pytest.mark.parametrize("delay", [-1, (400, 17)])

@@ -140,6 +140,9 @@ class Exchange:
 
     def run_due(self) -> None:
         """Do what has come due, each at its own time; every operation begins with it."""
+        # A listener that looks at the exchange sees the moment of its event.
+        if self.state.feed.sending:
+            return
         state, clock = self.state, self._clock()
         now = max(clock + state.added, state.settled)
         self._ahead = now - clock
@@ -165,6 +168,8 @@ class Exchange:
 
     def _settle(self) -> None:
         """Follow the trades of an operation, and let the triggers that it has fired take their time."""
+        if self.state.feed.sending:
+            return
         prices.follow_trades(self.state)
         liquidation.liquidate_due(self.state)
         while self.state.trigger_delay is None:

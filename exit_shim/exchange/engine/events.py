@@ -151,6 +151,8 @@ class EventFeed:
     def __init__(self) -> None:
         self.listeners: list[EventListener] = []
         self._held: list[Event] = []
+        #: Whether a listener is being called at the moment.
+        self.sending = False
 
     @property
     def active(self) -> bool:
@@ -179,5 +181,9 @@ class EventFeed:
         self._send(event)
 
     def _send(self, event: Event) -> None:
-        for listener in tuple(self.listeners):
-            listener(event)
+        outer, self.sending = self.sending, True
+        try:
+            for listener in tuple(self.listeners):
+                listener(event)
+        finally:
+            self.sending = outer

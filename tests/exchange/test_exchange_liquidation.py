@@ -186,6 +186,14 @@ def test_both_sides_of_a_hedge_share_one_price(make_api):
     assert amount(api, "LONG") == 0
 
 
+def test_legs_of_equal_size_are_never_liquidated(make_api):
+    """What one loses the other gains; a price at which nothing trades is shown as none."""
+    api = make_api(hedge_mode=True)
+    api.order("BUY", "0.100", positionSide="LONG")
+    api.order("SELL", "0.100", positionSide="SHORT")
+    assert {row(api, side=side)["liquidationPrice"] for side in ("LONG", "SHORT")} == {"0.00000000"}
+
+
 def test_the_price_counts_the_other_positions(make_api):
     """A loss elsewhere brings the liquidation price nearer."""
     api = make_api(wallet=6_000)

@@ -57,7 +57,8 @@ def liquidation_price(state: State, position: Position) -> Decimal:
         before, price = price, _price_in_brackets(state, at_price, left, price)
         if price in {before, ZERO}:
             break
-    return price
+    # Beyond the prices at which the symbol trades lies what legs of equal size would need.
+    return price if price <= state.symbols[position.symbol].max_price else ZERO
 
 
 def _price_in_brackets(state: State, rows: list[Position], left: Decimal, price: Decimal) -> Decimal:

@@ -7,7 +7,7 @@ orders.
 from collections.abc import Callable, Generator, Mapping
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from exit_shim.clients.registry import is_genuine, support_of
 from exit_shim.domain.events import Target
@@ -48,6 +48,8 @@ class OpenOrder(NamedTuple):
         is_active: Whether it will still act, by its status; a trailing stop must be activated, too.
         working_type: The price that triggers it, MARK_PRICE or CONTRACT_PRICE.
         callback_rate: Of a trailing stop, in percent.
+        price: Of a LIMIT order.
+        executed: How much of it was filled.
     """
 
     symbol: str
@@ -66,6 +68,8 @@ class OpenOrder(NamedTuple):
     callback_rate: Decimal | None = None
     activation: Decimal | None = None
     price_protect: bool = False
+    price: Decimal | None = None
+    executed: Decimal = Decimal(0)
 
     @property
     def can_only_reduce(self) -> bool:
@@ -104,6 +108,8 @@ class OpenPosition(NamedTuple):
         amount: Negative for a short position.
         mark: The mark price of its symbol.
         liquidation: Its liquidation price; 0 where no price liquidates it, None where the row has none.
+        entry: Its average entry price.
+        updated: When it changed last, in ms since the epoch.
     """
 
     symbol: str
@@ -111,6 +117,18 @@ class OpenPosition(NamedTuple):
     amount: Decimal
     mark: Decimal | None = None
     liquidation: Decimal | None = None
+    entry: Decimal | None = None
+    updated: int = 0
+
+    @property
+    def side(self) -> Literal["LONG", "SHORT"]:
+        """The side that is held, in one-way mode too."""
+        return "LONG" if self.amount > 0 else "SHORT"
+
+    @property
+    def size(self) -> Decimal:
+        """Its amount without the sign."""
+        return abs(self.amount)
 
     @property
     def exit_side(self) -> str:
@@ -249,6 +267,8 @@ def read_position(row: Mapping[str, Any]) -> OpenPosition:
         amount,
         price(row.get("markPrice")),
         to_decimal(row.get("liquidationPrice")),
+        price(row.get("entryPrice")),
+        integer(row.get("updateTime")) or 0,
     )
 
 
@@ -275,6 +295,8 @@ def read_open_order(row: Mapping[str, Any]) -> OpenOrder:
         callback_rate=price(row.get("callbackRate") or row.get("priceRate")),
         activation=price(row.get("activatePrice")),
         price_protect=flag(row.get("priceProtect")),
+        price=price(row.get("price")),
+        executed=to_decimal(row.get("executedQty")) or Decimal(0),
     )
 
 

@@ -1,10 +1,44 @@
 """What a user wants for the exits of one position: a plan of legs, in exact numbers. Pure."""
 
 import time
-from decimal import Decimal, InvalidOperation
-from typing import ClassVar, Final, Literal, TypeAlias
+from decimal import Decimal
+from typing import ClassVar, Final, Literal, TypeAlias, get_args
 
 import msgspec
+
+from exit_shim.executor.exact import (
+    NONE,
+    Number,
+    PlanError,
+    exact,
+    make_exact,
+    refuse,
+    wrong_types,
+    wrong_words,
+)
+from exit_shim.executor.offset import Offset, at_fraction, at_price, at_r
+
+__all__ = [
+    "Basis",
+    "Breakeven",
+    "ExitPlan",
+    "HardStop",
+    "Leg",
+    "Levels",
+    "Number",
+    "Offset",
+    "PartialTake",
+    "PlanError",
+    "Side",
+    "Trail",
+    "WorkingType",
+    "at_fraction",
+    "at_price",
+    "at_r",
+    "check_position",
+    "exact",
+    "resolve",
+]
 
 Side = Literal["LONG", "SHORT"]
 """The side of the position that is held, in one-way mode too."""
@@ -14,110 +48,18 @@ Basis = Literal["initial", "remaining"]
 
 WorkingType = Literal["MARK_PRICE", "CONTRACT_PRICE"]
 
-Number: TypeAlias = Decimal | int | str
-"""An exact number; a float is refused, since 0.1 is not exact in it."""
-
 LONGEST_NAME: Final = 64
 
-COSTLY_FRACTION: Final = Decimal(1)
-"""A fraction of this or more is taken for a per cent by mistake: 2 instead of 0.02."""
+MOST_TAKES: Final = 99
+"""The client order id of a take has two digits for its place."""
 
-
-class PlanError(ValueError):
-    """Raised for a plan that cannot be meant; `problems` has one sentence for each thing wrong."""
-
-    def __init__(self, problems: tuple[str, ...] | str) -> None:
-        self.problems = (problems,) if isinstance(problems, str) else problems
-        super().__init__("the exit plan cannot be used: " + "; ".join(self.problems))
-
-
-def exact(value: Number) -> Decimal:
-    """Return a finite exact number.
-
-    Raises:
-        PlanError: The value is a float, or no number.
-    """
-    if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
-        raise PlanError(f"{value!r} is a {type(value).__name__}; expected Decimal, int or str")
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise PlanError(f"{value!r} is not a number") from None
-    if not number.is_finite():
-        raise PlanError(f"{value!r} is not a finite number")
-    return number
-
-
-class Offset(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Name a price level: by itself, or by its distance from the entry price. Exactly one is given.
-
-    A distance counts against the position for a hard stop, and in its favour everywhere else.
-
-    Attributes:
-        price: The level itself, in the quote asset.
-        fraction: The distance as a fraction of the entry price: 0.02 is 2 %.
-        r: The distance as a multiple of the initial risk, which is from the entry to the first hard stop.
-    """
-
-    price: Decimal | None = None
-    fraction: Decimal | None = None
-    r: Decimal | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse none or two of the three, and a fraction that is a per cent by mistake."""
-        amounts = {name: getattr(self, name) for name in ("price", "fraction", "r")}
-        chosen = {name: amount for name, amount in amounts.items() if amount is not None}
-        if len(chosen) != 1:
-            raise PlanError(f"expected one of price, fraction and r, got {', '.join(chosen) or 'none'}")
-        if self.price is not None and self.price <= 0:
-            raise PlanError(f"the price {self.price} is not above zero")
-        if self.fraction is not None and abs(self.fraction) >= COSTLY_FRACTION:
-            raise PlanError(f"the fraction {self.fraction} is 100 % or more; 0.02 is 2 %")
-
-    def level(self, entry: Decimal, direction: int, risk: Decimal | None) -> Decimal:
-        """Return the price at this distance.
-
-        Args:
-            entry: The entry price.
-            direction: 1 where the level is above the entry for a positive distance, -1 where below.
-            risk: The initial risk in the quote asset; None where there is none yet.
-
-        Raises:
-            PlanError: The distance is in R, and there is no risk yet.
-        """
-        if self.price is not None:
-            return self.price
-        if self.fraction is not None:
-            return entry * (1 + direction * self.fraction)
-        if risk is None or self.r is None:
-            raise PlanError("a hard stop cannot be given in R: R is the distance to the hard stop")
-        return entry + direction * self.r * risk
-
-    def __str__(self) -> str:
-        if self.price is not None:
-            return f"{self.price:f}"
-        return f"{self.fraction:%}" if self.fraction is not None else f"{self.r:f} R"
-
-
-def at_price(price: Number) -> Offset:
-    """Return the level at a price in the quote asset."""
-    return Offset(price=exact(price))
-
-
-def at_fraction(fraction: Number) -> Offset:
-    """Return the level at a fraction of the entry price from it; "0.02" is 2 %."""
-    return Offset(fraction=exact(fraction))
-
-
-def at_r(multiple: Number) -> Offset:
-    """Return the level at a multiple of the initial risk from the entry price."""
-    return Offset(r=exact(multiple))
-
+FIRST_MS: Final = 10**12
+"""Times are in ms since the epoch; a smaller number, before September 2001, is in seconds by mistake."""
 
 BREAK_EVEN: Final = Offset(fraction=Decimal(0))
 
 
-class HardStop(msgspec.Struct, frozen=True, omit_defaults=True):
+class HardStop(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="HARD_SL"):
     """Close the whole position at a level: a STOP_MARKET that always rests at the exchange.
 
     Attributes:
@@ -132,8 +74,15 @@ class HardStop(msgspec.Struct, frozen=True, omit_defaults=True):
     working_type: WorkingType = "MARK_PRICE"
     price_protect: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse values of the wrong type."""
+        refuse(
+            wrong_types(self, {"at": Offset, "price_protect": bool})
+            + wrong_words(self, {"working_type": get_args(WorkingType)})
+        )
 
-class PartialTake(msgspec.Struct, frozen=True, omit_defaults=True):
+
+class PartialTake(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="PARTIAL_TP"):
     """Close a share of the position at a profit: a LIMIT order, which can be moved in place.
 
     Attributes:
@@ -148,8 +97,12 @@ class PartialTake(msgspec.Struct, frozen=True, omit_defaults=True):
     at: Offset
     post_only: bool = False
 
+    def __post_init__(self) -> None:
+        """Make the share exact, and refuse values of the wrong type."""
+        refuse(make_exact(self, ("share",)) + wrong_types(self, {"at": Offset, "post_only": bool}))
 
-class Breakeven(msgspec.Struct, frozen=True, omit_defaults=True):
+
+class Breakeven(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="BREAKEVEN"):
     """Move the stop of all that is left once the position has earned enough.
 
     Attributes:
@@ -164,8 +117,16 @@ class Breakeven(msgspec.Struct, frozen=True, omit_defaults=True):
     lock: Offset = BREAK_EVEN
     include_costs: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse values of the wrong type."""
+        problems = wrong_types(self, {"lock": Offset, "include_costs": bool})
+        after: object = self.after
+        if not isinstance(after, Offset) and after != "first_take":
+            problems.append(f"Breakeven.after is {after!r}; expected Offset or 'first_take'")
+        refuse(problems)
 
-class Trail(msgspec.Struct, frozen=True, omit_defaults=True):
+
+class Trail(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="TRAIL"):
     """Follow the best price at a distance, and close when the price comes back by that much.
 
     Attributes:
@@ -184,6 +145,13 @@ class Trail(msgspec.Struct, frozen=True, omit_defaults=True):
     activation: Offset | None = None
     native: bool = False
     min_step: Decimal = Decimal("0.0005")
+
+    def __post_init__(self) -> None:
+        """Make the numbers exact, and refuse values of the wrong type."""
+        refuse(
+            make_exact(self, ("callback", "min_step"), optional=("share",))
+            + wrong_types(self, {"activation": (Offset, NONE), "native": bool})
+        )
 
 
 Leg: TypeAlias = HardStop | PartialTake | Breakeven | Trail
@@ -228,8 +196,12 @@ class ExitPlan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse a plan that cannot be meant."""
-        if problems := tuple(find_problems(self)):
-            raise PlanError(problems)
+        legs: object = self.legs
+        if isinstance(legs, list):
+            msgspec.structs.force_setattr(self, "legs", tuple(legs))
+        # Later checks compute with the fields, and need their types.
+        refuse(_type_problems(self))
+        refuse(find_problems(self))
 
     @property
     def hard_stop(self) -> HardStop:
@@ -275,24 +247,51 @@ class ExitPlan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     def is_expired(self, now_ms: int | None = None) -> bool:
         """Return whether the plan has ended."""
-        return self.expires_at is not None and (now_ms or time.time_ns() // 1_000_000) >= self.expires_at
+        if self.expires_at is None:
+            return False
+        return (time.time_ns() // 1_000_000 if now_ms is None else now_ms) >= self.expires_at
+
+
+def _type_problems(plan: ExitPlan) -> list[str]:
+    texts = ("strategy_id", "source", "reason")
+    times = ("created_at", "expires_at")
+    problems = wrong_types(
+        plan,
+        {
+            **dict.fromkeys(("symbol", "plan_id"), str),
+            **dict.fromkeys(texts, (str, NONE)),
+            "revision": int,
+            **dict.fromkeys(times, (int, NONE)),
+            "may_widen": bool,
+            "legs": tuple,
+        },
+    )
+    problems += wrong_words(plan, {"position_side": get_args(Side), "basis": get_args(Basis)})
+    legs: object = plan.legs
+    return problems + [
+        f"the leg {leg!r} is a {type(leg).__name__}; expected HardStop, PartialTake, Breakeven or Trail"
+        for leg in (legs if isinstance(legs, tuple) else ())
+        if not isinstance(leg, Leg)
+    ]
 
 
 def find_problems(plan: ExitPlan) -> list[str]:
-    """Return what is wrong with a plan, a sentence each."""
+    """Return what is wrong with a plan whose fields have the right types, a sentence each."""
     problems = []
     if not plan.symbol or plan.symbol != plan.symbol.upper():
         problems.append(f"the symbol {plan.symbol!r} is not in capitals, such as 'BTCUSDT'")
-    if plan.position_side not in {"LONG", "SHORT"}:
-        problems.append(f"position_side={plan.position_side!r} is neither 'LONG' nor 'SHORT'")
     if not 0 < len(plan.plan_id) <= LONGEST_NAME:
         problems.append(f"the plan_id {plan.plan_id!r} has not 1 to {LONGEST_NAME} characters")
     if plan.revision < 1:
         problems.append(f"revision={plan.revision} is under 1")
-    for kind, most in ((HardStop, 1), (Breakeven, 1), (Trail, 1)):
+    for name in ("created_at", "expires_at"):
+        time_ms = getattr(plan, name)
+        if time_ms is not None and time_ms < FIRST_MS:
+            problems.append(f"{name}={time_ms} is before 2001; expected ms since the epoch, not seconds")
+    for kind, most in ((HardStop, 1), (Breakeven, 1), (Trail, 1), (PartialTake, MOST_TAKES)):
         number = sum(isinstance(leg, kind) for leg in plan.legs)
         if number > most:
-            problems.append(f"{number} legs are {kind.__name__}; expected one")
+            problems.append(f"{number} legs are {kind.__name__}; expected {most} at most")
     if not any(isinstance(leg, HardStop) for leg in plan.legs):
         problems.append("no leg is a HardStop; a position must always have one")
         return problems
@@ -312,6 +311,8 @@ def find_leg_problems(plan: ExitPlan) -> list[str]:
             problems.append(f"a take has the share {take.share}; expected above 0 and at most 1")
         if _is_behind(take.at):
             problems.append(f"a take is {take.at} from the entry; expected above zero")
+    if 0 in plan.take_shares[1:]:
+        problems.append("a take closes all that is left, and leaves the takes after it nothing")
     total = sum(plan.take_shares) + (plan.trail_share if plan.trail and plan.trail.share else 0)
     if total > 1:
         problems.append(f"takes and trail close {total} of the position; expected at most 1")
@@ -393,10 +394,14 @@ def resolve(plan: ExitPlan, entry: Decimal, risk: Decimal | None = None) -> Leve
         risk: The initial risk, where an earlier revision has set it; None: this plan sets it.
 
     Raises:
-        PlanError: A level is at or below zero, or on the wrong side of the entry.
+        PlanError: A level is at or below zero, a take is not beyond the hard stop, or R has no meaning.
     """
     ahead = plan.direction
     hard = plan.hard_stop.at.level(entry, -ahead, None)
+    if risk is None and ahead * (entry - hard) <= 0 and _is_in_r(plan):
+        raise PlanError(
+            f"a leg is given in R, and the hard stop at {hard:f} is not at a loss from the entry at {entry:f}"
+        )
     risk = abs(entry - hard) if risk is None else risk
     breakeven, trail = plan.breakeven, plan.trail
     after = breakeven.after if breakeven is not None else None
@@ -439,21 +444,34 @@ def check_position(
         is_first: Whether the position has no plan yet: a later one may stop at a profit.
 
     Raises:
-        PlanError: The hard stop is on the wrong side, or not before the liquidation price.
+        PlanError: A level is on the wrong side, or the hard stop is not before the liquidation price.
     """
     ahead = plan.direction
     # A level between entry and price locks in a profit; one that the price has crossed by now is closed at.
-    is_behind_price = price is None or ahead * (price - levels.hard) > 0
+    is_behind_price = price is not None and ahead * (price - levels.hard) > 0
     if ahead * (entry - levels.hard) <= 0 and not is_behind_price:
         raise PlanError(f"the hard stop at {levels.hard:f} is on the wrong side of a {plan.position_side}")
     for level in levels.takes:
         if is_first and ahead * (level - entry) <= 0:
             raise PlanError(f"a take at {level:f} is on the wrong side of the entry at {entry:f}")
+    after, lock = levels.breakeven_after, levels.lock
+    if after is not None and lock is not None and ahead * (after - lock) <= 0:
+        raise PlanError(f"breakeven's stop at {lock:f} is not before its threshold at {after:f}")
     if liquidation and ahead * (levels.hard - liquidation) <= 0:
         raise PlanError(
             f"the hard stop at {levels.hard:f} is not before the liquidation price of {liquidation:f}; "
             "put it nearer, or lower the leverage"
         )
+
+
+def _is_in_r(plan: ExitPlan) -> bool:
+    breakeven, trail = plan.breakeven, plan.trail
+    offsets = [
+        *(take.at for take in plan.takes),
+        *((breakeven.after, breakeven.lock) if breakeven is not None else ()),
+        *((trail.activation,) if trail is not None else ()),
+    ]
+    return any(isinstance(offset, Offset) and offset.r is not None for offset in offsets)
 
 
 def _named(levels: Levels) -> list[tuple[str, Decimal]]:

@@ -1,18 +1,27 @@
 """Own the exits of positions: hold each one to its plan, and never leave it bare."""
 
-from exit_shim.executor.plan import (
-    Breakeven,
-    ExitPlan,
-    HardStop,
-    Offset,
-    PartialTake,
-    PlanError,
-    Trail,
-    at_fraction,
-    at_price,
-    at_r,
-)
-from exit_shim.executor.router import ExitRouter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exit_shim.executor.exact import PlanError
+    from exit_shim.executor.offset import Offset, at_fraction, at_price, at_r
+    from exit_shim.executor.plan import Breakeven, ExitPlan, HardStop, PartialTake, Trail
+    from exit_shim.executor.plan_files import PlanFile, PlanFileError, load_plans
+    from exit_shim.executor.router import ExitRouter
+else:
+    # On first use: a brain that only makes plans must not load the guard.
+    from exit_shim.runtime.lazy_names import on_first_use
+
+    __getattr__ = on_first_use(
+        __name__,
+        {
+            "exit_shim.executor.exact": ("PlanError",),
+            "exit_shim.executor.offset": ("Offset", "at_fraction", "at_price", "at_r"),
+            "exit_shim.executor.plan": ("Breakeven", "ExitPlan", "HardStop", "PartialTake", "Trail"),
+            "exit_shim.executor.plan_files": ("PlanFile", "PlanFileError", "load_plans"),
+            "exit_shim.executor.router": ("ExitRouter",),
+        },
+    )
 
 __all__ = [
     "Breakeven",
@@ -22,8 +31,11 @@ __all__ = [
     "Offset",
     "PartialTake",
     "PlanError",
+    "PlanFile",
+    "PlanFileError",
     "Trail",
     "at_fraction",
     "at_price",
     "at_r",
+    "load_plans",
 ]

@@ -406,6 +406,20 @@ READS: Final = {
 }
 """The methods of a snapshot's reads."""
 
+COMMANDS: Final = {
+    "place": "futures_create_order",
+    "amend": "futures_modify_order",
+    "cancel": "futures_cancel_order",
+    "cancel_algo": "futures_cancel_algo_order",
+    "find": "futures_get_order",
+    "find_algo": "futures_get_algo_order",
+    "rules": "futures_exchange_info",
+    "mark": "futures_mark_price",
+    "commission": "futures_commission_rate",
+    "income": "futures_income_history",
+}
+"""The methods that the executor needs."""
+
 
 def time_limit(seconds: float) -> dict[str, Any]:
     """Return the keyword arguments that limit how long a sync client waits for an answer."""
@@ -486,6 +500,7 @@ PYTHON_BINANCE: Final = ClientSupport(
     can_be_cloned=can_be_cloned,
     clone=PythonBinanceClone,
     reads=READS,
+    commands=COMMANDS,
     time_limit=time_limit,
     last_answer=last_answer,
     refresh_clone=refresh_clone,

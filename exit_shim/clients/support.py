@@ -83,6 +83,9 @@ class ClientSupport(NamedTuple):
         can_be_cloned: Tells whether a client is the library's own and really sends.
         clone: Takes from a client what it needs to ask in its place.
         reads: The client's methods that list "orders", "algos" and "positions", and tell the "last" price.
+        commands: The client's methods that the executor needs: "place" an order, "amend", "cancel" and "find"
+            one of the ordinary store, "cancel_algo" and "find_algo" one of the Algo Service; "rules" of the
+            contracts, the "mark" price, the "commission" rates and the "income" of an account.
         time_limit: Returns the keyword arguments that limit the seconds that a read waits for its answer.
         last_answer: Returns the HTTP response that a client got last; None where there is none.
         refresh_clone: Gives a cloned client the clock offset of the bot's, and no last answer.
@@ -109,6 +112,7 @@ class ClientSupport(NamedTuple):
     can_be_cloned: Callable[[Any], bool]
     clone: Callable[[Any], ClientClone]
     reads: Mapping[str, str]
+    commands: Mapping[str, str]
     time_limit: Callable[[float], dict[str, Any]]
     last_answer: Callable[[Any], Any]
     refresh_clone: Callable[[Any, Any], None]

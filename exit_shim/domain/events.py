@@ -110,6 +110,55 @@ class Switch(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     enforce: Literal["on", "off"] | None = None
 
 
+class ExecutorStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Say what the exit executor is about to do for a position, and why; written before it is sent.
+
+    The last step of a position has all that is needed to take up its protection in another process.
+
+    Attributes:
+        account: The account's label.
+        symbol: The symbol.
+        position_side: As the exchange has it: BOTH, LONG or SHORT.
+        episode: Names the position from the moment it opened until it is flat, in client order ids.
+        verb: "begin" and "end" of an episode; "place", "amend", "cancel" or "close" of an order; "plan" for a
+            plan that comes into force, "refuse" for one that does not, "note" for what was learnt.
+        why: A sentence for people.
+        leg: The leg of the plan; None where it is about none.
+        client_order_id: The order's id.
+        order_id: The id that the exchange gave it, of an order that is amended or cancelled.
+        type: The order's type.
+        quantity: As text; None for the whole position.
+        trigger: The trigger price, as text.
+        price: The price, as text.
+        guarded: How much of the position stops close before the step, as text.
+        plan_id: The plan in force.
+        revision: Its revision.
+        state: The rest of what the executor knows of the episode: names and values as text.
+        taken: What each take's order has closed, by client order id.
+        numbers: The number of each leg's last order.
+    """
+
+    account: str | None = None
+    symbol: str
+    position_side: str
+    episode: str
+    verb: Literal["begin", "plan", "refuse", "place", "amend", "cancel", "close", "note", "end"]
+    why: str
+    leg: str | None = None
+    client_order_id: str | None = None
+    order_id: str | None = None
+    type: str | None = None
+    quantity: str | None = None
+    trigger: str | None = None
+    price: str | None = None
+    guarded: str | None = None
+    plan_id: str | None = None
+    revision: int | None = None
+    state: Mapping[str, str] = msgspec.field(default_factory=dict)
+    taken: Mapping[str, str] = msgspec.field(default_factory=dict)
+    numbers: Mapping[str, int] = msgspec.field(default_factory=dict)
+
+
 class GuardFinding(msgspec.Struct, frozen=True, omit_defaults=True):
     """Say what the guard found that is about no single order, such as a stop that did not come."""
 
@@ -278,6 +327,7 @@ Event: TypeAlias = (
     | OrderFindings
     | Resolution
     | Switch
+    | ExecutorStep
     | GuardFinding
     | InternalError
     | Lost
@@ -292,6 +342,7 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     OrderFindings: "order_findings",
     Resolution: "resolution",
     Switch: "switch",
+    ExecutorStep: "executor_step",
     GuardFinding: "guard_finding",
     InternalError: "internal_error",
     Lost: "lost",

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from exit_shim.executor.brain_plans import BrainReading, read_brain_plan
+    from exit_shim.executor.brain_router import BrainRouter
     from exit_shim.executor.exact import PlanError
     from exit_shim.executor.offset import Offset, at_fraction, at_price, at_r
     from exit_shim.executor.plan import Breakeven, ExitPlan, HardStop, PartialTake, Trail
@@ -15,6 +17,8 @@ else:
     __getattr__ = on_first_use(
         __name__,
         {
+            "exit_shim.executor.brain_plans": ("BrainReading", "read_brain_plan"),
+            "exit_shim.executor.brain_router": ("BrainRouter",),
             "exit_shim.executor.exact": ("PlanError",),
             "exit_shim.executor.offset": ("Offset", "at_fraction", "at_price", "at_r"),
             "exit_shim.executor.plan": ("Breakeven", "ExitPlan", "HardStop", "PartialTake", "Trail"),
@@ -24,6 +28,8 @@ else:
     )
 
 __all__ = [
+    "BrainReading",
+    "BrainRouter",
     "Breakeven",
     "ExitPlan",
     "ExitRouter",
@@ -38,4 +44,5 @@ __all__ = [
     "at_price",
     "at_r",
     "load_plans",
+    "read_brain_plan",
 ]

@@ -76,3 +76,7 @@ def at_fraction(fraction: Number) -> Offset:
 def at_r(multiple: Number) -> Offset:
     """Return the level at a multiple of the initial risk from the entry price."""
     return Offset(r=exact(multiple))
+
+
+BREAK_EVEN: Final = Offset(fraction=Decimal(0))
+"""The entry price."""

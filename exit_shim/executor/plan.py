@@ -16,7 +16,7 @@ from exit_shim.executor.exact import (
     wrong_types,
     wrong_words,
 )
-from exit_shim.executor.offset import Offset, at_fraction, at_price, at_r
+from exit_shim.executor.offset import BREAK_EVEN, Offset, at_fraction, at_price, at_r
 
 __all__ = [
     "Basis",
@@ -55,8 +55,6 @@ MOST_TAKES: Final = 99
 
 FIRST_MS: Final = 10**12
 """Times are in ms since the epoch; a smaller number, before September 2001, is in seconds by mistake."""
-
-BREAK_EVEN: Final = Offset(fraction=Decimal(0))
 
 
 class HardStop(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="HARD_SL"):

@@ -13,6 +13,7 @@ from typing import Final
 from exit_shim import settings
 from exit_shim.domain.events import EVENT_NAMES
 from exit_shim.domain.reason_codes import ADVICE, REASONS
+from exit_shim.executor.plan_file_keys import PLAN_KEYS
 
 MARKED: Final = re.compile(r"<!-- from code: ([\w-]+)((?: [\w.-]+)*) -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -75,12 +76,20 @@ def events(_: str) -> str:
     return table(("event", "what it says", "fields"), rows)
 
 
+def plan_keys(name: str) -> str:
+    """Return the keys of a table in a file of exit plans: `plans`, or the key whose value it is."""
+    keys = PLAN_KEYS if name == "plans" else PLAN_KEYS[name].keys or {}
+    rows = ((f"`{key}`", described.default, described.meaning) for key, described in keys.items())
+    return table(("key", "default", "meaning"), rows)
+
+
 TABLES: Final[Mapping[str, Callable[[str], str]]] = {
     "environment": environment,
     "code-only": code_only,
     "file-keys": file_keys,
     "reasons": reasons,
     "events": events,
+    "plan-keys": plan_keys,
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from exit_shim.executor.brain_plans import BrainReading, read_brain_plan
+from exit_shim.executor.brain_plans import BrainReading, fields_of, read_brain_plan
 from exit_shim.executor.exact import PlanError
 from exit_shim.executor.offset import Offset
 from exit_shim.executor.plan import Basis, ExitPlan, Side
@@ -48,6 +48,7 @@ class BrainRouter:
         basis: Basis = "initial",
         native_trail: bool = False,
         may_widen: bool = False,
+        answer_within_s: float = 10.0,
     ) -> None:
         """Take the router of a brain.
 
@@ -57,6 +58,7 @@ class BrainRouter:
             basis: What `size_pct` of takes is a share of.
             native_trail: Whether trails are the exchange's TRAILING_STOP_MARKET.
             may_widen: Whether a newer plan may move the hard stop away from the price.
+            answer_within_s: How long a coroutine of the brain may take.
 
         Raises:
             TypeError: The brain has no `get_or_create_plan`.
@@ -66,8 +68,10 @@ class BrainRouter:
         self._brain = brain
         self._reading = BrainReading(hard_stop_default, basis, native_trail, may_widen)
         self._seen: dict[tuple[str, Side], _Seen] = {}
+        self._answer_within_s = answer_within_s
+        self._fields: dict[tuple[str, Side], tuple[Any, ...]] = {}
         self._plans: dict[tuple[str, Side], ExitPlan] = {}
-        self._pending: dict[tuple[str, Side], asyncio.Future[Any]] = {}
+        self._pending: dict[tuple[str, Side], asyncio.Task[Any]] = {}
 
     def plan_for(self, position: OpenPosition) -> ExitPlan | None:
         """Return the brain's plan of a position; None where it has none, or has not answered yet.
@@ -79,12 +83,15 @@ class BrainRouter:
         brain_plan = self._ask(key, position)
         if brain_plan is None:
             return None
-        plan = read_brain_plan(brain_plan, position.side, position.entry, self._reading)
-        self._plans[key] = _replacing(self._plans.get(key), plan, time.time_ns() // 1_000_000)
+        fields = (position.entry, *fields_of(brain_plan))
+        if key not in self._plans or fields != self._fields.get(key) or self._has_expired(key):
+            plan = read_brain_plan(brain_plan, position.side, position.entry, self._reading)
+            self._plans[key] = _replacing(self._plans.get(key), plan, time.time_ns() // 1_000_000)
+            self._fields[key] = fields
         return self._plans[key]
 
     def _ask(self, key: tuple[str, Side], position: OpenPosition) -> Any:
-        if key in self._pending:
+        if key in self._pending and not self._is_abandoned(self._pending[key]):
             return self._answer(key, position)
         state = self._state(key, position)
         if state == "current":
@@ -133,14 +140,26 @@ class BrainRouter:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            return self._keep(key, position, _call(asyncio.run, _last_of(answers)))
-        self._pending[key] = loop.create_task(_last_of(answers))
+            return self._keep(key, position, _call(asyncio.run, self._last_of(answers)))
+        self._pending[key] = loop.create_task(self._last_of(answers))
         return self._last(key)
+
+    @staticmethod
+    def _is_abandoned(pending: "asyncio.Task[Any]") -> bool:
+        # Its loop has ended, or somebody has cancelled all tasks: it will never have an answer.
+        return pending.cancelled() or pending.get_loop().is_closed()
 
     def _answer(self, key: tuple[str, Side], position: OpenPosition) -> Any:
         if not self._pending[key].done():
             return self._last(key)
         return self._keep(key, position, _call(self._pending.pop(key).result))
+
+    async def _last_of(self, answers: list[Any]) -> Any:
+        answer = None
+        for value in answers:
+            awaited = inspect.isawaitable(value)
+            answer = await asyncio.wait_for(value, self._answer_within_s) if awaited else value
+        return answer
 
     def _keep(self, key: tuple[str, Side], position: OpenPosition, brain_plan: Any) -> Any:
         if brain_plan is not None:
@@ -167,14 +186,6 @@ def binance_row(position: OpenPosition) -> dict[str, str]:
         for name, value in row.items()
         if value is not None
     }
-
-
-async def _last_of(answers: list[Any]) -> Any:
-    answer = None
-    for answer in answers:
-        if inspect.isawaitable(answer):
-            answer = await answer  # noqa: PLW2901 - the last one is returned
-    return answer
 
 
 def _call(function: Callable[..., Any], *args: Any) -> Any:

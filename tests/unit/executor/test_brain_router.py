@@ -157,13 +157,13 @@ async def test_an_asynchronous_brain_answers_at_a_later_pass():
     router = BrainRouter(brain)
     assert router.plan_for(LONG) is None
     assert router.plan_for(LONG) is None
-    await asyncio.sleep(0.01)
+    await asyncio.wait(set(router._pending.values()))
     first = router.plan_for(LONG)
     assert first.hard_stop.at.price == 58_800
     brain.stop = 0.01
     brain.invalidate_plan("BTCUSDT")
     assert router.plan_for(LONG) is first
-    await asyncio.sleep(0.01)
+    await asyncio.wait(set(router._pending.values()))
     assert stop_of(router, LONG) == 59_400
     assert len(brain.rows) == 2
 
@@ -181,11 +181,11 @@ async def test_all_methods_of_a_brain_may_be_asynchronous():
     brain = Slow(expires_at=PAST)
     router = BrainRouter(brain)
     router.plan_for(LONG)
-    await asyncio.sleep(0.01)
+    await asyncio.wait(set(router._pending.values()))
     assert router.plan_for(LONG).is_expired()
     brain.fields["expires_at"] = SOON
     assert router.plan_for(LONG).is_expired()
-    await asyncio.sleep(0.01)
+    await asyncio.wait(set(router._pending.values()))
     assert not router.plan_for(LONG).is_expired()
 
 
@@ -213,3 +213,51 @@ def test_how_plans_are_read_is_passed_on():
     assert (plan.hard_stop.at, plan.trail.native, plan.may_widen) == (at_fraction("0.03"), True, True)
     with pytest.raises(PlanError, match="no leg is SL or EMERGENCY"):
         BrainRouter(brain).plan_for(LONG)
+
+
+def test_a_plan_that_the_brain_changes_in_place_is_read_again():
+    """A brain that moves the trigger of the leg that it has given is understood at the next pass."""
+    brain = Brain()
+    router = BrainRouter(brain)
+    first = router.plan_for(LONG)
+    brain.kept["BTCUSDT"].legs[0]["trigger_price"] = 59_000.0
+    assert stop_of(router, LONG) == 59_000
+    assert router.plan_for(LONG).plan_id != first.plan_id
+
+
+def test_a_plan_is_read_once(monkeypatch):
+    """At rest a pass compares the fields of the brain's plan, and reads nothing again."""
+    router = BrainRouter(Brain())
+    first = router.plan_for(LONG)
+    monkeypatch.setattr("exit_shim.executor.brain_router.read_brain_plan", None)
+    assert router.plan_for(LONG) is first
+
+
+async def test_a_brain_that_hangs_is_a_refused_plan():
+    """A coroutine that never ends is given up, said so, and asked for again at the next pass."""
+    brain = AsyncBrain()
+
+    async def hang(row):
+        await asyncio.Event().wait()
+
+    brain.get_or_create_plan = hang
+    router = BrainRouter(brain, answer_within_s=0.001)
+    assert router.plan_for(LONG) is None
+    await asyncio.wait(set(router._pending.values()))
+    with pytest.raises(PlanError, match="the brain failed in result: TimeoutError"):
+        router.plan_for(LONG)
+    del brain.get_or_create_plan
+    assert router.plan_for(LONG) is None
+    await asyncio.wait(set(router._pending.values()))
+    assert stop_of(router, LONG) == 58_800
+
+
+def test_an_answer_that_will_never_come_is_asked_for_again():
+    """An event loop that has ended takes the brain's answer with it; the next one asks anew."""
+    router = BrainRouter(AsyncBrain())
+
+    async def one_pass():
+        return router.plan_for(LONG)
+
+    assert asyncio.run(one_pass()) is None
+    assert stop_of(router, LONG) == 58_800

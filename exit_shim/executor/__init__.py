@@ -6,8 +6,9 @@ if TYPE_CHECKING:
     from exit_shim.executor.brain_plans import BrainReading, read_brain_plan
     from exit_shim.executor.brain_router import BrainRouter
     from exit_shim.executor.exact import PlanError
+    from exit_shim.executor.legs import Breakeven, HardStop, PartialTake, Trail
     from exit_shim.executor.offset import Offset, at_fraction, at_price, at_r
-    from exit_shim.executor.plan import Breakeven, ExitPlan, HardStop, PartialTake, Trail
+    from exit_shim.executor.plan import ExitPlan
     from exit_shim.executor.plan_files import PlanFile, PlanFileError, load_plans
     from exit_shim.executor.router import ExitRouter
 else:
@@ -20,8 +21,9 @@ else:
             "exit_shim.executor.brain_plans": ("BrainReading", "read_brain_plan"),
             "exit_shim.executor.brain_router": ("BrainRouter",),
             "exit_shim.executor.exact": ("PlanError",),
+            "exit_shim.executor.legs": ("Breakeven", "HardStop", "PartialTake", "Trail"),
             "exit_shim.executor.offset": ("Offset", "at_fraction", "at_price", "at_r"),
-            "exit_shim.executor.plan": ("Breakeven", "ExitPlan", "HardStop", "PartialTake", "Trail"),
+            "exit_shim.executor.plan": ("ExitPlan",),
             "exit_shim.executor.plan_files": ("PlanFile", "PlanFileError", "load_plans"),
             "exit_shim.executor.router": ("ExitRouter",),
         },

@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from exit_shim.executor.exact import PlanError, exact
+from exit_shim.executor.legs import Breakeven, HardStop, Leg, PartialTake, Trail
 from exit_shim.executor.offset import BREAK_EVEN, Offset
-from exit_shim.executor.plan import Basis, Breakeven, ExitPlan, HardStop, Leg, PartialTake, Side, Trail
+from exit_shim.executor.plan import Basis, ExitPlan, Side
 from exit_shim.runtime.nearest_name import did_you_mean
 
 TWELVE_DIGITS: Final = Context(prec=12)

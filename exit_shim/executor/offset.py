@@ -1,7 +1,7 @@
 """Where a leg of an exit plan acts: a price, or a distance from the entry price. Pure."""
 
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -25,6 +25,12 @@ class Offset(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     price: Decimal | None = None
     fraction: Decimal | None = None
     r: Decimal | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, *, price: Number | None = None, fraction: Number | None = None, r: Number | None = None
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         """Refuse none or two of the three, and a fraction that is a per cent by mistake."""

@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple, get_args
 
 from exit_shim.executor.exact import PlanError, exact
+from exit_shim.executor.legs import WorkingType
 from exit_shim.executor.offset import Offset
-from exit_shim.executor.plan import Basis, Side, WorkingType
+from exit_shim.executor.plan import Basis, Side
 from exit_shim.runtime.nearest_name import did_you_mean
 
 REQUIRED: Final = "required"

@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple, get_args
 import msgspec
 
 from exit_shim.executor.exact import PlanError
+from exit_shim.executor.legs import Breakeven, HardStop, Leg, PartialTake, Trail
 from exit_shim.executor.offset import Offset
-from exit_shim.executor.plan import LONGEST_NAME, Breakeven, ExitPlan, HardStop, Leg, PartialTake, Side, Trail
+from exit_shim.executor.plan import LONGEST_NAME, ExitPlan, Side
 from exit_shim.executor.plan_file_keys import PLAN_KEYS, read_table
 from exit_shim.guard.exchange_snapshot import OpenPosition
 from exit_shim.runtime.nearest_name import did_you_mean

@@ -1,10 +1,12 @@
 """What type checkers see of the public API; checked by mypy, never run."""
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 
 from typing_extensions import assert_type
 
 import exit_shim
+from exit_shim.executor import ExitPlan, HardStop, PartialTake, Trail, at_fraction, at_r
 
 
 class Adapter:
@@ -120,3 +122,13 @@ def a_denied_order() -> None:
         place("BTCUSDT", 1.0)
     except exit_shim.ExitOrderDenied as denied:
         assert_type(denied.reasons[0].code, str)
+
+
+def a_plan_takes_exact_numbers(take: PartialTake) -> None:
+    """Texts, ints and Decimals are numbers, a float is not; what is read is a Decimal."""
+    legs = (HardStop(at_fraction("0.02")), PartialTake("0.5", at_r(2)), Trail("0.008", 1))
+    plan = ExitPlan(symbol="BTCUSDT", position_side="LONG", legs=legs)
+    assert_type(plan.takes[0].share, Decimal)
+    assert_type(take.at.fraction, Decimal | None)
+    PartialTake(0.5, at_r(2))  # type: ignore[arg-type]
+    at_r(0.5)  # type: ignore[arg-type]

@@ -109,5 +109,5 @@ def test_every_public_name_is_in_the_reference():
 
 PLAN_MODULES = {
     f"exit_shim.executor.{name}"
-    for name in ("brain_plans", "brain_router", "exact", "offset", "plan", "plan_files", "router")
+    for name in ("brain_plans", "brain_router", "exact", "legs", "offset", "plan", "plan_files", "router")
 }

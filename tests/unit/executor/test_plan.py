@@ -157,7 +157,10 @@ def test_legs_may_be_a_list():
         ((STOP, STOP), "2 legs are HardStop; expected 1 at most"),
         ((STOP, HALF, Breakeven("first_take"), Breakeven("first_take")), "2 legs are Breakeven"),
         ((STOP, Trail("0.01"), Trail("0.02")), "2 legs are Trail"),
-        ((STOP, *[PartialTake("0.001", at_r(1))] * (MOST_TAKES + 1)), "100 legs are PartialTake"),
+        (
+            (STOP, *[PartialTake("0.001", at_r(1))] * (MOST_TAKES + 1)),
+            "21 legs are PartialTake; expected 20 at most",
+        ),
         ((HardStop(at_r(1)),), "the hard stop is given in R"),
         ((HardStop(at_fraction(0)),), "the hard stop is 0 from the entry; expected above zero"),
         ((HardStop(at_fraction("-0.02")),), "the hard stop is -0.02 from the entry"),

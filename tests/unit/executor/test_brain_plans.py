@@ -312,3 +312,33 @@ def test_equal_exits_are_the_same_plan():
     ]
     assert ids[0] == ids[1] != ids[2]
     assert len(read(STOP, strategy_id="s" * 200).plan_id) == 64
+
+
+odd_values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 10**30),
+    st.floats(),
+    st.text(max_size=4),
+    st.sampled_from(
+        [[], {}, b"x", NOON, object(), ExitKind.TP, Decimal("NaN"), "SL", "TRAIL", "0.01", -0.02]
+    ),
+)
+odd_legs = st.dictionaries(
+    st.sampled_from([*ExitLeg.__dataclass_fields__]), odd_values, max_size=len(ExitLeg.__dataclass_fields__)
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([*BrainPlan.__dataclass_fields__]), odd_values),
+    st.lists(st.one_of(odd_legs, odd_values), max_size=3),
+    st.sampled_from([None, ENTRY]),
+)
+def test_nothing_but_a_refusal_comes_of_an_odd_plan(fields, legs, entry):
+    """Whatever a brain puts into its fields, the plan is read or refused; nothing else is raised."""
+    brain_plan = {"symbol": "BTCUSDT", **fields, "legs": [asdict(STOP), *legs]}
+    try:
+        plan = read_brain_plan(brain_plan, "LONG", entry)
+    except PlanError:
+        return
+    assert plan.hard_stop

@@ -7,6 +7,8 @@ import sys
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exit_shim.executor import (
     Breakeven,
@@ -22,6 +24,7 @@ from exit_shim.executor import (
     load_plans,
 )
 from exit_shim.executor.plan import resolve
+from exit_shim.executor.plan_file_keys import PLAN_KEYS
 from exit_shim.executor.plan_files import parse_plans
 from exit_shim.guard.exchange_snapshot import OpenPosition
 
@@ -393,3 +396,24 @@ def test_plans_are_made_without_loading_the_guard():
     assert [
         name for name in loaded.split() if name.startswith(("exit_shim.guard", "exit_shim.clients"))
     ] == []
+
+
+odd_values = st.sampled_from(
+    [
+        *("true", "0", "-1", "2", "1e400", "0.5", "nan", "-inf", "2026-11-28", "[]", "{}", "[[]]", "[{}]"),
+        *('""', '"2 %"', '"-2 %"', '"1 R"', '"first take"', '"rest"', '"1e9 %"', '"²"', '"BTC*"', '"LONG"'),
+        *('{ share = "50 %", at = "1 R" }', '[{ share = 0.5, at = "1 R" }]', '{ after = "1 R" }'),
+        *('{ callback = "1 %" }', '{ callback = "1 %", share = 9 }', "9999999999999999999999999999999"),
+    ]
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(PLAN_KEYS)), odd_values, min_size=1))
+def test_nothing_but_an_error_of_the_file_comes_of_odd_values(values):
+    """Whatever stands in a file, its rules can be used, or a PlanFileError says why not."""
+    text = "[[plans]]\n" + "\n".join(f"{key} = {value}" for key, value in values.items())
+    try:
+        (one,) = parse_plans(text)
+    except PlanFileError:
+        return
+    assert (one.plan("BTCUSDT", one.side or "SHORT") is None) is (values.get("leave_alone") == "true")

@@ -27,3 +27,7 @@ class ExitOrderDenied(Exception):  # noqa: N818 - reads as what happened
 
     def __reduce__(self) -> tuple[object, tuple[str, tuple[Reason, ...], int]]:
         return type(self), (self.message, self.reasons, self.code)
+
+
+class ExecutorError(Exception):
+    """Say why the exit executor cannot work with a client, and what to do."""

@@ -362,13 +362,22 @@ class PythonBinanceClone:
 
     def user_stream(self, client: Any, address: str | None, most_waiting: int) -> Any:
         """Return the socket of the user data stream, not connected yet."""
-        from binance import BinanceSocketManager  # noqa: PLC0415 - as above
+        return _socket_manager(client, address, most_waiting).futures_user_socket()
 
-        manager = BinanceSocketManager(client, max_queue_size=most_waiting)
-        if address is not None:
-            for name in ("FSTREAM_URL", "FSTREAM_TESTNET_URL", "FSTREAM_DEMO_URL"):
-                setattr(manager, name, address.rstrip("/") + "/")
-        return manager.futures_user_socket()
+    def mark_prices(self, client: Any, address: str | None, most_waiting: int) -> Any:
+        """Return the socket of the mark prices of all symbols, once a second; not connected yet."""
+        return _socket_manager(client, address, most_waiting).all_mark_price_socket(fast=True)
+
+
+def _socket_manager(client: Any, address: str | None, most_waiting: int) -> Any:
+    """Return what makes sockets, for an address of one's own where there is one."""
+    from binance import BinanceSocketManager  # noqa: PLC0415 - it is there: the client is genuine
+
+    manager = BinanceSocketManager(client, max_queue_size=most_waiting)
+    if address is not None:
+        for name in ("FSTREAM_URL", "FSTREAM_TESTNET_URL", "FSTREAM_DEMO_URL"):
+            setattr(manager, name, address.rstrip("/") + "/")
+    return manager
 
 
 def can_be_cloned(client: Any) -> bool:
@@ -417,6 +426,8 @@ COMMANDS: Final = {
     "mark": "futures_mark_price",
     "commission": "futures_commission_rate",
     "income": "futures_income_history",
+    "time": "futures_time",
+    "test": "futures_create_test_order",
 }
 """The methods that the executor needs."""
 

@@ -61,6 +61,9 @@ class ClientClone(Protocol):
     def user_stream(self, client: Any, address: str | None, most_waiting: int) -> Any:
         """Return the library's socket of the user data stream, not connected yet."""
 
+    def mark_prices(self, client: Any, address: str | None, most_waiting: int) -> Any:
+        """Return the library's socket of the mark prices of all symbols, once a second; not connected yet."""
+
 
 class ClientSupport(NamedTuple):
     """Describe one client library: its doors, and how to recognize, read, clone and ask its clients.
@@ -85,7 +88,8 @@ class ClientSupport(NamedTuple):
         reads: The client's methods that list "orders", "algos" and "positions", and tell the "last" price.
         commands: The client's methods that the executor needs: "place" an order, "amend", "cancel" and "find"
             one of the ordinary store, "cancel_algo" and "find_algo" one of the Algo Service; "rules" of the
-            contracts, the "mark" price, the "commission" rates and the "income" of an account.
+            contracts, the "mark" price, the "commission" rates and the "income" of an account, the exchange's
+            "time", and a "test" order, which shows whether the key may trade.
         time_limit: Returns the keyword arguments that limit the seconds that a read waits for its answer.
         last_answer: Returns the HTTP response that a client got last; None where there is none.
         refresh_clone: Gives a cloned client the clock offset of the bot's, and no last answer.

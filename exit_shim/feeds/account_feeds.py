@@ -9,7 +9,8 @@ from exit_shim.clients.support import ClientClone
 from exit_shim.domain.events import GuardFinding
 from exit_shim.feeds.exchange_poller import ExchangePoller
 from exit_shim.feeds.stream_events import take_in
-from exit_shim.feeds.user_stream import LISTEN, StreamError, UserStreamListener, why_not
+from exit_shim.feeds.stream_listener import StreamError, StreamListener
+from exit_shim.feeds.user_stream import LISTEN, BookListener, why_not
 from exit_shim.guard.judge import Guard
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.runtime.methods import is_coroutine_method
@@ -40,7 +41,7 @@ class AccountFeeds:
         self._on_finding = on_finding
         self._internal_errors = internal_errors
         self.pollers: list[ExchangePoller] = []
-        self._listeners: list[UserStreamListener] = []
+        self._listeners: list[StreamListener] = []
 
     def watch(self, client: Any, *, every_s: float, stream: bool | str) -> None:
         """Poll the account of a client, which is not wrapped, and listen to its stream if asked to.
@@ -77,7 +78,7 @@ class AccountFeeds:
             self._internal_errors.report(LISTEN, error)
             return
         snapshots = self._guard.snapshots
-        listener = UserStreamListener(
+        listener = BookListener(
             book=self._guard.book,
             clone=clone,
             account=poller.account,

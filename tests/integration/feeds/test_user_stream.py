@@ -24,7 +24,7 @@ from exit_shim.clients.registry import clone_client
 from exit_shim.domain.orders import Reference
 from exit_shim.feeds import Gap, Over, Rests, Sized, learned
 from exit_shim.feeds import exchange_poller as polling
-from exit_shim.feeds import user_stream as listener
+from exit_shim.feeds import stream_listener as listener
 from exit_shim.guard.book import GRACE_S
 from exit_shim.guard.live_exits import PositionKey
 from exit_shim.guard.policy import parse_policy
@@ -461,9 +461,7 @@ def until(true, patience=60.0):
 
 def streaming():
     """The threads that listen."""
-    return [
-        thread for thread in threading.enumerate() if thread.name == listener.UserStreamListener.thread_name
-    ]
+    return [thread for thread in threading.enumerate() if thread.name == listener.StreamListener.thread_name]
 
 
 def looks_at(exchange):

@@ -35,7 +35,16 @@ from exit_shim.configuration import (
     with_policy,
 )
 from exit_shim.domain.doors import Door
-from exit_shim.domain.events import GuardFinding, Intent, InternalError, Outcome, Record, Resolution, Switch
+from exit_shim.domain.events import (
+    ExecutorStep,
+    GuardFinding,
+    Intent,
+    InternalError,
+    Outcome,
+    Record,
+    Resolution,
+    Switch,
+)
 from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.feeds.account_feeds import AccountFeeds
 from exit_shim.feeds.other_processes import ProcessFeed, who
@@ -192,6 +201,7 @@ class ExitShim:
                 Intent: [fold, self.guard.mark_judged] if self.guard.enforces else [],
                 Outcome: [fold, self.process_feed.on, self.metrics.take],
                 Resolution: [fold],
+                ExecutorStep: [fold],
             },
             # The rules come last, so that sinks get an outcome before its findings.
             [*sinks, rules],
@@ -273,21 +283,34 @@ class ExitShim:
         """Undo `delegate`."""
         self.guard.delegations.take_back(symbol)
 
-    def switch(self, *, mode: str | None = None, enforce: bool | None = None, by: str | None = None) -> None:
-        """Change the mode, or whether orders may be held back, in every process of this journal.
+    def switch(
+        self,
+        *,
+        mode: str | None = None,
+        enforce: bool | None = None,
+        protect: Literal["pause", "resume"] | None = None,
+        symbol: str | None = None,
+        by: str | None = None,
+    ) -> None:
+        """Change the mode, what may be held back, or an executor's work, in every process of this journal.
 
         Args:
             mode: One of the policy's modes; "" for what environment and code say. None: as it is.
             enforce: False switches all enforcement off. None: as it is.
+            protect: Whether exit executors act on `symbol`; "pause" leaves its orders as they are.
+            symbol: The symbol to pause or resume.
             by: Who does it, for the record. None: the user that this process runs as.
 
         Raises:
-            ValueError: `mode` is not one of the policy's.
+            ValueError: `mode` is not one of the policy's, or `protect` comes without a symbol.
         """
         if mode:
             check_mode(mode, self.guard.compiled_policy.modes, "''")
+        if (protect is None) != (symbol is None):
+            raise ValueError(f"switch(protect={protect!r}, symbol={symbol!r}): give both or neither")
+        on_or_off: Literal["on", "off"] | None = None if enforce is None else "on" if enforce else "off"
         self.process_feed.switch(
-            Switch(by=by or who(), mode=mode, enforce=None if enforce is None else "on" if enforce else "off")
+            Switch(by=by or who(), mode=mode, enforce=on_or_off, protect=protect, symbol=symbol)
         )
 
     def mode(self) -> str:
@@ -315,6 +338,10 @@ class ExitShim:
                     text = "submit_exit_order was told another symbol; it is sent as the order says"
                     self.log.warning(f"{GATEWAY} {text}", **symbols)
         return await submit(gateway, bare, Submission(module_name, order_kind, order_params, explanation))
+
+    def account_of(self, client: Any) -> str | None:
+        """Return the label that records have for a client's account."""
+        return label_of(unwrap(client), self._account)
 
     def summary(self) -> dict[str, Any]:
         """Return the counts, and the state of the shim itself; JSON-ready."""

@@ -99,15 +99,17 @@ class Lost(msgspec.Struct, frozen=True):
 
 
 class Switch(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Say who switched the mode, or whether the policy may hold orders back, while bots run.
+    """Say who switched the mode, whether the policy may hold orders back, or an executor's work on a symbol.
 
     `mode` is the new mode, "" for back to what environment and code say; `enforce` whether the policy may
-    hold orders back. What is None stays as it was.
+    hold orders back; `protect` whether exit executors act on `symbol`. What is None stays as it was.
     """
 
     by: str
     mode: str | None = None
     enforce: Literal["on", "off"] | None = None
+    protect: Literal["pause", "resume"] | None = None
+    symbol: str | None = None
 
 
 class ExecutorStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from exit_shim.journal.log_writer import Health, Journal
     from exit_shim.journal.overflow import MAX_WAITING
     from exit_shim.journal.queries import JournalReader, count_records, read_records
-    from exit_shim.journal.record_source import Count, RecordFilter, RecordSource, Run, Stack, StoredEvent
+    from exit_shim.journal.record_source import (
+        Count,
+        RecordFilter,
+        RecordSource,
+        Run,
+        Stack,
+        StoredEvent,
+        StoredStep,
+    )
     from exit_shim.journal.retention import Pruned, prune
     from exit_shim.journal.schema import SCHEMA_VERSION, JournalError
     from exit_shim.journal.spool import Sync, living_runs
@@ -44,6 +52,7 @@ else:
                 "Run",
                 "Stack",
                 "StoredEvent",
+                "StoredStep",
             ),
             "exit_shim.journal.retention": ("Pruned", "prune"),
             "exit_shim.journal.schema": ("SCHEMA_VERSION", "JournalError"),
@@ -71,6 +80,7 @@ __all__ = [
     "Run",
     "Stack",
     "StoredEvent",
+    "StoredStep",
     "Sync",
     "count_records",
     "default_journal_path",

@@ -11,14 +11,14 @@ from typing import Any, ClassVar, Final, TypeVar
 import msgspec
 
 from exit_shim.domain.attributions import Step
-from exit_shim.domain.events import UNREAD, Bodies, InternalError, Record
+from exit_shim.domain.events import UNREAD, Bodies, ExecutorStep, InternalError, Record
 from exit_shim.journal.database import DAMAGE, connect, open_writer, reporting_damage
 from exit_shim.journal.default_path import with_home
 from exit_shim.journal.index_tables import IN_DOUBT, OrderSite, site_of, state_of
 from exit_shim.journal.record_source import EVERYTHING, Count, RecordFilter, SqlSource, Stack
 from exit_shim.journal.recovery import recover
 from exit_shim.journal.rows import decode
-from exit_shim.journal.schema import POS_BITS, RARE, JournalError, check_schema, is_empty
+from exit_shim.journal.schema import POS_BITS, RARE, STEP_OF, JournalError, check_schema, is_empty
 from exit_shim.journal.spool import spools
 
 T = TypeVar("T")
@@ -78,6 +78,42 @@ ORDER BY events.ts, events.id
 """  # noqa: S608 - constants of ours
 
 
+STEP: Final = f"event = 'executor_step' AND {RARE}"
+
+EPISODE: Final = "json_extract(body, '$.episode')"
+
+STEPS: Final = f"""
+SELECT runs.run_id, seq, ts, body FROM events JOIN runs USING (run)
+WHERE {STEP} AND ts >= :since_ns AND (:named IS NULL OR {EPISODE} IN (
+    SELECT {EPISODE} FROM events WHERE {STEP}
+    AND :named IN ({EPISODE}, json_extract(body, '$.client_order_id'), json_extract(body, '$.order_id'))
+))
+ORDER BY ts, id
+"""  # noqa: S608 - constants of ours
+
+# SQLite takes the other columns from the row that has the maximum.
+EPISODES: Final = f"""
+SELECT runs.run_id, seq, max(ts), body FROM events JOIN runs USING (run)
+WHERE {STEP} AND ts >= :since_ns
+GROUP BY json_extract(body, '$.account'), json_extract(body, '$.symbol'), {EPISODE}
+ORDER BY max(ts), id
+"""  # noqa: S608 - constants of ours
+
+# One look into the index per position, however many steps there are. A label may begin with another one.
+LAST_STEPS: Final = f"""
+WITH RECURSIVE positions (name) AS (
+    SELECT min({STEP_OF}) FROM events WHERE event = 'executor_step' AND {STEP_OF} >= :account || ' '
+    UNION ALL
+    SELECT (SELECT min({STEP_OF}) FROM events WHERE event = 'executor_step' AND {STEP_OF} > name)
+    FROM positions WHERE name IS NOT NULL
+)
+SELECT (
+    SELECT body FROM events WHERE event = 'executor_step' AND {STEP_OF} = name
+    ORDER BY ts DESC, id DESC LIMIT 1
+) FROM positions WHERE name < :account || '!'
+"""  # noqa: S608 - constants of ours
+
+
 class JournalReader(SqlSource):
     """Read this host's journal.
 
@@ -112,6 +148,8 @@ class JournalReader(SqlSource):
         ORDER BY id LIMIT coalesce(:limit, -1)
     """  # noqa: S608 - a constant of ours
     RUNS = "SELECT run_id, started, header, pos, head, pruned_pos, pruned_head, ended FROM runs ORDER BY run"
+    STEPS = STEPS
+    EPISODES = EPISODES
     COUNTS = COUNTS
     STACKS = "SELECT module, evidence, chain FROM stacks WHERE last >= :since_ns ORDER BY stack"
     LOST = f"SELECT body FROM events WHERE event = 'lost' AND {RARE}"  # noqa: S608 - a constant of ours
@@ -136,6 +174,11 @@ class JournalReader(SqlSource):
     def read_bodies(self, *, since_ns: int = 0) -> Iterator[Bodies]:
         """Return the recorded orders as JSON, oldest first."""
         return self.query(BODIES, {"since_ns": since_ns}, lambda *row: row)
+
+    def read_last_steps(self, account: str | None) -> list[ExecutorStep]:
+        """Return the last step that the executor recorded of each position of an account."""
+        steps = self.query(LAST_STEPS, {"account": account or ""}, lambda body: decode(ExecutorStep, body))
+        return [step for step in steps if step.account == account]
 
     def count_orders(self, *, since_ns: int = 0) -> int:
         """Return the number of recorded orders."""

@@ -4,7 +4,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from exit_shim.domain.attributions import Step
-from exit_shim.domain.events import Intent, Lost, OrderFindings, Outcome, Record, Resolution, RunStarted
+from exit_shim.domain.events import (
+    ExecutorStep,
+    Intent,
+    Lost,
+    OrderFindings,
+    Outcome,
+    Record,
+    Resolution,
+    RunStarted,
+)
 from exit_shim.journal.index_tables import DAY_NS, HOUR_NS, OrderSite
 from exit_shim.journal.line_format import MOST, Line
 from exit_shim.journal.rows import decode
@@ -48,6 +57,15 @@ class Run(NamedTuple):
     pruned_pos: int
     pruned_head: bytes
     ended: int | None
+
+
+class StoredStep(NamedTuple):
+    """A step of an exit executor, and when it was recorded, in nanoseconds since the epoch."""
+
+    run_id: str
+    seq: int
+    ts: int
+    step: ExecutorStep
 
 
 class Count(NamedTuple):
@@ -127,6 +145,17 @@ class RecordSource(Protocol):
     def read_runs(self) -> list[Run]:
         """Return all runs, oldest first. A run's end is its last event here: some may not be copied yet."""
 
+    def read_steps(self, *, since_ns: int | None = None, named: str | None = None) -> Iterator[StoredStep]:
+        """Return the steps of exit executors, oldest first.
+
+        Args:
+            since_ns: Only steps since this moment, in nanoseconds since the epoch.
+            named: Only those of the episode of this key, or in which the order of this id is.
+        """
+
+    def read_episodes(self, *, since_ns: int | None = None) -> list[StoredStep]:
+        """Return the last step of each episode of a position, the longest ago first."""
+
     def read_counts(self, *, since_ns: int | None = None) -> list[Count]:
         """Return the number of orders by place in the bot, mode and state."""
 
@@ -148,6 +177,8 @@ class SqlSource:
     VALUES: ClassVar[Mapping[str, str]]
     EVENTS: ClassVar[str]
     RUNS: ClassVar[str]
+    STEPS: ClassVar[str]
+    EPISODES: ClassVar[str]
     COUNTS: ClassVar[str]
     STACKS: ClassVar[str]
     LOST: ClassVar[str]
@@ -178,6 +209,14 @@ class SqlSource:
     def read_runs(self) -> list[Run]:
         """Return all runs, oldest first."""
         return list(self.query(self.RUNS, {}, run_of))
+
+    def read_steps(self, *, since_ns: int | None = None, named: str | None = None) -> Iterator[StoredStep]:
+        """Return the steps of exit executors, oldest first."""
+        return self.query(self.STEPS, {"since_ns": since_ns or 0, "named": named}, step_of)
+
+    def read_episodes(self, *, since_ns: int | None = None) -> list[StoredStep]:
+        """Return the last step of each episode of a position, the longest ago first."""
+        return list(self.query(self.EPISODES, {"since_ns": since_ns or 0}, step_of))
 
     def read_counts(self, *, since_ns: int | None = None) -> list[Count]:
         """Return the number of orders by place in the bot, mode and state."""
@@ -221,6 +260,11 @@ def record_of(
         resolution=None if resolution is None else decode(Resolution, resolution),
         findings=None if findings is None else decode(OrderFindings, findings),
     )
+
+
+def step_of(run_id: str, seq: int, ts: int, body: str) -> StoredStep:
+    """Return the step in a row of `STEPS`."""
+    return StoredStep(run_id, seq, ts, decode(ExecutorStep, body))
 
 
 def run_of(*row: Any) -> Run:

@@ -1,4 +1,4 @@
-"""Delete old events from each run's beginning, but none in doubt and none that was not shipped."""
+"""Delete old events from each run's beginning, but none that is still needed or was not shipped."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from exit_shim.journal.fork_and_exit import is_running
 from exit_shim.journal.index_tables import ADD_COUNT, ADD_UP, IN_DOUBT, SPANS, insert_rows
 from exit_shim.journal.ingest import transaction
 from exit_shim.journal.recovery import recover
-from exit_shim.journal.schema import POS_BITS, JournalError
+from exit_shim.journal.schema import POS_BITS, RARE, JournalError
 from exit_shim.journal.spool import living_runs
 
 ROWS_AT_ONCE: Final = 5000
@@ -26,6 +26,29 @@ PATIENCE_MS: Final = 5000
 FIRST_YOUNG: Final = "SELECT id FROM events WHERE ts >= ? AND id BETWEEN ? AND ? ORDER BY id LIMIT 1"
 RESOLVED_ELSEWHERE: Final = "SELECT id, resolution FROM orders WHERE resolution >> ? != id >> ?"
 FIRST_IN_DOUBT: Final = "SELECT min(id) FROM orders WHERE state = ? AND id BETWEEN ? AND ? HAVING min(id)"
+
+# What is in force for as long as nothing later changes it; SQLite takes the other columns from the row that
+# has the maximum.
+IN_FORCE: Final = f"""
+SELECT id FROM (
+    SELECT id, max(ts), json_extract(body, '$.mode') AS state FROM events
+    WHERE event = 'switch' AND {RARE} AND json_extract(body, '$.mode') IS NOT NULL
+    UNION ALL
+    SELECT id, max(ts), nullif(json_extract(body, '$.enforce'), 'on') FROM events
+    WHERE event = 'switch' AND {RARE} AND json_extract(body, '$.enforce') IS NOT NULL
+    UNION ALL
+    SELECT id, max(ts), nullif(json_extract(body, '$.protect'), 'resume') FROM events
+    WHERE event = 'switch' AND {RARE} AND json_extract(body, '$.symbol') IS NOT NULL
+    GROUP BY json_extract(body, '$.symbol')
+    UNION ALL
+    SELECT id, max(ts), nullif(json_extract(body, '$.verb'), 'end') FROM events
+    WHERE event = 'executor_step' AND {RARE}
+    AND (json_extract(body, '$.verb') = 'end' OR json_extract(body, '$.state') IS NOT NULL)
+    GROUP BY json_extract(body, '$.account'), json_extract(body, '$.symbol'),
+        json_extract(body, '$.position_side')
+) WHERE coalesce(state, '') != ''
+"""  # noqa: S608 - a constant of ours
+"""The switches in force, and the last step of each position that an executor protects."""
 
 LAST_OF_PIECE: Final = """
 SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?)
@@ -51,13 +74,25 @@ AND NOT EXISTS (SELECT 1 FROM orders WHERE orders.site = sites.site)
 
 
 class Pruned(NamedTuple):
-    """What was deleted: events, bytes, and whole runs; and the runs that keep old events, by reason."""
+    """What was deleted: events, bytes, and whole runs; and the runs that keep old events, by reason.
+
+    `in_force` are runs with a switch that is still in force, or with the last step of a protected position.
+    """
 
     events: int
     bytes: int
     in_doubt: int
     unshipped: int
+    in_force: int
     runs: int = 0
+
+
+class Kept(NamedTuple):
+    """How many runs keep old events, by reason."""
+
+    in_doubt: int = 0
+    unshipped: int = 0
+    in_force: int = 0
 
 
 class Cut(NamedTuple):
@@ -67,6 +102,7 @@ class Cut(NamedTuple):
     last: int
     in_doubt: bool
     unshipped: bool
+    in_force: bool
 
 
 def prune(
@@ -89,21 +125,21 @@ def prune(
         with contextlib.suppress(OSError):
             recover(connection, at)
         used = _used(connection)
-        events, in_doubt, unshipped = _prune(connection, before_ns) if before_ns is not None else (0, 0, 0)
+        events, kept = _prune(connection, before_ns) if before_ns is not None else (0, Kept())
         for _ in range(TRIES if max_bytes is not None else 0):
             cut_ns = _oldest_beyond(connection, max_bytes or 0)
             if cut_ns is None:
                 break
-            more, in_doubt, unshipped = _prune(connection, cut_ns)
+            more, kept = _prune(connection, cut_ns)
             events += more
             if not more:
                 break
         runs = _delete_empty_runs(connection, at)
         _shrink(connection)
-        return Pruned(events, max(0, used - _used(connection)), in_doubt, unshipped, runs)
+        return Pruned(events, max(0, used - _used(connection)), *kept, runs)
 
 
-def _prune(connection: sqlite3.Connection, before_ns: int) -> tuple[int, int, int]:
+def _prune(connection: sqlite3.Connection, before_ns: int) -> tuple[int, Kept]:
     cuts = _with_resolutions(connection, list(_cuts(connection, before_ns)))
     gone = sum(_delete(connection, cut) for cut in cuts)
     if gone:
@@ -113,11 +149,13 @@ def _prune(connection: sqlite3.Connection, before_ns: int) -> tuple[int, int, in
             )
             connection.execute("DELETE FROM tally WHERE orders = 0")
             connection.execute("DELETE FROM stacks WHERE last < ?", (before_ns,))
-    return gone, sum(cut.in_doubt for cut in cuts), sum(cut.unshipped for cut in cuts)
+    kept = Kept(*(sum(getattr(cut, reason) for cut in cuts) for reason in Kept._fields))
+    return gone, kept
 
 
 def _cuts(connection: sqlite3.Connection, before_ns: int) -> Iterator[Cut]:
     """Yield up to where each run's events may be deleted."""
+    in_force = [event_id for (event_id,) in connection.execute(IN_FORCE)]
     destinations = connection.execute("SELECT count(DISTINCT destination) FROM shipments").fetchone()[0]
     for run, run_id, pos in connection.execute("SELECT run, run_id, pos FROM runs").fetchall():
         first, beyond = run << POS_BITS, (run << POS_BITS) + pos + 1
@@ -127,8 +165,9 @@ def _cuts(connection: sqlite3.Connection, before_ns: int) -> Iterator[Cut]:
             "SELECT min(pos), count(*) FROM shipments WHERE run_id = ?", (run_id,)
         ).fetchone()
         waiting = first + (shipped if places == destinations else 0) + 1 if destinations else beyond
-        stays = min(young, doubtful, waiting)
-        yield Cut(run, stays - 1, doubtful < young, waiting < young)
+        needed = min((each for each in in_force if first <= each < beyond), default=beyond)
+        stays = min(young, doubtful, waiting, needed)
+        yield Cut(run, stays - 1, doubtful < young, waiting < young, needed < young)
 
 
 def _with_resolutions(connection: sqlite3.Connection, cuts: list[Cut]) -> list[Cut]:

@@ -47,6 +47,10 @@ _PLACEHOLDERS: Final[dict[str, Any]] = {
     "result": "unknown",
     "reasons": (),
     "why": "unknown",
+    "symbol": "unknown",
+    "position_side": "BOTH",
+    "episode": "",
+    "verb": "note",
     "events": 0,
 }
 """The values of required fields that are missing, or are not known to this release."""

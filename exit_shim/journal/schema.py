@@ -6,15 +6,21 @@ from typing import Final
 
 from exit_shim.journal.hash_chain import seed
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 APPLICATION_ID: Final = 0x45584954
 """Marks the file as ours: "EXIT" in SQLite's header."""
 
 POS_BITS: Final = 40
 POS_MASK: Final = (1 << POS_BITS) - 1
 
-RARE: Final = "event IN ('lost', 'internal_error', 'switch')"
+RARE: Final = "event IN ('lost', 'internal_error', 'switch', 'executor_step')"
 """The condition that a query must repeat word by word to use the index of rare events."""
+
+STEP_OF: Final = (
+    "coalesce(json_extract(body, '$.account'), '') || ' ' || json_extract(body, '$.symbol') || ' ' || "
+    "json_extract(body, '$.position_side')"
+)
+"""The account and position of an executor's step, as text; a query must repeat it word by word."""
 
 TABLES: Final = f"""
 CREATE TABLE runs (
@@ -43,6 +49,7 @@ CREATE TABLE events (
 );
 CREATE UNIQUE INDEX event_numbers ON events (run, seq);
 CREATE INDEX rare_events ON events (event, ts) WHERE {RARE};
+CREATE INDEX executor_steps ON events ({STEP_OF}, ts, id) WHERE event = 'executor_step';
 CREATE INDEX findings ON events (about) WHERE event = 'order_findings';
 CREATE TABLE sites (
     site INTEGER PRIMARY KEY,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from exit_shim.domain.events import (
+    ExecutorStep,
     GuardFinding,
     Intent,
     OrderFindings,
@@ -17,7 +18,7 @@ from exit_shim.domain.orders import Operation
 from exit_shim.domain.reason_codes import PROTECTIVE_OVERRIDE, REASONS
 from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.domain.verdicts import Reason
-from exit_shim.runtime.logs import GATEWAY, GUARD, logger, time_of_line
+from exit_shim.runtime.logs import EXECUTOR, GATEWAY, GUARD, logger, time_of_line
 
 NAMES: Final[Mapping[Operation, str]] = {
     "place": "exit order",
@@ -41,6 +42,9 @@ DOUBTS: Final[Mapping[Operation, str]] = {
     "test": "nothing rests at the exchange",
 }
 
+LOUD_VERBS: Final = frozenset({"close", "refuse"})
+"""The steps of an exit executor that somebody should look at."""
+
 WORDS: Final[Mapping[Result, str]] = {"unknown": "IN DOUBT", "not_sent": "NOT SENT"}
 
 
@@ -57,6 +61,8 @@ class LogSink:
         if intent is None:
             if isinstance(event, GuardFinding):
                 log_guard_finding(event)
+            elif isinstance(event, ExecutorStep):
+                log_step(event)
         elif isinstance(event, Intent):
             log_reasons(intent, intent.verdict.reasons, intent.verdict.action)
             if recorded.leaves:
@@ -76,6 +82,29 @@ def log_guard_finding(finding: GuardFinding) -> None:
     """Log what the guard found about no single order."""
     fields = {**guard_fields(finding.reason), "symbol": finding.symbol, "account": finding.account}
     logger().warning(guard_text(finding.reason), **fields)
+
+
+def log_step(step: ExecutorStep) -> None:
+    """Log what the exit executor is about to do; a closing and a refused plan as warnings."""
+    fields = {
+        "symbol": step.symbol,
+        "position_side": step.position_side,
+        "why": step.why,
+        "type": step.type,
+        "trigger": step.trigger,
+        "price": step.price,
+        "quantity": step.quantity,
+        "guarded": step.guarded,
+        "plan": step.plan_id,
+        "revision": step.revision,
+        "episode": step.episode,
+        "client_order_id": step.client_order_id,
+        "order_id": step.order_id,
+        "account": step.account,
+        "time": time_of_line(),
+    }
+    say = logger().warning if step.verb in LOUD_VERBS else logger().info
+    say(f"{EXECUTOR} {step.verb}" + (f" {step.leg}" if step.leg else ""), **present(fields))
 
 
 def log_resolution(record: Record) -> None:

@@ -73,6 +73,21 @@ class PostgresReader(SqlSource):
         ) AS last ON true
         ORDER BY started, run_id
     """
+    STEPS = """
+        SELECT run_id, seq, ts, body FROM exit_shim.events
+        WHERE event = 'executor_step' AND ts >= %(since_ns)s AND (%(named)s::text IS NULL OR names[1] IN (
+            SELECT names[1] FROM exit_shim.events
+            WHERE event = 'executor_step' AND names @> ARRAY[%(named)s::text]
+        ))
+        ORDER BY ts, run_id, seq
+    """
+    EPISODES = """
+        SELECT run_id, seq, ts, body FROM (
+            SELECT DISTINCT ON (account, symbol, names[1]) run_id, seq, ts, body
+            FROM exit_shim.events WHERE event = 'executor_step' AND ts >= %(since_ns)s
+            ORDER BY account, symbol, names[1], ts DESC, seq DESC
+        ) AS last ORDER BY ts, run_id, seq
+    """
     COUNTS = f"""
         SELECT {COLUMNS}, count(*), count(*) FILTER (WHERE conflict)
         FROM exit_shim.orders WHERE {SINCE} GROUP BY {COLUMNS}

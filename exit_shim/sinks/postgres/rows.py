@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from exit_shim.domain.attributions import Step
-from exit_shim.domain.events import Intent, Outcome, Resolution
+from exit_shim.domain.events import ExecutorStep, Intent, Outcome, Resolution
 from exit_shim.journal import StoredEvent
 from exit_shim.journal.index_tables import names_of, site_of
 from exit_shim.journal.rows import decode
@@ -74,6 +74,8 @@ def _storable(value: object) -> object:
 def _made(event: StoredEvent) -> dict[str, Any]:
     if event.event == "intent":
         return _of_intent(decode(Intent, event.body))
+    if event.event == "executor_step":
+        return _of_step(decode(ExecutorStep, event.body))
     subject = event.line.subject()
     about = {} if subject is None else {"about_run": subject[0], "about_seq": subject[1]}
     answer: Outcome | Resolution
@@ -98,6 +100,12 @@ def _of_intent(intent: Intent) -> dict[str, Any]:
         "names": _names([intent.order.client_order_id, *targets]),
         "stack": _stack(intent.attribution.chain),
     }
+
+
+def _of_step(step: ExecutorStep) -> dict[str, Any]:
+    # The episode comes first: queries take it from there.
+    names = _names([step.episode, step.client_order_id, step.order_id])
+    return {"account": step.account, "symbol": step.symbol, "names": names}
 
 
 def _names(names: list[object]) -> list[str] | None:

@@ -16,7 +16,7 @@ READER: Final = "exit_shim_reader"
 MONTHS_AHEAD: Final = 12
 """Partitions are made for so many months ahead, so a yearly migration is enough."""
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 SCHEMA: Final = f"""
 CREATE TABLE exit_shim.versions (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now());
@@ -45,6 +45,7 @@ CREATE INDEX events_findings ON exit_shim.events (about_run, about_seq) WHERE ev
 CREATE INDEX events_orders ON exit_shim.events (ts) WHERE event = 'intent';
 CREATE INDEX events_module ON exit_shim.events (module, ts) WHERE event = 'intent';
 CREATE INDEX events_symbol ON exit_shim.events (symbol, ts) WHERE event = 'intent';
+CREATE INDEX events_steps ON exit_shim.events (ts) WHERE event = 'executor_step';
 CREATE INDEX events_names ON exit_shim.events USING gin (names);
 CREATE VIEW exit_shim.orders AS
 SELECT

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from made import fill, order, ship
 
 from exit_shim.cli import app
+from exit_shim.domain.events import ExecutorStep
 from exit_shim.journal import Journal, JournalReader, RecordFilter, read_records, verify_run
 from exit_shim.sinks.postgres.queries import PostgresReader
 
@@ -20,11 +21,37 @@ def cli(*arguments, path, dsn=None, status=0):
     return done.stdout if status == 0 else done.output
 
 
+def raise_it(error):
+    raise error
+
+
+def step(number, leg):
+    """A step of an executor, of an episode of its own for each number."""
+    episode = f"episode{number}"
+    return ExecutorStep(
+        account="main",
+        symbol="BTCUSDT",
+        position_side="BOTH",
+        episode=episode,
+        verb="place",
+        leg=leg,
+        why="it is missing",
+        client_order_id=f"xs-{episode}-{leg}-1",
+        plan_id="swing",
+        revision=1,
+        state={"side": "LONG", "began_ms": "1795929282935"},
+    )
+
+
 @pytest.fixture
 def shipped(central, path):
     """A journal of three runs, all of it shipped; where the database is."""
     for number in range(3):
         fill(path, 45, first=100 * number)
+        journal = Journal(path, raise_it)
+        for leg in ("hs", "t1"):
+            journal.append(step(number, leg))
+        journal.close()
     ship(path, central.writer)
     return central.reader
 
@@ -44,6 +71,10 @@ def shipped(central, path):
         "explain 1003",
         "explain 1003 --json",
         "explain 5015 --json",
+        "explain xs-episode1-hs-1",
+        "explain episode2 --json",
+        "records --steps",
+        "records --steps --json --symbol btcusdt",
         "verify",
         "verify --json",
     ],

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from exit_shim.domain.events import Intent, Outcome, Resolution, Result, Target
+from exit_shim.domain.events import ExecutorStep, Intent, Outcome, Resolution, Result, Target
 from exit_shim.domain.orders import (
     CONDITIONAL_KINDS,
     COUNTDOWN,
@@ -24,6 +24,7 @@ from exit_shim.domain.orders import (
     closes_now,
 )
 from exit_shim.domain.recorded import RecordedEvent
+from exit_shim.guard.amounts import to_decimal
 from exit_shim.guard.live_exits import MAX_LIVE, LiveExit, LiveExits, PositionKey, position_of
 from exit_shim.guard.order_ids import Key, keys_of
 from exit_shim.guard.tracks import LastStop, Tracks
@@ -104,6 +105,16 @@ class Book(DeferredAggregate[RecordedEvent]):
                 self._expect(event)
         elif isinstance(event, Resolution) and about is not None:
             self.take(recorded)
+        elif isinstance(event, ExecutorStep) and event.verb in {"begin", "end"}:
+            self._learn_episode(event)
+
+    def _learn_episode(self, step: ExecutorStep) -> None:
+        """Take in a position that the executor saw open, or closed: its last cancels bare nothing."""
+        for exit_side, side in (("SELL", "LONG"), ("BUY", "SHORT")):
+            is_open = step.verb == "begin" and step.state.get("side") == side
+            size = to_decimal(step.state.get("size")) if is_open else None
+            position = PositionKey(step.account, step.symbol, step.position_side, exit_side)
+            self.set_size(position, size or Decimal(0))
 
     def _expect(self, intent: Intent) -> None:
         """Have an order that is about to leave count as one in doubt until its outcome."""

@@ -40,7 +40,9 @@ class Gap(NamedTuple):
     facts: Facts = NO_FACTS
 
 
-def find_gap(snapshot: Snapshot, symbol: str | None, counts: OrderFilter, within: float) -> Gap | None:
+def find_gap(
+    snapshot: Snapshot, symbol: str | None, counts: OrderFilter, within: float, *, in_turn: bool = False
+) -> Gap | None:
     """Return why the open positions of a symbol are not surely covered; None where they all are.
 
     Args:
@@ -48,6 +50,7 @@ def find_gap(snapshot: Snapshot, symbol: str | None, counts: OrderFilter, within
         symbol: The symbol.
         counts: Returns whether a stop may cover, by who placed it.
         within: How far from the price a trigger may be, as a share of the price.
+        in_turn: Whether stops on a quantity cover in hedge mode too, where each finds enough left.
     """
     positions = [position for position in snapshot.positions if position.symbol == symbol and position.amount]
     # Nobody knows which way an order for a flat symbol is meant to guard.
@@ -55,11 +58,13 @@ def find_gap(snapshot: Snapshot, symbol: str | None, counts: OrderFilter, within
         return Gap("no_position")
     # Both positions of a symbol in hedge mode must be covered: a caller that stops at the first denial may
     # have meant to guard the other one next.
-    gaps = (find_gap_of(position, snapshot, counts, within) for position in positions)
+    gaps = (find_gap_of(position, snapshot, counts, within, in_turn=in_turn) for position in positions)
     return next((gap for gap in gaps if gap is not None), None)
 
 
-def find_gap_of(position: OpenPosition, snapshot: Snapshot, counts: OrderFilter, within: float) -> Gap | None:
+def find_gap_of(
+    position: OpenPosition, snapshot: Snapshot, counts: OrderFilter, within: float, *, in_turn: bool
+) -> Gap | None:
     """Return why one position is not surely covered; None where it is."""
     stops = [stop for stop in stops_of(position, snapshot) if counts(stop)]
     flaws = [find_flaw(stop, position, snapshot.last, within) for stop in stops]
@@ -67,7 +72,7 @@ def find_gap_of(position: OpenPosition, snapshot: Snapshot, counts: OrderFilter,
     if any(stop.close_position for stop in sure):
         return None
     if sure:
-        return find_shortfall(position, sure)
+        return None if in_turn and close_in_turn(position, sure) else find_shortfall(position, sure)
     facts = {"position_side": position.position_side}
     if flaws and flaws[0] is not None:
         return Gap(flaws[0], {**facts, "order": stops[0].name})
@@ -144,7 +149,21 @@ def find_shortfall(position: OpenPosition, stops: list[OpenOrder]) -> Gap | None
     return Gap(because, {"position_side": position.position_side, "size": str(size), "stops": str(total)})
 
 
-def strips(snapshot: Snapshot, symbol: str | None, removes: OrderFilter, within: float) -> bool:
+def close_in_turn(position: OpenPosition, stops: list[OpenOrder]) -> bool:
+    """Return whether stops close all of a position as they fire, if one on more than is left is refused."""
+    # Where a trailing stop fires among the others is not known.
+    if any(stop.type == TRAILING or stop.trigger is None for stop in stops):
+        return False
+    left = abs(position.amount)
+    for stop in sorted(stops, key=lambda stop: stop.trigger or 0, reverse=position.amount > 0):
+        if stop.quantity is not None and stop.quantity <= left:
+            left -= stop.quantity
+    return not left
+
+
+def strips(
+    snapshot: Snapshot, symbol: str | None, removes: OrderFilter, within: float, *, is_owners: bool = False
+) -> bool:
     """Return whether a cancel bares a position: stops of anybody cover its symbol before, and not afterwards.
 
     Args:
@@ -152,12 +171,14 @@ def strips(snapshot: Snapshot, symbol: str | None, removes: OrderFilter, within:
         symbol: The symbol that the cancel is about.
         removes: Returns whether the cancel removes an order.
         within: As for `find_gap`.
+        is_owners: Whether an owner sends it.
     """
     # Where the symbol's other position is bare already, the cancel may make room for its stop.
     if find_gap(snapshot, symbol, is_anybodys, within) is not None:
         return False
     rest = snapshot._replace(resting=tuple(order for order in snapshot.resting if not removes(order)))
-    return find_gap(rest, symbol, is_anybodys, within) is not None
+    # In hedge mode an owner could never replace a closePosition stop else: a second one is refused.
+    return find_gap(rest, symbol, is_anybodys, within, in_turn=is_owners) is not None
 
 
 def is_anybodys(_: OpenOrder) -> bool:

@@ -22,7 +22,7 @@ from exit_shim.guard.cover import EXACT, Gap, covering, find_gap, is_priced_thro
 from exit_shim.guard.exchange_snapshot import OpenOrder, Snapshot
 from exit_shim.guard.judge import Guard
 from exit_shim.guard.live_exits import LiveExit, position_of
-from exit_shim.guard.rules import is_owners
+from exit_shim.guard.rules import is_owners, is_sent_by_owner
 from exit_shim.guard.snapshots import Unseen
 
 
@@ -183,7 +183,8 @@ class OverrideCheck:
         plan = self._guard.plan(intent.mode, place.symbol, intent.operation)
         if not isinstance(view, Snapshot) or all(step.code != STRIPPED for step in plan.enforced):
             return None
-        return strips(view, place.symbol, IsRemoved(intent), self._cover_within)
+        is_owners = is_sent_by_owner(self._guard.compiled_policy, intent, place.symbol)
+        return strips(view, place.symbol, IsRemoved(intent), self._cover_within, is_owners=is_owners)
 
     def _is_owned(self, intent: Intent, place: Place) -> "IsOwned":
         return IsOwned(self._guard, place.account, intent.mode)

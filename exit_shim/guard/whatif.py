@@ -31,7 +31,7 @@ from exit_shim.guard.judge import ABOUT_SIMULATED, UNRULED, Guard
 from exit_shim.guard.live_exits import MAX_LIVE, PROTECTIVE_TYPES, LiveExit, PositionKey, position_of
 from exit_shim.guard.order_ids import Key, keys_of
 from exit_shim.guard.policy import CompiledPolicy
-from exit_shim.guard.rules import RULES, CustomRule, RuleContext, is_owners
+from exit_shim.guard.rules import RULES, CustomRule, RuleContext, is_owners, is_sent_by_owner
 from exit_shim.guard.rules.books import oversized
 from exit_shim.guard.rules.context import NANOSECONDS, RuleResult
 
@@ -298,11 +298,14 @@ class Replay:
             return None
         removed = self._find_removed(intent)
         ids = set(map(id, removed))
-        sure = [
-            [live for live in self._book.exits_of(position) if self._is_sure(live)]
-            for position in dict.fromkeys(side for live in removed for side in both_of(live.position))
-        ]
-        return all(sure) and not all(any(id(live) not in ids for live in stops) for stops in sure)
+        # An owner's cancel may leave a stop on a quantity in hedge mode, too.
+        is_owners = is_sent_by_owner(self._compiled_policy, intent, intent.order.symbol)
+        positions = dict.fromkeys(side for live in removed for side in both_of(live.position))
+        exits = [self._book.exits_of(position) for position in positions]
+        return all(any(map(self._is_sure, lives)) for lives in exits) and not all(
+            any(self._is_sure(live, in_turn=is_owners) for live in lives if id(live) not in ids)
+            for lives in exits
+        )
 
     def _is_covered(self, position: PositionKey, mode: str) -> bool:
         return any(self._covers(live, mode) for live in self._book.exits_of(position))
@@ -310,11 +313,11 @@ class Replay:
     def _covers(self, live: LiveExit, mode: str) -> bool:
         return self._is_sure(live) and is_owners(self._compiled_policy, live.target, live.symbol, mode)
 
-    def _is_sure(self, live: LiveExit) -> bool:
+    def _is_sure(self, live: LiveExit, *, in_turn: bool = False) -> bool:
         """Return whether a stop surely closes something when it fires, whoever placed it."""
         is_at_market = live.is_protective and live.type != STOP_LIMIT
         # In hedge mode the exchange may refuse a stop on a quantity when it fires.
-        is_taken = live.close_position or live.position.position_side == "BOTH"
+        is_taken = in_turn or live.close_position or live.position.position_side == "BOTH"
         return is_at_market and is_taken and Placing(live.ts, live.target.client_order_id) not in self._idle
 
     def _count(self, fate: str, intent: Intent, verdict: Verdict, about: str | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 from exit_shim.domain.modes import LEGACY
 from exit_shim.domain.reason_codes import NEVER_DENY, OWNERSHIP, OWNERSHIP_CONFLICT, UNKNOWN_MODULE
 from exit_shim.domain.verdicts import ALLOWED, Reason, Verdict
-from exit_shim.guard.policy.model import Level, Mode, OnDeny, Policy, Rule, Scope, modes_of
+from exit_shim.guard.policy.model import Level, Mode, OnDeny, Policy, Rule, Scope, Takeover, modes_of
 from exit_shim.guard.policy.rollout import is_in_rollout
 
 Role = Literal["owner", "legacy", "monitor", "passthrough", "unknown"]
@@ -36,6 +36,7 @@ class Grant(NamedTuple):
         on_deny: What the module gets where it is denied.
         line: The line of the policy that says so.
         has_owner: Whether anybody owns these exits.
+        is_taken_over: Whether the exit executor takes over what the module has resting.
         warned: The verdict where nothing is held back.
     """
 
@@ -45,6 +46,7 @@ class Grant(NamedTuple):
     on_deny: OnDeny
     line: str
     has_owner: bool
+    is_taken_over: bool
     warned: Verdict
 
 
@@ -103,7 +105,7 @@ class CompiledPolicy:
         if role in {"legacy", "monitor"}:
             code = OWNERSHIP_CONFLICT
         elif role == "unknown" and unknown != "allow":
-            code, key = UNKNOWN_MODULE, "unknown"
+            code = UNKNOWN_MODULE
         level = self._find_level(code or OWNERSHIP_CONFLICT, mode, symbol, scope)
         if code == UNKNOWN_MODULE and unknown == "warn" and level == "enforce":
             level = "warn"
@@ -117,7 +119,10 @@ class CompiledPolicy:
             facts = {"module": module, "mode": mode, "role": role}
             reason = Reason(code, facts, is_observed=is_observed)
             warned = Verdict("allow" if is_observed else "warn", (reason,), line)
-        return Grant(role, reason, level, on_deny, line, bool(owners), warned)
+        # What a module may still place, it may also have resting.
+        is_denied = reason is not None and level == "enforce"
+        is_taken_over = is_denied and key in self._find_takeover(table, scope)
+        return Grant(role, reason, level, on_deny, line, bool(owners), is_taken_over, warned)
 
     def _find_role(
         self, mode: Mode, scope: Scope | None, module: str, dotted: str | None
@@ -141,6 +146,11 @@ class CompiledPolicy:
         if mode.on_deny is not None:
             return mode.on_deny
         return "simulate" if role == "monitor" else self.policy.on_deny
+
+    def _find_takeover(self, mode: Mode, scope: Scope | None) -> Takeover:
+        if scope is not None and scope.takeover is not None:
+            return scope.takeover
+        return self.policy.takeover if mode.takeover is None else mode.takeover
 
     def _find_level(self, code: str, mode: str, symbol: str | None, scope: Scope | None) -> Level:
         table = self.modes.get(mode) or self.modes[LEGACY]

@@ -17,6 +17,9 @@ OnDeny = Literal["raise", "return_none", "simulate"]
 
 Unknown = Literal["allow", "warn", "deny"]
 
+Takeover = tuple[Literal["legacy", "monitors", "unknown"], ...]
+"""The lists of modules whose resting exits the exit executor takes over."""
+
 Names = tuple[str, ...]
 
 
@@ -32,6 +35,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
         unknown: As in the mode.
         level: As in the mode.
         on_deny: As in the mode.
+        takeover: As in the mode.
     """
 
     symbols: Names = ()
@@ -42,6 +46,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     unknown: Unknown | None = None
     level: Level | None = None
     on_deny: OnDeny | None = None
+    takeover: Takeover | None = None
 
 
 class Mode(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +60,7 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True):
         unknown: What to say to modules on none of the lists: allow, warn, or deny where enforced.
         level: The level of the ownership rules. None: the policy's.
         on_deny: What a denied caller gets. None: the policy's.
+        takeover: Whose resting exits the exit executor takes over. None: the policy's.
         rollout: The share of symbols, 0 to 1, on which this mode enforces; on the others it warns. None: the
             policy's.
         rules: Levels of rules by code, for this mode.
@@ -68,6 +74,7 @@ class Mode(msgspec.Struct, frozen=True, kw_only=True):
     unknown: Unknown = "allow"
     level: Level | None = None
     on_deny: OnDeny | None = None
+    takeover: Takeover | None = None
     rollout: float | None = None
     rules: Mapping[str, Level] = {}
     scopes: tuple[Scope, ...] = ()
@@ -108,6 +115,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         mode: The mode where neither EXIT_MODE nor a switch says one.
         level: observe, warn or enforce, for the ownership rules of modes that say none.
         on_deny: What a denied caller gets: raise, return_none or simulate.
+        takeover: The lists of modules whose resting exits the exit executor takes over where the policy
+            denies them, once its own stops cover the position; empty: none.
         cover_within: How far from the price an owner's stop may trigger and still cover, as a share of the
             price, above 0 and up to 1.
         market_closes: "allow": an exit that closes now (MARKET, LIMIT with IOC or FOK, or a price through the
@@ -127,6 +136,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     mode: str | None = None
     level: Level = "warn"
     on_deny: OnDeny = "raise"
+    takeover: Takeover = ("legacy",)
     cover_within: float = 0.5
     market_closes: Literal["allow", "judge"] = "allow"
     rollout: float = 1.0

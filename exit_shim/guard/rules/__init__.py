@@ -13,7 +13,13 @@ from exit_shim.guard.rules.cancels import foreign_cancel, futile_cancel, strippe
 from exit_shim.guard.rules.context import RuleContext, RuleFunction, facts_in
 from exit_shim.guard.rules.custom import CustomRule, custom_codes, custom_rules, rule
 from exit_shim.guard.rules.fields import ignored_param, naked_exit, refused_params
-from exit_shim.guard.rules.owners import is_guarded_by, is_own, is_owners, legacy_fallback
+from exit_shim.guard.rules.owners import (
+    is_guarded_by,
+    is_own,
+    is_owners,
+    is_sent_by_owner,
+    legacy_fallback,
+)
 
 FIELD_RULES: Final[Mapping[str, RuleFunction]] = {
     reason_codes.NAKED_EXIT: naked_exit,
@@ -49,6 +55,7 @@ __all__ = [
     "is_guarded_by",
     "is_own",
     "is_owners",
+    "is_sent_by_owner",
     "legacy_fallback",
     "rule",
 ]

@@ -1,7 +1,7 @@
 """Rules on who acts where an owner holds the exits. Pure, given the book."""
 
 from exit_shim.domain.attributions import Attribution
-from exit_shim.domain.events import Target
+from exit_shim.domain.events import Intent, Target
 from exit_shim.guard.book import Book
 from exit_shim.guard.policy import CompiledPolicy
 from exit_shim.guard.rules.context import RuleContext, RuleResult
@@ -36,6 +36,12 @@ def is_owners(compiled_policy: CompiledPolicy, target: Target, symbol: str | Non
         return False
     grant = compiled_policy.grant_for(target.module, target.dotted_module, mode, symbol, target.kind)
     return grant.role == "owner"
+
+
+def is_sent_by_owner(compiled_policy: CompiledPolicy, intent: Intent, symbol: str | None) -> bool:
+    """Return whether an owner of stops on a symbol asks for an order."""
+    who = intent.attribution
+    return compiled_policy.grant_for(who.module, who.dotted_module, intent.mode, symbol, "sl").role == "owner"
 
 
 def is_own(

@@ -158,6 +158,32 @@ def test_a_cancel_strips_nothing_where_the_other_position_is_bare():
 
 
 @pytest.mark.parametrize(
+    ("left", "is_stripped"),
+    [
+        ([(58000, "0.03")], False),
+        ([(58000, "0.02")], True),
+        ([(58000, "0.04")], True),
+        ([(59000, "0.03"), (58000, "0.03")], False),
+        ([(59000, "0.01"), (58000, "0.02")], False),
+        ([(59000, "0.01"), (58000, "0.03")], True),
+        ([], True),
+    ],
+)
+def test_an_owner_may_make_room_in_hedge_mode(left, is_stripped):
+    """Its cancel of a closePosition stop strips nothing where stops on quantities close all, in turn."""
+    parts = [
+        stop(price, quantity=quantity, side="LONG", algo_id=n) for n, (price, quantity) in enumerate(left, 2)
+    ]
+    found = Snapshot((LONG,), (stop(side="LONG", algo_id=1), *parts), last=D(60000))
+
+    def stripped(**sender):
+        return strips(found, "BTCUSDT", lambda order: order.algo_id == 1, 0.5, **sender)
+
+    assert stripped(is_owners=True) is is_stripped
+    assert stripped()
+
+
+@pytest.mark.parametrize(
     ("side", "price", "through"),
     [("SELL", 60000, True), ("SELL", 60001, False), ("BUY", 60000, True), ("BUY", 59999, False)],
 )

@@ -62,6 +62,11 @@ def test_the_pages_examples_are_policies():
             "modes.LEGACY.scopes[0].kinds[0] = 'slt' must be one of",
         ),
         ('[[delegate]]\nsymbl = "BTCUSDT"\nto = "x"', "delegate[0].symbl is no key (did you mean symbol?)"),
+        (
+            'takeover = ["legacys"]',
+            "takeover[0] = 'legacys' must be one of legacy, monitors, unknown (did you mean legacy?)",
+        ),
+        ("takeover = true", "takeover"),
         ("strict = true", "strict is no key"),
         ("rollout = 2", "rollout = 2.0 must be a share of the symbols, from 0 to 1"),
         ('mode = "BRAIN_V3"', "mode = 'BRAIN_V3' must be one of LEGACY, EXIT_BRAIN_V3"),
@@ -200,6 +205,42 @@ def test_what_the_unknown_get(unknown, code):
     found = grant(text, "stranger")
     assert (found.reason and found.reason.code) == code
     assert found.level == ("warn" if unknown == "warn" else "enforce")
+
+
+def test_what_is_taken_over():
+    """By default what legacy modules have resting, where they are denied; a mode and a scope may differ."""
+    text = """
+    level = "enforce"
+    [modes.EXIT_BRAIN_V3]
+    owners = ["brain"]
+    legacy = ["old"]
+    monitors = ["watcher"]
+    unknown = "deny"
+    TAKEOVER
+    [[modes.EXIT_BRAIN_V3.scopes]]
+    symbols = ["ETH*"]
+    takeover = []
+    """
+
+    def taken_over(symbol, takeover="", text=text):
+        policy = text.replace("TAKEOVER", takeover)
+        modules = ("brain", "old", "watcher", "stranger")
+        return [module for module in modules if grant(policy, module, symbol=symbol).is_taken_over]
+
+    assert taken_over("BTCUSDT") == ["old"]
+    assert taken_over("BTCUSDT", 'takeover = ["monitors", "unknown"]') == ["watcher", "stranger"]
+    assert taken_over("BTCUSDT", "takeover = []") == []
+    assert taken_over("ETHUSDT", 'takeover = ["legacy"]') == []
+    for allowed in ('level = "warn"', "rollout = 0.0"):
+        assert taken_over("BTCUSDT", allowed) == []
+
+
+def test_what_may_be_placed_is_not_taken_over():
+    """A module on no list is taken over only where it is denied, too."""
+    text = 'level = "enforce"\ntakeover = ["unknown"]\n'
+    assert not grant(text, "stranger").is_taken_over
+    assert not grant(text + '[modes.EXIT_BRAIN_V3]\nunknown = "warn"\n', "stranger").is_taken_over
+    assert not grant(text, "stranger", mode="LEGACY").is_taken_over
 
 
 def test_levels_of_rules():

@@ -6,10 +6,12 @@ if TYPE_CHECKING:
     from exit_shim.executor.brain_plans import BrainReading, read_brain_plan
     from exit_shim.executor.brain_router import BrainRouter
     from exit_shim.executor.exact import PlanError
+    from exit_shim.executor.executor import ExitExecutor
     from exit_shim.executor.legs import Breakeven, HardStop, PartialTake, Trail
     from exit_shim.executor.offset import Offset, at_fraction, at_price, at_r
     from exit_shim.executor.plan import ExitPlan
     from exit_shim.executor.plan_files import PlanFile, PlanFileError, load_plans
+    from exit_shim.executor.protection import Protection
     from exit_shim.executor.router import ExitRouter
 else:
     # On first use: a brain that only makes plans must not load the guard.
@@ -21,10 +23,12 @@ else:
             "exit_shim.executor.brain_plans": ("BrainReading", "read_brain_plan"),
             "exit_shim.executor.brain_router": ("BrainRouter",),
             "exit_shim.executor.exact": ("PlanError",),
+            "exit_shim.executor.executor": ("ExitExecutor",),
             "exit_shim.executor.legs": ("Breakeven", "HardStop", "PartialTake", "Trail"),
             "exit_shim.executor.offset": ("Offset", "at_fraction", "at_price", "at_r"),
             "exit_shim.executor.plan": ("ExitPlan",),
             "exit_shim.executor.plan_files": ("PlanFile", "PlanFileError", "load_plans"),
+            "exit_shim.executor.protection": ("Protection",),
             "exit_shim.executor.router": ("ExitRouter",),
         },
     )
@@ -33,6 +37,7 @@ __all__ = [
     "BrainReading",
     "BrainRouter",
     "Breakeven",
+    "ExitExecutor",
     "ExitPlan",
     "ExitRouter",
     "HardStop",
@@ -41,6 +46,7 @@ __all__ = [
     "PlanError",
     "PlanFile",
     "PlanFileError",
+    "Protection",
     "Trail",
     "at_fraction",
     "at_price",

@@ -1,5 +1,6 @@
 """Carry out the steps of one position: written down, sent, and the answer taken into its episode."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -11,9 +12,10 @@ from exit_shim.errors import ExitOrderDenied
 from exit_shim.executor import requests
 from exit_shim.executor.contract_rules import ContractRules
 from exit_shim.executor.episode import Doubt, Episode, Refusal
-from exit_shim.executor.failures import pause_ms, rung_of
+from exit_shim.executor.failures import ROOM_TAKEN, pause_ms, rung_of
 from exit_shim.executor.memory import describe_event, describe_step
-from exit_shim.executor.order_ids import CLOSE, HARD, OwnId, is_take
+from exit_shim.executor.order_ids import CLOSE, HARD, OwnId, is_looked_up, is_take
+from exit_shim.executor.position_orders import others_take
 from exit_shim.executor.protection import best_guarded
 from exit_shim.executor.requests import Request, Requests
 from exit_shim.executor.steps import Amend, Cancel, Close, LookUp, Place, Scene, Step
@@ -32,7 +34,6 @@ DEEPER: Final = Decimal("0.01")
 
 NO_SUCH_ORDER: Final = -2013
 THIN_BOOK: Final = -4131
-ROOM_TAKEN: Final = frozenset({-4118, -2022})
 
 
 class StepSender:
@@ -43,6 +44,7 @@ class StepSender:
         forget_rules: Has the rules of a contract read again.
         has_algo_orders: Whether the client sends conditional orders to the Algo Service.
         now_ms: The clock.
+        may_send: Whether a step may be sent now.
     """
 
     def __init__(
@@ -52,22 +54,37 @@ class StepSender:
         forget_rules: Callable[[str], object],
         has_algo_orders: bool,
         now_ms: Callable[[], int],
+        may_send: Callable[[Step], bool] = lambda _: True,
     ) -> None:
         self._record = record
         self._forget_rules = forget_rules
         self._has_algo_orders = has_algo_orders
         self._now_ms = now_ms
+        self._may_send = may_send
+
+    def for_dry_run(self) -> "StepSender":
+        """Return a copy that records nothing."""
+        twin = copy.copy(self)
+        twin._record = lambda _: None  # noqa: SLF001 - this class's own
+        return twin
 
     def carry_out(self, episode: Episode, steps: Iterable[Step], scene: Scene) -> Requests[tuple[Step, ...]]:
         """Carry out steps in order; return those that changed something."""
         done: list[Step] = []
+        has_failed = False
         for step in steps:
+            if has_failed and not _only_adds(step):
+                # It was decided upon as if the stops before it had been placed and cancelled.
+                continue
             if isinstance(step, LookUp):
                 yield from self._look_up(episode, step)
             elif isinstance(step, Close):
                 yield from self._close(episode, step, scene)
-            elif isinstance(step, Place | Amend | Cancel) and (yield from self._change(episode, step, scene)):
-                done.append(step)
+            elif isinstance(step, Place | Amend | Cancel):
+                if self._may_send(step) and (yield from self._change(episode, step, scene)):
+                    done.append(step)
+                elif isinstance(step, Cancel) or not is_take(step.leg):
+                    has_failed = True
         return tuple(done)
 
     def _change(self, episode: Episode, step: Place | Amend | Cancel, scene: Scene) -> Requests[bool]:
@@ -83,6 +100,12 @@ class StepSender:
             episode.refusals.pop(step.leg, None)
         if isinstance(step, Place):
             self._note_placed(episode, step.name)
+        elif isinstance(step, Amend):
+            episode.amended[step.order.name] = step.quantity, step.price
+        elif step.leg is not None and not is_take(step.leg):
+            # Of a take the fills are looked up.
+            ended = step.order.client_order_id
+            episode.resting = {name for name in episode.resting if str(name) != ended}
         return True
 
     def _request(self, episode: Episode, step: Place | Amend | Cancel) -> Request:
@@ -92,8 +115,8 @@ class StepSender:
 
     def _note_placed(self, episode: Episode, name: OwnId) -> None:
         episode.note_number(name)
-        if is_take(name.leg):
-            episode.resting[name.leg] = name
+        if is_looked_up(name.leg):
+            episode.resting.add(name)
 
     def _note_failure(self, episode: Episode, step: Place | Amend | Cancel | Close, error: Exception) -> None:
         """Take in that the exchange did not take a step, or did not say so."""
@@ -135,10 +158,12 @@ class StepSender:
 
     def _note_ended(self, episode: Episode, name: OwnId, answer: Mapping[str, Any], status: str) -> None:
         episode.note_number(name)
-        executed = to_decimal(answer.get("executedQty"))
-        if is_take(name.leg) and executed:
-            episode.taken[name] = executed
-            episode.note_take()
+        executed = to_decimal(answer.get("executedQty") or answer.get("actualQty"))
+        if is_looked_up(name.leg) and name.leg != HARD and executed:
+            episode.note_take(name, executed)
+        if name.leg == HARD and (status == "EXPIRED" or executed):
+            # It expired with the position, or closed it.
+            episode.is_over = True
         if name.leg in episode.unverified:
             episode.unverified[name.leg] = name.number + 1
         doubt = episode.doubts.get(name.leg)
@@ -167,11 +192,13 @@ class StepSender:
             episode.refusals.pop(HARD, None)
             return
         size = yield from self._size_now(episode)
-        if not size:
-            return
         refusal = episode.refusals.get(CLOSE)
         if refusal is not None and refusal.code in ROOM_TAKEN:
             yield from self._make_room(episode, scene)
+            # What others' orders are to close, they keep.
+            size = max(Decimal(0), size - others_take(scene.orders))
+        if not size:
+            return
         self._record(describe_step(episode, step, Decimal(0)))
         episode.note_number(step.name)
         try:
@@ -217,6 +244,13 @@ class StepSender:
             if own is not None and is_take(own.leg):
                 step = Cancel(leg=own.leg, why="the position is closed now", order=order)
                 yield from self._change(episode, step, scene)
+
+
+def _only_adds(step: Step) -> bool:
+    """Return whether a step can take no cover away."""
+    if isinstance(step, Cancel):
+        return not step.order.is_protective
+    return isinstance(step, LookUp | Close) or (isinstance(step, Place) and step.type != "LIMIT")
 
 
 def _read(error: Exception) -> Answer:

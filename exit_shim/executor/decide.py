@@ -9,11 +9,12 @@ The rules that every decision keeps:
 - Without complete lists nothing is cancelled, and nothing placed but a missing hard stop.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
 from exit_shim.executor.episode import Episode
+from exit_shim.executor.failures import TOO_MANY_ALGOS
 from exit_shim.executor.order_ids import (
     BREAKEVEN,
     CLOSE,
@@ -23,13 +24,13 @@ from exit_shim.executor.order_ids import (
     NATIVE_TRAIL,
     TRAIL,
     OwnId,
-    is_take,
     read_id,
-    take_leg,
 )
 from exit_shim.executor.plan import ExitPlan, Levels
+from exit_shim.executor.position_orders import PositionOrders, cancel, is_own
 from exit_shim.executor.protection import guarded_at, is_covered
-from exit_shim.executor.steps import Amend, Cancel, Close, LookUp, Place, Scene, Step, Wait
+from exit_shim.executor.steps import Close, LookUp, Place, Scene, Step, Wait
+from exit_shim.executor.takes import Takes
 from exit_shim.guard.exchange_snapshot import OpenOrder
 
 
@@ -53,58 +54,50 @@ def decide(episode: Episode, scene: Scene) -> tuple[Step, ...]:
         return tuple(step for step in view.stop_steps() if is_new and step.leg == HARD)
     stops = tuple(view.stop_steps())
     takes: tuple[Step, ...] = ()
-    if view.has_stop:
-        takes = tuple(view.take_steps())
+    is_closing = any(isinstance(step, Close) for step in stops)
+    if view.has_stop and view.may_add_parts and not is_closing:
+        takes = tuple(Takes(view, view.partial_stops).steps())
     else:
         view.keep_takes()
-    return (*stops, *takes, *view.cancel_steps())
+    # What is cancelled makes room for the takes; and a take that trades at once changes what stops are for.
+    return (*stops, *view.look_ups(), *view.cancel_steps(), *takes)
 
 
-def cancel(order: OpenOrder, why: str) -> Cancel:
-    """Return the step that cancels an order."""
-    own = read_id(order.client_order_id)
-    return Cancel(leg=own.leg if own else None, why=why, order=order)
-
-
-class View:
-    """The orders of one position beside its plan.
-
-    Args:
-        episode: What is known of the position.
-        scene: What is seen of it.
-        plan: The plan in force.
-        levels: Its price levels.
-    """
+class View(PositionOrders):
+    """The stops that should rest for one position, and what has to go."""
 
     def __init__(self, episode: Episode, scene: Scene, plan: ExitPlan, levels: Levels) -> None:
-        self.episode = episode
-        self.scene = scene
-        self.plan = plan
-        self.levels = levels
-        self.size = episode.size
-        self.own = [(own, order) for order in scene.orders if (own := episode.owns(order)) is not None]
-        self.stops = tuple(order for order in scene.orders if order.is_protective)
-        self.kept: set[str] = set()
+        super().__init__(episode, scene, plan, levels)
+        # Whether a stop on a part goes out now, beside which a stop that stands in may be too large.
+        self._adds_parts = False
         self.wanted = self._wanted_stops()
         self._listed_legs = {stop.leg for stop in self.wanted if self._match(stop) is not None}
         self._waiting_legs = {stop.leg for stop in self.wanted} - self._listed_legs
 
     @property
-    def has_stop(self) -> bool:
-        """Whether stops that rest now cover the position."""
-        return is_covered(self.stops, self.size)
-
-    def of_leg(self, leg: str) -> list[OpenOrder]:
-        """Return the resting orders of a leg."""
-        return [order for name, order in self.own if name.leg == leg]
+    def partial_stops(self) -> list[Decimal]:
+        """The quantities of the trails that close a part of the position."""
+        trails = [stop.quantity or Decimal(0) for stop in self.wanted if stop.leg == TRAIL]
+        trails += [
+            order.quantity or Decimal(0) for order in self.of_leg(NATIVE_TRAIL) if order.name in self.kept
+        ]
+        return [part for part in trails if part < self.size]
 
     # Stops
 
     def _wanted_stops(self) -> tuple[WantedStop, ...]:
-        hard, stands_in = self._hard_level()
-        wanted = list(self._movable(hard))
-        if stands_in is not None:
-            wanted.append(stands_in)
+        movable = list(self._movable())
+        self.hard, stands_in = self._hard_level(movable)
+        hard = self.hard
+        # In hedge mode a stop on a quantity is refused as it fires where takes rest beside it, so that what
+        # closes everything is always the closePosition stop.
+        wanted = [] if stands_in is None else [stands_in]
+        wanted += [
+            stop
+            for stop in movable
+            if self.episode.is_tighter(stop.level, hard)
+            and not (self.episode.is_hedged and self._is_whole(stop))
+        ]
         movable = [
             stop
             for stop in wanted
@@ -113,7 +106,10 @@ class View:
         slot = self._slot_stop(hard)
         return (*((slot,) if slot is not None else ()), *movable)
 
-    def _hard_level(self) -> tuple[Decimal, WantedStop | None]:
+    def _is_whole(self, stop: WantedStop) -> bool:
+        return (stop.quantity or Decimal(0)) >= self._quantity(self.size)
+
+    def _hard_level(self, movable: list[WantedStop]) -> tuple[Decimal, WantedStop | None]:
         """Return where the hard stop is to be, and the stop on a quantity that stands in for it."""
         episode, rules = self.episode, self.scene.rules
         planned = rules.trigger(self.levels.hard, episode.side)
@@ -123,34 +119,75 @@ class View:
             order.trigger for order in (*self.of_leg(HARD), *self.of_leg(HARD_QUANTITY)) if order.trigger
         ]
         if not episode.is_widening and own_levels:
-            planned = max([planned, *own_levels], key=lambda level: episode.direction * level)
-        quantity = self._quantity(self.size)
+            planned = self._tightest([planned, *own_levels])
+        if episode.is_hedged:
+            planned = self._tightest(
+                [planned, *(stop.level for stop in movable if self._may_rest_whole(stop))]
+            )
         if slot is None:
             why_not = self._why_not_hard()
             if why_not is None and not standing_in:
                 return planned, None
             # It goes once the closePosition stop is listed.
             why = why_not or "the hard stop is being moved"
-            return planned, WantedStop(HARD_QUANTITY, planned, quantity, why)
+            return planned, self._stand_in(planned, movable, why, is_alone=True)
         if slot.trigger == planned:
             return planned, None
-        if self.episode.owns(slot) is None and not self._is_taken_over(slot):
+        if not is_own(slot) and not self._is_taken_over(slot):
             if slot.trigger is not None and not episode.is_tighter(planned, slot.trigger):
                 return planned, None
             why = "somebody else's closePosition stop has the place of the hard stop"
-            return planned, WantedStop(HARD_QUANTITY, planned, quantity, why)
-        why = "the hard stop is being moved" if self.episode.owns(slot) else "an order is being taken over"
-        return planned, WantedStop(HARD_QUANTITY, planned, quantity, why)
+            return planned, self._stand_in(planned, movable, why, is_alone=False)
+        why = "the hard stop is being moved" if is_own(slot) else "an order is being taken over"
+        return planned, self._stand_in(planned, movable, why, is_alone=True)
+
+    def _stand_in(
+        self, level: Decimal, movable: list[WantedStop], why: str, *, is_alone: bool
+    ) -> WantedStop | None:
+        quantity = self._stand_in_quantity(level, movable, is_alone=is_alone)
+        return WantedStop(HARD_QUANTITY, level, quantity, why) if quantity else None
+
+    def _stand_in_quantity(self, level: Decimal, movable: list[WantedStop], *, is_alone: bool) -> Decimal:
+        """Return the quantity of a stop that stands in for the hard stop.
+
+        In hedge mode the exchange refuses a stop on more than is left when it fires, so that it is on what
+        the stops leave that fire before it. When a native trail fires is not known: it counts as firing
+        before where no closePosition stop would close the rest.
+        """
+        if not self.episode.is_hedged:
+            return self._quantity(self.size)
+        parts: list[tuple[Decimal | None, Decimal | None]] = [
+            (stop.quantity, stop.level)
+            for stop in movable
+            if self.episode.is_tighter(stop.level, level) and self._can_rest(stop)
+        ]
+        legs = {HARD_QUANTITY, *(stop.leg for stop in movable)}
+        own = {order.name for name, order in self.own if name.leg in legs}
+        parts += [(order.quantity, order.trigger) for order in self.stops if order.name not in own]
+        before = [
+            quantity
+            for quantity, trigger in parts
+            if quantity is not None
+            and quantity < self.size
+            and (is_alone if not trigger else not self.episode.is_tighter(level, trigger))
+        ]
+        return self._quantity(max(Decimal(0), self.size - sum(before, Decimal(0))))
+
+    def _may_rest_whole(self, stop: WantedStop) -> bool:
+        return self._is_whole(stop) and not self.episode.is_crossed(stop.level, self.scene.price)
+
+    def _tightest(self, levels: list[Decimal]) -> Decimal:
+        return max(levels, key=lambda level: self.episode.direction * level)
 
     def _slot(self) -> OpenOrder | None:
         """Return the closePosition stop that rests: the exchange takes one a side."""
         slots = [order for order in self.stops if order.close_position]
-        own = [order for order in slots if self.episode.owns(order) is not None]
+        own = [order for order in slots if is_own(order)]
         return next(iter(own or slots), None)
 
     def _why_not_hard(self) -> str | None:
         """Return why the closePosition stop cannot be placed now; None where it can be tried."""
-        if HARD in self.episode.doubts:
+        if self.episode.is_in_doubt(HARD):
             return "the hard stop is in doubt"
         refusal = self.episode.refusals.get(HARD)
         if refusal is not None and refusal.until_ms > self.scene.now_ms:
@@ -162,31 +199,44 @@ class View:
         slot = self._slot()
         if slot is None:
             return WantedStop(HARD, hard, None, "the position has no hard stop")
-        if self.episode.owns(slot) is None:
+        if not is_own(slot):
             return None
-        if slot.trigger == hard or not self.episode.is_widening or slot.trigger is None:
-            # Where the hard stop comes nearer, one on a quantity does it, and this one stays behind it.
+        is_moved = self.episode.is_widening or self.episode.is_hedged
+        if slot.trigger == hard or not is_moved or slot.trigger is None:
+            # In one-way mode a stop on a quantity tightens, and this one stays behind it.
             return WantedStop(HARD, slot.trigger or hard, None, "")
         return None
 
-    def _movable(self, hard: Decimal) -> Iterator[WantedStop]:
+    def _movable(self) -> Iterator[WantedStop]:
         """Yield the stops of breakeven and trail that are due."""
         episode, rules = self.episode, self.scene.rules
         if episode.is_breakeven and self.levels.lock is not None and self._costs_are_known():
             lock = self.levels.lock + episode.direction * (episode.costs or Decimal(0))
-            level = rules.trigger(lock, episode.side)
-            if episode.is_tighter(level, hard):
-                level = self._ratcheted(BREAKEVEN, level)
-                yield WantedStop(
-                    BREAKEVEN, level, self._quantity(self.size), "the breakeven threshold was reached"
-                )
+            level = self._ratcheted(BREAKEVEN, rules.trigger(lock, episode.side))
+            yield WantedStop(
+                BREAKEVEN, level, self._quantity(self.size), "the breakeven threshold was reached"
+            )
         trail = self.plan.trail
         if trail is not None and episode.is_trailing and episode.extreme is not None:
             level = rules.trigger(episode.extreme * (1 - episode.direction * trail.callback), episode.side)
             level = self._ratcheted(TRAIL, level, trail.min_step)
-            quantity = self._quantity(min(self.size, self.plan.trail_share * episode.initial))
-            if episode.is_tighter(level, hard) and quantity:
-                yield WantedStop(TRAIL, level, quantity, f"the best price is {episode.extreme:f}")
+            quantity = self._quantity(self._untrailed())
+            if quantity and (self.may_add_parts or self.of_leg(TRAIL)):
+                yield WantedStop(TRAIL, level, quantity, f"the best price is {episode.extreme.normalize():f}")
+
+    def _untrailed(self) -> Decimal:
+        """Return how much the trail has still to close; a fired one has done its part."""
+        done = self.episode.taken_by(TRAIL) + self.episode.taken_by(NATIVE_TRAIL)
+        return max(Decimal(0), min(self.size, self.plan.trail_share * self.episode.initial - done))
+
+    @property
+    def may_add_parts(self) -> bool:
+        """Whether a take, or a stop on a part, may go out.
+
+        In hedge mode what is filled leaves the other stops on a quantity too large, so that a
+        closePosition stop must rest.
+        """
+        return not self.episode.is_hedged or self._slot() is not None
 
     def _costs_are_known(self) -> bool:
         breakeven = self.plan.breakeven
@@ -194,7 +244,8 @@ class View:
 
     def _ratcheted(self, leg: str, level: Decimal, min_step: Decimal = Decimal(0)) -> Decimal:
         """Return the level, or that of the leg's resting stop where it would not move far enough."""
-        resting = [order.trigger for order in self.of_leg(leg) if order.trigger is not None]
+        legs = (leg, HARD, HARD_QUANTITY) if self.episode.is_hedged else (leg,)
+        resting = [order.trigger for each in legs for order in self.of_leg(each) if order.trigger is not None]
         best = max(resting, key=lambda trigger: self.episode.direction * trigger, default=None)
         if best is None or self.episode.direction * (level - best) > min_step * best:
             return level
@@ -202,7 +253,11 @@ class View:
 
     def _outdoes(self, other: WantedStop, stop: WantedStop) -> bool:
         """Return whether another stop closes as much no later, so that this one is not needed."""
-        if (other.quantity or 0) < (stop.quantity or 0):
+        if (
+            self.episode.is_hedged
+            or not self._can_rest(other)
+            or (other.quantity or 0) < (stop.quantity or 0)
+        ):
             return False
         if other.level == stop.level:
             return MOVABLE.index(other.leg) < MOVABLE.index(stop.leg) or other.quantity != stop.quantity
@@ -211,6 +266,12 @@ class View:
     def _quantity(self, amount: Decimal) -> Decimal:
         rules = self.scene.rules
         return min(rules.quantity(amount), rules.quantity(rules.max_market_quantity))
+
+    def _can_rest(self, stop: WantedStop) -> bool:
+        if self._match(stop) is not None:
+            return True
+        is_crossed = self.episode.is_crossed(stop.level, self.scene.price)
+        return not (is_crossed or self.episode.is_in_doubt(stop.leg) or self.waiting(stop.leg))
 
     def _match(self, wanted: WantedStop) -> OpenOrder | None:
         """Return the resting order that is the wanted stop."""
@@ -240,20 +301,23 @@ class View:
 
     def _place_stop(self, wanted: WantedStop) -> Iterator[Step]:
         episode, leg = self.episode, wanted.leg
-        if leg in episode.doubts:
-            yield LookUp(leg=leg, why="its request had no answer", name=episode.doubts[leg].name)
+        if episode.is_in_doubt(leg) or (leg == TRAIL and not self.may_add_parts):
             return
-        if (waiting := self._waiting(leg)) is not None:
+        if (waiting := self.waiting(leg)) is not None:
             yield waiting
             return
         if episode.is_crossed(wanted.level, self.scene.price):
             yield from self._crossed(wanted)
             return
+        self._adds_parts = self._adds_parts or leg == TRAIL
+        yield self._stop(wanted)
+
+    def _stop(self, wanted: WantedStop) -> Place:
         stop = self.plan.hard_stop
-        yield Place(
-            leg=leg,
+        return Place(
+            leg=wanted.leg,
             why=wanted.why,
-            name=episode.next_id(leg),
+            name=self.episode.next_id(wanted.leg),
             type="STOP_MARKET",
             quantity=wanted.quantity,
             trigger=wanted.level,
@@ -272,31 +336,28 @@ class View:
             why = f"the price {self.scene.price} is beyond {wanted.level:f}; the stops that rest stay"
             yield Wait(leg=wanted.leg, why=why)
 
-    def _waiting(self, leg: str) -> Step | None:
-        """Return the wait of a leg that was refused a moment ago; None where it may be tried."""
-        refusal = self.episode.refusals.get(leg)
-        if refusal is None or refusal.until_ms <= self.scene.now_ms:
-            return None
-        return Wait(leg=leg, why=f"refused: {refusal.code} {refusal.message}")
-
     def _native_trail_steps(self) -> Iterator[Step]:
         trail = self.plan.trail
         if trail is None or not trail.native:
             return
-        resting = self.of_leg(NATIVE_TRAIL)
+        wanted = self._untrailed()
+        resting = self._fitting(self.of_leg(NATIVE_TRAIL), wanted)
+        if self._lacks_slots():
+            # Those that watch the price already are guards, and stay.
+            self.kept |= {order.name for order in resting if order.is_active}
+            return
         self.kept |= {order.name for order in resting}
         missing = self._quantity(
-            min(self.size, self.plan.trail_share * self.episode.initial)
-            - sum((order.quantity or Decimal(0) for order in resting), Decimal(0))
+            wanted - sum((order.quantity or Decimal(0) for order in resting), Decimal(0))
         )
-        if missing < self.scene.rules.min_quantity or not self.has_stop:
+        if missing < self.scene.rules.min_quantity or not (self.has_stop and self.may_add_parts):
             return
-        if NATIVE_TRAIL in self.episode.doubts:
-            name = self.episode.doubts[NATIVE_TRAIL].name
-            yield LookUp(leg=NATIVE_TRAIL, why="its request had no answer", name=name)
-        elif (waiting := self._waiting(NATIVE_TRAIL)) is not None:
+        if self.episode.is_in_doubt(NATIVE_TRAIL):
+            return
+        if (waiting := self.waiting(NATIVE_TRAIL)) is not None:
             yield waiting
         else:
+            self._adds_parts = True
             activation = self.levels.activation
             if activation is not None and self.episode.is_reached(activation, self.scene.price):
                 activation = None
@@ -313,85 +374,32 @@ class View:
                 working_type=self.plan.hard_stop.working_type,
             )
 
-    # Takes
+    def _lacks_slots(self) -> bool:
+        """Return whether the account has too many conditional orders for the hard stop."""
+        refusals = (self.episode.refusals.get(leg) for leg in (HARD, HARD_QUANTITY))
+        return any(refusal is not None and refusal.code == TOO_MANY_ALGOS for refusal in refusals)
 
-    def take_targets(self) -> Mapping[str, tuple[Decimal, Decimal]]:
-        """Return the quantity and price of each take that should rest, the nearest first in need of room."""
-        rules, episode = self.scene.rules, self.episode
-        targets: dict[str, tuple[Decimal, Decimal]] = {}
-        room, carried = self.size, Decimal(0)
-        legs = list(zip(self.plan.take_shares, self.levels.takes, strict=True))
-        for index, (share, level) in enumerate(legs):
-            leg, price = take_leg(index), rules.take_price(level, episode.side)
-            target = share * episode.initial + carried
-            carried = Decimal(0)
-            left = rules.quantity(max(Decimal(0), min(target - self._taken(leg), room)))
-            if rules.is_too_small(left, price, is_exempt=not episode.is_hedged):
-                # A part that the exchange would refuse goes with the next take.
-                carried = max(Decimal(0), target - self._taken(leg)) if index + 1 < len(legs) else Decimal(0)
-                continue
-            targets[leg] = min(left, rules.max_quantity), price
-            room -= targets[leg][0]
-        return targets
+    def _fitting(self, trails: list[OpenOrder], most: Decimal) -> list[OpenOrder]:
+        """Return the native trails that can stay: in hedge mode one too large is refused as it fires."""
+        if not self.episode.is_hedged:
+            return trails
+        fitting: list[OpenOrder] = []
+        for order in sorted(trails, key=lambda order: order.algo_id or 0):
+            quantity = order.quantity or Decimal(0)
+            if quantity <= most:
+                fitting.append(order)
+                most -= quantity
+        return fitting
 
-    def _taken(self, leg: str) -> Decimal:
-        resting = sum((order.executed for order in self.of_leg(leg)), Decimal(0))
-        return self.episode.taken_by(leg) + resting
+    # Orders in doubt
 
-    def keep_takes(self) -> None:
-        """Have the takes that rest stay as they are."""
-        self.kept |= {order.name for name, order in self.own if is_take(name.leg)}
-
-    def take_steps(self) -> Iterator[Step]:
-        """Yield what makes the takes as they should be."""
-        if self.plan.is_expired(self.scene.now_ms):
-            self.keep_takes()
-            return
-        unverified = {leg: n for leg, n in self.episode.unverified.items() if not self.of_leg(leg)}
-        for leg, number in unverified.items():
+    def look_ups(self) -> Iterator[LookUp]:
+        """Yield a question for each order of which it is not known whether it rests, and what it has done."""
+        for leg, doubt in self.episode.doubts.items():
+            yield LookUp(leg=leg, why="it is in doubt", name=doubt.name)
+        for leg, number in self.episode.unverified.items():
             name = OwnId(self.episode.key, leg, number)
             yield LookUp(leg=leg, why="it may have been done before", name=name)
-        if unverified:
-            self.keep_takes()
-            return
-        for leg, (quantity, price) in self.take_targets().items():
-            yield from self._take(leg, quantity, price)
-
-    def _take(self, leg: str, quantity: Decimal, price: Decimal) -> Iterator[Step]:
-        episode, resting = self.episode, self.of_leg(leg)
-        if resting:
-            order = resting[0]
-            self.kept.add(order.name)
-            left = (order.quantity or Decimal(0)) - order.executed
-            if (order.price, left) == (price, quantity):
-                return
-            if (waiting := self._waiting(leg)) is not None:
-                yield waiting
-            elif not self._is_in_band(price):
-                yield Wait(leg=leg, why=f"{price:f} is outside the exchange's price band")
-            else:
-                why = f"{left:f} at {order.price} should be {quantity:f} at {price:f}"
-                total = order.executed + quantity
-                yield Amend(leg=leg, why=why, order=order, quantity=total, price=price)
-        elif leg in episode.doubts:
-            yield LookUp(leg=leg, why="it is not listed", name=episode.doubts[leg].name)
-        elif (waiting := self._waiting(leg)) is not None:
-            yield waiting
-        elif not self._is_in_band(price):
-            yield Wait(leg=leg, why=f"{price:f} is outside the exchange's price band")
-        else:
-            yield Place(
-                leg=leg,
-                why="the plan takes a part here",
-                name=episode.next_id(leg),
-                type="LIMIT",
-                quantity=quantity,
-                price=price,
-                post_only=self.plan.takes[int(leg[1:]) - 1].post_only,
-            )
-
-    def _is_in_band(self, price: Decimal) -> bool:
-        return self.scene.price is None or self.scene.rules.is_in_band(price, self.scene.price)
 
     # Cancels
 
@@ -405,6 +413,9 @@ class View:
                     continue
                 stops = rest
             yield cancel(order, self._why_cancelled(order))
+            if order is self._slot() and is_own(order):
+                # The place is free now; until this one rests, the stop that stands in guards alone.
+                yield self._stop(WantedStop(HARD, self.hard, None, "the hard stop is being moved"))
 
     def _superseded(self) -> Iterator[OpenOrder]:
         """Yield what is to go: own orders that have no place or a successor, and others'."""
@@ -415,7 +426,7 @@ class View:
             if own is None:
                 if self._is_taken_over(order) and self._own_cover():
                     yield order
-            elif own.episode != self.episode.key or own.leg not in self._waiting_legs:
+            elif own.leg not in self._waiting_legs or own.episode != self.episode.key:
                 yield order
 
     def _own_cover(self) -> bool:
@@ -431,10 +442,23 @@ class View:
             return False
         own = self.episode.owns(order)
         has_successor = own is not None and own.leg in self._listed_legs
-        if has_successor or self._is_taken_over(order) or self.episode.is_widening or order.trigger is None:
+        # Of two generations of a trail one has fired: its part is done.
+        is_done = own is not None and own.leg == TRAIL and bool(self.plan.trail) and not self._untrailed()
+        if order is self._slot() and is_own(order):
+            if self._adds_parts:
+                return False
+            # Its successor follows at once; the stop that stands in has that one's level.
+            return HARD_QUANTITY in self._listed_legs or not self._is_standing_in()
+        is_left_over = own is None and is_own(order)
+        if has_successor or is_done or is_left_over or self._is_taken_over(order):
+            return True
+        if self.episode.is_widening or order.trigger is None:
             return True
         needed = min(self.size, guarded_at(order.trigger, before, self.size))
         return guarded_at(order.trigger, rest, self.size) >= needed
+
+    def _is_standing_in(self) -> bool:
+        return any(stop.leg == HARD_QUANTITY for stop in self.wanted)
 
     def _why_cancelled(self, order: OpenOrder) -> str:
         if read_id(order.client_order_id) is None:

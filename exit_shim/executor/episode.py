@@ -1,14 +1,21 @@
 """What the executor knows of one position, from the moment it opens until it is flat."""
 
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from exit_shim.executor.contract_rules import ContractRules
-from exit_shim.executor.order_ids import OwnId, episode_key, read_id
+from exit_shim.executor.order_ids import HARD, OwnId, episode_key, is_take, read_id, take_leg
 from exit_shim.executor.plan import ExitPlan, Levels, PlanError, Side, check_position, resolve
 from exit_shim.guard.exchange_snapshot import OpenOrder, OpenPosition
+
+ROUNDING: Final = Decimal("1e-7")
+"""What an entry price differs by without a trade that adds to the position, as a part of it; below a tick."""
+
+
+MOST_TAKES: Final = 20
+"""The takes that are looked up for a position of unknown past; a plan with more of them is odd."""
 
 
 class Doubt(NamedTuple):
@@ -18,11 +25,13 @@ class Doubt(NamedTuple):
         name: Its client order id.
         since_ms: When it was sent.
         absences: How often the exchange said that there is no such order.
+        has_rested: Whether it was listed, and is not any more: it has ended, and how is asked.
     """
 
     name: OwnId
     since_ms: int
     absences: int = 0
+    has_rested: bool = False
 
 
 class Refusal(NamedTuple):
@@ -52,7 +61,7 @@ class Episode(msgspec.Struct, kw_only=True):
         side: The side that is held.
         entry: The average entry price.
         size: The size that was seen last.
-        initial: All that was entered.
+        initial: The most that was held, with what takes had closed by then.
         plan: The plan in force; None where the router gave none yet.
         levels: Its price levels; None without a plan.
         risk: From the entry to the first hard stop; what R is a multiple of.
@@ -60,14 +69,16 @@ class Episode(msgspec.Struct, kw_only=True):
         is_trailing: Whether the trail is active.
         is_breakeven: Whether the breakeven leg has moved its stop.
         costs: Fees and funding of one unit, which breakeven adds to its level; None while not asked.
-        taken: The quantity that each take's order closed before it ended, by client order id.
+        taken: The quantity that each order of a take or trail has closed, by client order id.
         numbers: The number of the last order of each leg.
         began_ms: When the position opened or was found, in ms since the epoch.
         unverified: Takes that may have been done before this process knew the position, each with the number
             of the order to look up next.
-        resting: The ids of the takes that rest, by leg.
+        resting: What rests of the legs whose end is looked up: takes, trails and the hard stop.
+        amended: The quantity and price that orders were last changed to, by the exchange's name of the order.
         doubts: Orders without an answer, by leg.
         refusals: Refused legs.
+        is_over: Whether the exchange has shown that the position was flat since.
         is_widening: Whether the plan in force may move the hard stop away from the price.
         bare_since: Since when it lacks cover, in ms since the epoch; None while it is covered.
     """
@@ -91,9 +102,11 @@ class Episode(msgspec.Struct, kw_only=True):
     numbers: dict[str, int] = msgspec.field(default_factory=dict)
     began_ms: int = 0
     unverified: dict[str, int] = msgspec.field(default_factory=dict)
-    resting: dict[str, OwnId] = msgspec.field(default_factory=dict)
+    resting: set[OwnId] = msgspec.field(default_factory=set)
+    amended: dict[str, tuple[Decimal, Decimal]] = msgspec.field(default_factory=dict)
     doubts: dict[str, Doubt] = msgspec.field(default_factory=dict)
     refusals: dict[str, Refusal] = msgspec.field(default_factory=dict)
+    is_over: bool = False
     is_widening: bool = False
     bare_since: int | None = None
 
@@ -122,21 +135,28 @@ class Episode(msgspec.Struct, kw_only=True):
         return OwnId(self.key, leg, self.numbers.get(leg, 0) + 1)
 
     def taken_by(self, leg: str) -> Decimal:
-        """Return what the ended orders of a take have closed."""
+        """Return what the orders of a take or trail have closed."""
         return sum((amount for name, amount in self.taken.items() if name.leg == leg), Decimal(0))
+
+    def is_in_doubt(self, leg: str) -> bool:
+        """Return whether an order of a leg may rest; a trail that has ended may have done its part."""
+        doubt = self.doubts.get(leg)
+        return doubt is not None and not (doubt.has_rested and leg == HARD)
 
     def note_number(self, name: OwnId) -> None:
         """Take in that an order of this id exists or has existed."""
         self.numbers[name.leg] = max(name.number, self.numbers.get(name.leg, 0))
 
-    def note_take(self) -> None:
-        """Take in that a take was filled, in part or whole."""
+    def note_take(self, name: OwnId, executed: Decimal) -> None:
+        """Take in how much of a take or a trail was filled."""
+        self.taken[name] = executed
         breakeven = None if self.plan is None else self.plan.breakeven
-        if breakeven is not None and breakeven.after == "first_take":
+        if is_take(name.leg) and breakeven is not None and breakeven.after == "first_take":
             self.is_breakeven = True
-        if self.unverified:
-            # The position was larger before this process knew it.
-            self.initial = max(self.initial, self.size + sum(self.taken.values(), Decimal(0)))
+
+    def doubt_takes(self) -> None:
+        """Take in that takes may have been done before this process knew the position."""
+        self.unverified = {take_leg(index): 1 for index in range(MOST_TAKES)}
 
     def is_tighter(self, level: Decimal, than: Decimal) -> bool:
         """Return whether a stop at one level fires before a stop at another."""
@@ -175,19 +195,24 @@ def begin(account: str | None, position: OpenPosition, *, key: str | None = None
     )
 
 
-def is_continued(episode: Episode, position: OpenPosition) -> bool:
+def is_continued(episode: Episode, position: OpenPosition, orders: tuple[OpenOrder, ...]) -> bool:
     """Return whether a position is still that of the episode, and was not closed and opened anew."""
-    if position.side != episode.side:
+    if position.side != episode.side or episode.is_over:
         return False
-    # Only what adds to a position moves its entry price.
-    return position.entry == episode.entry or position.size > episode.size
+    # A closePosition stop expires with its position.
+    if any(order.close_position and episode.owns(order) for order in orders):
+        return True
+    # Only what adds to a position moves its entry price, but for rounding.
+    entry = position.entry or Decimal(0)
+    return abs(entry - episode.entry) <= ROUNDING * entry or position.size > episode.size
 
 
 def follow(episode: Episode, position: OpenPosition) -> None:
     """Take in the size and entry price of the position."""
-    if position.size > episode.size:
-        episode.initial += position.size - episode.size
     episode.size = position.size
+    # Called before the takes of the same read are taken in: the position's row may be older than theirs, and
+    # what they have just closed would count twice.
+    episode.initial = max(episode.initial, position.size + sum(episode.taken.values(), Decimal(0)))
     if position.entry is not None and position.entry != episode.entry:
         episode.entry = position.entry
         if episode.plan is not None:
@@ -212,6 +237,17 @@ def adopt_plan(episode: Episode, plan: ExitPlan, position: OpenPosition) -> bool
     episode.plan, episode.levels, episode.risk = plan, levels, levels.risk
     episode.is_widening = current is not None and plan.may_widen
     return True
+
+
+def liquidation_problem(episode: Episode, position: OpenPosition) -> str | None:
+    """Return a sentence where the position would be liquidated before its hard stop; None elsewhere."""
+    levels, liquidation = episode.levels, position.liquidation
+    if levels is None or not liquidation or episode.is_tighter(levels.hard, liquidation):
+        return None
+    return (
+        f"the hard stop at {levels.hard:f} is not before the liquidation price of {liquidation:f}, which has "
+        "moved; add margin, or put the stop nearer"
+    )
 
 
 def watch_price(episode: Episode, price: Decimal | None) -> None:

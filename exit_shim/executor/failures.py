@@ -8,9 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 from exit_shim.domain.answers import Answer
 
-Reaction = Literal[
-    "retry", "slot", "crossed", "flat", "room", "rules", "duplicate", "gone", "back_off", "hands_off"
-]
+Reaction = Literal["retry", "slot", "crossed", "flat", "room", "rules", "duplicate", "gone", "back_off"]
 """How the executor reacts.
 
 retry: again soon. slot: another closePosition stop has the place; a stop on a quantity goes beside it.
@@ -39,6 +37,11 @@ class Rung(NamedTuple):
 
 LONGEST_MS: Final = 60_000
 
+TOO_MANY_ALGOS: Final = -4045
+
+ROOM_TAKEN: Final = frozenset({-4118, -2022})
+"""Resting orders that close leave no room for another."""
+
 LADDER: Final[Mapping[int, Rung]] = {
     -2021: Rung(
         "crossed",
@@ -63,7 +66,7 @@ LADDER: Final[Mapping[int, Rung]] = {
         "back_off",
         2_000,
         "the account has 200 conditional orders",
-        "native trails of the position give way to the hard stop, and it is tried again",
+        "native trails that are not active yet give way to the hard stop, and it is tried again",
     ),
     -4118: Rung(
         "room",

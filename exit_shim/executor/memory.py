@@ -6,13 +6,14 @@ from typing import Any, Final, Literal
 
 from exit_shim.domain.events import ExecutorStep
 from exit_shim.executor.episode import Doubt, Episode, is_continued
-from exit_shim.executor.order_ids import read_id
+from exit_shim.executor.order_ids import NATIVE_TRAIL, OwnId, is_looked_up, read_id
 from exit_shim.executor.requests import text
 from exit_shim.executor.steps import Amend, Cancel, Close, Place, Step
-from exit_shim.guard.exchange_snapshot import OpenPosition
+from exit_shim.guard.exchange_snapshot import OpenOrder, OpenPosition
 
 AMOUNTS: Final = ("entry", "size", "initial", "risk", "extreme", "costs")
 FLAGS: Final = ("is_trailing", "is_breakeven")
+UNVERIFIED: Final = "is_unverified"
 
 
 Verb = Literal["begin", "plan", "refuse", "note", "end"]
@@ -82,10 +83,12 @@ def state_of(episode: Episode) -> dict[str, str]:
     """Return what a later process needs of an episode, as text."""
     state = {"side": episode.side, "began_ms": str(episode.began_ms)}
     state |= {name: text(value) for name in AMOUNTS if (value := getattr(episode, name)) is not None}
+    if episode.unverified:
+        state[UNVERIFIED] = "1"
     return state | {name: "1" for name in FLAGS if getattr(episode, name)}
 
 
-def restore(step: ExecutorStep, position: OpenPosition) -> Episode | None:
+def restore(step: ExecutorStep, position: OpenPosition, orders: tuple[OpenOrder, ...]) -> Episode | None:
     """Return the episode that a recorded step is of; None where the position is another one by now."""
     state = step.state
     side = state.get("side")
@@ -104,16 +107,24 @@ def restore(step: ExecutorStep, position: OpenPosition) -> Episode | None:
         **amounts,  # type: ignore[arg-type] # each is a Decimal
         **{name: name in state for name in FLAGS},  # type: ignore[arg-type]
     )
-    if not is_continued(episode, position):
+    if not is_continued(episode, position, orders):
         return None
+    if UNVERIFIED in state:
+        episode.doubt_takes()
     own = read_id(step.client_order_id)
     if step.verb == "place" and own is not None:
-        # Whether it left is not known.
+        # Whether it left is not known. Its number is not taken yet, so that numbers have no gaps: a process
+        # without a journal looks them up one by one.
         episode.doubts[own.leg] = Doubt(own, 0)
-    # A take that rested then may have been filled meanwhile.
-    episode.unverified = {
-        leg: number for leg, number in episode.numbers.items() if leg[0] == "t" and leg != "tr"
-    }
+    # What rested then may have ended meanwhile.
+    episode.resting = {
+        name
+        for leg, last in episode.numbers.items()
+        if is_looked_up(leg)
+        for name in (OwnId(episode.key, leg, number) for number in range(1, last + 1))
+        # Several native trails rest side by side.
+        if leg == NATIVE_TRAIL or name.number == last
+    } - {doubt.name for doubt in episode.doubts.values()}
     return episode
 
 

@@ -1,6 +1,7 @@
 """Client order ids of the executor: which episode, leg and try an order belongs to. Pure."""
 
 import base64
+import functools
 import hashlib
 import re
 from typing import Final, NamedTuple
@@ -18,6 +19,10 @@ CLOSE: Final = "cl"
 
 MOVABLE: Final = (HARD_QUANTITY, BREAKEVEN, TRAIL)
 """The legs of stops on a quantity, which are moved by placing the new one first."""
+
+ONCE_ONLY: Final = frozenset({HARD, TRAIL, NATIVE_TRAIL})
+"""The stops whose end is looked up, besides the takes: a trail that fired is done, and a hard stop expires
+with its position."""
 
 _ID: Final = re.compile(r"xs-([a-z2-7]{8})-(hs|qs|be|tr|nt|cl|t[1-9][0-9]?)-([0-9a-z]{1,9})", re.ASCII)
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -50,6 +55,13 @@ def is_take(leg: str) -> bool:
     return leg[0] == "t" and leg != TRAIL
 
 
+def is_looked_up(leg: str) -> bool:
+    """Return whether it matters how an order of a leg has ended."""
+    return is_take(leg) or leg in ONCE_ONLY
+
+
+# A pass reads the ids of the orders that rest, which are those of the pass before.
+@functools.lru_cache(maxsize=4_096)
 def read_id(client_order_id: str | None) -> OwnId | None:
     """Return what an id of the executor says; None for any other id."""
     match = None if client_order_id is None else _ID.fullmatch(client_order_id)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from exit_shim.guard.exchange_snapshot import OpenOrder, covers, guarded
+from exit_shim.guard.exchange_snapshot import TRAILING, OpenOrder, guarded
 
 if TYPE_CHECKING:
     from exit_shim.executor.steps import Step
@@ -56,22 +56,32 @@ class Protection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_covered(stops: Sequence[OpenOrder], size: Decimal) -> bool:
-    """Return whether stops close the whole position."""
-    return covers(list(stops), size)
+    """Return whether stops close the whole position, in whatever order they fire."""
+    return size > 0 and best_guarded(stops, size) >= size
 
 
 def best_guarded(stops: Sequence[OpenOrder], size: Decimal) -> Decimal:
     """Return how much of a position stops close, at most its size."""
-    return size if is_covered(stops, size) else min(size, guarded(list(stops), size))
+    if any(stop.close_position for stop in stops):
+        return size
+    # In hedge mode a stop on more than is left is refused as it fires, and when a trailing one fires is not
+    # known: it may be the first.
+    trailing = [stop for stop in stops if stop.type == TRAILING]
+    first = sum((stop.quantity or Decimal(0) for stop in trailing), Decimal(0))
+    rest = [stop for stop in stops if stop.type != TRAILING]
+    behind = min(size, first) + guarded(rest, max(Decimal(0), size - first))
+    return min(size, guarded(list(stops), size), behind)
 
 
 def guarded_at(level: Decimal, stops: Sequence[OpenOrder], size: Decimal) -> Decimal:
-    """Return how much of a position the stops close that fire no later than one at a level."""
-    ahead = [stop for stop in stops if stop.trigger is not None and _fires_by(stop, level)]
-    return best_guarded(ahead, size)
+    """Return how much of a position the stops close that fire no later than one at a level.
+
+    Where a trailing stop fires is not known: its row has no trigger price.
+    """
+    return best_guarded([stop for stop in stops if _fires_by(stop, level)], size)
 
 
 def _fires_by(stop: OpenOrder, level: Decimal) -> bool:
-    if stop.trigger is None:
+    if stop.trigger is None or stop.type == TRAILING:
         return False
     return stop.trigger >= level if stop.side == "SELL" else stop.trigger <= level

@@ -17,6 +17,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "exchange": "Start a local futures exchange on 127.0.0.1.",
     "explain": "Explain one order: who placed it, and what came of it.",
     "mode": "Show or change the exit mode of every running bot.",
+    "protect": "Hold every position of an account to its exit plan.",
     "prune": "Delete old events from the journal.",
     "reconcile": "Ask the exchange about orders in doubt.",
     "records": "List the recorded exit orders, oldest first.",

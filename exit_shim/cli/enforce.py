@@ -34,8 +34,8 @@ def enforce(*, state: Literal["on", "off"] | None, by: str | None) -> None:
     a word, print "on" or "off".
     """
     if state is None:
-        is_off = off_file(Path(journal_path())).exists()
-        state = "off" if is_off else read_switches().enforce or "on"
+        is_off = off_file(Path(journal_path())).exists() or not read_switches().enforcing
+        state = "off" if is_off else "on"
         say(state)
     else:
         turn_switch(Switch(by=by or who(), enforce=state))

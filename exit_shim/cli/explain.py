@@ -9,11 +9,23 @@ from exit_shim.cli.json_lines import json_text
 from exit_shim.cli.options import from_option
 from exit_shim.cli.origins import find_placing
 from exit_shim.cli.output import say
-from exit_shim.cli.sources import read_orders
-from exit_shim.cli.tables import outcome_of, utc_time
+from exit_shim.cli.sources import read_orders, read_steps
+from exit_shim.cli.steps import (
+    STEP_COLUMNS,
+    Around,
+    find_step,
+    order_names,
+    plan_text,
+    short_text,
+    step_fields,
+    step_json,
+    step_row,
+)
+from exit_shim.cli.tables import outcome_of, show_table, utc_time
 from exit_shim.domain.events import Outcome, Record, Resolution, Target
 from exit_shim.domain.reason_codes import GAPS, REASONS
 from exit_shim.domain.verdicts import Reason
+from exit_shim.journal.record_source import StoredStep
 
 EVIDENCE: Final[Mapping[str, str]] = {
     "context": "the code named the module, by attributed() or submit_exit_order(); this outranks the stack",
@@ -58,24 +70,52 @@ def explain(*, order: str, as_json: bool, dsn: str | None) -> None:
     """Explain one order: who placed it, and what came of it.
 
     ORDER is an order id, an algo id, a client order id, or RUN_ID:SEQ as `records --json` prints them.
-    Cancels and changes of the order are explained too.
+    Cancels and changes of the order are explained too. Of an order of the exit executor it shows the plan
+    and the steps before and after; given the episode that these name, all steps of that position.
     """
     records = list(read_orders(dsn, named=order))
+    if not records and (steps := list(read_steps(dsn, named=order))):
+        show_steps(steps, as_json=as_json)
+        return
     if not records:
         raise click.ClickException(
             f"no record matches {order!r}; `exit-shim records` lists the ids of all orders in its column "
             "`order`"
         )
     for number, record in enumerate(records):
+        around = step_of(record, dsn)
         if as_json:
             rule = EVIDENCE[record.intent.attribution.evidence]
-            say(json_text({**record.flat(), "rule": rule}))
+            say(json_text({**record.flat(), "rule": rule, "steps": steps_json(around)}))
         else:
-            say(*[""] * bool(number), *describe(record, dsn))
+            say(*[""] * bool(number), *describe(record, around, dsn))
 
 
-def describe(record: Record, dsn: str | None) -> Iterator[str]:
-    """Yield the lines about one record."""
+def show_steps(steps: list[StoredStep], *, as_json: bool) -> None:
+    """Print the steps of a position, of an executor's order that was never sent, or of an episode."""
+    if as_json:
+        say(*map(step_json, steps))
+    else:
+        show_table(STEP_COLUMNS, list(map(step_row, steps)))
+
+
+def step_of(record: Record, dsn: str | None) -> Around | None:
+    """Return the step of the exit executor that an order carried out; None for any other order."""
+    for name in sorted(order_names(record)):
+        if (around := find_step(record, list(read_steps(dsn, named=name)))) is not None:
+            return around
+    return None
+
+
+def steps_json(around: Around | None) -> dict[str, object] | None:
+    """Return the steps around an order, JSON-ready; None for an order that is not an executor's."""
+    if around is None:
+        return None
+    return {name: None if step is None else step_fields(step) for name, step in around._asdict().items()}
+
+
+def describe(record: Record, around: Around | None, dsn: str | None) -> Iterator[str]:
+    """Yield the lines about one record, with the executor's steps around it."""
     intent, answer = record.intent, record.outcome
     words = DONE if outcome_of(record) == "accepted" else REQUESTED
     yield f"{words[intent.operation]} {order_text(record)}"
@@ -85,6 +125,8 @@ def describe(record: Record, dsn: str | None) -> Iterator[str]:
     if intent.order.client_order_id:
         yield f"  client id {intent.order.client_order_id}"
     yield from describe_attribution(record)
+    if around is not None:
+        yield from describe_steps(around)
     yield from describe_verdict(record)
     yield from (f"  target    {target_text(target, record, dsn)}" for target in intent.targets)
     yield f"  outcome   {outcome_of(record)}" + ids_text(record)
@@ -105,6 +147,19 @@ def describe_attribution(record: Record) -> Iterator[str]:
         yield f"  because   {who.explanation}"
     yield f"  evidence  {who.evidence}: {EVIDENCE[who.evidence]}"
     yield from describe_frames(record)
+
+
+def describe_steps(around: Around) -> Iterator[str]:
+    """Yield the plan and leg that an executor's order is of, and the steps before and after it."""
+    step = around.step.step
+    plan, episode = plan_text(step) or "none", step.episode or "none"
+    yield f"  step      {short_text(step)}, plan {plan}, episode {episode}"
+    for label, stored in (("before", around.before), ("after", around.after)):
+        if stored is not None:
+            at = f"{utc_time(stored.ts):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+            name = stored.step.client_order_id
+            words = " ".join(filter(None, (short_text(stored.step), name)))
+            yield f"  {label:<9} {at} {words}: {stored.step.why}"
 
 
 def describe_frames(record: Record) -> Iterator[str]:

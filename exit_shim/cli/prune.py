@@ -41,7 +41,8 @@ class Size(click.ParamType):  # type: ignore[type-arg] # generic since click 8.2
 def prune(*, older_than: int | None, max_size: int | None, as_json: bool) -> None:
     """Delete old events from the journal.
 
-    Orders in doubt and events that still have to be shipped are kept. Bots can go on running. Each run loses
+    Orders in doubt, switches in force, the last step of each protected position and events that still have to
+    be shipped are kept. Bots can go on running. Each run loses
     its oldest events, up to the first that must be kept; a run that has ended goes with its last event.
     """
     if older_than is None and max_size is None:
@@ -58,6 +59,11 @@ def prune(*, older_than: int | None, max_size: int | None, as_json: bool) -> Non
     if pruned.in_doubt:
         say(
             f"orders in doubt keep old events in {pluralize(pruned.in_doubt, 'run')}; see exit-shim reconcile"
+        )
+    if pruned.in_force:
+        say(
+            "switches in force or protected positions keep old events in "
+            f"{pluralize(pruned.in_force, 'run')}; see exit-shim summary"
         )
     if pruned.unshipped:
         say(f"unshipped events remain in {pluralize(pruned.unshipped, 'run')}; see exit-shim ship")

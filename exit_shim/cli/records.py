@@ -10,7 +10,8 @@ import click
 from exit_shim.cli.json_lines import record_json
 from exit_shim.cli.options import from_option, json_option, since_option
 from exit_shim.cli.output import say
-from exit_shim.cli.sources import read_orders, readable_journal_errors, source_of
+from exit_shim.cli.sources import read_orders, read_steps, readable_journal_errors, source_of
+from exit_shim.cli.steps import STEP_COLUMNS, step_json, step_row
 from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show_table, utc_time
 from exit_shim.domain.events import Record
 from exit_shim.journal.record_source import Field
@@ -27,20 +28,41 @@ MOST_VALUES: Final = 10
 @click.option("--symbol", metavar="S", help="Only orders on symbol S.")
 @click.option("--host", metavar="H", help="With --from: only orders from host H.")
 @click.option("--account", metavar="A", help="With --from: only orders of the account labelled A.")
+@click.option("--steps", is_flag=True, help="List the steps of exit executors instead of orders.")
 @from_option
 def records(
-    *, as_json: bool, since: int | None, symbol: str | None, dsn: str | None, **of: str | None
+    *, as_json: bool, since: int | None, symbol: str | None, steps: bool, dsn: str | None, **of: str | None
 ) -> None:
     """List the recorded exit orders, oldest first."""
     options = {"symbol": symbol.upper() if symbol else None, **of}
     filters = {name: value for name, value in options.items() if value is not None}
     if not dsn and filters.keys() & {"host", "account"}:
         raise click.UsageError("--host and --account need --from: the journal has the orders of one host")
+    if steps:
+        list_steps(dsn, since, filters, as_json=as_json)
+        return
     # Closed here and not by the garbage collector, which may close the database first and complain.
     with contextlib.closing(read_orders(dsn, since_ns=since, **filters)) as orders:
         number = (print_json if as_json else print_table)(orders)
     if not number:
         say(why_empty(dsn, filters, since), err=True)
+
+
+def list_steps(dsn: str | None, since: int | None, filters: dict[str, str], *, as_json: bool) -> None:
+    """Print the steps of exit executors."""
+    if filters.keys() - {"symbol", "account"}:
+        raise click.UsageError("--steps can be narrowed by --symbol, --account and --since only")
+    chosen = [
+        stored
+        for stored in read_steps(dsn, since_ns=since)
+        if all(getattr(stored.step, name) == value for name, value in filters.items())
+    ]
+    if as_json:
+        say(*map(step_json, chosen))
+    elif chosen:
+        show_table(STEP_COLUMNS, list(map(step_row, chosen)))
+    if not chosen:
+        say("no step of an exit executor matches; `exit-shim protect --plans` records them", err=True)
 
 
 def print_json(orders: Iterable[Record]) -> int:

@@ -9,7 +9,7 @@ import click
 from exit_shim.domain.events import Record
 from exit_shim.journal.default_path import journal_path
 from exit_shim.journal.queries import JournalReader
-from exit_shim.journal.record_source import RecordFilter, RecordSource
+from exit_shim.journal.record_source import RecordFilter, RecordSource, StoredStep
 from exit_shim.journal.schema import JournalError
 
 
@@ -35,3 +35,11 @@ def read_orders(dsn: str | None = None, **filters: Any) -> Generator[Record, Non
     """Yield the recorded orders of the journal, or of the central database."""
     with readable_journal_errors():
         yield from source_of(dsn).read_records(RecordFilter(**filters))
+
+
+def read_steps(
+    dsn: str | None = None, *, since_ns: int | None = None, named: str | None = None
+) -> Generator[StoredStep, None, None]:
+    """Yield the recorded steps of exit executors of the journal, or of the central database."""
+    with readable_journal_errors():
+        yield from source_of(dsn).read_steps(since_ns=since_ns, named=named)

@@ -1,4 +1,4 @@
-"""`exit-shim summary`: how many exit orders each module placed, and from where."""
+"""`exit-shim summary`: how many exit orders each module placed, and what executors did for each position."""
 
 import click
 
@@ -6,6 +6,8 @@ from exit_shim.cli.json_lines import json_text
 from exit_shim.cli.options import from_option, json_option, since_option
 from exit_shim.cli.output import say
 from exit_shim.cli.sources import readable_journal_errors, source_of
+from exit_shim.cli.steps import POSITION_COLUMNS, position_row, step_fields
+from exit_shim.cli.tables import show_table
 from exit_shim.cli.totals import OrderTotals
 
 
@@ -14,7 +16,10 @@ from exit_shim.cli.totals import OrderTotals
 @since_option
 @from_option
 def summary(*, as_json: bool, since: int | None, dsn: str | None) -> None:
-    """Count the recorded exit orders by module and kind."""
+    """Count the recorded exit orders by module and kind.
+
+    Below, each position that an exit executor protected, with its last step.
+    """
     with readable_journal_errors():
         source = source_of(dsn)
         totals = OrderTotals(
@@ -22,7 +27,11 @@ def summary(*, as_json: bool, since: int | None, dsn: str | None) -> None:
             source.read_stacks(since_ns=since),
             source.count_lost(),
         )
+        positions = source.read_episodes(since_ns=since)
     if as_json:
-        say(json_text(totals.as_dict()))
-    else:
-        totals.show()
+        say(json_text({**totals.as_dict(), "positions": list(map(step_fields, positions))}))
+        return
+    totals.show()
+    if positions:
+        say("")
+        show_table(POSITION_COLUMNS, list(map(position_row, positions)))

@@ -11,6 +11,7 @@ from exit_shim.feeds.other_processes import off_file, turn
 from exit_shim.guard.policy import PolicyError, find_policy, modes_of, read_policy
 from exit_shim.guard.policy.model import BUILT_IN
 from exit_shim.guard.rules import custom_codes
+from exit_shim.guard.switches import Switches
 from exit_shim.journal import Journal
 from exit_shim.journal.default_path import journal_path
 from exit_shim.journal.follow import Follower
@@ -37,18 +38,13 @@ def turn_switch(switch: Switch) -> None:
         )
 
 
-def read_switches() -> Switch:
+def read_switches() -> Switches:
     """Return the state that all switches so far add up to."""
-    state = Switch(by="nobody")
+    state = Switches()
     with readable_journal_errors():
         bodies = Follower(Path(journal_path())).skip_to_end()
     for body in bodies:
-        switch = DECODERS[Switch].decode(body)
-        state = Switch(
-            by=switch.by,
-            mode=state.mode if switch.mode is None else switch.mode,
-            enforce=state.enforce if switch.enforce is None else switch.enforce,
-        )
+        state.turn(DECODERS[Switch].decode(body))
     return state
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from exit_shim import settings
 from exit_shim.domain.events import EVENT_NAMES
 from exit_shim.domain.reason_codes import ADVICE, REASONS
+from exit_shim.executor.failures import IN_DOUBT, LADDER, NOT_SENT, OTHER, Rung
 from exit_shim.executor.plan_file_keys import PLAN_KEYS
 
 MARKED: Final = re.compile(r"<!-- from code: ([\w-]+)((?: [\w.-]+)*) -->\n.*?<!-- end -->", re.DOTALL)
@@ -76,6 +77,17 @@ def events(_: str) -> str:
     return table(("event", "what it says", "fields"), rows)
 
 
+def ladder(_: str) -> str:
+    """Return what the executor does for each code with which the exchange refuses an order."""
+    rungs: list[tuple[str, Rung]] = [(f"`{code}`", rung) for code, rung in LADDER.items()]
+    rungs += [("no answer", IN_DOUBT), ("not sent", NOT_SENT), ("any other", OTHER)]
+    rows = (
+        (name, rung.meaning, rung.action, f"{rung.pause_ms / 1000:g} s" if rung.pause_ms else "")
+        for name, rung in rungs
+    )
+    return table(("code", "meaning", "what the executor does", "first pause"), rows)
+
+
 def plan_keys(name: str) -> str:
     """Return the keys of a table in a file of exit plans: `plans`, or the key whose value it is."""
     keys = PLAN_KEYS if name == "plans" else PLAN_KEYS[name].keys or {}
@@ -89,6 +101,7 @@ TABLES: Final[Mapping[str, Callable[[str], str]]] = {
     "file-keys": file_keys,
     "reasons": reasons,
     "events": events,
+    "ladder": ladder,
     "plan-keys": plan_keys,
 }
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import click
 import pytest
@@ -19,10 +19,12 @@ import exit_shim
 from exit_shim import settings
 from exit_shim.cli import app
 from exit_shim.domain.attributions import Attribution, Evidence, Part
-from exit_shim.domain.events import EVENT_NAMES, Intent, Record, Result
+from exit_shim.domain.events import EVENT_NAMES, ExecutorStep, Intent, Record, Result
 from exit_shim.domain.orders import KINDS, ExitOrder
 from exit_shim.domain.reason_codes import ADVICE, REASONS
 from exit_shim.domain.verdicts import Action
+from exit_shim.executor.order_ids import CLOSE, HARD, MOVABLE, NATIVE_TRAIL, take_leg
+from exit_shim.executor.protection import State
 from exit_shim.journal import read_records
 
 DOCS = ROOT / "docs"
@@ -92,6 +94,19 @@ def test_every_field_of_a_record_is_in_the_reference():
 def test_every_value_is_in_the_reference(heading, values):
     """The reference lists exactly the values that the code can record."""
     assert sorted(codes("records.md", heading)) == sorted(values)
+
+
+@pytest.mark.parametrize(
+    ("heading", "values"),
+    [
+        ("States", get_args(State)),
+        ("Steps", get_args(get_type_hints(ExecutorStep)["verb"])),
+        ("Legs and client order ids", [*MOVABLE, HARD, NATIVE_TRAIL, CLOSE, take_leg(0), take_leg(1)]),
+    ],
+)
+def test_every_word_of_the_executor_is_in_the_reference(heading, values):
+    """The reference lists exactly the states, steps and legs that there are."""
+    assert sorted(codes("executor.md", heading)) == sorted(values)
 
 
 def test_every_rule_has_its_row():

@@ -1,5 +1,6 @@
 """The page "From LEGACY to enforced in an afternoon", followed word by word on the local exchange."""
 
+import ast
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from repository import ROOT
 
+from exit_shim.domain.events import DECODERS, ExecutorStep
 from exit_shim.journal import JournalReader, RecordFilter, read_records
 
 pytestmark = pytest.mark.xdist_group("enforcing docs")  # whose workers share what a fixture has run
@@ -86,6 +88,31 @@ def test_whatif_tells_beforehand(afternoon):
 def test_enforcing_holds_back(afternoon):
     """The last run has simulated orders of legacy modules."""
     assert "simulated" in outputs(afternoon, "summary")[1]
+
+
+def test_the_executor_held_the_exits(afternoon):
+    """In the last run every position got its hard stop, and the steps say by which plan."""
+    runs = list(dict.fromkeys(record.run_id for record in read_records(afternoon[0] / "afternoon.db")))
+    decode = DECODERS[ExecutorStep].decode
+    steps = [
+        decode(event.body)
+        for event in JournalReader(afternoon[0] / "afternoon.db").read_events()
+        if (event.event, event.run_id) == ("executor_step", runs[-1])
+    ]
+    stops = [step for step in steps if (step.verb, step.leg) == ("place", "hs")]
+    assert {step.symbol for step in stops} == {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
+    assert {(step.plan_id, step.revision) for step in stops} == {("plan", 1)}
+
+
+def test_the_plan_of_the_page_is_the_examples():
+    """The page shows the function that examples/exit_brain runs with."""
+    (shown,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    run = (ROOT / "examples/exit_brain/exit_brain_executor.py").read_text()
+    first, second = (
+        next(ast.unparse(node) for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
+        for text in (shown, run)
+    )
+    assert first == second
 
 
 def test_the_switches_are_in_the_journal(afternoon):

@@ -66,13 +66,13 @@ def stop(symbol, trigger, **more):
 def count_weight(exchange):
     """Have the weight of each request written down, as the exchange counts it."""
     spent, limits = [], exchange.service.gate.limits
-    count = limits.weight
+    count = limits.count_weight
 
     def counted(amount, now):
         spent.append(amount)
         return count(amount, now)
 
-    limits.weight = counted
+    limits.count_weight = counted
     return spent
 
 

@@ -117,6 +117,13 @@ POLICY: Final = (
         '`None`. `"simulate"`: an answer that looks like the exchange\'s and is marked.',
     ),
     Setting(
+        file="takeover",
+        default='`["legacy"]`',
+        meaning="Whose resting exits the exit executor takes over where the policy denies them, once its own "
+        'stops cover the position: any of `"legacy"`, `"monitors"` and `"unknown"`; `[]` for none. What was '
+        "placed by hand always stays.",
+    ),
+    Setting(
         file="cover_within",
         default="`0.5`",
         meaning="How far from the price an owner's stop may trigger and still cover the position, as a "
@@ -204,6 +211,11 @@ MODE: Final = (
         file="modes.MODE.on_deny", default="the file's", meaning="What a denied caller gets in this mode."
     ),
     Setting(
+        file="modes.MODE.takeover",
+        default="the file's",
+        meaning="Whose resting exits the exit executor takes over in this mode.",
+    ),
+    Setting(
         file="modes.MODE.rollout",
         default="the file's",
         meaning="The share of symbols on which this mode enforces.",
@@ -223,7 +235,7 @@ SCOPE: Final = (
     Setting(file="modes.MODE.scopes.kinds", default="all", meaning='Kinds of exits, such as `"sl"`.'),
     *(
         Setting(file=f"modes.MODE.scopes.{key}", default="the mode's", meaning="As in the mode.")
-        for key in ("owners", "legacy", "monitors", "unknown", "level", "on_deny")
+        for key in ("owners", "legacy", "monitors", "unknown", "level", "on_deny", "takeover")
     ),
 )
 

@@ -445,7 +445,8 @@ class View(PositionOrders):
         # Of two generations of a trail one has fired: its part is done.
         is_done = own is not None and own.leg == TRAIL and bool(self.plan.trail) and not self._untrailed()
         if order is self._slot() and is_own(order):
-            if self._adds_parts:
+            # Beside a stop on a part, which a list may lack, the one that stands in may be too large.
+            if self._adds_parts or any(map(self.episode.is_in_doubt, (TRAIL, NATIVE_TRAIL))):
                 return False
             # Its successor follows at once; the stop that stands in has that one's level.
             return HARD_QUANTITY in self._listed_legs or not self._is_standing_in()

@@ -217,7 +217,8 @@ class Life:
 
     def _send(self, request: Request) -> Any:
         if not self.is_quiet and self.draw.random() < self.options.interrupts:
-            self.was_disturbed = True
+            # What rested before is no measure for what rests after somebody else's doing.
+            self.was_disturbed, self.waits = True, None
             self.move(self.draw.choices(list(MOVES), list(MOVES.values()))[0])
         if request.changes:
             self.sent.append(request)
@@ -301,7 +302,12 @@ class Life:
                     self._check_ratchet(request, waits[1], now)
             elif is_move and now.size and then.stops != now.stops:
                 self.waits = side, then
-            elif request.name in {"cancel", "cancel_algo"} and not self._is_widening(side):
+            elif (
+                # Another executor's requests come between a read and what is decided on it.
+                len(self.keepers) == 1
+                and request.name in {"cancel", "cancel_algo"}
+                and not self._is_widening(side)
+            ):
                 self._check_ratchet(request, then, now)
 
     def _check_ratchet(self, request: Request, then: View, now: View) -> None:

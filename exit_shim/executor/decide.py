@@ -225,9 +225,16 @@ class View(PositionOrders):
                 yield WantedStop(TRAIL, level, quantity, f"the best price is {episode.extreme.normalize():f}")
 
     def _untrailed(self) -> Decimal:
-        """Return how much the trail has still to close; a fired one has done its part."""
-        done = self.episode.taken_by(TRAIL) + self.episode.taken_by(NATIVE_TRAIL)
-        return max(Decimal(0), min(self.size, self.plan.trail_share * self.episode.initial - done))
+        """Return how much the trail has still to close; a fired one has done its part.
+
+        Less than a step is nothing: no order can close it.
+        """
+        left = min(self.size, self.plan.trail_share * self.episode.initial - self._trailed())
+        return self.scene.rules.quantity(max(Decimal(0), left))
+
+    def _trailed(self) -> Decimal:
+        """Return how much the trail has closed."""
+        return self.episode.taken_by(TRAIL) + self.episode.taken_by(NATIVE_TRAIL)
 
     @property
     def may_add_parts(self) -> bool:
@@ -443,7 +450,8 @@ class View(PositionOrders):
         own = self.episode.owns(order)
         has_successor = own is not None and own.leg in self._listed_legs
         # Of two generations of a trail one has fired: its part is done.
-        is_done = own is not None and own.leg == TRAIL and bool(self.plan.trail) and not self._untrailed()
+        is_trail = own is not None and own.leg == TRAIL and self.plan.trail is not None
+        is_done = is_trail and self._trailed() > 0 and not self._untrailed()
         if order is self._slot() and is_own(order):
             # Beside a stop on a part, which a list may lack, the one that stands in may be too large.
             if self._adds_parts or any(map(self.episode.is_in_doubt, (TRAIL, NATIVE_TRAIL))):

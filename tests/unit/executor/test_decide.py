@@ -119,6 +119,19 @@ def test_a_trail_that_fired_is_done():
     assert bench.legs == ["hs"]
 
 
+def test_a_trail_that_fired_takes_its_older_generation_along():
+    """What is left of its share for rounding is less than an order can close."""
+    bench = Bench(Trail(Decimal("0.01"), share=Decimal("0.305")))
+    bench.settle()
+    bench.market.engine.set_mark("BTCUSDT", 60_500)
+    bench.run()
+    assert bench.legs == ["hs", "tr", "tr"]
+    bench.market.engine.set_mark("BTCUSDT", 59_800)
+    bench.settle()
+    assert bench.market.view("BOTH").amount == Decimal("0.07")
+    assert bench.legs == ["hs"]
+
+
 def test_a_crossed_trail_does_not_keep_a_tighter_hard_stop_away():
     """Only a stop that can rest makes another one needless."""
     bench = Bench(Trail(Decimal("0.003")))

@@ -165,13 +165,21 @@ class View(PositionOrders):
         own = {order.name for name, order in self.own if name.leg in legs}
         parts += [(order.quantity, order.trigger) for order in self.stops if order.name not in own]
         before = [
-            quantity
+            (quantity, trigger)
             for quantity, trigger in parts
             if quantity is not None
             and quantity < self.size
             and (is_alone if not trigger else not self.episode.is_tighter(level, trigger))
         ]
-        return self._quantity(max(Decimal(0), self.size - sum(before, Decimal(0))))
+        left = self.size
+        for quantity, _ in sorted(before, key=lambda part: self._firing_order(part[1])):
+            # One on more than is left by then is refused itself, and closes nothing.
+            left -= quantity if quantity <= left else 0
+        return self._quantity(left)
+
+    def _firing_order(self, trigger: Decimal | None) -> Decimal:
+        """Return the key that sorts stops by when they fire; one without a trigger price goes first."""
+        return -self.episode.direction * trigger if trigger else Decimal("-Infinity")
 
     def _may_rest_whole(self, stop: WantedStop) -> bool:
         return self._is_whole(stop) and not self.episode.is_crossed(stop.level, self.scene.price)

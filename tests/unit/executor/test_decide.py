@@ -144,6 +144,18 @@ def test_a_crossed_trail_does_not_keep_a_tighter_hard_stop_away():
     assert bench.market.view("BOTH").covered(Decimal(59_400)) == Decimal("0.1")
 
 
+def test_a_stop_that_would_be_refused_does_not_keep_the_hard_stop_from_moving():
+    """Of two stops on more than the position in hedge mode, the second closes nothing."""
+    bench = Bench(Trail(Decimal("0.003"), share=Decimal("0.7")), hedge=True)
+    bench.settle()
+    bench.market.others("LONG", "SELL", Decimal("0.06"), type="STOP_MARKET", stopPrice=Decimal(59_500))
+    bench.plan = plan_of(HardStop(at_fraction("0.01")), *bench.plan.legs[1:], revision=2)
+    bench.settle()
+    assert bench.legs == ["hs", "tr"]
+    assert bench.order("hs").trigger_price == Decimal("59400.1")
+    assert bench.bare == 0
+
+
 def test_breakeven_moves_the_closeposition_stop_in_hedge_mode():
     """A stop on a quantity would be refused as it fires, where takes rest beside it."""
     bench = Bench(HALF, Breakeven(at_price(61_000)), hedge=True)

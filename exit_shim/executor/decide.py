@@ -441,8 +441,18 @@ class View(PositionOrders):
             if own is None:
                 if self._is_taken_over(order) and self._own_cover():
                     yield order
-            elif own.leg not in self._waiting_legs or own.episode != self.episode.key:
+            elif (
+                own.leg not in self._waiting_legs or own.episode != self.episode.key or self._is_older(order)
+            ):
                 yield order
+
+    def _is_older(self, order: OpenOrder) -> bool:
+        """Return whether a newer stop of its leg guards; where the next one waits, only the newest stays."""
+        own = self.episode.owns(order)
+        guards = (self.episode.owns(stop) for stop in self.stops)
+        return own is not None and any(
+            other.leg == own.leg and other.number > own.number for other in guards if other is not None
+        )
 
     def _own_cover(self) -> bool:
         own = {order.name for _, order in self.own}

@@ -179,6 +179,22 @@ def test_breakeven_goes_in_front_of_the_hard_stop_in_one_way_mode():
     assert bench.legs == ["be", "hs"]
 
 
+def test_a_leg_that_waits_for_its_next_stop_has_one_at_rest():
+    """The older generation goes, though the price is beyond where the next one should be."""
+    bench = Bench(Breakeven(at_price(61_000)))
+    bench.settle()
+    bench.market.engine.set_mark("BTCUSDT", 61_000)
+    bench.settle()
+    bench.market.others("BOTH", "BUY", Decimal("0.05"))
+    bench.run(1_000)
+    assert bench.legs == ["be", "be", "hs"]
+    bench.market.engine.set_mark("BTCUSDT", 60_500)
+    bench.plan = plan_of(Breakeven(at_price(61_000), at_fraction("0.01")), revision=2)
+    bench.settle()
+    assert bench.legs == ["be", "hs", "qs"]
+    assert bench.order("be").quantity == Decimal("0.15")
+
+
 def test_a_native_trail_that_is_too_large_is_replaced_in_hedge_mode():
     """It would be refused as it fires."""
     bench = Bench(Trail(Decimal("0.01"), native=True), hedge=True)

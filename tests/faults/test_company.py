@@ -104,7 +104,8 @@ def test_a_log_handler_and_a_sink_that_hang(exchange, path, sinks, broken):
     summary = json.loads(said.splitlines()[0])
     assert len(harm.arrived(exchange)) == summary["total_orders"] == 30
     if broken:
-        assert summary["journal"]["in_memory"] == 60
+        # The first error of a sink is an event, too, unless a handler hangs before it is written down.
+        assert summary["journal"]["in_memory"] in ({60, 61} if "Raising" in sinks else {60})
         assert "cannot be opened for writing" in summary["journal"]["last_error"]
     else:
         assert len(harm.reckon(exchange, path)) == 30

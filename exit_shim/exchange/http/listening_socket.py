@@ -98,6 +98,8 @@ class ListeningSocket:
         # task that could begin another, no transport with an open socket.
         while self._connecting:
             await asyncio.gather(*self._connecting, return_exceptions=True)
+            # Since Python 3.12 gathering what has ended does not wait for the turn that takes it off.
+            await asyncio.sleep(0)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._runner.cleanup(), CLEANUP_SECONDS)
         await _cancel_other_tasks()

@@ -224,7 +224,7 @@ class Keeper:
     def _plan_or_none(self, position: OpenPosition) -> ExitPlan | None:
         try:
             return self._plan_for(position)
-        except Exception:  # noqa: BLE001 - it is told of where the plan is chosen
+        except Exception:  # noqa: BLE001 - reported where the plan is chosen
             return None
 
     def _is_late(self, episode: Episode, position: OpenPosition) -> bool:

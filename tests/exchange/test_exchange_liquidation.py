@@ -252,7 +252,7 @@ def test_the_user_is_warned_once(make_api, margin):
 
 
 def test_a_warning_is_not_repeated_after_a_restart(make_api):
-    """A saved exchange knows of whom it has warned."""
+    """A saved exchange does not warn the same account twice."""
     api = make_api(wallet=4_000)
     api.order("BUY", "1.000")
     set_mark_alone(api, Decimal(row(api)["liquidationPrice"]) + 40)

@@ -109,7 +109,7 @@ def test_a_position_that_was_closed_and_opened_again_gets_a_new_plan():
 
 
 def test_an_expired_plan_is_asked_for_anew():
-    """A brain that never looks at its expiry is told to forget the plan; its new expiry is a new revision."""
+    """The plan of a brain that ignores its expiry is invalidated; a new expiry is a new revision."""
     brain = Brain(expires_at=PAST)
     router = BrainRouter(brain)
     first = router.plan_for(LONG)

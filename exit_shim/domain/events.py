@@ -6,11 +6,15 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from exit_shim.domain.attributions import Attribution, Step
-from exit_shim.domain.orders import ExitOrder, Kind, Operation, Store
+from exit_shim.domain.orders import ExitOrder, Kind, Operation, Reach, Store
 from exit_shim.domain.verdicts import ALLOWED, Action, Reason, Verdict
 
 Result = Literal["accepted", "rejected", "denied", "simulated", "unknown", "not_sent"]
 """`denied` is our word, `rejected` the exchange's; `unknown` means that the order may rest there."""
+
+
+Source: TypeAlias = Literal["poller", "stream", "executor", "watch"]
+"""What told of an order or position at the exchange."""
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -37,7 +41,8 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Say which order, change or cancel is about to leave, who asked for it, and how it was judged.
 
     `ts` is nanoseconds since the epoch; `targets` are the orders that a cancel or change is about; of a
-    cancel-all, `store` is what it reaches.
+    cancel-all, `store` is what it reaches. Where `is_bridged`, the bridge carries it out; the outcome says
+    what it sent.
     """
 
     ts: int
@@ -50,7 +55,8 @@ class Intent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     account: str | None = None
     batch_index: int | None = None
     targets: tuple[Target, ...] = ()
-    store: Store | None = None
+    store: Reach | None = None
+    is_bridged: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -58,7 +64,8 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `presend_us` is what the shim added before the send; `total_us` the whole call as the bot saw it,
     the exchange included. Both in microseconds. `chain` continues that of the attribution beyond the module
-    that asked; it is captured after the send.
+    that asked; it is captured after the send. `sent` are the requests that the bridge sent in the place of
+    the call, verbs and paths; empty where the call went out unchanged.
     """
 
     result: Result
@@ -70,6 +77,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     presend_us: float = 0.0
     total_us: float = 0.0
     chain: tuple[Step, ...] = ()
+    sent: tuple[str, ...] = ()
 
 
 class Resolution(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -159,6 +167,116 @@ class ExecutorStep(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     state: Mapping[str, str] = msgspec.field(default_factory=dict)
     taken: Mapping[str, str] = msgspec.field(default_factory=dict)
     numbers: Mapping[str, int] = msgspec.field(default_factory=dict)
+
+
+class PositionSeen(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Say how a position was seen at the exchange; recorded when it changes, and about once a minute.
+
+    A position that its stops do not cover is recorded at each look, at most every 5 s.
+
+    Attributes:
+        account: The account's label.
+        symbol: The symbol.
+        position_side: As the exchange has it: BOTH, LONG or SHORT.
+        amount: How much is held, as text; negative for a short position, "0" for a flat one.
+        entry_price: Its average entry price, as text.
+        mark_price: The symbol's mark price, as text.
+        exits: The ids of the exits that the exchange listed for it, of both order stores; None where the
+            orders were not read, as in an event of the user data stream.
+        guarded: How much of it the listed stops close, as text; None where the orders were not read. A
+            trailing stop counts once it is activated.
+        source: What saw it: the poller, the user data stream, the exit executor or `exit-shim watch`.
+        asked: When the exchange was asked, in nanoseconds since the epoch; None for an event of the stream.
+        again_s: Within how many seconds the source says it again; older knowledge may be wrong.
+        at: When the position changed last, by the exchange's clock, in nanoseconds since the epoch.
+    """
+
+    account: str | None = None
+    symbol: str
+    position_side: str
+    amount: str
+    entry_price: str | None = None
+    mark_price: str | None = None
+    exits: tuple[str, ...] | None = None
+    guarded: str | None = None
+    source: Source
+    asked: int | None = None
+    again_s: float = 0.0
+    at: int | None = None
+
+
+class ExchangeUpdate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Say what the exchange told of an exit order, whoever placed it.
+
+    Attributes:
+        account: The account's label.
+        symbol: The symbol.
+        side: BUY or SELL.
+        position_side: As the exchange has it: BOTH, LONG or SHORT.
+        store: Which of the exchange's two order stores it is in.
+        status: The exchange's own word, such as NEW, TRIGGERED, FILLED, CANCELED or EXPIRED. "GONE" is ours:
+            it was listed before, and is not any more.
+        type: The order's type.
+        kind: What it is for.
+        quantity: As text; None for the whole position.
+        trigger: The trigger price, as text.
+        price: The price, as text.
+        order_id: The id of an order.
+        algo_id: The id of a conditional order.
+        client_order_id: The id that the bot gave it.
+        became: The id of the order that a conditional one became.
+        source: What heard or saw it.
+        at: When it happened, by the exchange's clock, in nanoseconds since the epoch.
+    """
+
+    account: str | None = None
+    symbol: str
+    side: str
+    position_side: str
+    store: Store
+    status: str
+    type: str
+    kind: Kind
+    quantity: str | None = None
+    trigger: str | None = None
+    price: str | None = None
+    order_id: int | None = None
+    algo_id: int | None = None
+    client_order_id: str | None = None
+    became: int | None = None
+    source: Source
+    at: int | None = None
+
+
+AlertStage: TypeAlias = Literal["first", "reminder", "over"]
+"""The first message about something, one that says that it lasts, or the one that says that it is over."""
+
+
+class AlertSent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Say that somebody was alerted, or could not be.
+
+    Attributes:
+        alert: The kind of alert: "bare", "in_doubt", "denied", "enforcement", "lost", "hands_off", "blind",
+            "digest", "test".
+        key: What it is about, so that the same is not sent twice: account, symbol and side, or an order's id.
+        title: The first line of the message.
+        text: The rest of the message.
+        stage: "first", a "reminder", or "over".
+        since: When the trouble began, in nanoseconds since the epoch; None for what has no end.
+        to: The names of the services that took it, such as "tgram"; never an address.
+        is_sent: Whether all services took it; False also where none is configured.
+        error: Which services failed, and why.
+    """
+
+    alert: str
+    key: str
+    title: str
+    text: str
+    stage: AlertStage = "first"
+    since: int | None = None
+    to: tuple[str, ...] = ()
+    is_sent: bool = True
+    error: str | None = None
 
 
 class GuardFinding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -314,6 +432,8 @@ class Record(msgspec.Struct, frozen=True):
             "algo_id": answer.algo_id,
             "error_code": outcome.error_code,
             "error_message": outcome.error_message,
+            "is_bridged": intent.is_bridged,
+            "sent": outcome.sent,
             "presend_us": outcome.presend_us if self.outcome and not self.is_held else None,
             "total_us": outcome.total_us if self.outcome else None,
         }
@@ -330,6 +450,9 @@ Event: TypeAlias = (
     | Resolution
     | Switch
     | ExecutorStep
+    | PositionSeen
+    | ExchangeUpdate
+    | AlertSent
     | GuardFinding
     | InternalError
     | Lost
@@ -345,6 +468,9 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     Resolution: "resolution",
     Switch: "switch",
     ExecutorStep: "executor_step",
+    PositionSeen: "position_seen",
+    ExchangeUpdate: "exchange_update",
+    AlertSent: "alert_sent",
     GuardFinding: "guard_finding",
     InternalError: "internal_error",
     Lost: "lost",

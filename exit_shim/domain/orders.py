@@ -26,11 +26,22 @@ CONDITIONAL_KINDS: Final[Mapping[str, Kind]] = {
 }
 """The types that wait for a trigger (Binance's algo service since 2025-12-09), and the exit each one is."""
 
+PROTECTIVE_TYPES: Final = frozenset({"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"})
+"""The types of stops."""
+
 Operation = Literal["place", "modify", "cancel", "test", "query"]
 """`query` changes nothing and is not recorded: the guard answers it for orders that only it knows."""
 
 Store = Literal["orders", "conditional"]
-"""Binance keeps ordinary and conditional orders apart; a cancel-all reaches one of the two."""
+"""Binance keeps ordinary and conditional orders apart."""
+
+Reach = Literal["orders", "conditional", "both"]
+"""What a cancel-all reaches: one of the two stores, or both through the bridge."""
+
+
+def reaches(reach: Reach | None, store: Store) -> bool:
+    """Return whether a cancel-all reaches a store."""
+    return reach in (store, "both")
 
 
 COUNTDOWN: Final = "COUNTDOWN"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from exit_shim.domain.events import Event, Intent
+from exit_shim.domain.verdicts import Reason
 
 
 class RecordedEvent:
@@ -20,9 +21,14 @@ class RecordedEvent:
         leaves: False for an intent whose order is not sent.
         was_judged: Set by the guard: whether the enforced rules were asked before the send.
         book_context: Set by the book: what it had around the order before it learnt of the outcome.
+        found: Set by the rules that only warn: what they found about the order of an outcome.
     """
 
-    __slots__ = ("about", "book_context", "event", "leaves", "params", "run_id", "seq", "ts", "was_judged")
+    __slots__ = (
+        *("about", "book_context", "event", "found", "leaves", "params", "run_id", "seq", "ts", "was_judged"),
+    )
+    # Not set at first: that would take a moment of each order.
+    found: tuple[Reason, ...]
 
     def __init__(
         self,
@@ -50,7 +56,12 @@ class RecordedEvent:
 
 
 class Consumer(Protocol):
-    """Take events, each once, in the order in which they were recorded."""
+    """Take events, each once, in the order in which they were recorded.
+
+    It is called on a background thread, in a copy of the context in which the event was recorded: that of the
+    code that placed the order. With an attribute `wants`, a set of kinds, it gets only those. With a true
+    `is_after_rules` it gets an outcome once the rules that only warn have set its `found`.
+    """
 
     def on(self, recorded: RecordedEvent) -> None:
         """Take one event; ignore kinds that it does not know."""

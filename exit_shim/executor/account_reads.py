@@ -1,5 +1,6 @@
 """Read an account by whatever weighs less: its symbols one by one, or all of it."""
 
+import time
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
@@ -32,13 +33,19 @@ class AccountReads:
     Args:
         held_symbols: Returns the symbols of the positions that the executor knows, or cleans up after.
         spend: Called with the weight of what is about to be read.
+        on_seen: Called with what was read, where it is complete, its symbol (None for all), and when it was
+            asked for, in nanoseconds since the epoch.
     """
 
     def __init__(
-        self, held_symbols: Callable[[], Collection[str]], spend: Callable[[int], object] = lambda _: None
+        self,
+        held_symbols: Callable[[], Collection[str]],
+        spend: Callable[[int], object] = lambda _: None,
+        on_seen: Callable[[Seen, str | None, int], object] = lambda _, __, ___: None,
     ) -> None:
         self._held_symbols = held_symbols
         self._spend = spend
+        self._on_seen = on_seen
         self.problem: str | None = None
         """Why the positions could not be read the last time; None where they could."""
         self._has_seen_all = False
@@ -53,8 +60,9 @@ class AccountReads:
             return WEIGHT_OF_ALL
         return min(WEIGHT_OF_ALL, WEIGHTS["positions"][1] + self._weight_of_stores(symbols))
 
-    def read(self, symbol: str | None) -> Requests[Seen]:
+    def read(self, symbol: str | None, *, dry_run: bool = False) -> Requests[Seen]:
         """Read positions and both order stores of a symbol or the account, all at once."""
+        asked = time.time_ns()
         if symbol is None:
             seen = yield from self._read_account()
         else:
@@ -63,6 +71,8 @@ class AccountReads:
             if seen.is_complete:
                 self._own_symbols = (self._own_symbols - {symbol}) | _symbols_in(seen)
         self.problem = seen.problem if seen.positions is None else None
+        if seen.is_complete and not dry_run:
+            self._on_seen(seen, symbol, asked)
         return seen
 
     def _read_account(self) -> Requests[Seen]:

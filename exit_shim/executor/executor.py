@@ -1,6 +1,7 @@
 """The executor that a user starts: it holds the positions of an account to their plans."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -16,7 +17,7 @@ from exit_shim.executor.agenda import Agenda
 from exit_shim.executor.announcements import Announcements
 from exit_shim.executor.checks import check_access, check_methods
 from exit_shim.executor.driving import TaskDriver, ThreadDriver
-from exit_shim.executor.exchange_reader import Key
+from exit_shim.executor.exchange_reader import Key, Seen
 from exit_shim.executor.keeper import Keeper
 from exit_shim.executor.lease import Tenure
 from exit_shim.executor.memory import describe_event
@@ -30,6 +31,7 @@ from exit_shim.executor.steps import LookUp, Wait
 from exit_shim.executor.streams import Streams, Wake
 from exit_shim.executor.takeover import Takeover
 from exit_shim.feeds import StreamError, why_not
+from exit_shim.feeds.exchange_log import Sight
 from exit_shim.guard.exchange_snapshot import OpenOrder, OpenPosition
 from exit_shim.runtime.service import weakly
 from exit_shim.shim import ExitShim, default_shim
@@ -123,7 +125,7 @@ class ExitExecutor:
         self._announcements = Announcements(self._shim.log)
         self._streams, self._why_no_stream = self._make_streams(stream, report)
         # Not the bound method: the keeper is replaced where the lease passes on.
-        self._reads = AccountReads(lambda: self._keeper.symbols(), self._used.spend)  # noqa: PLW0108
+        self._reads = AccountReads(lambda: self._keeper.symbols(), self._used.spend, self._log_seen)  # noqa: PLW0108
         self._keeper = self._make_keeper()
         self._shim.guard.switches.on_turn.append(weakly(self._heed_switch))
         is_async = isinstance(self._runner, AsyncRunner)
@@ -372,7 +374,7 @@ class ExitExecutor:
         return protections
 
     def _dry_pass(self, symbol: str | None) -> Requests[list[Protection]]:
-        keeper = self._keeper.for_dry_run()
+        keeper = self._keeper.for_dry_run(functools.partial(self._reads.read, dry_run=True))
         protections: list[Protection] = []
         for _ in range(MOST_DRY_PASSES):
             protections = yield from keeper.protect(symbol, dry_run=True)
@@ -411,6 +413,11 @@ class ExitExecutor:
     def _plan_for(self, position: OpenPosition) -> ExitPlan | None:
         plan = self._given.get((position.symbol, position.side))
         return plan if plan is not None or self._route is None else self._route(position)
+
+    def _log_seen(self, seen: Seen, symbol: str | None, asked: int) -> None:
+        sight = Sight(seen.positions or (), seen.orders, asked, None if symbol is None else (symbol,))
+        with self._shim.internal_errors.guarded("record what the executor saw"):
+            self._shim.exchange_log.take_sight(self.account, sight, "executor", self._interval_s())
 
     def _heed(self, answer: Any) -> None:
         self._used.heed(answer)

@@ -136,8 +136,12 @@ class Keeper:
         self.paused |= before.paused
         self._rules.update(vars(before)["_rules"])
 
-    def for_dry_run(self) -> "Keeper":
-        """Return a copy that records nothing, and from which this one learns nothing."""
+    def for_dry_run(self, read: "Callable[[str | None], Requests[Seen]] | None" = None) -> "Keeper":
+        """Return a copy that records nothing, and from which this one learns nothing.
+
+        Args:
+            read: Reads the exchange; None: as this one does.
+        """
         twin = copy.copy(self)
         vars(twin).update(
             episodes=copy.deepcopy(self.episodes),
@@ -147,6 +151,7 @@ class Keeper:
             _ended=set(self._ended),
             _settled={},
             _record=lambda _: None,
+            _read=read or self._read,
             _sender=self._sender.for_dry_run(),
         )
         return twin

@@ -1,5 +1,6 @@
 """Start, keep and stop what `watch` asks for: pollers and listeners of accounts."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from exit_shim.clients.accounts import label_of
 from exit_shim.clients.registry import can_be_cloned, clone_client, support_of
 from exit_shim.clients.support import ClientClone
 from exit_shim.domain.events import GuardFinding
+from exit_shim.feeds.exchange_log import AGAIN_S, ExchangeLog
 from exit_shim.feeds.exchange_poller import ExchangePoller
 from exit_shim.feeds.stream_events import take_in
 from exit_shim.feeds.stream_listener import StreamError, StreamListener
@@ -25,6 +27,7 @@ class AccountFeeds:
     Args:
         guard: Whose book to feed.
         account_name: What the account is called; None: a label derived from each client's key.
+        exchange_log: Records what the exchange tells.
         on_finding: Called with each exit that outlives its position.
         internal_errors: Reports what fails.
     """
@@ -33,11 +36,13 @@ class AccountFeeds:
         self,
         guard: Guard,
         account_name: str | None,
+        exchange_log: ExchangeLog,
         on_finding: Callable[[GuardFinding], None],
         internal_errors: InternalErrors,
     ) -> None:
         self._guard = guard
         self._account_name = account_name
+        self._exchange_log = exchange_log
         self._on_finding = on_finding
         self._internal_errors = internal_errors
         self.pollers: list[ExchangePoller] = []
@@ -63,6 +68,7 @@ class AccountFeeds:
             follows=client if is_async else None,
             account=label_of(client, self._account_name),
             every_s=every_s,
+            exchange_log=self._exchange_log,
             on_finding=self._on_finding,
             on_trouble=self._internal_errors.report,
         )
@@ -86,6 +92,7 @@ class AccountFeeds:
             look_soon=poller.look_soon,
             expire=snapshots.expire,
             hears=snapshots.hears,
+            on_event=functools.partial(self._log_event, poller.account),
             on_trouble=self._internal_errors.report,
         )
         self._listeners.append(listener)
@@ -100,10 +107,16 @@ class AccountFeeds:
         """
         account = client if isinstance(client, str) else label_of(client, self._account_name)
         gap = take_in(self._guard.book, account, event, self._guard.snapshots.expire)
+        self._log_event(account, event)
         for poller in self.pollers:
             if gap is not None and poller.account == account:
                 self._guard.book.trust.lose(account, f"the user data stream was interrupted: {gap.why}")
                 poller.look_soon()
+
+    def _log_event(self, account: str | None, event: Mapping[str, Any]) -> None:
+        again_s = min((each.every_s for each in self.pollers if each.account == account), default=0.0)
+        with self._internal_errors.guarded("record an event of the user data stream"):
+            self._exchange_log.take_event(account, event, max(again_s, AGAIN_S) if again_s else 0.0)
 
     def stop(self) -> None:
         """Stop all of them; what is under way is not waited for."""

@@ -11,6 +11,7 @@ from exit_shim.clients.registry import support_of
 from exit_shim.domain.events import GuardFinding
 from exit_shim.domain.reason_codes import ORPHAN
 from exit_shim.domain.verdicts import Reason
+from exit_shim.feeds.exchange_log import ExchangeLog, Sight
 from exit_shim.guard.book import READ_LAG_NS
 from exit_shim.guard.exchange_snapshot import Snapshot, as_live, ask, orphans, read_snapshot
 from exit_shim.guard.judge import Guard
@@ -35,6 +36,7 @@ class ExchangePoller(Service):
         follows: The bot's client that `client` was cloned from, for its clock; None: `client` is the bot's.
         account: The account's label, as orders of this client have it.
         every_s: Seconds between two looks; one costs a request weight of 85.
+        exchange_log: Records what was seen.
         on_finding: Called with each exit that outlives its position, once.
         on_trouble: Called with each look that failed; the next comes all the same.
     """
@@ -51,6 +53,7 @@ class ExchangePoller(Service):
         follows: Any = None,
         account: str | None,
         every_s: float,
+        exchange_log: ExchangeLog,
         on_finding: Callable[[GuardFinding], None],
         on_trouble: Callable[[str, Exception], None],
     ) -> None:
@@ -59,6 +62,7 @@ class ExchangePoller(Service):
         self._bots = None if follows is None else weakref.ref(follows)
         self.account = account
         self.every_s = every_s
+        self._exchange_log = exchange_log
         self._on_finding = on_finding
         self._on_trouble = on_trouble
         self._orphaned: set[str] = set()
@@ -87,6 +91,8 @@ class ExchangePoller(Service):
             return
         # A finding that comes after the shim was closed would open its journal again.
         if not self._stopped.is_set():
+            sight = Sight(snapshot.positions, snapshot.resting, asked)
+            self._exchange_log.take_sight(self.account, sight, "poller", self.every_s)
             self._report_orphans(snapshot)
 
     def _tell_to_stop(self) -> None:

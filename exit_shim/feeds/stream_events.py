@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from exit_shim.domain.orders import Reference, Store, text, upper
+from exit_shim.domain.events import ExchangeUpdate, PositionSeen
+from exit_shim.domain.orders import Reference, Store, kind_of, text, upper
 from exit_shim.guard.amounts import to_decimal
 from exit_shim.guard.book import Book
 from exit_shim.guard.exchange_snapshot import OpenOrder, as_live, integer, read_open_order
@@ -46,6 +47,14 @@ ALGO_NAMES: Final[Mapping[str, str]] = {
     "caid": "clientAlgoId",
 }
 """The fields of an event, and their names in the lists of open orders."""
+
+UPDATE_NAMES: Final[Mapping[str, Mapping[str, str]]] = {
+    "ORDER_TRADE_UPDATE": ORDER_NAMES,
+    "ALGO_UPDATE": ALGO_NAMES,
+}
+"""The events about one order, each with the names of its fields."""
+
+NS_PER_MS: Final = 1_000_000
 
 RESTS: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
 TRIGGERS: Final = frozenset({"TRIGGERING", "TRIGGERED"})
@@ -154,6 +163,74 @@ def take_in(
         for symbol, position_side, side, size in news.sizes:
             book.set_size(PositionKey(account, symbol, position_side, side), size)
     return None
+
+
+def read_update(event: Mapping[str, Any], account: str | None) -> ExchangeUpdate | None:
+    """Return what an event tells of an exit; None where it is about none."""
+    event = _inner(event)
+    names = UPDATE_NAMES.get(text(event.get("e")))
+    body = _body(event, "o")
+    if names is None:
+        return None
+    order = _resting(body, names)
+    if (order.order_id is None and order.algo_id is None) or not order.can_only_reduce:
+        return None
+    fields = {
+        name: getattr(order, name)
+        for name in ("type", "side", "position_side", "close_position", "reduce_only")
+    }
+    child = text(body.get("ai") or "")
+    at = body.get("T") or event.get("T") or event.get("E")
+    return ExchangeUpdate(
+        account=account,
+        symbol=order.symbol,
+        side=order.side,
+        position_side=order.position_side,
+        store=order.store,
+        status=upper(body.get("X")),
+        type=order.type,
+        kind=kind_of(fields) or "unknown",
+        quantity=None if order.quantity is None or order.close_position else f"{order.quantity:f}",
+        trigger=None if order.trigger is None else f"{order.trigger:f}",
+        order_id=order.order_id,
+        algo_id=order.algo_id,
+        client_order_id=order.client_order_id,
+        became=int(child) if child.isascii() and child.isdigit() else None,
+        source="stream",
+        at=at * NS_PER_MS if isinstance(at, int) else None,
+    )
+
+
+def read_positions(
+    event: Mapping[str, Any], account: str | None, again_s: float = 0.0
+) -> tuple[PositionSeen, ...]:
+    """Return the positions that an event of the account has."""
+    event = _inner(event)
+    if text(event.get("e")) != "ACCOUNT_UPDATE":
+        return ()
+    listed = _body(event, "a").get("P")
+    rows = [row for row in listed if isinstance(row, Mapping)] if isinstance(listed, list) else []
+    at = event.get("T")
+    return tuple(
+        PositionSeen(
+            account=account,
+            symbol=upper(row.get("s")),
+            position_side=upper(row.get("ps") or "BOTH"),
+            amount=plain(amount),
+            entry_price=plain(entry) if (entry := to_decimal(row.get("ep"))) else None,
+            source="stream",
+            again_s=again_s,
+            at=at * NS_PER_MS if isinstance(at, int) else None,
+        )
+        for row in rows
+        if (amount := to_decimal(row.get("pa"))) is not None and row.get("s")
+    )
+
+
+def plain(amount: Decimal) -> str:
+    """Return an amount as text without exponent and trailing zeros."""
+    written = f"{amount:f}"
+    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 def _order(event: Mapping[str, Any]) -> News | None:

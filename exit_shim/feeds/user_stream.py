@@ -44,6 +44,7 @@ class BookListener(UserStreamListener):
         expire: Called at each event with the account and the symbol of which older knowledge is void; None
             for all symbols.
         hears: Called with whether every change is heard from now on.
+        on_event: Called with each event, after the book.
         clone, address, on_trouble: As `StreamListener` has them.
     """
 
@@ -57,6 +58,7 @@ class BookListener(UserStreamListener):
         look_soon: Callable[[], None],
         expire: Callable[[str | None, str | None], object],
         hears: Callable[..., object],
+        on_event: Callable[[Mapping[str, Any]], object],
         on_trouble: Callable[[str, Exception], None],
     ) -> None:
         self._book = book
@@ -64,6 +66,7 @@ class BookListener(UserStreamListener):
         self._look_soon = look_soon
         self._expire = expire
         self._hears = hears
+        self._on_event = on_event
         super().__init__(clone=clone, address=address, on_trouble=on_trouble)
 
     def start(self) -> bool:
@@ -94,4 +97,6 @@ class BookListener(UserStreamListener):
 
     def hear(self, event: Mapping[str, Any]) -> bool:
         """Take an event into the book; return False after a gap."""
-        return take_in(self._book, self._account, event, self._expire) is None
+        gap = take_in(self._book, self._account, event, self._expire)
+        self._on_event(event)
+        return gap is None

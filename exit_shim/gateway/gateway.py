@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 from exit_shim.clients.answers import read_answers, read_failure
 from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
+from exit_shim.clients.twins import is_bridged
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.attributions import (
     CHAIN,
@@ -24,11 +25,11 @@ from exit_shim.domain.attributions import (
 from exit_shim.domain.decisions import GO, Decision, Judge
 from exit_shim.domain.doors import NO_FIELDS, SEVERAL, Door, DoorCall
 from exit_shim.domain.events import UNREAD, Intent, Outcome
-from exit_shim.domain.orders import KINDS, ExitOrder, Kind, fields_of_order, may_be_exit
+from exit_shim.domain.orders import KINDS, ExitOrder, Kind, Reach, fields_of_order, may_be_exit
 from exit_shim.gateway import sending
 from exit_shim.gateway.nesting import NestedCall, within
 from exit_shim.gateway.order_call import OrderCall
-from exit_shim.gateway.parse_call import Item, TargetLookup, clean, hide, read_call
+from exit_shim.gateway.parse_call import Item, TargetLookup, clean, hide, reach_of, read_call
 from exit_shim.gateway.recorder import Recorder
 from exit_shim.runtime.methods import is_coroutine_method
 from exit_shim.runtime.scrubbing import HIDDEN, marks_of_owner, secrets_of
@@ -65,6 +66,8 @@ class Gateway:
         self._entry_coroutines = CallCount()
         self.count_entry = self._entry_calls.add
         self.count_entry_coroutine = self._entry_coroutines.add
+        self.bridges = False
+        """Whether some client's calls are bridged."""
         self.owner: object = None
         """Whatever is to live for as long as the gateway."""
 
@@ -119,7 +122,8 @@ class Gateway:
                 self._report("read a declared kind", error)
                 kind = "other_exit"
         try:
-            items = read_call(door, params, kind, self._targets, call.account)
+            call.is_bridged = self.bridges and is_bridged(method, door)
+            items = read_call(door, params, kind, self._targets, call.account, is_bridged=call.is_bridged)
         except Exception as error:  # noqa: BLE001
             self._report("read an order", error)
             items = UNREADABLE
@@ -153,7 +157,9 @@ class Gateway:
         except Exception as error:  # noqa: BLE001
             self._report("read the mode", error)
         door = call.door
-        store = door.reached_store(call.params) if door.payload == "symbol" else None
+        store: Reach | None = None
+        if door.payload == "symbol":
+            store = reach_of(door, call.params, is_bridged=call.is_bridged)
         call.intents = [
             Intent(
                 ts=now,
@@ -166,6 +172,7 @@ class Gateway:
                 batch_index=place,
                 targets=targets,
                 store=store,
+                is_bridged=call.is_bridged,
             )
             for place, order, targets in items
         ]
@@ -186,7 +193,8 @@ class Gateway:
         try:
             times = call.presend / 1000, (time.perf_counter_ns() - call.started) / 1000
             for recorded, answer in zip(call.recorded, answers, strict=False):
-                outcome = self._recorder.record(Outcome(*answer, *times, call.chain), recorded)
+                sent = tuple(call.nested.sent) if call.nested is not None and call.nested.sent else ()
+                outcome = self._recorder.record(Outcome(*answer, *times, call.chain, sent), recorded)
                 if answer.result == "unknown" and self._recorder.on_doubt is not None:
                     self._recorder.on_doubt(call.client, outcome)
         except Exception as error:  # noqa: BLE001

@@ -17,12 +17,14 @@ class NestedCall:
     calls itself.
     """
 
-    __slots__ = ("left", "method", "operation")
+    __slots__ = ("left", "method", "operation", "sent")
 
     def __init__(self, operation: Operation, orders: list[ExitOrder], method: object) -> None:
         self.operation = operation
         self.left = orders
         self.method = method
+        self.sent: list[str] = []
+        """What the bridge sent in the place of the call: verbs and paths."""
 
     def meets(self, inner_layer: "NestedCall") -> bool:
         """Return whether a layer further in carries only orders of this call; each is recognized once."""

@@ -21,6 +21,7 @@ class OrderCall:
         args: What the bot gave.
         kwargs: What the bot gave.
         is_async: Whether the method is a coroutine function.
+        is_bridged: Whether the bridge carries it out.
         account: Whose client it is.
         nested: Its orders, as calls further in see them; None for a call that carries no exit.
         intents: Its exits; none where it is the inside of a call that was recorded already.
@@ -34,7 +35,7 @@ class OrderCall:
 
     __slots__ = (
         *("account", "args", "asking", "chain", "door", "intents", "is_async", "kwargs", "method", "nested"),
-        *("one_by_one", "params", "presend", "recorded", "started", "touch"),
+        *("is_bridged", "one_by_one", "params", "presend", "recorded", "started", "touch"),
     )
 
     def __init__(
@@ -48,6 +49,7 @@ class OrderCall:
         self.args = args
         self.kwargs = kwargs
         self.is_async = False
+        self.is_bridged = False
         self.account: str | None = None
         self.nested: NestedCall | None = None
         self.intents: list[Intent] = []

@@ -12,8 +12,8 @@ from exit_shim.domain.orders import (
     COUNTDOWN,
     ExitOrder,
     Kind,
+    Reach,
     Reference,
-    Store,
     read_order,
 )
 from exit_shim.runtime.scrubbing import HIDDEN, SHORTEST_CREDENTIAL, Marks, marks_of_owner
@@ -33,7 +33,7 @@ class TargetLookup(Protocol):
     def find(self, account: str | None, reference: Reference) -> Target | None:
         """Return the order behind an id; None where nobody saw it placed."""
 
-    def all_of(self, account: str | None, symbol: str | None, store: Store) -> tuple[Target, ...]:
+    def all_of(self, account: str | None, symbol: str | None, store: Reach) -> tuple[Target, ...]:
         """Return the live exits that a cancel-all removes."""
 
 
@@ -45,8 +45,21 @@ class Item(NamedTuple):
     targets: tuple[Target, ...] = ()
 
 
+def reach_of(door: Door, params: Mapping[str, Any], *, is_bridged: bool) -> Reach | None:
+    """Return what a cancel-all reaches; None for any other call."""
+    store = door.reached_store(params)
+    # A countdown goes out as it is.
+    return "both" if is_bridged and store == "orders" and not door.comes_later else store
+
+
 def read_call(
-    door: Door, params: Mapping[str, Any], kind: Kind | None, book: TargetLookup, account: str | None
+    door: Door,
+    params: Mapping[str, Any],
+    kind: Kind | None,
+    book: TargetLookup,
+    account: str | None,
+    *,
+    is_bridged: bool = False,
 ) -> list[Item]:
     """Return the exits that a call places, changes or cancels; none for an entry.
 
@@ -56,6 +69,7 @@ def read_call(
         kind: What the code declared the orders to be.
         book: Finds what a cancel or change is about.
         account: The account's label.
+        is_bridged: Whether the bridge carries the call out.
     """
     if door.operation == "place":
         # Nearly every call; each step is before the send.
@@ -69,8 +83,8 @@ def read_call(
         ]
     if door.payload == "symbol":
         order = read_order({"symbol": params.get("symbol")}, "unknown") or ExitOrder(kind="unknown")
-        store = door.reached_store(params)
-        targets = () if store is None else book.all_of(account, order.symbol, store)
+        reach = reach_of(door, params, is_bridged=is_bridged)
+        targets = () if reach is None else book.all_of(account, order.symbol, reach)
         type_ = COUNTDOWN if door.comes_later else None
         own = ExitOrder(kind=kind or common_kind(targets), symbol=order.symbol, type=type_)
         return [Item(None, own, targets)]

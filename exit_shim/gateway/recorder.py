@@ -25,6 +25,11 @@ class EventLog(Protocol):
 NOBODY: Final[tuple[On, ...]] = ()
 
 
+def is_late(consumer: Consumer) -> bool:
+    """Return whether a consumer gets an outcome only after the rules that warn."""
+    return bool(getattr(consumer, "is_after_rules", False))
+
+
 class Recorder:
     """Write each event down, tell the inline consumers, and hand it to the background for the others.
 

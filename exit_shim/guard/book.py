@@ -19,9 +19,11 @@ from exit_shim.domain.orders import (
     COUNTDOWN,
     ExitOrder,
     Operation,
+    Reach,
     Reference,
     Store,
     closes_now,
+    reaches,
 )
 from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.guard.amounts import to_decimal
@@ -201,13 +203,13 @@ class Book(DeferredAggregate[RecordedEvent]):
             exits = self._exits
             return exits.find(account, reference) or exits.find_unlisted(account, reference)
 
-    def all_of(self, account: str | None, symbol: str | None, store: Store) -> tuple[Target, ...]:
+    def all_of(self, account: str | None, symbol: str | None, store: Reach) -> tuple[Target, ...]:
         """Return the live exits that a cancel-all takes away, oldest first."""
         if self.catch_up is not None:
             self.catch_up(account, None)
         with self._lock:
             self._fold_all()
-            exits = [live for live in self._exits.of_symbol(account, symbol) if live.store == store]
+            exits = [live for live in self._exits.of_symbol(account, symbol) if reaches(store, live.store)]
         return tuple(live.target for live in sorted(exits, key=lambda live: live.ts))
 
     def exits_of(self, position: PositionKey) -> tuple[LiveExit, ...]:
@@ -261,7 +263,9 @@ class Book(DeferredAggregate[RecordedEvent]):
         if intent.store is None:
             return context
         others = self._exits.of_symbol(account, order.symbol)
-        return context._replace(out_of_reach=tuple(live for live in others if live.store != intent.store))
+        return context._replace(
+            out_of_reach=tuple(live for live in others if not reaches(intent.store, live.store))
+        )
 
     def _context_of_removed(self, removed: tuple[LiveExit, ...]) -> BookContext:
         positions = {live.position for live in removed if live.is_protective}

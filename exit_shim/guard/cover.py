@@ -9,10 +9,9 @@ from decimal import Context, Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from exit_shim.domain.orders import ExitOrder
+from exit_shim.domain.orders import PROTECTIVE_TYPES, ExitOrder
 from exit_shim.domain.verdicts import Facts
 from exit_shim.guard.exchange_snapshot import TRAILING, OpenOrder, OpenPosition, Snapshot
-from exit_shim.guard.live_exits import PROTECTIVE_TYPES
 
 STOP_LIMIT: Final = "STOP"
 ON_MARK: Final = "MARK_PRICE"

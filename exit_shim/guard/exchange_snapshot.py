@@ -13,6 +13,7 @@ from exit_shim.clients.registry import is_genuine, support_of
 from exit_shim.domain.events import Target
 from exit_shim.domain.orders import (
     CONDITIONAL_KINDS,
+    PROTECTIVE_TYPES,
     Reference,
     Store,
     closes_hedge_side,
@@ -21,7 +22,7 @@ from exit_shim.domain.orders import (
     upper,
 )
 from exit_shim.guard.amounts import to_decimal
-from exit_shim.guard.live_exits import PROTECTIVE_TYPES, LiveExit, PositionKey
+from exit_shim.guard.live_exits import LiveExit, PositionKey
 
 TRAILING: Final = "TRAILING_STOP_MARKET"
 

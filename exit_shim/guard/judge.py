@@ -7,7 +7,7 @@ import msgspec
 
 from exit_shim.domain.attributions import Attribution
 from exit_shim.domain.events import Intent, OrderFindings, Target
-from exit_shim.domain.orders import COUNTDOWN, Operation, Reference, Store, closes_now, fields_of_order
+from exit_shim.domain.orders import COUNTDOWN, Operation, Reach, Reference, closes_now, fields_of_order
 from exit_shim.domain.reason_codes import (
     FOREIGN_CANCEL,
     FUTILE_CANCEL,
@@ -168,7 +168,7 @@ class Guard:
             return warn(findings)
         return self._deny(context.grant, tuple(finding.reason for finding in findings), context.book)
 
-    def _needs_look(self, context: RuleContext, store: Store | None) -> bool:
+    def _needs_look(self, context: RuleContext, store: Reach | None) -> bool:
         """Return whether a cancel could have to be held back for what only the exchange can tell."""
         # A stop that seems to be left may have been cancelled in the app.
         if any(live.is_protective for live in context.book.removed):
@@ -330,6 +330,7 @@ class Guard:
             position_of(intent.account, order),
             book,
             intent.store,
+            intent.is_bridged,
         )
 
     def _grant_for_targets(

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from exit_shim.domain.events import Target
-from exit_shim.domain.orders import ExitOrder, Reference, Store
+from exit_shim.domain.orders import PROTECTIVE_TYPES, ExitOrder, Reference, Store
 from exit_shim.guard.order_ids import STORES, Key, find_by_id, keys_of, name_keys, number_keys
 
 MAX_LIVE: Final = 20_000
@@ -19,8 +19,6 @@ MAX_PER_POSITION: Final = 200
 
 MAX_ENDED: Final = 10_000
 """Ids of ended orders that are remembered: news of them may still be on the way."""
-
-PROTECTIVE_TYPES: Final = frozenset({"STOP", "STOP_MARKET", "TRAILING_STOP_MARKET"})
 
 
 class PositionKey(NamedTuple):

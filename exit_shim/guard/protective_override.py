@@ -14,7 +14,15 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from exit_shim.domain.events import Intent, Target, common_kind
-from exit_shim.domain.orders import CONDITIONAL_KINDS, Reference, Store, fields_of_order, upper
+from exit_shim.domain.orders import (
+    CONDITIONAL_KINDS,
+    Reach,
+    Reference,
+    Store,
+    fields_of_order,
+    reaches,
+    upper,
+)
 from exit_shim.domain.reason_codes import PROTECTIVE_OVERRIDE, STRIPPED
 from exit_shim.domain.verdicts import ALLOWED, DUPLICATED_CODE, Reason, Verdict
 from exit_shim.guard.amounts import to_decimal
@@ -165,11 +173,13 @@ class OverrideCheck:
         context = self._guard.context_of(judged, fields, book.context_of_removed(removed))
         return with_verdict(intent, self._guard.judge_cancel(context, self._strips(intent, place, view)))
 
-    def _find_removed(self, intent: Intent, view: Snapshot | Unseen, store: Store) -> tuple[LiveExit, ...]:
+    def _find_removed(self, intent: Intent, view: Snapshot | Unseen, store: Reach) -> tuple[LiveExit, ...]:
         """Return what a cancel-all removes: what the exchange lists, and what is not listed yet."""
         account, symbol, book = intent.account, intent.order.symbol, self._guard.book
         resting = view.resting if isinstance(view, Snapshot) else ()
-        listed = [order.reference for order in resting if (order.symbol, order.store) == (symbol, store)]
+        listed = [
+            order.reference for order in resting if order.symbol == symbol and reaches(store, order.store)
+        ]
         references: list[Reference | Target] = [*book.all_of(account, symbol, store), *listed]
         for reference in listed:
             # Reads what other processes did, where the order is unknown.
@@ -228,7 +238,7 @@ class IsRemoved:
         """Return whether the cancel removes an order."""
         cancel = self._cancel
         if cancel.store is not None:
-            return (order.symbol, order.store) == (cancel.order.symbol, cancel.store)
+            return order.symbol == cancel.order.symbol and reaches(cancel.store, order.store)
         return any(is_target(order, target) for target in cancel.targets)
 
 

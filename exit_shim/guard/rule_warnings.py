@@ -27,5 +27,8 @@ class RuleWarnings:
     def on(self, recorded: RecordedEvent) -> None:
         """Ask the rules about the order of an outcome."""
         findings: OrderFindings | None = self._guard.findings(recorded)
-        if findings is not None and self.recorder is not None:
+        if findings is None:
+            return
+        recorded.found = findings.reasons
+        if self.recorder is not None:
             self.recorder.record(findings, recorded.about)

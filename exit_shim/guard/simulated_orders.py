@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from exit_shim.domain.events import Intent, Record
-from exit_shim.domain.orders import CONDITIONAL_KINDS, ExitOrder, Reference, Store
+from exit_shim.domain.orders import CONDITIONAL_KINDS, ExitOrder, Reach, Reference, Store, reaches
 from exit_shim.guard.order_ids import STORES
 from exit_shim.runtime.reentrancy import ReentrantState
 
@@ -190,12 +190,13 @@ class SimulatedOrders(ReentrantState):
             if order.is_open:
                 order.end("EXPIRED", now_ms())
 
-    def end_all(self, account: str | None, symbol: str | None, store: Store) -> None:
+    def end_all(self, account: str | None, symbol: str | None, store: Reach) -> None:
         """End the orders that a cancel-all of an account's symbol and store removes."""
-        now, place = now_ms(), (account, symbol, store)
+        now, place = now_ms(), (account, symbol)
         with self._lock:
             for order in self._by_number.values():
-                if order.is_open and (order.account, order.order.symbol, order.store) == place:
+                is_there = (order.account, order.order.symbol) == place and reaches(store, order.store)
+                if order.is_open and is_there:
                     order.end("CANCELED", now)
 
 

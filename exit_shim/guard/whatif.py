@@ -20,7 +20,7 @@ from exit_shim.domain.events import (
     Target,
     common_kind,
 )
-from exit_shim.domain.orders import ExitOrder, Reference, Store, closes_hedge_side
+from exit_shim.domain.orders import PROTECTIVE_TYPES, ExitOrder, Reach, Reference, closes_hedge_side
 from exit_shim.domain.reason_codes import IGNORED_PARAM, OVERSIZED, REFUSED_PARAMS, STRIPPED
 from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.domain.verdicts import ALLOWED, Facts, Reason, Verdict
@@ -28,7 +28,7 @@ from exit_shim.guard.amounts import to_decimal
 from exit_shim.guard.book import Book
 from exit_shim.guard.cover import STOP_LIMIT
 from exit_shim.guard.judge import ABOUT_SIMULATED, UNRULED, Guard
-from exit_shim.guard.live_exits import MAX_LIVE, PROTECTIVE_TYPES, LiveExit, PositionKey, position_of
+from exit_shim.guard.live_exits import MAX_LIVE, LiveExit, PositionKey, position_of
 from exit_shim.guard.order_ids import Key, keys_of
 from exit_shim.guard.policy import CompiledPolicy
 from exit_shim.guard.rules import RULES, CustomRule, RuleContext, is_owners, is_sent_by_owner
@@ -257,7 +257,7 @@ class Replay:
         live = self._book.find_live(account, target)
         return target if live is None else live.target
 
-    def _all_of(self, intent: Intent, store: Store) -> tuple[Target, ...]:
+    def _all_of(self, intent: Intent, store: Reach) -> tuple[Target, ...]:
         """Return what a cancel-all removes: what the book has, and what is older than the history."""
         account, targets = intent.account, intent.targets
         known = self._book.all_of(account, intent.order.symbol, store)
@@ -385,7 +385,7 @@ def can_only_reduce(order: ExitOrder) -> bool:
     return order.close_position or order.reduce_only or closes_hedge_side(order.side, order.position_side)
 
 
-def reach_of(intent: Intent) -> Store | None:
+def reach_of(intent: Intent) -> Reach | None:
     """Return the store that a cancel-all reaches; None for what is no cancel-all."""
     return intent.store if intent.operation == "cancel" else None
 

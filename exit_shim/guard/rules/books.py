@@ -4,9 +4,9 @@ from decimal import Decimal
 from typing import Final
 
 from exit_shim.domain.events import Target
+from exit_shim.domain.orders import PROTECTIVE_TYPES
 from exit_shim.guard.amounts import to_decimal
 from exit_shim.guard.book import rests
-from exit_shim.guard.live_exits import PROTECTIVE_TYPES
 from exit_shim.guard.rules.context import NANOSECONDS, RuleContext, RuleResult
 
 CHURN_TIMES: Final = 6

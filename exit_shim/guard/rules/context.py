@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from exit_shim.domain.attributions import Attribution
 from exit_shim.domain.events import Target
-from exit_shim.domain.orders import ExitOrder, Operation, Store
+from exit_shim.domain.orders import ExitOrder, Operation, Reach
 from exit_shim.domain.verdicts import Facts
 from exit_shim.guard.book import EMPTY_CONTEXT, BookContext
 from exit_shim.guard.live_exits import PositionKey
@@ -34,7 +34,8 @@ class RuleContext(NamedTuple):
         delegated_to: The owner that the symbol is delegated to.
         position: What the order guards.
         book: The live exits around it.
-        store: Of a cancel-all, the store that it reaches.
+        store: Of a cancel-all, what it reaches.
+        is_bridged: Whether the bridge carries it out.
     """
 
     operation: Operation
@@ -51,7 +52,8 @@ class RuleContext(NamedTuple):
     delegated_to: str | None = None
     position: PositionKey = NOWHERE
     book: BookContext = EMPTY_CONTEXT
-    store: Store | None = None
+    store: Reach | None = None
+    is_bridged: bool = False
 
     def rule(self, code: str) -> Rule:
         """Return the settings of a rule."""

@@ -59,7 +59,7 @@ def refused_params(context: RuleContext) -> RuleResult:
         return {"fields": "reduceOnly,positionSide", "error": -1106}
     if needs_position_side(context):
         return {"missing": "positionSide", "error": -4061}
-    if BATCHES in context.door:
+    if BATCHES in context.door and not context.is_bridged:
         return refused_in_batch(params)
     return missing_field(order)
 
@@ -111,6 +111,8 @@ def ignored_param(context: RuleContext) -> RuleResult:
     if context.operation != "place" or context.params is None:
         return None
     params, conditional = context.params, context.order.type in CONDITIONAL_KINDS
+    if context.is_bridged:
+        conditional = False
     if conditional and "activationPrice" in params and "activatePrice" not in params:
         return {"field": "activationPrice", "meant": "activatePrice"}
     if conditional and "newClientOrderId" in params and BATCHES not in context.door:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from exit_shim.journal.default_path import default_journal_path, journal_path, state_folder, with_home
     from exit_shim.journal.health import Condition, examine
-    from exit_shim.journal.index_tables import IN_DOUBT, OrderSite, state_of
     from exit_shim.journal.log_writer import Health, Journal
+    from exit_shim.journal.order_state import IN_DOUBT, OrderSite, state_of
     from exit_shim.journal.overflow import MAX_WAITING
     from exit_shim.journal.queries import JournalReader, count_records, read_records
     from exit_shim.journal.record_source import (
@@ -41,8 +41,8 @@ else:
                 "with_home",
             ),
             "exit_shim.journal.health": ("Condition", "examine"),
-            "exit_shim.journal.index_tables": ("IN_DOUBT", "OrderSite", "state_of"),
             "exit_shim.journal.log_writer": ("Health", "Journal"),
+            "exit_shim.journal.order_state": ("IN_DOUBT", "OrderSite", "state_of"),
             "exit_shim.journal.overflow": ("MAX_WAITING",),
             "exit_shim.journal.queries": ("JournalReader", "count_records", "read_records"),
             "exit_shim.journal.record_source": (

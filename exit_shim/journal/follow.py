@@ -11,8 +11,8 @@ from exit_shim.domain.events import Record
 from exit_shim.journal.database import connect
 from exit_shim.journal.fork_and_exit import checkpointing
 from exit_shim.journal.queries import RECORDS
-from exit_shim.journal.record_source import record_of
 from exit_shim.journal.schema import POS_BITS, RARE, JournalError, OldSchemaError, check_schema, is_empty
+from exit_shim.journal.sql_source import record_of
 
 LATEST_SWITCHES: Final = f"SELECT body FROM events WHERE event = 'switch' AND {RARE} ORDER BY ts, id"  # noqa: S608
 NEW: Final = """

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from exit_shim.journal import hash_chain
-from exit_shim.journal.index_tables import IndexTables, insert_rows
+from exit_shim.journal.index_tables import IndexTables
+from exit_shim.journal.insertion import insert_rows
 from exit_shim.journal.line_format import Line
 from exit_shim.journal.schema import POS_BITS, add_run
 
@@ -58,7 +59,7 @@ def ingest(connection: sqlite3.Connection, origin: RunOrigin, lines: Iterable[Li
             stored.add(line.seq)
             pos, head = pos + 1, hash_chain.link(head, line)
             rows.append(((run << POS_BITS) + pos, *line, head))
-            tables.fold(rows[-1][0], line)
+            tables.fold(rows[-1][0], line, head)
     insert_rows(connection, ADD_EVENTS, rows)
     tables.finish()
     connection.execute("UPDATE runs SET pos = ?, head = ? WHERE run = ?", (pos, head, run))

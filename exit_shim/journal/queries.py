@@ -12,14 +12,16 @@ import msgspec
 
 from exit_shim.domain.attributions import Step
 from exit_shim.domain.events import UNREAD, Bodies, ExecutorStep, InternalError, Record
+from exit_shim.journal import rollups
 from exit_shim.journal.database import DAMAGE, connect, open_writer, reporting_damage
 from exit_shim.journal.default_path import with_home
-from exit_shim.journal.index_tables import IN_DOUBT, OrderSite, site_of, state_of
-from exit_shim.journal.record_source import EVERYTHING, Count, RecordFilter, SqlSource, Stack
+from exit_shim.journal.order_state import IN_DOUBT, OrderSite, site_of, state_of
+from exit_shim.journal.record_source import EVERYTHING, Count, RecordFilter, Stack
 from exit_shim.journal.recovery import recover
 from exit_shim.journal.rows import decode
 from exit_shim.journal.schema import POS_BITS, RARE, STEP_OF, JournalError, check_schema, is_empty
 from exit_shim.journal.spool import spools
+from exit_shim.journal.sql_source import SqlSource
 
 T = TypeVar("T")
 
@@ -42,6 +44,15 @@ SELECT runs.run_id, intent.seq, intent.body, outcome.body, resolution.body, {FIN
 {{where}} ORDER BY orders.ts, orders.id
 """
 
+# Without the bodies, which are read of the newest only.
+NEWEST: Final = RECORDS.format(
+    where=f"""
+WHERE orders.id IN (
+    SELECT orders.id FROM orders JOIN runs ON runs.run = orders.id >> {POS_BITS}
+    {{where}} ORDER BY orders.ts DESC, orders.id DESC LIMIT :limit
+)"""  # noqa: S608 - a constant of ours
+)
+
 BODIES: Final = f"""
 SELECT intent.body, outcome.body, {FINDINGS}, resolution.body {JOINED}
 WHERE orders.ts >= :since_ns ORDER BY orders.ts, orders.id
@@ -49,18 +60,13 @@ WHERE orders.ts >= :since_ns ORDER BY orders.ts, orders.id
 
 COLUMNS: Final = "module, operation, kind, function, place, via, evidence, mode, state"
 
-# Whole days and hours are counted already; only the beginning of the first hour is counted now.
 COUNTS: Final = f"""
-SELECT {COLUMNS}, sum(orders), sum(conflicts)
-FROM (
-    SELECT site, mode, state, orders, conflicts FROM tally WHERE span = :day_ns AND place >= :day
-    UNION ALL
-    SELECT site, mode, state, orders, conflicts FROM tally
-    WHERE span = :hour_ns AND place >= :hour AND place < :first_day
-    UNION ALL
-    SELECT site, mode, state, 1, conflict FROM orders WHERE ts >= :since_ns AND ts < :first_hour
-) JOIN sites USING (site)
-GROUP BY {COLUMNS} HAVING sum(orders) > 0
+SELECT {COLUMNS}, orders, conflicts FROM ({rollups.TALLY.add_up(":{}".format)}) JOIN sites USING (site)
+"""  # noqa: S608 - constants of ours
+
+COUNTERS: Final = f"""
+{COUNTS} UNION ALL
+SELECT module, operation, kind, '?', '?', '', 'unknown', mode, state, orders, conflicts FROM pruned
 """  # noqa: S608 - constants of ours
 
 HOST: Final = "json_extract(runs.header, '$.host')"
@@ -114,6 +120,21 @@ SELECT (
 """  # noqa: S608 - constants of ours
 
 
+IN_USE: Final = "EXISTS (SELECT 1 FROM orders WHERE orders.site = sites.site)"
+
+
+def distinct(table: str, column: str) -> str:
+    """Return the query for the values of an indexed column: one look into the index for each."""
+    return f"""
+        WITH RECURSIVE seen (value) AS (
+            SELECT min({column}) FROM {table}
+            UNION ALL SELECT (SELECT min({column}) FROM {table} WHERE {column} > value)
+            FROM seen WHERE value IS NOT NULL
+        )
+        SELECT value FROM seen WHERE value IS NOT NULL
+    """  # noqa: S608 - names of ours
+
+
 class JournalReader(SqlSource):
     """Read this host's journal.
 
@@ -133,13 +154,22 @@ class JournalReader(SqlSource):
         "in_doubt": f"orders.state = '{IN_DOUBT}'",
         "host": f"{HOST} = :host",
         "account": "orders.account = :account",
+        "without_symbol": "orders.symbol IS NULL",
+        "until_ns": "orders.ts < :until_ns",
+        "kind": "orders.site IN (SELECT site FROM sites WHERE kind = :kind)",
+        "outcome": "orders.state = :outcome",
+        "reason": "orders.id IN (SELECT id FROM reasons WHERE code = :reason)",
     }
     RECORDS = RECORDS
+    NEWEST = NEWEST
     VALUES: ClassVar[Mapping[str, str]] = {
-        "module": "SELECT DISTINCT module FROM sites WHERE site IN (SELECT site FROM orders)",
-        "symbol": "SELECT DISTINCT symbol FROM orders WHERE symbol IS NOT NULL",
+        "module": f"SELECT DISTINCT module FROM sites WHERE {IN_USE}",  # noqa: S608 - a constant
+        "kind": f"SELECT DISTINCT kind FROM sites WHERE {IN_USE}",  # noqa: S608 - a constant
+        "symbol": distinct("orders", "symbol"),
+        "outcome": distinct("orders", "state"),
+        "reason": distinct("reasons", "code"),
         "host": f"SELECT DISTINCT {HOST} FROM runs WHERE {HOST} IS NOT NULL",  # noqa: S608 - a constant
-        "account": "SELECT DISTINCT account FROM orders WHERE account IS NOT NULL",
+        "account": distinct("orders", "account"),
     }
     EVENTS = f"""
         SELECT :run_id, seq, pos, ts, event, about, body, link FROM events
@@ -153,6 +183,24 @@ class JournalReader(SqlSource):
     COUNTS = COUNTS
     STACKS = "SELECT module, evidence, chain FROM stacks WHERE last >= :since_ns ORDER BY stack"
     LOST = f"SELECT body FROM events WHERE event = 'lost' AND {RARE}"  # noqa: S608 - a constant of ours
+
+    FACTS = f"""
+        SELECT run_id, seq, events.pos, ts, event, about, body, link FROM events JOIN runs USING (run)
+        WHERE {RARE} AND event IN (SELECT value FROM json_each(:events))
+        AND ts >= :since_ns AND ts < :until_ns ORDER BY ts, id
+    """  # noqa: S608 - a constant of ours
+
+    LAST_SEEN = "SELECT run_id, seq, pos, ts, body, link FROM positions ORDER BY ts, run_id, seq"
+    FIGHTS = f"""
+        SELECT module, function, place, operation, nullif(victim, ''), sum(orders)
+        FROM ({rollups.FIGHTS.add_up(":{}".format)}) JOIN sites USING (site) GROUP BY 1, 2, 3, 4, 5
+    """  # noqa: S608 - constants of ours
+    FINDINGS = f"""
+        SELECT code, module, sum(number)
+        FROM ({rollups.FINDINGS.add_up(":{}".format)}) LEFT JOIN sites USING (site) GROUP BY 1, 2
+    """  # noqa: S608 - constants of ours
+    LATENCIES = rollups.LATENCIES.add_up(":{}".format)
+    COUNTERS = COUNTERS
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(with_home(path))

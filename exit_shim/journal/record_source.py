@@ -1,26 +1,17 @@
 """The questions that a record answers: this host's journal, or a database of many hosts."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+import bisect
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from exit_shim.domain.attributions import Step
-from exit_shim.domain.events import (
-    ExecutorStep,
-    Intent,
-    Lost,
-    OrderFindings,
-    Outcome,
-    Record,
-    Resolution,
-    RunStarted,
-)
-from exit_shim.journal.index_tables import DAY_NS, HOUR_NS, OrderSite
+from exit_shim.domain.events import ExecutorStep, GuardFinding, Intent, Outcome, Record, RunStarted, Target
 from exit_shim.journal.line_format import MOST, Line
-from exit_shim.journal.rows import decode
+from exit_shim.journal.order_state import IN_DOUBT, OrderSite, names_of, site_of, state_of
 
-T = TypeVar("T")
-
-Field: TypeAlias = Literal["module", "symbol", "host", "account"]
+Field: TypeAlias = Literal["module", "symbol", "host", "account", "kind", "outcome", "reason"]
 """A field whose values a source can list."""
 
 
@@ -86,6 +77,59 @@ class Stack(NamedTuple):
     chain: tuple[Step, ...]
 
 
+class Fight(NamedTuple):
+    """The number of orders that one place in the bot took from another module.
+
+    Attributes:
+        module: The module that cancelled or changed them.
+        function: Its function.
+        place: Its file and line, "file.py:26".
+        operation: "cancel" or "modify".
+        victim: The module that had placed them; None where that is not known.
+        orders: How many orders, of those that the exchange took or may have taken away.
+    """
+
+    module: str
+    function: str
+    place: str
+    operation: str
+    victim: str | None
+    orders: int
+
+
+class FindingCount(NamedTuple):
+    """How often the guard gave one reason; `module` is None for what is about no single order."""
+
+    code: str
+    module: str | None
+    number: int
+
+
+Measure: TypeAlias = Literal["before_send", "total"]
+"""What the shim added before the send, or the whole call with the exchange's answer."""
+
+MEASURES: Final[tuple[Measure, Measure]] = ("before_send", "total")
+
+
+C = TypeVar("C", Fight, FindingCount)
+
+
+class Latency(NamedTuple):
+    """How many orders took how long: a bucket of a histogram.
+
+    Attributes:
+        measure: What was measured.
+        upper_us: The upper bound in microseconds, one of `LATENCY_BUCKETS_US`; infinity for the last bucket.
+        orders: The orders in this bucket alone.
+        sum_us: Their times added up, in microseconds.
+    """
+
+    measure: Measure
+    upper_us: float
+    orders: int
+    sum_us: float
+
+
 class RecordFilter(NamedTuple):
     """Narrow the records to read; what is None does not narrow.
 
@@ -99,6 +143,12 @@ class RecordFilter(NamedTuple):
         in_doubt: Only orders whose outcome is unknown and was not resolved.
         host: Only orders of processes on this host.
         account: Only orders on the account of this label.
+        until_ns: Only orders before this moment, in nanoseconds since the epoch.
+        kind: Only orders of this kind.
+        outcome: Only orders in this state: an outcome, a resolution, or "in doubt".
+        reason: Only orders for which the guard gave this reason.
+        limit: Only the newest so many, still oldest first.
+        without_symbol: Only orders that name no symbol, such as a cancel by its algo id alone.
     """
 
     module: str | None = None
@@ -109,6 +159,12 @@ class RecordFilter(NamedTuple):
     in_doubt: bool = False
     host: str | None = None
     account: str | None = None
+    until_ns: int | None = None
+    kind: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    limit: int | None = None
+    without_symbol: bool = False
 
     def values(self) -> dict[str, Any]:
         """Return the parameters of a query; a clause applies where its own is not None."""
@@ -116,13 +172,28 @@ class RecordFilter(NamedTuple):
         fits = bool(of_run) and seq.isascii() and seq.isdecimal() and len(seq) < len(str(MOST))
         return {
             **self._asdict(),
-            "in_doubt": self.in_doubt or None,
+            "without_symbol": self.without_symbol or None,
+            "in_doubt": self.in_doubt or self.outcome == IN_DOUBT or None,
+            "limit": None if self.limit is None else max(self.limit, 0),
             "of_run": of_run,
             "of_seq": int(seq) if fits else None,
         }
 
 
 EVERYTHING: Final = RecordFilter()
+
+LATENCY_BUCKETS_US: Final = (
+    *(25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0, 25_000.0, 50_000.0),
+    *(100_000.0, 250_000.0, 500_000.0, 1_000_000.0, 2_500_000.0, 5_000_000.0, 10_000_000.0),
+)
+"""The upper bounds of the buckets, in microseconds; slower orders are in one without bound."""
+
+NS_PER_US: Final = 1_000
+
+BOUNDS_NS: Final = tuple(round(bound * NS_PER_US) for bound in LATENCY_BUCKETS_US)
+
+LONGEST_NS: Final = 3_600_000_000_000
+"""No order is counted as slower: a damaged journal may have any number, and sums must stay numbers."""
 
 
 class RecordSource(Protocol):
@@ -162,120 +233,158 @@ class RecordSource(Protocol):
     def read_stacks(self, *, since_ns: int | None = None) -> list[Stack]:
         """Return the different stacks that concluded orders came by."""
 
-    def count_lost(self) -> int:
-        """Return the number of events that are recorded as lost."""
-
-
-class SqlSource:
-    """Base of the sources that are asked in SQL: a subclass says how, in its dialect, and runs the queries.
-
-    All columns come in the same order, so that rows become records, runs and counts in one place.
-    """
-
-    CLAUSES: ClassVar[Mapping[str, str]]
-    RECORDS: ClassVar[str]
-    VALUES: ClassVar[Mapping[str, str]]
-    EVENTS: ClassVar[str]
-    RUNS: ClassVar[str]
-    STEPS: ClassVar[str]
-    EPISODES: ClassVar[str]
-    COUNTS: ClassVar[str]
-    STACKS: ClassVar[str]
-    LOST: ClassVar[str]
-
-    def query(self, question: str, values: Mapping[str, object], make: Callable[..., T]) -> Iterator[T]:
-        """Return what `make` makes of each row; raise JournalError where the source cannot be read."""
-        raise NotImplementedError
-
-    def read_records(self, wanted: RecordFilter = EVERYTHING) -> Iterator[Record]:
-        """Return the recorded orders, oldest first."""
-        values = wanted.values()
-        clauses = [clause for name, clause in self.CLAUSES.items() if values[name] is not None]
-        where = "WHERE " + " AND ".join(clauses) if clauses else ""
-        return self.query(self.RECORDS.format(where=where), values, record_of)
-
-    def read_values(self, field: Field) -> list[str]:
-        """Return the values of a field that recorded orders have, sorted."""
-        return sorted(self.query(self.VALUES[field], {}, str))
-
-    def read_events(
-        self, *, run_id: str | None = None, after_pos: int = 0, limit: int | None = None
+    def read_facts(
+        self, events: Collection[str], *, since_ns: int | None = None, until_ns: int | None = None
     ) -> Iterator[StoredEvent]:
-        """Return the events of one run or of all, run by run, in the order of their chain."""
-        for each in [run_id] if run_id is not None else [run.run_id for run in self.read_runs()]:
-            values = {"run_id": each, "after_pos": after_pos, "limit": limit}
-            yield from self.query(self.EVENTS, values, StoredEvent)
+        """Return the events of these kinds, which are about no order, oldest first.
 
-    def read_runs(self) -> list[Run]:
-        """Return all runs, oldest first."""
-        return list(self.query(self.RUNS, {}, run_of))
+        Args:
+            events: Names of `EVENT_NAMES` but intent, outcome, order_findings and resolution.
+            since_ns: Only since this moment, in nanoseconds since the epoch.
+            until_ns: Only before this moment.
+        """
 
-    def read_steps(self, *, since_ns: int | None = None, named: str | None = None) -> Iterator[StoredStep]:
-        """Return the steps of exit executors, oldest first."""
-        return self.query(self.STEPS, {"since_ns": since_ns or 0, "named": named}, step_of)
+    def read_last_seen(self) -> list[StoredEvent]:
+        """Return, of each position, the last `position_seen` that listed its exits, or said it is flat.
 
-    def read_episodes(self, *, since_ns: int | None = None) -> list[StoredStep]:
-        """Return the last step of each episode of a position, the longest ago first."""
-        return list(self.query(self.EPISODES, {"since_ns": since_ns or 0}, step_of))
+        The longest ago comes first. A pruned journal forgets flat positions, and no others.
+        """
 
-    def read_counts(self, *, since_ns: int | None = None) -> list[Count]:
-        """Return the number of orders by place in the bot, mode and state."""
-        since = since_ns or 0
-        hour, day = -(-since // HOUR_NS), -(-since // DAY_NS)
-        values = {
-            "hour_ns": HOUR_NS,
-            "day_ns": DAY_NS,
-            "since_ns": since,
-            "hour": hour,
-            "day": day,
-            "first_hour": hour * HOUR_NS,
-            "first_day": day * DAY_NS // HOUR_NS,
-        }
-        return sorted(self.query(self.COUNTS, values, count_of))
+    def read_fights(self, *, since_ns: int | None = None, until_ns: int | None = None) -> list[Fight]:
+        """Return how many orders each place took from other modules, the most first."""
 
-    def read_stacks(self, *, since_ns: int | None = None) -> list[Stack]:
-        """Return the different stacks that concluded orders came by."""
-        stacks = self.query(self.STACKS, {"since_ns": since_ns or 0}, self.stack_of)
-        return list(dict.fromkeys(stacks))
+    def read_finding_counts(
+        self, *, since_ns: int | None = None, until_ns: int | None = None
+    ) -> list[FindingCount]:
+        """Return how often the guard gave each reason, the most first."""
 
-    @staticmethod
-    def stack_of(*row: Any) -> Stack:
-        """Return the stack in a row of `STACKS`."""
-        raise NotImplementedError
+    def read_latencies(self, *, since_ns: int | None = None) -> list[Latency]:
+        """Return the histograms of how long orders took."""
+
+    def read_counters(self) -> list[Count]:
+        """Return the number of concluded orders by place, mode and state since ever, those pruned too.
+
+        Of what was pruned the module, operation, kind, mode and state are known, and no place any more. By
+        these the numbers never go down when a journal is pruned.
+        """
 
     def count_lost(self) -> int:
         """Return the number of events that are recorded as lost."""
-        return sum(self.query(self.LOST, {}, lambda body: decode(Lost, body).events))
 
 
-def record_of(
-    run_id: str, seq: int, intent: str, outcome: str | None, resolution: str | None, findings: str | None
-) -> Record:
-    """Return the record in a row of `RECORDS`."""
-    return Record(
-        run_id=run_id,
-        seq=seq,
-        intent=decode(Intent, intent),
-        outcome=None if outcome is None else decode(Outcome, outcome),
-        resolution=None if resolution is None else decode(Resolution, resolution),
-        findings=None if findings is None else decode(OrderFindings, findings),
-    )
+def count_fights(records: Iterable[Record]) -> list[Fight]:
+    """Return how many orders each place took from other modules, of records at hand; the most first.
+
+    Args:
+        records: The records, oldest first; the module of a target that is not known is looked for in those
+            before it.
+    """
+    placings, fights = Placings(), Counter[tuple[str, str, str, str, str | None]]()
+    for record in records:
+        intent = record.intent
+        if intent.operation == "place":
+            placings.add(record)
+        if intent.operation not in TAKING or not may_have_left(record):
+            continue
+        site = site_of(intent)
+        for target in intent.targets:
+            victim = target.module or placings.find_module(intent, target)
+            if victim != site.module:
+                fights[site.module, site.function, site.place, site.operation, victim] += 1
+    return sort_by_number(Fight(*key, number) for key, number in fights.items())
 
 
-def step_of(run_id: str, seq: int, ts: int, body: str) -> StoredStep:
-    """Return the step in a row of `STEPS`."""
-    return StoredStep(run_id, seq, ts, decode(ExecutorStep, body))
+TAKING: Final = frozenset({"cancel", "modify"})
+"""The operations that take an order from whoever placed it."""
 
 
-def run_of(*row: Any) -> Run:
-    """Return the run in a row of `RUNS`."""
-    run = Run(*row)
-    return run._replace(
-        header=decode(RunStarted, row[2]), head=bytes(run.head), pruned_head=bytes(run.pruned_head)
-    )
+class Placings:
+    """The modules that placed orders, by the orders' ids."""
+
+    def __init__(self) -> None:
+        self._placed: defaultdict[str, list[Placing]] = defaultdict(list)
+        self._number = 0
+
+    def add(self, record: Record) -> None:
+        """Remember who placed an order."""
+        intent = record.intent
+        self._number += 1
+        placing = Placing(self._number, intent.account, intent.order.symbol, intent.attribution.module)
+        answers = [answer for answer in (record.outcome, record.resolution) if answer is not None]
+        names = {intent.order.client_order_id, *(name for answer in answers for name in names_of(answer))}
+        for name in names - {None}:
+            self._placed[str(name)].append(placing)
+
+    def find_module(self, intent: Intent, target: Target) -> str | None:
+        """Return the module that was the last to place a target of a cancel or change."""
+        placed = [
+            placing
+            for name in names_of(target)
+            for placing in self._placed.get(str(name), ())
+            if placing.account == intent.account and intent.order.symbol in {None, placing.symbol}
+        ]
+        return max(placed).module if placed else None
 
 
-def count_of(*row: Any) -> Count:
-    """Return the count in a row of `COUNTS`."""
-    columns = len(OrderSite._fields)
-    return Count(OrderSite(*row[:columns]), *row[columns:])
+class Placing(NamedTuple):
+    """One order's place in the record, and who placed it."""
+
+    number: int
+    account: str | None
+    symbol: str | None
+    module: str
+
+
+def count_findings(records: Iterable[Record], about_none: Iterable[GuardFinding]) -> list[FindingCount]:
+    """Return how often the guard gave each reason, of records and findings at hand; the most first."""
+    found: Counter[tuple[str, str | None]] = Counter()
+    for record in records:
+        for reason in record.reasons:
+            found[reason.code, record.intent.attribution.module] += 1
+    for finding in about_none:
+        found[finding.reason.code, None] += 1
+    return sort_by_number(FindingCount(*key, number) for key, number in found.items())
+
+
+def sort_by_number(counts: Iterable[C]) -> list[C]:
+    """Return counts with the greatest number first, and equal ones in the order of their texts."""
+    return sorted(counts, key=lambda count: (-count[-1], [text or "" for text in count[:-1]]))
+
+
+def count_latencies(records: Iterable[Record]) -> list[Latency]:
+    """Return the histograms of how long orders took, of records at hand."""
+    orders: Counter[tuple[Measure, float]] = Counter()
+    sums: defaultdict[tuple[Measure, float], int] = defaultdict(int)
+    for record in records:
+        for measure, took_ns in zip(MEASURES, times_of(record.outcome), strict=True):
+            if took_ns is not None:
+                key = measure, bucket_of(took_ns / NS_PER_US)
+                orders[key] += 1
+                sums[key] += took_ns
+    return [Latency(*key, number, sums[key] / NS_PER_US) for key, number in sorted(orders.items())]
+
+
+def times_of(outcome: Outcome | None) -> tuple[int | None, int | None]:
+    """Return what was added before the send and the whole call, in nanoseconds; None if nothing was sent."""
+    if outcome is None or outcome.result in {"denied", "simulated", "not_sent"}:
+        return None, None
+    return _nanoseconds(outcome.presend_us), _nanoseconds(outcome.total_us)
+
+
+def _nanoseconds(took_us: float) -> int:
+    return round(min(max(took_us, 0.0) * NS_PER_US, LONGEST_NS))
+
+
+def bucket_of(took_us: float) -> float:
+    """Return the upper bound of the bucket of a time, both in microseconds."""
+    return (*LATENCY_BUCKETS_US, math.inf)[bucket_number(round(took_us * NS_PER_US))]
+
+
+def bucket_number(took_ns: int) -> int:
+    """Return the number of the bucket of a time in nanoseconds, from 0 on."""
+    return bisect.bisect_left(BOUNDS_NS, took_ns)
+
+
+def may_have_left(record: Record) -> bool:
+    """Return whether the exchange took an order, or may have."""
+    return state_of(record.outcome, record.resolution) in {"accepted", IN_DOUBT}

@@ -11,9 +11,10 @@ from typing import Final, NamedTuple
 
 from exit_shim.journal.database import open_writer, reporting_damage
 from exit_shim.journal.fork_and_exit import is_running
-from exit_shim.journal.index_tables import ADD_COUNT, ADD_UP, IN_DOUBT, SPANS, insert_rows
 from exit_shim.journal.ingest import transaction
+from exit_shim.journal.order_state import IN_DOUBT
 from exit_shim.journal.recovery import recover
+from exit_shim.journal.rollups import delete_empty, take_back
 from exit_shim.journal.schema import POS_BITS, RARE, JournalError
 from exit_shim.journal.spool import living_runs
 
@@ -53,12 +54,6 @@ SELECT id FROM (
 LAST_OF_PIECE: Final = """
 SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?)
 """
-
-UNCOUNTED: Final = """
-SELECT :span, ts / :span, site, mode, state, -count(*), -sum(conflict) FROM orders
-WHERE id BETWEEN :first AND :last GROUP BY 2, 3, 4, 5
-"""
-
 
 EMPTY_RUNS: Final = """
 SELECT run, run_id, header, ended FROM runs
@@ -147,7 +142,9 @@ def _prune(connection: sqlite3.Connection, before_ns: int) -> tuple[int, Kept]:
             connection.execute(
                 "DELETE FROM names WHERE NOT EXISTS (SELECT 1 FROM orders WHERE orders.id = names.id)"
             )
-            connection.execute("DELETE FROM tally WHERE orders = 0")
+            delete_empty(connection)
+            # A position that is held is known for as long as it is, whatever was pruned.
+            connection.execute("DELETE FROM positions WHERE is_flat AND ts < ?", (before_ns,))
             connection.execute("DELETE FROM stacks WHERE last < ?", (before_ns,))
     kept = Kept(*(sum(getattr(cut, reason) for cut in cuts) for reason in Kept._fields))
     return gone, kept
@@ -201,10 +198,9 @@ def _delete(connection: sqlite3.Connection, cut: Cut) -> int:
             if last is None:
                 return gone
             (link,) = connection.execute("SELECT link FROM events WHERE id = ?", (last,)).fetchone()
-            for span in SPANS:
-                where = {"span": span, "first": first, "last": last}
-                insert_rows(connection, ADD_COUNT, connection.execute(UNCOUNTED, where).fetchall(), ADD_UP)
-            connection.execute("DELETE FROM orders WHERE id BETWEEN ? AND ?", (first, last))
+            take_back(connection, first, last)
+            for table in ("orders", "reasons", "taken", "strays"):
+                connection.execute(f"DELETE FROM {table} WHERE id BETWEEN ? AND ?", (first, last))  # noqa: S608
             gone += connection.execute("DELETE FROM events WHERE id BETWEEN ? AND ?", (first, last)).rowcount
             connection.execute(
                 "UPDATE runs SET pruned_pos = ?, pruned_head = ? WHERE run = ?", (last - first, link, cut.run)

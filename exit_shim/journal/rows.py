@@ -52,6 +52,18 @@ _PLACEHOLDERS: Final[dict[str, Any]] = {
     "episode": "",
     "verb": "note",
     "events": 0,
+    "code": "unknown",
+    "amount": "unknown",
+    "source": "watch",
+    "side": "unknown",
+    "store": "regular",
+    "status": "unknown",
+    "type": "unknown",
+    "alert": "unknown",
+    "key": "",
+    "title": "",
+    "text": "",
+    "by": "unknown",
 }
 """The values of required fields that are missing, or are not known to this release."""
 

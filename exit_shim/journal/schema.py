@@ -6,14 +6,14 @@ from typing import Final
 
 from exit_shim.journal.hash_chain import seed
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 APPLICATION_ID: Final = 0x45584954
 """Marks the file as ours: "EXIT" in SQLite's header."""
 
 POS_BITS: Final = 40
 POS_MASK: Final = (1 << POS_BITS) - 1
 
-RARE: Final = "event IN ('lost', 'internal_error', 'switch', 'executor_step')"
+RARE: Final = "event NOT IN ('intent', 'outcome', 'order_findings', 'resolution')"
 """The condition that a query must repeat word by word to use the index of rare events."""
 
 STEP_OF: Final = (
@@ -50,7 +50,7 @@ CREATE TABLE events (
 CREATE UNIQUE INDEX event_numbers ON events (run, seq);
 CREATE INDEX rare_events ON events (event, ts) WHERE {RARE};
 CREATE INDEX executor_steps ON events ({STEP_OF}, ts, id) WHERE event = 'executor_step';
-CREATE INDEX findings ON events (about) WHERE event = 'order_findings';
+CREATE INDEX order_findings ON events (about) WHERE event = 'order_findings';
 CREATE TABLE sites (
     site INTEGER PRIMARY KEY,
     module TEXT NOT NULL,
@@ -72,12 +72,35 @@ CREATE TABLE orders (
     conflict INTEGER NOT NULL,
     state TEXT NOT NULL,
     outcome INTEGER,
-    resolution INTEGER
+    resolution INTEGER,
+    before_ns INTEGER,
+    total_ns INTEGER
 );
 CREATE INDEX orders_by_time ON orders (ts);
 CREATE INDEX orders_by_site ON orders (site, ts);
 CREATE INDEX orders_by_symbol ON orders (symbol, ts);
-CREATE INDEX orders_in_doubt ON orders (ts) WHERE state = 'in doubt';
+CREATE INDEX orders_by_account ON orders (account, ts);
+CREATE INDEX orders_by_state ON orders (state, ts);
+CREATE TABLE reasons (
+    id INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (id, code)
+) WITHOUT ROWID;
+CREATE INDEX reasons_by_code ON reasons (code);
+CREATE TABLE taken (
+    id INTEGER NOT NULL,
+    victim TEXT NOT NULL,
+    orders INTEGER NOT NULL,
+    PRIMARY KEY (id, victim)
+) WITHOUT ROWID;
+CREATE TABLE strays (
+    id INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    PRIMARY KEY (id, number, name)
+) WITHOUT ROWID;
+CREATE INDEX strays_by_name ON strays (name);
 CREATE TABLE names (
     name TEXT NOT NULL,
     id INTEGER NOT NULL,
@@ -92,6 +115,54 @@ CREATE TABLE tally (
     orders INTEGER NOT NULL,
     conflicts INTEGER NOT NULL,
     PRIMARY KEY (span, place, site, mode, state)
+) WITHOUT ROWID;
+CREATE TABLE fights (
+    span INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    site INTEGER NOT NULL,
+    victim TEXT NOT NULL,
+    orders INTEGER NOT NULL,
+    PRIMARY KEY (span, place, site, victim)
+) WITHOUT ROWID;
+CREATE TABLE findings (
+    span INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    site INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (span, place, code, site)
+) WITHOUT ROWID;
+CREATE TABLE latencies (
+    span INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    measure TEXT NOT NULL,
+    bucket INTEGER NOT NULL,
+    orders INTEGER NOT NULL,
+    sum_ns INTEGER NOT NULL,
+    PRIMARY KEY (span, place, measure, bucket)
+) WITHOUT ROWID;
+CREATE TABLE pruned (
+    module TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    state TEXT NOT NULL,
+    orders INTEGER NOT NULL,
+    conflicts INTEGER NOT NULL,
+    PRIMARY KEY (module, operation, kind, mode, state)
+) WITHOUT ROWID;
+CREATE TABLE positions (
+    account TEXT NOT NULL,
+    symbol TEXT NOT NULL,
+    position_side TEXT NOT NULL,
+    is_flat INTEGER NOT NULL,
+    ts INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    pos INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    link BLOB NOT NULL,
+    PRIMARY KEY (account, symbol, position_side)
 ) WITHOUT ROWID;
 CREATE TABLE stacks (
     stack INTEGER PRIMARY KEY,
@@ -110,9 +181,11 @@ CREATE TABLE shipments (
 """
 """`events` is the record: append-only, chained run by run. All other tables but `shipments` are made from it.
 
-They answer queries by an index: one row per order, the ids that exchange and bot have for it, counts of each
-place in the bot per hour and day, and the stacks that were seen. `shipments` says how far each run was copied
-to other databases.
+They answer queries by an index: one row per order, the ids that exchange and bot have for it, the guard's
+reasons, and the modules whose orders a cancel or change takes (`taken`; an empty name is not known yet, and
+`strays` has the ids of such orders). Then the stacks that were seen, and the last sight of each position.
+`tally`, `fights`, `findings` and `latencies` are counts per hour and day; `pruned` counts the orders that are
+gone. `shipments` says how far each run was copied to other databases.
 """
 
 

@@ -847,13 +847,13 @@ def test_no_thread_to_be_had_means_writing_at_once(tmp_path, monkeypatch):
 
 def test_closing_takes_no_longer_for_a_long_spool(tmp_path, monkeypatch):
     """What is not moved in the time that closing has stays in the spool, and whoever comes next has it."""
-    monkeypatch.setattr("exit_shim.journal.log_writer.CLOSE_S", 0.1)
+    monkeypatch.setattr("exit_shim.journal.log_writer.CLOSE_S", 0.01)
     monkeypatch.setattr(Journal, "_wake", lambda _self: None)
     journal = Journal(tmp_path / "journal.db")
     for _ in range(10_000):
         journal.append(intent())
     journal.close()
-    assert journal.health().waiting > 1_000
+    assert journal.health().waiting > 100
     assert len(list(read_records(journal.path))) == 10_000
 
 

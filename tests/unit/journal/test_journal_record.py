@@ -696,7 +696,7 @@ def test_findings_are_read_by_their_index(journal):
     journal.close()
     with contextlib.closing(sqlite3.connect(journal.path)) as own:
         plan = own.execute(f"EXPLAIN QUERY PLAN {RECORDS.format(where='')}").fetchall()
-    assert any("USING INDEX findings (about=?)" in line[-1] for line in plan)
+    assert any("USING INDEX order_findings (about=?)" in line[-1] for line in plan)
 
 
 def test_events_besides_orders_are_in_the_record(journal):

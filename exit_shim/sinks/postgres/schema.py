@@ -5,7 +5,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from exit_shim.sinks.postgres.dsn import Dsn, PostgresError, driver
-from exit_shim.sinks.postgres.rows import COLUMNS
+from exit_shim.sinks.postgres.tables import EVENTS, ORDERS, ROLLUPS, VIEWS
+from exit_shim.sinks.postgres.triggers import ROLL_UP
 
 if TYPE_CHECKING:
     import psycopg
@@ -16,56 +17,11 @@ READER: Final = "exit_shim_reader"
 MONTHS_AHEAD: Final = 12
 """Partitions are made for so many months ahead, so a yearly migration is enough."""
 
-VERSION: Final = 4
+VERSION: Final = 5
 
-SCHEMA: Final = f"""
-CREATE TABLE exit_shim.versions (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now());
-CREATE TABLE exit_shim.runs (
-    run_id text PRIMARY KEY,
-    host text,
-    pid bigint,
-    started bigint NOT NULL,
-    header text NOT NULL,
-    base_pos bigint NOT NULL,
-    base_head bytea NOT NULL
-);
-CREATE TABLE exit_shim.events (
-    at timestamptz NOT NULL,
-    {", ".join(map(" ".join, COLUMNS.items()))},
-    PRIMARY KEY (run_id, seq, at)
-) PARTITION BY RANGE (at);
-ALTER TABLE exit_shim.events
-    ALTER COLUMN pos SET NOT NULL, ALTER COLUMN ts SET NOT NULL, ALTER COLUMN event SET NOT NULL,
-    ALTER COLUMN body SET NOT NULL, ALTER COLUMN link SET NOT NULL;
-CREATE TABLE exit_shim.events_other PARTITION OF exit_shim.events DEFAULT;
-CREATE INDEX events_chain ON exit_shim.events (run_id, pos);
-CREATE INDEX events_outcome ON exit_shim.events (run_id, about_seq) WHERE event = 'outcome';
-CREATE INDEX events_resolved ON exit_shim.events (about_run, about_seq) WHERE event = 'resolution';
-CREATE INDEX events_findings ON exit_shim.events (about_run, about_seq) WHERE event = 'order_findings';
-CREATE INDEX events_orders ON exit_shim.events (ts) WHERE event = 'intent';
-CREATE INDEX events_module ON exit_shim.events (module, ts) WHERE event = 'intent';
-CREATE INDEX events_symbol ON exit_shim.events (symbol, ts) WHERE event = 'intent';
-CREATE INDEX events_steps ON exit_shim.events (ts) WHERE event = 'executor_step';
-CREATE INDEX events_names ON exit_shim.events USING gin (names);
-CREATE VIEW exit_shim.orders AS
-SELECT
-    intent.at, intent.ts, intent.run_id, intent.seq, intent.host, intent.account, intent.module,
-    intent.symbol, intent.operation, intent.kind, intent.function, intent.place, intent.via, intent.evidence,
-    intent.mode, intent.conflict, intent.stack, outcome.stack AS later_stack,
-    coalesce(nullif(outcome.result, 'unknown'), resolution.result, 'in doubt') AS state,
-    intent.body AS intent, outcome.body AS outcome, resolution.body AS resolution
-FROM exit_shim.events AS intent
-LEFT JOIN exit_shim.events AS outcome
-    ON outcome.event = 'outcome' AND outcome.run_id = intent.run_id AND outcome.about_seq = intent.seq
-LEFT JOIN (
-    SELECT DISTINCT ON (about_run, about_seq) about_run, about_seq, result, body
-    FROM exit_shim.events WHERE event = 'resolution'
-    ORDER BY about_run, about_seq, ts DESC, pos DESC
-) AS resolution ON resolution.about_run = intent.run_id AND resolution.about_seq = intent.seq
-WHERE intent.event = 'intent';
-"""  # noqa: S608 - the columns are our own
-"""An event is identified by its run and `seq`. The key has `at` too, as partitions demand: it follows from
-`ts`, which the event's link covers, so it is the same if the event is sent again."""
+SCHEMA: Final = EVENTS + ORDERS + ROLLUPS + VIEWS + ROLL_UP
+
+PARTITIONED: Final = ("events", "order_states")
 
 SET_ASIDE: Final = "ALTER SCHEMA exit_shim RENAME TO exit_shim_{version}"
 
@@ -80,23 +36,31 @@ GRANT TEMPORARY ON DATABASE {database} TO {role};
 """,
     READER: """
 GRANT USAGE ON SCHEMA exit_shim TO {role};
-GRANT SELECT ON exit_shim.versions, exit_shim.runs, exit_shim.events, exit_shim.orders TO {role};
+GRANT SELECT ON ALL TABLES IN SCHEMA exit_shim TO {role};
 """,
 }
 LATE: Final = """
 SELECT DISTINCT (date_part('year', day) * 12 + date_part('month', day) - 1)::int
 FROM (
-    SELECT at AT TIME ZONE 'UTC' AS day FROM exit_shim.events_other WHERE at >= '2020-01-01Z' AND at < %s
+    SELECT at AT TIME ZONE 'UTC' AS day FROM exit_shim.{table}_other WHERE at >= '2020-01-01Z' AND at < %s
 ) AS days
 """
-"""The months of events that have no partition; a clock before 2020 was not set."""
+"""The months of rows that have no partition; a clock before 2020 was not set."""
 
 PARTITION: Final = """
-CREATE TABLE {name} (LIKE exit_shim.events);
-WITH moved AS (DELETE FROM exit_shim.events_other WHERE at >= {start} AND at < {end} RETURNING *)
+CREATE TABLE {name} (LIKE {table});
+WITH moved AS (DELETE FROM {other} WHERE at >= {start} AND at < {end} RETURNING *)
 INSERT INTO {name} SELECT * FROM moved;
-ALTER TABLE exit_shim.events ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end});
+ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end});
 """
+
+FORGET: Final = """
+DELETE FROM exit_shim.strays WHERE NOT EXISTS (
+    SELECT 1 FROM exit_shim.order_states AS own WHERE own.run_id = strays.run_id AND own.seq = strays.seq
+);
+DELETE FROM exit_shim.early WHERE event_at < now() - interval '3 months';
+"""
+"""Forget what waits for orders that are gone or never came."""
 
 LOCK: Final = 0x45584954
 """The advisory lock of a migration."""
@@ -165,8 +129,10 @@ def _migrate(connection: "psycopg.Connection[Any]", address: Dsn, now: datetime)
         connection.execute(SCHEMA)
         connection.execute("INSERT INTO exit_shim.versions (version) VALUES (%s)", (VERSION,))
         yield f"schema version {VERSION}"
-    for name in _make_partitions(connection, now):
-        yield f"partition {name}"
+    for table in PARTITIONED:
+        for name in _make_partitions(connection, table, now):
+            yield f"partition {name}"
+    connection.execute(FORGET)
     yield from _grant(connection)
 
 
@@ -179,39 +145,44 @@ def _check_encoding(connection: "psycopg.Connection[Any]", address: Dsn) -> None
         )
 
 
-def _make_partitions(connection: "psycopg.Connection[Any]", now: datetime) -> Iterator[str]:
-    """Make partitions for last month to a year ahead, and for late events; yield their names."""
+def _make_partitions(connection: "psycopg.Connection[Any]", table: str, now: datetime) -> Iterator[str]:
+    """Make partitions for last month to a year ahead, and for late rows; yield their names."""
     this = now.year * 12 + now.month - 1
-    late = connection.execute(LATE, (now,)).fetchall()
+    late = connection.execute(LATE.format(table=table), (now,)).fetchall()
     wanted = sorted({*range(this - 1, this + MONTHS_AHEAD + 1), *(month for (month,) in late)})
-    missing = {_partition_name(month): month for month in wanted}
-    for name in _partitions(connection):
+    missing = {_partition_name(table, month): month for month in wanted}
+    for name in _partitions(connection, table):
         missing.pop(name, None)
     # An insert that has already chosen its partition would find another one in its place.
     if missing:
-        connection.execute("LOCK TABLE ONLY exit_shim.events IN SHARE ROW EXCLUSIVE MODE")
+        connection.execute(f"LOCK TABLE ONLY exit_shim.{table} IN SHARE ROW EXCLUSIVE MODE")
     for name, month in missing.items():
-        _make_partition(connection, name, _first_of(month), _first_of(month + 1))
+        _make_partition(connection, table, name, (_first_of(month), _first_of(month + 1)))
         yield name
 
 
-def _make_partition(connection: "psycopg.Connection[Any]", name: str, start: str, end: str) -> None:
-    """Make a partition, move the events into it that came before it, and attach it."""
+def _make_partition(
+    connection: "psycopg.Connection[Any]", table: str, name: str, bounds: tuple[str, str]
+) -> None:
+    """Make a partition, move the rows into it that came before it, and attach it."""
     sql = driver().sql
-    names = {"name": sql.Identifier("exit_shim", name), "start": sql.Literal(start), "end": sql.Literal(end)}
-    connection.execute(sql.SQL(PARTITION).format(**names))
+    tables = {"name": name, "table": table, "other": f"{table}_other"}
+    names = {each: sql.Identifier("exit_shim", text) for each, text in tables.items()}
+    start, end = map(sql.Literal, bounds)
+    connection.execute(sql.SQL(PARTITION).format(**names, start=start, end=end))
 
 
-def _partitions(connection: "psycopg.Connection[Any]") -> set[str]:
+def _partitions(connection: "psycopg.Connection[Any]", table: str) -> set[str]:
     rows = connection.execute(
         "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
-        "WHERE inhparent = 'exit_shim.events'::regclass"
+        "WHERE inhparent = %s::regclass",
+        (f"exit_shim.{table}",),
     )
     return {name for (name,) in rows}
 
 
-def _partition_name(month: int) -> str:
-    return f"events_{month // 12:04}_{month % 12 + 1:02}"
+def _partition_name(table: str, month: int) -> str:
+    return f"{table}_{month // 12:04}_{month % 12 + 1:02}"
 
 
 def _first_of(month: int) -> str:

@@ -149,6 +149,8 @@ class Shipper:
         """Return a connection; `_stored` then says how far each run is stored there."""
         if self.connection is None:
             self.connection = self.address.connect()
+            # What keeps the counts must see what others have committed meanwhile.
+            self.connection.isolation_level = driver().IsolationLevel.READ_COMMITTED
             check_ready(self.connection, self.address)
         new = {run.run_id: run for run in runs if run.run_id not in self._stored}
         if new:

@@ -1,0 +1,1 @@
+"""What the record shows: the lives of exits, who ended whose, and how long positions were covered."""

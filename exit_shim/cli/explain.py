@@ -5,27 +5,24 @@ from typing import Final
 
 import click
 
+from exit_shim.cli.clock import Clock
+from exit_shim.cli.filters import Selection, filter_options
 from exit_shim.cli.json_lines import json_text
-from exit_shim.cli.options import from_option
+from exit_shim.cli.order_rows import outcome_of
 from exit_shim.cli.origins import find_placing
 from exit_shim.cli.output import say
-from exit_shim.cli.sources import read_orders, read_steps
 from exit_shim.cli.steps import (
-    STEP_COLUMNS,
     Around,
     find_step,
     order_names,
     plan_text,
     short_text,
+    show_steps,
     step_fields,
-    step_json,
-    step_row,
 )
-from exit_shim.cli.tables import outcome_of, show_table, utc_time
 from exit_shim.domain.events import Outcome, Record, Resolution, Target
 from exit_shim.domain.reason_codes import GAPS, REASONS
 from exit_shim.domain.verdicts import Reason
-from exit_shim.journal.record_source import StoredStep
 
 EVIDENCE: Final[Mapping[str, str]] = {
     "context": "the code named the module, by attributed() or submit_exit_order(); this outranks the stack",
@@ -65,44 +62,39 @@ REQUESTED: Final[Mapping[str, str]] = {
 @click.command()
 @click.argument("order")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON line for each record.")
-@from_option
-def explain(*, order: str, as_json: bool, dsn: str | None) -> None:
+@filter_options(omit={"module", "kind", "outcome", "reason", "limit"})
+def explain(*, order: str, as_json: bool, selection: Selection) -> None:
     """Explain one order: who placed it, and what came of it.
 
     ORDER is an order id, an algo id, a client order id, or RUN_ID:SEQ as `records --json` prints them.
     Cancels and changes of the order are explained too. Of an order of the exit executor it shows the plan
-    and the steps before and after; given the episode that these name, all steps of that position.
+    and the steps before and after; given the episode that these name, all steps of that position. Given a
+    symbol it shows what `exit-shim why` shows, and the latest orders.
     """
-    records = list(read_orders(dsn, named=order))
-    if not records and (steps := list(read_steps(dsn, named=order))):
-        show_steps(steps, as_json=as_json)
+    records = list(selection.narrow(named=order).read_records())
+    if not records and (steps := list(selection.read_steps(named=order))):
+        show_steps(steps, selection.clock, as_json=as_json)
         return
     if not records:
-        raise click.ClickException(
-            f"no record matches {order!r}; `exit-shim records` lists the ids of all orders in its column "
-            "`order`"
-        )
+        # An order of this name is explained without it, and it loads the guard.
+        from exit_shim.cli.symbol_orders import explain_symbol, nothing_named  # noqa: PLC0415
+
+        if explain_symbol(order, selection, as_json=as_json):
+            return
+        raise click.ClickException(nothing_named(order, selection))
     for number, record in enumerate(records):
-        around = step_of(record, dsn)
+        around = step_of(record, selection)
         if as_json:
             rule = EVIDENCE[record.intent.attribution.evidence]
             say(json_text({**record.flat(), "rule": rule, "steps": steps_json(around)}))
         else:
-            say(*[""] * bool(number), *describe(record, around, dsn))
+            say(*[""] * bool(number), *describe(record, around, selection))
 
 
-def show_steps(steps: list[StoredStep], *, as_json: bool) -> None:
-    """Print the steps of a position, of an executor's order that was never sent, or of an episode."""
-    if as_json:
-        say(*map(step_json, steps))
-    else:
-        show_table(STEP_COLUMNS, list(map(step_row, steps)))
-
-
-def step_of(record: Record, dsn: str | None) -> Around | None:
+def step_of(record: Record, selection: Selection) -> Around | None:
     """Return the step of the exit executor that an order carried out; None for any other order."""
     for name in sorted(order_names(record)):
-        if (around := find_step(record, list(read_steps(dsn, named=name)))) is not None:
+        if (around := find_step(record, list(selection.read_steps_named(name)))) is not None:
             return around
     return None
 
@@ -114,21 +106,20 @@ def steps_json(around: Around | None) -> dict[str, object] | None:
     return {name: None if step is None else step_fields(step) for name, step in around._asdict().items()}
 
 
-def describe(record: Record, around: Around | None, dsn: str | None) -> Iterator[str]:
+def describe(record: Record, around: Around | None, selection: Selection) -> Iterator[str]:
     """Yield the lines about one record, with the executor's steps around it."""
     intent, answer = record.intent, record.outcome
     words = DONE if outcome_of(record) == "accepted" else REQUESTED
     yield f"{words[intent.operation]} {order_text(record)}"
-    when = f"{utc_time(intent.ts):%Y-%m-%d %H:%M:%S.%f} UTC"
-    yield f"  when      {when}, record {record.run_id}:{record.seq}"
+    yield f"  when      {selection.clock.with_zone(intent.ts)}, record {record.run_id}:{record.seq}"
     yield f"  door      {intent.door}" + (f", account {intent.account}" if intent.account else "")
     if intent.order.client_order_id:
         yield f"  client id {intent.order.client_order_id}"
     yield from describe_attribution(record)
     if around is not None:
-        yield from describe_steps(around)
+        yield from describe_steps(around, selection.clock)
     yield from describe_verdict(record)
-    yield from (f"  target    {target_text(target, record, dsn)}" for target in intent.targets)
+    yield from (f"  target    {target_text(target, record, selection)}" for target in intent.targets)
     yield f"  outcome   {outcome_of(record)}" + ids_text(record)
     if answer is not None and (answer.error_code is not None or answer.error_message):
         yield f"  error     {answer.error_code or ''} {answer.error_message or ''}".rstrip()
@@ -149,14 +140,14 @@ def describe_attribution(record: Record) -> Iterator[str]:
     yield from describe_frames(record)
 
 
-def describe_steps(around: Around) -> Iterator[str]:
+def describe_steps(around: Around, clock: Clock) -> Iterator[str]:
     """Yield the plan and leg that an executor's order is of, and the steps before and after it."""
     step = around.step.step
     plan, episode = plan_text(step) or "none", step.episode or "none"
     yield f"  step      {short_text(step)}, plan {plan}, episode {episode}"
     for label, stored in (("before", around.before), ("after", around.after)):
         if stored is not None:
-            at = f"{utc_time(stored.ts):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+            at = clock.stamp(stored.ts)
             name = stored.step.client_order_id
             words = " ".join(filter(None, (short_text(stored.step), name)))
             yield f"  {label:<9} {at} {words}: {stored.step.why}"
@@ -223,13 +214,13 @@ def order_text(record: Record) -> str:
     return " ".join(str(word) for word in words if word)
 
 
-def target_text(target: Target, record: Record, dsn: str | None) -> str:
+def target_text(target: Target, record: Record, selection: Selection) -> str:
     """Describe an order that a cancel or change is about, and who placed it."""
     name = target.algo_id or target.order_id or target.client_order_id or "an order without an id"
     if target.module:
         return f"{name}, {target.kind}, placed by {target.module}"
     # The guard's book has only live exits; the journal has ended and older ones too.
-    placing = find_placing(target, record, lambda name: read_orders(dsn, named=name))
+    placing = find_placing(target, record, selection.read_named)
     if placing is None:
         return f"{name}, {target.kind}, no record shows who placed it"
     module, kind = placing.intent.attribution.module, placing.intent.order.kind

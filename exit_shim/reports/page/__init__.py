@@ -1,0 +1,1 @@
+"""The live page: follows a record, and shows it in a browser; reads only."""

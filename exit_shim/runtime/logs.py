@@ -16,6 +16,7 @@ from structlog.stdlib import render_to_log_kwargs
 from exit_shim.runtime.background import Origin, origin
 
 GATEWAY: Final = "[EXIT_GATEWAY]"
+BRIDGE: Final = "[EXIT_BRIDGE]"
 EXECUTOR: Final = "[EXIT_EXECUTOR]"
 GUARD: Final = "[EXIT_GUARD]"
 METRICS: Final = "[EXIT_METRICS]"

@@ -1,10 +1,12 @@
 """Tell objects when the process forks or ends; the only module that registers hooks for either."""
 
 import atexit
+import contextlib
 import functools
 import itertools
 import os
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -71,6 +73,21 @@ def members() -> list[ProcessAware]:
     # One call in C, so that no other thread changes the dict meanwhile.
     references = list(_members.values())
     return [member for reference in references if (member := reference()) is not None]
+
+
+def end_before_others() -> None:
+    """End before everything that asks `atexit` in the life of the main thread, such as an exporter."""
+    # There is no public way to be called before `atexit` begins; `concurrent.futures` takes this one too.
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        # It is refused once the process ends.
+        with contextlib.suppress(RuntimeError):
+            register(_be_first_at_exit)
+
+
+def _be_first_at_exit() -> None:
+    atexit.unregister(_end_at_exit)
+    atexit.register(_end_at_exit)
 
 
 def _tell(objects: Iterable[ProcessAware], act: Callable[[ProcessAware, float], None]) -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import pytest
 
 MARKER = (
-    "exit_shim(mode=None, hedge=False, symbols=None, prices=None, wallet=10000, rules=None): "
+    "exit_shim(mode=None, hedge=False, symbols=None, prices=None, wallet=10000, rules=None, "
+    "trigger_delay=None, strict_reduce_only=True, spread=1, rate_limits=True, seed=0): "
     "the exchange and the EXIT_MODE of a test with fixtures of exit_shim; see "
     "docs/how-to/testing-your-bot.md."
 )
@@ -41,7 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker, and unless switched off register the fixtures and write log lines at once."""
     config.addinivalue_line("markers", MARKER)
     if config.getini("exit_shim_plugin"):
-        from exit_shim.testing.kit import fixtures  # noqa: PLC0415 - nothing of it where it is switched off
+        # Nothing of it where it is switched off.
+        from exit_shim.testing.kit import fixtures, refusal_report  # noqa: PLC0415
 
         config.pluginmanager.register(fixtures, "exit_shim_fixtures")
+        config.pluginmanager.register(refusal_report, "exit_shim_refusals")
         config.add_cleanup(be_inline())

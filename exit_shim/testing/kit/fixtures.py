@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from exit_shim.testing.kit.refusal_report import REPORTED
+
 if TYPE_CHECKING:
     from exit_shim.testing import FakeAsyncClient, FakeClient, LocalExchange
     from exit_shim.testing.kit.exit_records import ExitRecords
@@ -37,8 +39,11 @@ def _exit_shim_exchange(
             yield exchange
     finally:
         forget_default_shim()
-        if guard.refused:
-            request.node.add_report_section("teardown", "exit_shim refused", "\n".join(guard.refused))
+        # What the report of the failure shows already is not said twice.
+        shown = request.node.stash.get(REPORTED, frozenset[str]())
+        refused = [text for text in dict.fromkeys(guard.refused) if text not in shown]
+        if refused:
+            request.node.add_report_section("teardown", "exit_shim refused", "\n".join(refused))
 
 
 @pytest.fixture
@@ -96,17 +101,14 @@ def exit_records(_exit_shim_exchange: LocalExchange) -> Iterator[ExitRecords]:
 
     Clients of python-binance need no `exit_shim.wrap` for that; what else the bot uses does.
     """
-    from exit_shim.journal import read_records  # noqa: PLC0415 - see above
     from exit_shim.shim import default_shim  # noqa: PLC0415 - see above
+    from exit_shim.testing.kit.cover_watch import CoverWatch  # noqa: PLC0415 - see above
     from exit_shim.testing.kit.exit_records import ExitRecords  # noqa: PLC0415 - see above
+    from exit_shim.testing.kit.journal_of_test import JournalOfTest  # noqa: PLC0415 - see above
 
     shim = default_shim()
     journal = shim.journal
     assert journal is not None  # noqa: S101 - the default one has a journal
-
-    def read() -> Iterator[Any]:
-        journal.flush()
-        return iter(list(read_records(journal.path)))
-
-    with shim.install():
-        yield ExitRecords(read)
+    kept = JournalOfTest(journal)
+    with shim.install(), CoverWatch(_exit_shim_exchange) as cover:
+        yield ExitRecords(kept.read_records, read_findings=kept.read_findings, cover=cover)

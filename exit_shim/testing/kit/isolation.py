@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exit_shim.configuration import DISABLED_VARIABLE, RESOLVE_VARIABLE
+from exit_shim.configuration import DISABLED_VARIABLE, OTEL_VARIABLE, RESOLVE_VARIABLE, SHIP_VARIABLE
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE
 from exit_shim.journal.default_path import JOURNAL_VARIABLE
 from exit_shim.testing.confine import PROXY_VARIABLES
@@ -18,7 +18,8 @@ def isolate(monkeypatch: pytest.MonkeyPatch, journal: Path, mode: str | None) ->
     Proxies leave it too: one on this machine would be a way out to others.
     """
     proxies = (*PROXY_VARIABLES, *map(str.lower, PROXY_VARIABLES))
-    for name in (MODE_VARIABLE, BRAIN_FLAG_VARIABLE, DISABLED_VARIABLE, *proxies):
+    ours = MODE_VARIABLE, BRAIN_FLAG_VARIABLE, DISABLED_VARIABLE, SHIP_VARIABLE, OTEL_VARIABLE
+    for name in (*ours, *proxies):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(JOURNAL_VARIABLE, str(journal))
     # A test counts the requests that arrive.

@@ -14,6 +14,7 @@ from exit_shim.domain.modes import MODES
 from exit_shim.exchange.engine.market import Number, StaticMarket
 from exit_shim.exchange.engine.symbols import DEFAULT_SYMBOLS, Symbol
 from exit_shim.exchange.server import LocalExchange
+from exit_shim.runtime.nearest_name import did_you_mean
 
 
 class MarkerArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +27,12 @@ class MarkerArguments(msgspec.Struct, frozen=True, kw_only=True):
         prices: Opening prices by symbol.
         wallet: The opening balance in USDT.
         rules: The day whose rules hold, such as "2025-12-08" for those before the Algo Service.
+        trigger_delay: Milliseconds that a conditional order takes to fire, or the shortest and longest such
+            time; None for at once.
+        strict_reduce_only: Whether resting orders that close occupy the position (-4118).
+        spread: Ticks between the last price and the best bid, and the best ask.
+        rate_limits: Whether request weight and order counts are limited.
+        seed: What chance is drawn from.
     """
 
     mode: str | None = None
@@ -34,6 +41,11 @@ class MarkerArguments(msgspec.Struct, frozen=True, kw_only=True):
     prices: Mapping[str, Number] = {}
     wallet: Number = 10_000
     rules: str | date | None = None
+    trigger_delay: int | tuple[int, int] | None = None
+    strict_reduce_only: bool = True
+    spread: int = 1
+    rate_limits: bool = True
+    seed: int = 0
 
     def make_exchange(self) -> LocalExchange:
         """Make the exchange without starting it."""
@@ -43,6 +55,11 @@ class MarkerArguments(msgspec.Struct, frozen=True, kw_only=True):
             hedge_mode=self.hedge,
             wallet=self.wallet,
             rules=self.rules,
+            trigger_delay=self.trigger_delay,
+            strict_reduce_only=self.strict_reduce_only,
+            spread=self.spread,
+            rate_limits=self.rate_limits,
+            seed=self.seed,
         )
 
 
@@ -58,10 +75,9 @@ def read_marker(node: pytest.Item) -> MarkerArguments:
             raise ValueError(f"exit_shim takes its arguments by name, not {marker.args!r}")
         values |= marker.kwargs
     if unknown := values.keys() - MarkerArguments.__struct_fields__:
-        raise ValueError(
-            f"exit_shim has no argument {', '.join(sorted(unknown))}; "
-            f"it has {', '.join(MarkerArguments.__struct_fields__)}"
-        )
+        fields = MarkerArguments.__struct_fields__
+        named = ", ".join(f"{name}{did_you_mean(name, fields)}" for name in sorted(unknown))
+        raise ValueError(f"exit_shim has no argument {named}; it has {', '.join(fields)}")
     if values.get("symbols") is None:
         values.pop("symbols", None)
     else:
@@ -94,6 +110,8 @@ def _number(value: Any) -> Number:
 
 
 def _check(arguments: MarkerArguments) -> None:
+    if type(arguments.spread) is not int or arguments.spread < 0:
+        raise ValueError(f"spread={arguments.spread!r} is invalid; expected a number of ticks")
     if arguments.mode is not None and arguments.mode not in MODES:
         raise ValueError(f"mode={arguments.mode!r} is invalid; expected one of {', '.join(MODES)}, or None")
     if strange := arguments.prices.keys() - {symbol.name for symbol in arguments.symbols}:

@@ -7,51 +7,6 @@ import pytest
 
 import exit_shim.runtime.background
 
-INI = """
-[pytest]
-asyncio_mode = auto
-asyncio_default_fixture_loop_scope = function
-filterwarnings =
-    error
-    ignore::pytest.PytestAssertRewriteWarning
-    ignore::DeprecationWarning:binance
-    ignore::DeprecationWarning:dateparser
-    ignore::DeprecationWarning:websockets
-    ignore::DeprecationWarning:aiohttp
-"""
-
-ORDERS = """
-import asyncio
-import pytest
-
-OPEN = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
-STOP = {
-    "symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 59000, "closePosition": "true"
-}
-
-@pytest.fixture
-def loop():  # or python-binance makes one and leaves it
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    loop.close()
-    asyncio.set_event_loop(None)
-"""
-
-
-@pytest.fixture
-def run(pytester, monkeypatch):
-    """Run a test file in its own pytest, with this plugin and pytest-asyncio alone; return the result."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # each would be imported anew by each run
-
-    def run_file(text, *options, ini="", plugins=("exit_shim", "pytest_asyncio.plugin")):
-        pytester.makeini(INI + ini)
-        pytester.makepyfile(test_it=ORDERS + text)
-        chosen = [option for plugin in plugins for option in ("-p", plugin)]
-        return pytester.runpytest_inprocess("-p", "no:cacheprovider", *chosen, *options)
-
-    return run_file
-
 
 def passed(result, count):
     result.assert_outcomes(passed=count)
@@ -105,6 +60,7 @@ def test_a_run_that_uses_no_fixture_imports_next_to_nothing(pytester):
                 "exit_shim", "exit_shim.runtime", "exit_shim.runtime.lazy_names", "exit_shim.testing",
                 "exit_shim.testing.plugin",
                 "exit_shim.testing.kit", "exit_shim.testing.kit.fixtures", "exit_shim.runtime.background",
+                "exit_shim.testing.kit.refusal_report",
                 "exit_shim.runtime.process_hooks", "exit_shim.runtime.reentrancy",
                 "exit_shim.runtime.service",
             }
@@ -363,7 +319,9 @@ def test_it(fake_client):
     ("arguments", "said"),
     [
         ("'hedge'", "takes its arguments by name"),
-        ("hegde=True", "has no argument hegde; it has mode, hedge, symbols, prices, wallet, rules"),
+        ("hegde=True", "has no argument hegde (did you mean hedge?); it has mode, hedge, symbols, prices"),
+        ("trigger_delay=-5", "expected milliseconds, or (shortest, longest)"),
+        ("spread=0.5", "spread=0.5 is invalid; expected a number of ticks"),
         ("mode='BRAIN'", "expected one of LEGACY, EXIT_BRAIN_V3"),
         ("symbols=['PEPEUSDT']", "'PEPEUSDT' is not one of BTCUSDT"),
         ("prices={'PEPEUSDT': 1}", "PEPEUSDT does not trade here"),
@@ -529,6 +487,8 @@ def test_nothing_of_the_users_environment_reaches_a_test(run, monkeypatch, tmp_p
     monkeypatch.setenv("EXIT_MODE", "EXIT_BRAIN_V3")
     monkeypatch.setenv("EXIT_SHIM_DISABLED", "1")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("EXIT_SHIM_SHIP_TO", "postgresql://exits@127.0.0.1:9/mine")
+    monkeypatch.setenv("EXIT_SHIM_OTEL", "1")
     result = run(
         """
 import os, exit_shim
@@ -537,6 +497,7 @@ def test_inside(binance_client, exit_records):
     exit_shim.wrap(binance_client).futures_create_order(**OPEN)
     binance_client.futures_create_order(**STOP)
     exit_records.one()
+    assert not {"EXIT_SHIM_SHIP_TO", "EXIT_SHIM_OTEL"} & os.environ.keys()
     assert exit_shim.get_exit_order_metrics().get_summary()["total_orders"] == 1
 
 def test_the_next(binance_client, exit_records):

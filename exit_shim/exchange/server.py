@@ -12,10 +12,11 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
 from exit_shim.exchange.engine.engine import Exchange, system_clock
+from exit_shim.exchange.engine.exchange_rules import COIN_ALGO_SERVICE
 from exit_shim.exchange.engine.market import Market, Number
 from exit_shim.exchange.engine.orders import OrderRef
 from exit_shim.exchange.engine.state import Clock
-from exit_shim.exchange.engine.symbols import DEFAULT_SYMBOLS, Symbol
+from exit_shim.exchange.engine.symbols import COIN_SYMBOLS, DEFAULT_SYMBOLS, Symbol
 from exit_shim.exchange.engine.views import overview
 from exit_shim.exchange.faults.plan import FaultPlan
 from exit_shim.exchange.http.app import make_app
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 DEFAULT_CREDENTIALS: Mapping[str, str] = MappingProxyType({"local-key": "local-secret"})
 #: Seconds that `stop` waits for the thread, which needs milliseconds unless `lock` is held.
 PATIENCE = 30
+
+
+COIN_WALLET = 10**9
+"""What the account of COIN-M can open; its margin is not the real one."""
 
 
 class LocalExchange:
@@ -109,12 +114,26 @@ class LocalExchange:
             seed=seed,
             strict_reduce_only=strict_reduce_only,
         )
+        #: COIN-M: orders and positions of its own; its margin is not the real one.
+        self.coin = Exchange(
+            clock=clock,
+            symbols=COIN_SYMBOLS,
+            hedge_mode=hedge_mode,
+            wallet=COIN_WALLET,
+            rules=rules,
+            algo_service=COIN_ALGO_SERVICE,
+            trigger_delay=trigger_delay,
+            spread=spread,
+            seed=seed,
+            strict_reduce_only=strict_reduce_only,
+        )
         self.faults = FaultPlan(seed)
         self._credentials: Credentials = dict(DEFAULT_CREDENTIALS if credentials is None else credentials)
         self.service = ExchangeService(
             self.engine,
             self._credentials,
             self.faults,
+            coin=self.coin,
             rate_limits=rate_limits,
             remembered=remembered_requests,
         )

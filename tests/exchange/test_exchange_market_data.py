@@ -101,6 +101,7 @@ def test_what_trading_costs_and_permits(api):
     """CommissionRate has both rates; brackets join up and agree with what a leverage permits."""
     assert api.get("commissionRate", symbol="BTCUSDT") == {
         "symbol": "BTCUSDT", "makerCommissionRate": "0.0002", "takerCommissionRate": "0.0005",
+        "rpiCommissionRate": "0.0002",
     }  # fmt: skip
     rows = api.get("leverageBracket", symbol="BTCUSDT")[0]["brackets"]
     assert [row["notionalFloor"] for row in rows[1:]] == [row["notionalCap"] for row in rows[:-1]]

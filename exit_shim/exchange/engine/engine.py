@@ -28,7 +28,7 @@ from .aging import KEPT
 from .algo import AlgoOrder, AlgoRef, AlgoStore, NewAlgo
 from .errors import NO_SUCH_ORDER
 from .events import EventFeed
-from .exchange_rules import find_rules
+from .exchange_rules import ALGO_SERVICE, find_rules
 from .listen_keys import ListenKeys
 from .market import Market, Number, Quote, StaticMarket, make_quote, parse_price
 from .order_book import make_order_book
@@ -37,7 +37,7 @@ from .permissions import RESTRICTIONS, STATUSES
 from .positions import MarginMove, Position
 from .schedule import CANCEL_ALGO, CANCEL_ORDER, OF_TRIGGERS
 from .state import Clock, State
-from .symbols import DEFAULT_SYMBOLS, Symbol
+from .symbols import DEFAULT_SYMBOLS, ONBOARDED, Symbol
 
 
 def system_clock() -> int:
@@ -86,6 +86,7 @@ class Exchange:
         hedge_mode: bool = False,
         wallet: Number = 10_000,
         rules: str | date | None = None,
+        algo_service: date = ALGO_SERVICE,
         trigger_delay: int | tuple[int, int] | None = None,
         spread: int = 1,
         seed: int = 0,
@@ -97,7 +98,8 @@ class Exchange:
         self.state = State(
             market=source,
             symbols={symbol.name: symbol for symbol in symbols},
-            account=Account(wallet=Decimal(wallet), hedge_mode=hedge_mode),
+            # A wallet that was never updated counts as none for some clients.
+            account=Account(wallet=Decimal(wallet), hedge_mode=hedge_mode, update_time=ONBOARDED),
             quotes={symbol.name: make_quote(symbol, source.opening(symbol), spread) for symbol in symbols},
             orders=OrderStore(kept),
             algos=AlgoStore(kept),
@@ -106,7 +108,7 @@ class Exchange:
             spread=spread,
             seed=seed,
             strict_reduce_only=strict_reduce_only,
-            rules=find_rules(rules),
+            rules=find_rules(rules, algo_service=algo_service),
         )
         self.listen_keys = ListenKeys()
         self._ahead = 0

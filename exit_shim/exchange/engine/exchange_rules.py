@@ -8,6 +8,7 @@ from decimal import Decimal
 import msgspec
 
 ALGO_SERVICE = date(2025, 12, 9)
+COIN_ALGO_SERVICE = date(2026, 6, 30)
 NO_AVERAGE_PRICE = date(2026, 6, 30)
 WIDER_CALLBACK = date(2026, 10, 23)
 
@@ -26,8 +27,12 @@ class ExchangeRules(msgspec.Struct, frozen=True, kw_only=True):
     highest_callback: Decimal = Decimal(20)
 
 
-def find_rules(day: str | date | None) -> ExchangeRules:
+def find_rules(day: str | date | None, *, algo_service: date = ALGO_SERVICE) -> ExchangeRules:
     """Return the rules of a day, such as "2025-12-08"; None for those of now.
+
+    Args:
+        day: the day.
+        algo_service: since when the market has the Algo Service; COIN-M followed on 2026-06-30.
 
     Raises:
         ValueError: when it is no day.
@@ -36,7 +41,7 @@ def find_rules(day: str | date | None) -> ExchangeRules:
         return ExchangeRules()
     at = day if isinstance(day, date) else date.fromisoformat(day)
     return ExchangeRules(
-        algo_service=at >= ALGO_SERVICE,
+        algo_service=at >= algo_service,
         average_price_in_answers=at < NO_AVERAGE_PRICE,
         highest_callback=Decimal(20) if at >= WIDER_CALLBACK else Decimal(10),
     )

@@ -8,6 +8,9 @@ import msgspec
 
 from .brackets import DEEPEST_AT_20, Bracket, make_brackets
 
+ONBOARDED = 1_569_398_400_000
+"""When every symbol began to be traded, in milliseconds: 2019-09-25, as BTCUSDT did."""
+
 
 class Symbol(msgspec.Struct, frozen=True, kw_only=True):
     """One perpetual contract quoted in USDT.
@@ -38,11 +41,13 @@ class Symbol(msgspec.Struct, frozen=True, kw_only=True):
     cap_at_20: Decimal = DEEPEST_AT_20
     #: TRADING; CLOSE takes no order, any other status none that opens.
     status: str = "TRADING"
+    #: What follows the base in its name.
+    quote: str = "USDT"
 
     @property
     def name(self) -> str:
         """Return the name in requests, such as BTCUSDT."""
-        return f"{self.base}USDT"
+        return f"{self.base}{self.quote}"
 
     @property
     def min_quantity(self) -> Decimal:
@@ -120,3 +125,18 @@ DEFAULT_SYMBOLS: tuple[Symbol, ...] = (
         start="1.135900", cap="800000",
     ),
 )  # fmt: skip
+
+
+COIN_SYMBOLS: tuple[Symbol, ...] = tuple(
+    msgspec.structs.replace(
+        symbol,
+        quote="USD_PERP",
+        quantity_precision=0,
+        step=Decimal(1),
+        max_quantity=Decimal(1_000_000),
+        market_max_quantity=Decimal(60_000),
+        min_notional=Decimal(0),
+    )
+    for symbol in DEFAULT_SYMBOLS[:2]
+)
+"""The contracts of COIN-M: enough for orders; a contract counts as one coin."""

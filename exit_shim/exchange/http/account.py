@@ -110,12 +110,13 @@ def margin_moves(call: ApiCall) -> Json:
 
 
 def income(call: ApiCall) -> Json:
-    """Answer GET /fapi/v1/income: of the last seven days unless times are sent, oldest first."""
+    """Answer GET /fapi/v1/income: of the last seven days unless times are sent, oldest first, in pages."""
     symbol, kind = _symbol(call), call.params.text("incomeType")
     window = read_week(call.params, call.engine.now(), from_id=False)
     trades = keep_within(window, call.engine.trades(symbol), lambda trade: trade.time)
     rows = [row for row in income_views.income(trades) if kind in {None, row["incomeType"]}]
-    return rows[: read_limit(call.params, usual=100)]
+    limit, page = read_limit(call.params, usual=100), call.params.integer("page") or 1
+    return rows[(page - 1) * limit : page * limit]
 
 
 def commission_rate(call: ApiCall) -> Json:

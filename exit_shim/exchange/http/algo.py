@@ -7,7 +7,7 @@ from exit_shim.exchange.engine.views import algo as views
 
 from .api_call import ApiCall, Json
 from .orders import DONE
-from .paging import keep_newest, keep_within, read_week
+from .paging import keep_page, keep_within, read_week
 
 
 def place(call: ApiCall) -> Json:
@@ -38,7 +38,7 @@ def list_open(call: ApiCall) -> Json:
 
 
 def list_all(call: ApiCall) -> Json:
-    """Answer GET /fapi/v1/allAlgoOrders: from `algoId` on, the newest `limit`, oldest first."""
+    """Answer GET /fapi/v1/allAlgoOrders: from `algoId` on the first `limit`, else the newest."""
     symbol, first = call.params.required("symbol"), call.params.integer("algoId")
     window = read_week(call.params, call.engine.now(), from_id=first is not None)
     algos = [algo for algo in call.engine.all_algos(symbol) if algo.algo_id >= (first or 0)]
@@ -46,7 +46,7 @@ def list_all(call: ApiCall) -> Json:
     contract = call.engine.state.symbols[symbol]
     return [
         views.render_listed(algo, contract, call.engine.child_of(algo))
-        for algo in keep_newest(call.params, in_window)
+        for algo in keep_page(call.params, in_window, first)
     ]
 
 

@@ -15,7 +15,7 @@ from .api_call import ApiCall, Json
 from .auth import Credentials, as_api_key, check_key, check_signature, check_time
 from .rate_limits import RateLimits
 from .request import RawRequest
-from .routes import Route, Security, find_route
+from .routes import COIN, Route, Security, find_route
 
 __all__ = ["Credentials", "Gate", "HttpAnswer"]
 
@@ -40,11 +40,20 @@ class Gate:
     Args:
         engine: the exchange behind it.
         credentials: API keys and their secrets; may grow while the gate is in use.
+        coin: the exchange behind /dapi; none by default.
         rate_limits: whether limits are enforced; they are counted and reported anyway.
     """
 
-    def __init__(self, engine: Exchange, credentials: Credentials, *, rate_limits: bool = True) -> None:
+    def __init__(
+        self,
+        engine: Exchange,
+        credentials: Credentials,
+        *,
+        coin: Exchange | None = None,
+        rate_limits: bool = True,
+    ) -> None:
         self.engine = engine
+        self.coin = coin
         self.credentials = credentials
         self.limits = RateLimits(enforced=rate_limits)
         #: Errors that are the exchange's own fault; a test that finds one here has found a bug.
@@ -59,7 +68,7 @@ class Gate:
             skew: how many milliseconds the clock is off that its timestamp is held against.
         """
         now = self.engine.now()
-        used, headers = self.limits.count_weight(_weight(request, self.engine), now)
+        used, headers = self.limits.count_weight(_weight(request, self._engine_of(request)), now)
         try:
             self.limits.require_weight(used, now, request.address)
             result = self._run(request, now if received is None else received, skew, headers)
@@ -74,15 +83,19 @@ class Gate:
         return HttpAnswer(200, msgspec.json.encode(result), headers)
 
     def _run(self, request: RawRequest, received: int, skew: int, headers: dict[str, str]) -> Json:
-        self.engine.run_due()
-        route = _route(request, self.engine)
+        engine = self._engine_of(request)
+        engine.run_due()
+        route = _route(request, engine)
         api_key = self._admit(route, request, received, skew)
         counts = {}
         if route.counts_as_order:
-            counts = self.limits.count_orders(route.ten_seconds, self.engine.now())
-        result = route.handler(ApiCall(self.engine, Params(request.params), api_key, skew))
+            counts = self.limits.count_orders(route.ten_seconds, engine.now())
+        result = route.handler(ApiCall(engine, Params(request.params), api_key, skew))
         headers |= counts
         return result
+
+    def _engine_of(self, request: RawRequest) -> Exchange:
+        return self.coin if self.coin is not None and request.path.startswith(COIN) else self.engine
 
     def _admit(self, route: Route, request: RawRequest, received: int, skew: int) -> str:
         if route.security is Security.NONE:

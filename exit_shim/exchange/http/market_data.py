@@ -5,7 +5,7 @@ from __future__ import annotations
 from exit_shim.exchange.engine.errors import BAD_INTERVAL, INVALID_DEPTH_LIMIT
 from exit_shim.exchange.engine.intervals import LENGTHS, candles, day, end_of
 from exit_shim.exchange.engine.numbers import ZERO
-from exit_shim.exchange.engine.symbols import Symbol
+from exit_shim.exchange.engine.symbols import ONBOARDED, Symbol
 from exit_shim.exchange.engine.views import market_data as views
 
 from .api_call import ApiCall, Json
@@ -22,9 +22,11 @@ def klines(call: ApiCall) -> Json:
     if interval not in LENGTHS:
         raise BAD_INTERVAL.error()
     call.engine.ask_price(symbol.name)
-    window = read_window(call.params, call.engine.now())
+    start, end = read_window(call.params, call.engine.now())
+    # A window from 0 on begins with the symbol's first candle; clients ask so for how old it is.
+    first = 0 if call.params.integer("startTime") is None else max(start, ONBOARDED)
     limit = read_limit(call.params, most=MOST_CANDLES)
-    rows = candles(call.engine.state, symbol.name, interval, window, limit)
+    rows = candles(call.engine.state, symbol.name, interval, (first, end), limit)
     return [views.kline(candle, symbol, end_of(interval, candle.start)) for candle in rows]
 
 

@@ -22,7 +22,7 @@ from exit_shim.exchange.engine.views import orders as views
 
 from . import legacy_stops
 from .api_call import ApiCall, Json
-from .paging import keep_newest, keep_oldest, keep_within, read_week
+from .paging import keep_oldest, keep_page, keep_within, read_week
 
 DONE: dict[str, object] = {"code": 200, "msg": "The operation of cancel all open order is done."}
 LARGEST_BATCH = 5
@@ -75,7 +75,7 @@ def list_open(call: ApiCall) -> Json:
 
 
 def list_all(call: ApiCall) -> Json:
-    """Answer GET /fapi/v1/allOrders: the newest `limit`, oldest first."""
+    """Answer GET /fapi/v1/allOrders: from `orderId` on the first `limit`, else the newest; oldest first."""
     first = call.params.integer("orderId")
     window = read_week(call.params, call.engine.now(), from_id=first is not None)
     symbol = call.params.text("symbol")
@@ -84,8 +84,11 @@ def list_all(call: ApiCall) -> Json:
     from_first = [order for order in orders if order.order_id >= (first or 0)]
     in_window = keep_within(window, from_first, lambda order: order.time)
     return [
-        views.render_listed(order, call.engine.state.symbols[order.symbol])
-        for order in keep_newest(call.params, in_window)
+        {
+            **views.render_listed(order, call.engine.state.symbols[order.symbol]),
+            **legacy_stops.trailing_fields(call, order),
+        }
+        for order in keep_page(call.params, in_window, first)
     ]
 
 

@@ -66,6 +66,11 @@ def keep_newest(params: Params, items: list[Item]) -> list[Item]:
     return items[-read_limit(params) :]
 
 
+def keep_page(params: Params, items: list[Item], first: int | None) -> list[Item]:
+    """Keep `limit` items: the first ones where the request names a first id, else the newest."""
+    return keep_newest(params, items) if first is None else keep_oldest(params, items)
+
+
 def keep_oldest(params: Params, items: list[Item]) -> list[Item]:
     """Keep the first `limit` items."""
     return items[: read_limit(params)]

@@ -123,8 +123,48 @@ ALGO_PATHS = frozenset(
 )
 
 
+COIN = "/dapi/v1/"
+"""The paths of COIN-M; an exchange of its own answers them as that of USDⓈ-M does."""
+
+COIN_NAMES = frozenset(
+    {
+        *("ping", "time", "exchangeInfo", "premiumIndex", "ticker/price", "positionSide/dual"),
+        *("order", "openOrder", "openOrders", "allOrders", "allOpenOrders", "batchOrders"),
+        *("algoOrder", "openAlgoOrders", "allAlgoOrders", "algoOpenOrders", "leverage", "userTrades"),
+    }
+)
+
+PORTFOLIO = "/papi/v1/um/"
+"""The paths of portfolio margin's USDⓈ-M; that of USDⓈ-M itself answers them."""
+
+PORTFOLIO_NAMES = {
+    **{
+        name: name
+        for name in ("order", "openOrder", "openOrders", "allOrders", "allOpenOrders", "userTrades")
+    },
+    "algo/order": "algoOrder",
+    "algo/algoOrder": "algoOrder",
+    "algo/openOrders": "openAlgoOrders",
+    "algo/allOrders": "allAlgoOrders",
+    "algo/allOpenOrders": "algoOpenOrders",
+}
+"""Its names below that, and those of USDⓈ-M. Since 2026-04-28 there is no um/conditional any more."""
+
+
+def familiar(path: str) -> str:
+    """Return the path of USDⓈ-M that answers what a path of another market asks for."""
+    name = path.removeprefix(COIN)
+    if name in COIN_NAMES:
+        return "/fapi/v1/" + name
+    if path == COIN + "positionRisk":
+        return "/fapi/v2/positionRisk"
+    name = PORTFOLIO_NAMES.get(path.removeprefix(PORTFOLIO), "")
+    return "/fapi/v1/" + name if name and path.startswith(PORTFOLIO) else path
+
+
 def find_route(method: str, path: str, engine: Exchange) -> Route | None:
     """Return the endpoint of a request, None when the exchange's rules have none."""
+    path = familiar(path)
     if path in ALGO_PATHS and not engine.state.rules.algo_service:
         return None
     return ROUTES.get((method, path))

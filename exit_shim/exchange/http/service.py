@@ -39,6 +39,7 @@ class ExchangeService:
         engine: the exchange.
         credentials: API keys; may grow while in use.
         faults: what goes wrong.
+        coin: the exchange of COIN-M.
         rate_limits: whether limits are enforced; they are counted and reported anyway.
         remembered: how many requests the log keeps, the newest.
     """
@@ -49,12 +50,13 @@ class ExchangeService:
         credentials: Credentials,
         faults: FaultPlan,
         *,
+        coin: Exchange | None = None,
         rate_limits: bool = True,
         remembered: int = REMEMBERED_REQUESTS,
     ) -> None:
         self.engine = engine
         self.faults = faults
-        self.gate = Gate(engine, credentials, rate_limits=rate_limits)
+        self.gate = Gate(engine, credentials, coin=coin, rate_limits=rate_limits)
         self.lock = threading.RLock()
         self.records: deque[RequestRecord] = deque(maxlen=remembered)
 

@@ -58,6 +58,7 @@ def render_opened(algo: AlgoOrder, symbol: Symbol) -> Json:
     """Return an element of GET /fapi/v1/openAlgoOrders: with actual fields, and prices in short form."""
     return {
         **_head(algo),
+        "quantity": plain(algo.quantity) if algo.quantity else "0.0",
         "algoStatus": algo.status,
         "actualOrderId": "",
         "actualQty": "0.0",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from exit_shim.exchange.engine.market import Quote
 from exit_shim.exchange.engine.numbers import fixed
-from exit_shim.exchange.engine.symbols import Symbol
+from exit_shim.exchange.engine.symbols import ONBOARDED, Symbol
 
 Json = dict[str, object]
 
@@ -97,7 +97,7 @@ def _contract(symbol: Symbol, algo_limit: int | None) -> Json:
         "pair": symbol.name,
         "contractType": "PERPETUAL",
         "deliveryDate": 4133404800000,
-        "onboardDate": 1569398400000,
+        "onboardDate": ONBOARDED,
         "status": symbol.status,
         "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000",

@@ -87,6 +87,7 @@ def commission_rate(symbol: Symbol) -> Json:
         "symbol": symbol.name,
         "makerCommissionRate": f"{MAKER_RATE:f}",
         "takerCommissionRate": f"{TAKER_RATE:f}",
+        "rpiCommissionRate": f"{MAKER_RATE:f}",
     }
 
 

@@ -36,6 +36,14 @@ FUTURES: Final[Mapping[tuple[str, str], Door]] = {
 """The order paths of /fapi and /dapi, below the version."""
 
 PORTFOLIO: Final[Mapping[tuple[str, str], Door]] = {
+    # Since 2026-04-28 conditional orders of USDⓈ-M are here, and um/conditional answers 404.
+    ("post", "um/algo/order"): _PLACE,
+    ("delete", "um/algo/order"): _CANCEL,
+    ("delete", "um/algo/algoOrder"): _CANCEL,
+    ("delete", "um/algo/allOpenOrders"): _CANCEL_ALL_ALGO,
+    ("get", "um/algo/order"): _QUERY,
+    ("get", "um/algo/algoOrder"): _QUERY,
+} | {
     key: row
     for market in ("um", "cm")
     for key, row in {

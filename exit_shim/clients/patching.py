@@ -1,15 +1,16 @@
 """Doors on the client classes themselves, for bots that make their own clients."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from exit_shim.clients.import_hook import ImportWatcher, stop_watching, wait_for_import
 from exit_shim.clients.packages import PACKAGES
 from exit_shim.clients.proxy import ANNOTATIONS, BaseProxy, CallHandler, bind_door
 from exit_shim.clients.registry import SUPPORTED, is_library_module
+from exit_shim.clients.twins import IS_DOOR
 from exit_shim.domain.doors import Door
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.runtime.reentrancy import ReentrantState
@@ -52,6 +53,9 @@ class InstalledDoor(BaseProxy):  # type: ignore[misc]
         return self.__wrapped__.__qualname__  # as functions are pickled: by name
 
 
+setattr(InstalledDoor, IS_DOOR, True)
+
+
 class InstalledRawRequest(InstalledDoor):
     """Stand for a raw request's method, through which a library sends all its own requests too."""
 
@@ -64,6 +68,27 @@ class InstalledRawRequest(InstalledDoor):
 
 for _class in (InstalledDoor, InstalledRawRequest):
     _class.__annotations__ = cast("Any", ANNOTATIONS)
+
+
+class ClassMethod(NamedTuple):
+    """Name a method by the class that has it."""
+
+    owner: type
+    name: str
+
+
+Replacements: TypeAlias = Mapping[ClassMethod, Callable[..., Any]]
+
+
+class Replaced(NamedTuple):
+    """A method that was replaced on a class, and what the class itself had there."""
+
+    function: Callable[..., Any]
+    before: Any
+
+
+INHERITED: Final = object()
+"""Stands for the method of a class that had none of its own."""
 
 
 class Shim(Protocol):
@@ -82,24 +107,32 @@ S = TypeVar("S", bound=Shim)
 
 
 class InstallRequest:
-    """Hold what one `install` asked for, and how often."""
+    """Hold what one `install` asked for, and how often.
 
-    def __init__(self, shim: Shim, doors: Mapping[type, Sequence[Door]], threads: bool) -> None:
+    Args:
+        shim: Takes the calls.
+        doors: Doors of the bot's own classes.
+        threads: Whether threads and pools carry who asked.
+        replacements: Returns the methods to replace beneath the doors; None for none.
+    """
+
+    def __init__(
+        self,
+        shim: Shim,
+        doors: Mapping[type, Sequence[Door]],
+        threads: bool,
+        replacements: Callable[[], Replacements] | None = None,
+    ) -> None:
         self.shim = shim
+        self.replacements = replacements
         self.doors = {owner: tuple(rows) for owner, rows in doors.items()}
         self.threads = threads
         self.count = 1
 
     def is_like(self, other: "InstallRequest") -> bool:
         """Return whether another request asks for the same."""
-        return self.shim is other.shim and (self.doors, self.threads) == (other.doors, other.threads)
-
-
-class ClassMethod(NamedTuple):
-    """Name a method by the class that defines it."""
-
-    owner: type
-    name: str
+        mine = self.doors, self.threads, self.replacements
+        return self.shim is other.shim and mine == (other.doors, other.threads, other.replacements)
 
 
 class Patches(ReentrantState):
@@ -110,6 +143,8 @@ class Patches(ReentrantState):
         self.gateway: CallHandler | None = None
         self._requests: list[InstallRequest] = []
         self._doors: dict[ClassMethod, InstalledDoor] = {}
+        self._replaced: dict[ClassMethod, Replaced] = {}
+        self._lasting: Callable[[], Replacements] | None = None
         self._propagation: AbstractContextManager[Any] | None = None
         self._internal_errors: InternalErrors | None = None
         self._watchers = [ImportWatcher(package, lambda _module: self._apply()) for package in PACKAGES]
@@ -147,6 +182,12 @@ class Patches(ReentrantState):
         for package in PACKAGES:
             stop_watching(package)
 
+    def replace(self, lasting: Callable[[], Replacements]) -> None:
+        """Replace methods that stay so after an uninstall: clients that were wrapped need them."""
+        with self._lock:
+            self._lasting = lasting
+        self._apply()
+
     def _apply(self) -> None:
         """Bring the classes to what the requests ask for; never raises, for the bot's imports call it too."""
         with self._lock:
@@ -154,6 +195,7 @@ class Patches(ReentrantState):
             self.gateway = latest.shim.gateway if latest else None
             self._internal_errors = latest.shim.internal_errors if latest else self._internal_errors
             try:
+                self._replace(wanted_methods(self._requests, self._lasting))
                 self._patch(wanted_doors(self._requests))
                 self._propagate(any(request.threads for request in self._requests))
             except Exception as error:  # noqa: BLE001
@@ -170,6 +212,19 @@ class Patches(ReentrantState):
                 setattr(method.owner, method.name, door.__wrapped__)
         for method in wanted.keys() - self._doors.keys():
             self._patch_one(method, wanted[method])
+
+    def _replace(self, wanted: Replacements) -> None:
+        """Replace methods of the classes, and put back those that are not wanted any more."""
+        if wanted == {method: replaced.function for method, replaced in self._replaced.items()}:
+            return
+        # The doors stand on top of what is replaced.
+        self._patch({})
+        for method in [each for each, old in self._replaced.items() if wanted.get(each) is not old.function]:
+            put_back(method, self._replaced.pop(method))
+        for method in wanted.keys() - self._replaced.keys():
+            before = vars(method.owner).get(method.name, INHERITED)
+            self._replaced[method] = Replaced(wanted[method], before)
+            setattr(method.owner, method.name, wanted[method])
 
     def _patch_one(self, method: ClassMethod, row: Door) -> None:
         function = vars(method.owner)[method.name]
@@ -207,6 +262,24 @@ def wanted_doors(requests: Sequence[InstallRequest]) -> dict[ClassMethod, Door]:
     return rows
 
 
+def wanted_methods(
+    requests: Sequence[InstallRequest], lasting: Callable[[], Replacements] | None
+) -> Replacements:
+    """Return the methods to replace: those of the latest request that has some, and those that last."""
+    latest = next((each.replacements for each in reversed(requests) if each.replacements), None)
+    return {**(lasting() if lasting else {}), **(latest() if latest else {})}
+
+
+def put_back(method: ClassMethod, replaced: Replaced) -> None:
+    """Give a class back what it had; what somebody put over ours stays."""
+    if vars(method.owner).get(method.name) is not replaced.function:
+        return
+    if replaced.before is INHERITED:
+        delattr(method.owner, method.name)
+    else:
+        setattr(method.owner, method.name, replaced.before)
+
+
 def library_doors() -> dict[ClassMethod, Door]:
     """Return the doors of the client libraries, as far as their classes are imported."""
     return {
@@ -220,6 +293,11 @@ def library_doors() -> dict[ClassMethod, Door]:
 
 
 _patches: Final = Patches()
+
+
+def replace_methods(lasting: Callable[[], Replacements]) -> None:
+    """Replace methods of the libraries' classes from now on, whatever is installed."""
+    _patches.replace(lasting)
 
 
 class Installation(Generic[S]):

@@ -12,6 +12,7 @@ import wrapt
 from exit_shim.attribution.stack import CallSite, without_code
 from exit_shim.clients.registry import is_library_module
 from exit_shim.clients.support import ClientSupport
+from exit_shim.clients.twins import plain_of
 from exit_shim.domain.attributions import Frame, FrameFinder
 from exit_shim.domain.doors import Door, DoorCall
 from exit_shim.runtime.internal_errors import InternalErrors
@@ -309,13 +310,18 @@ def picklable_doors(doors: Iterable[Door], internal_errors: InternalErrors) -> t
     return tuple(picklable)
 
 
+def inside(client: Any) -> Any:
+    """Return what lies inside the proxies of ours around a client."""
+    while issubclass(type(client), ClientProxy):
+        client = client.__wrapped__
+    return client
+
+
 def unwrap(client: C) -> C:
     """Return the client that was given to `wrap`; what is no proxy comes back as it is.
 
     Another library's proxy, or an adapter, that stands between two of ours is such a client: only what lies
-    directly inside a proxy of ours is taken out of it.
+    directly inside a proxy of ours is taken out of it. The methods of a bridged client are python-binance's
+    own again.
     """
-    inner: Any = client
-    while issubclass(type(inner), ClientProxy):
-        inner = inner.__wrapped__
-    return inner  # type: ignore[no-any-return]
+    return plain_of(inside(client))  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ from bots import STOP
 
 import exit_shim
 from exit_shim.clients.import_hook import ImportWatcher
-from exit_shim.clients.python_binance import DOORS
+from exit_shim.clients.python_binance_doors import DOORS
 from exit_shim.domain.doors import Door
 from exit_shim.testing.close_client import close_client
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET

@@ -26,7 +26,8 @@ from binance.exceptions import BinanceAPIException
 from bots import STOP, FakeAsyncClient, FakeClient
 
 import exit_shim
-from exit_shim.clients.python_binance import DOORS, PYTHON_BINANCE
+from exit_shim.clients.python_binance import PYTHON_BINANCE
+from exit_shim.clients.python_binance_doors import DOORS
 from exit_shim.domain.verdicts import Reason
 from exit_shim.testing import LocalExchange
 from exit_shim.testing.close_client import close_client

@@ -8,7 +8,7 @@ import pytest
 from abilities import ALGO
 from binance import AsyncClient, Client
 
-from exit_shim.clients.python_binance import METHODS, RAW_REQUESTS
+from exit_shim.clients.python_binance_doors import METHODS, RAW_REQUESTS
 from exit_shim.testing.no_event_loop import prevent_event_loop
 
 ORDER_PATHS = re.compile(r"(order|algo|countdown|oco|batch)", re.IGNORECASE)

@@ -18,7 +18,8 @@ from binance.exceptions import BinanceAPIException
 
 import exit_shim
 from exit_shim.clients.proxy import proxy_class
-from exit_shim.clients.python_binance import DOORS, PYTHON_BINANCE
+from exit_shim.clients.python_binance import PYTHON_BINANCE
+from exit_shim.clients.python_binance_doors import DOORS
 
 SYNC_ONLY = {"futures_coin_modify_order", "futures_coin_countdown_cancel_all"}
 """python-binance 1.0.37 has these on `Client` alone."""
@@ -129,3 +130,27 @@ def test_a_batch_of_anything_reaches_the_client(orders):
 
     exit_shim.wrap(Fake()).futures_place_batch_order(batchOrders=orders)
     assert seen == [{"batchOrders": orders}]
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "operation"),
+    [
+        ("post", "um/algo/order", "place"),
+        ("delete", "um/algo/order", "cancel"),
+        ("delete", "um/algo/algoOrder", "cancel"),
+        ("delete", "um/algo/allOpenOrders", "cancel"),
+        ("get", "um/algo/algoOrder", "query"),
+    ],
+)
+def test_portfolio_margins_algo_paths_are_seen(verb, path, operation):
+    """A raw request to where portfolio margin keeps conditional orders by now is read as an order."""
+    (door,) = [door for door in DOORS if door.method == "_request_papi_api"]
+    fields = {
+        "symbol": "BTCUSDT",
+        "algoId": 7,
+        "type": "STOP_MARKET",
+        "side": "SELL",
+        "closePosition": "true",
+    }
+    row, read = door.route((verb, path), {"signed": True, "data": fields})
+    assert (row.operation, read) == (operation, fields)

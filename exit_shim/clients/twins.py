@@ -1,0 +1,194 @@
+"""Twins of a client: another object with the same state, some of whose methods are others."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from exit_shim.clients.python_binance import owns_module
+from exit_shim.domain.doors import Door
+
+PLAIN: Final = "_exit_shim_plain"
+"""The slot of a twin that holds the client that it was made of."""
+
+IS_PLAIN: Final = "_exit_shim_is_plain"
+"""Marks the class of a twin that has the library's own methods where the class has replaced ones."""
+
+IS_DOOR: Final = "_exit_shim_is_door"
+"""Marks the class of what stands for a method of a class, with the method in `__wrapped__`."""
+
+OVERRIDES: Final = "_exit_shim_overrides"
+"""The attribute of a replaced method: the library's own."""
+
+BRIDGE: Final = "_exit_shim_bridge"
+"""The attribute of a replaced method that holds its bridge."""
+
+CREATE: Final = "futures_create_order"
+CREATE_BY_WEBSOCKET: Final = "ws_futures_create_order"
+
+SEAM: Final = "_request_futures_api"
+"""The method that sends a client's requests to USDⓈ-M futures."""
+
+COIN_SEAM: Final = "_request_futures_coin_api"
+"""The method that sends a client's requests to COIN-M futures."""
+
+PORTFOLIO_SEAM: Final = "_request_papi_api"
+"""The method that sends a client's requests to portfolio margin."""
+
+WEBSOCKET_SEAM: Final = "_ws_futures_api_request_sync"
+"""The method that sends a sync client's requests to the WebSocket API of USDⓈ-M futures."""
+
+ASYNC_WEBSOCKET_SEAM: Final = "_ws_futures_api_request"
+"""That of an async client, and what the method of a sync client calls."""
+
+REPLACEABLE: Final = (
+    *(CREATE, CREATE_BY_WEBSOCKET, SEAM, COIN_SEAM, PORTFOLIO_SEAM),
+    *(WEBSOCKET_SEAM, ASYNC_WEBSOCKET_SEAM),
+)
+"""The methods that the bridge may replace."""
+
+BRIDGED_DOORS: Final = ("futures_", "ws_futures_", "_ws_futures_", SEAM, COIN_SEAM)
+"""How the names of the doors begin that lead through one of them."""
+
+Methods = Mapping[str, Callable[..., Any]]
+
+_classes: dict[tuple[type, frozenset[Any], bool], type] = {}
+
+
+def make_twin(client: Any, methods: Methods, *, is_plain: bool = False) -> Any:
+    """Return a twin of a client with methods of its library's class replaced.
+
+    What either does to its state, both have. A bot's own subclass keeps its methods, and finds the replaced
+    ones by `super()`.
+
+    Args:
+        client: A client; no twin.
+        methods: The methods to replace, by name.
+        is_plain: Whether they are the library's own.
+    """
+    twin: Any = object.__new__(_twin_class(type(client), methods, is_plain))
+    twin.__dict__ = client.__dict__
+    setattr(twin, PLAIN, client)
+    return twin
+
+
+def plain_of(client: Any) -> Any:
+    """Return a client with the library's own methods.
+
+    Of a twin that is what it was made of. Of a client whose class has replaced methods it is a twin with
+    the library's own ones; any other client comes back as it is.
+    """
+    names = vars(type(client))
+    if IS_PLAIN in names:
+        return client
+    if PLAIN in names:
+        return plain_of(getattr(client, PLAIN))
+    own = replaced_in(type(client))
+    return make_twin(client, own, is_plain=True) if own else client
+
+
+def origin_of(client: Any) -> Any:
+    """Return the client that a twin was made of; any other client as it is."""
+    while PLAIN in vars(type(client)):
+        client = getattr(client, PLAIN)
+    return client
+
+
+def bridge_of(client: Any) -> Any:
+    """Return the bridge of a client that is not wrapped; None for one without."""
+    return getattr(inside_doors(getattr(type(client), SEAM, None)), BRIDGE, None)
+
+
+def replaced_in(kind: type) -> Methods:
+    """Return the library's own methods where a class has others, by name."""
+    try:
+        return {
+            name: getattr(method, OVERRIDES)
+            for name in REPLACEABLE
+            if hasattr(method := inside_doors(getattr(kind, name, None)), OVERRIDES)
+        }
+    except Exception:  # noqa: BLE001 - an odd class may raise anything; it has none of ours
+        return {}
+
+
+def original_of(kind: type, name: str) -> Any:
+    """Return a class's method beneath what the shim put over it; None where it has none."""
+    method = inside_doors(getattr(kind, name, None))
+    return getattr(method, OVERRIDES, method)
+
+
+def inside_doors(method: Any) -> Any:
+    """Return a method of a class beneath the doors that were installed over it."""
+    while getattr(type(method), IS_DOOR, False):
+        method = method.__wrapped__
+    return method
+
+
+def library_class(kind: type) -> type:
+    """Return the library's class that a client class is or inherits from; without one, the class itself."""
+    return next((base for base in kind.__mro__ if owns_module(base.__module__)), kind)
+
+
+def is_bridged(method: Any, door: Door) -> bool:
+    """Return whether a bound method is of a client with replaced methods, and of their market."""
+    return door.method.startswith(BRIDGED_DOORS) and bridge_of(getattr(method, "__self__", None)) is not None
+
+
+def _twin_class(kind: type, methods: Methods, is_plain: bool) -> type:
+    key = kind, frozenset(methods.items()), is_plain
+    if key not in _classes:
+        _classes[key] = _make_class(kind, methods, is_plain)
+    return _classes[key]
+
+
+def _make_class(kind: type, methods: Methods, is_plain: bool) -> type:
+    names = {
+        "__slots__": (PLAIN,),
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+        "__doc__": kind.__doc__,
+        "__class__": property(lambda _: kind),
+        # The connections are the original's to close.
+        "__del__": lambda _: None,
+        "__copy__": _copy,
+        "__deepcopy__": _deepcopy,
+        "__reduce_ex__": _reduce,
+        **({IS_PLAIN: True} if is_plain else {}),
+    }
+    owner = library_class(kind)
+    if owner is not kind:
+        try:
+            # Between the bot's class and the library's, where its `super()` finds them.
+            below = type(owner.__name__, (owner,), {"__module__": owner.__module__, **methods})
+            return type(kind.__name__, (kind, below), names)
+        except TypeError:  # classes that allow no other order
+            pass
+    return type(kind.__name__, (kind,), {**names, **methods})
+
+
+def _copy(twin: Any) -> Any:
+    return _twin_like(twin, copy.copy(getattr(twin, PLAIN)))
+
+
+def _deepcopy(twin: Any, memo: dict[int, Any]) -> Any:
+    return _twin_like(twin, copy.deepcopy(getattr(twin, PLAIN), memo))
+
+
+def _twin_like(twin: Any, client: Any) -> Any:
+    other: Any = object.__new__(type(twin))
+    other.__dict__ = client.__dict__
+    setattr(other, PLAIN, client)
+    return other
+
+
+def _reduce(twin: Any, _protocol: Any) -> Any:
+    if IS_PLAIN in vars(type(twin)):
+        return plain_of, (getattr(twin, PLAIN),)
+    return _remake[0], (getattr(twin, PLAIN),)
+
+
+_remake: list[Callable[[Any], Any]] = []
+
+
+def unpickle_twins_with(remake: Callable[[Any], Any]) -> None:
+    """Pickle twins as calls of this function, which has the bridge of the process where they arrive."""
+    _remake[:] = [remake]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         log_exit_metrics_summary,
         submit_exit_order,
         watch,
+        wrap,
     )
     from exit_shim.attribution.attribute import attributed
     from exit_shim.attribution.propagation import carry
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from exit_shim.errors import ExitOrderDenied
     from exit_shim.guard.policy import Policy, PolicyError, Roles
     from exit_shim.guard.rules import RuleContext, rule
-    from exit_shim.shim import ExitShim, wrap
+    from exit_shim.shim import ExitShim
     from exit_shim.sinks import Sink
 else:
     # On first use: pytest loads this package at every start for its plugin.
@@ -47,12 +48,13 @@ else:
                 "log_exit_metrics_summary",
                 "submit_exit_order",
                 "watch",
+                "wrap",
             ),
             "exit_shim.clients.patching": ("uninstall",),
             "exit_shim.guard.policy": ("Policy", "PolicyError", "Roles"),
             "exit_shim.clients.proxy": ("unwrap",),
             "exit_shim.guard.rules": ("RuleContext", "rule"),
-            "exit_shim.shim": ("ExitShim", "wrap"),
+            "exit_shim.shim": ("ExitShim",),
             "exit_shim.sinks": ("Sink",),
         },
     )

@@ -1,7 +1,7 @@
 """Offer functions on the process-wide shim, under the names that hand-made exit gateways had."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from exit_shim.clients.patching import Installation
 from exit_shim.domain.doors import Door
@@ -9,12 +9,38 @@ from exit_shim.domain.modes import EXIT_BRAIN_V3, LEGACY
 from exit_shim.shim import ExitShim, default_shim
 from exit_shim.sinks.metrics import ExitOrderMetrics
 
+C = TypeVar("C")
+
+
+def wrap(
+    client: C,
+    *,
+    shim: ExitShim | None = None,
+    doors: Sequence[Door] = (),
+    bridge: bool | None = None,
+) -> C:
+    """Return a transparent proxy around a python-binance client, a fake or an adapter.
+
+    Every exit order placed through it is attributed to the module that asked, judged, written to the journal
+    before it leaves, sent unchanged, and recorded with its outcome. Wrapping twice is wrapping once. With
+    EXIT_SHIM_DISABLED=1 this returns the client itself.
+
+    Args:
+        client: The client that the bot has; sync or async.
+        shim: The configuration to use; None for the process-wide one.
+        doors: Methods of the client's own class that place, change or cancel orders, besides
+            python-binance's.
+        bridge: Whether old calls about conditional orders keep their contract; None: as the shim says.
+    """
+    return (shim or default_shim()).wrap(client, doors=doors, bridge=bridge)
+
 
 def install(
     *,
     shim: ExitShim | None = None,
     threads: bool = False,
     doors: Mapping[type, Sequence[Door]] | None = None,
+    bridge: bool | None = None,
 ) -> Installation[ExitShim]:
     """Cover every python-binance client of this process, whenever and wherever it is made.
 
@@ -29,11 +55,12 @@ def install(
             with it `asyncio.to_thread` and `run_in_executor`, and `multiprocessing.pool.ThreadPool`) pass on
             the attribution of who started the work.
         doors: Methods of the bot's own classes that place, change or cancel orders, by class.
+        bridge: Whether old calls about conditional orders keep their contract; None: as the shim says.
 
     Returns:
         A context manager whose `with` gives the shim.
     """
-    return (shim or default_shim()).install(threads=threads, doors=doors)
+    return (shim or default_shim()).install(threads=threads, doors=doors, bridge=bridge)
 
 
 async def submit_exit_order(

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Literal, NamedTuple, cast, get_args
 
 import msgspec
@@ -25,17 +25,26 @@ from exit_shim.guard.switches import Switches
 from exit_shim.journal.spool import Sync
 from exit_shim.resolving import PACE, RetryPolicy
 from exit_shim.runtime.logs import GATEWAY, MODE, logger
+from exit_shim.sinks import Sink
+from exit_shim.sinks.log import LogSink
 
 DISABLED_VARIABLE: Final = "EXIT_SHIM_DISABLED"
 RESOLVE_VARIABLE: Final = "EXIT_SHIM_RESOLVE"
+BRIDGE_VARIABLE: Final = "EXIT_SHIM_BRIDGE"
 SYNC_VARIABLE: Final = "EXIT_SHIM_SYNC"
 SYNCS: Final = get_args(Sync)
 SHIP_VARIABLE: Final = "EXIT_SHIM_SHIP_TO"
+OTEL_VARIABLE: Final = "EXIT_SHIM_OTEL"
 
 
 def is_disabled() -> bool:
     """Return whether EXIT_SHIM_DISABLED turns the shim off."""
-    return os.environ.get(DISABLED_VARIABLE, "").strip().lower() in {"1", "true", "yes", "on"}
+    return is_on(DISABLED_VARIABLE)
+
+
+def is_on(variable: str) -> bool:
+    """Return whether an environment variable is 1 or a word for it."""
+    return os.environ.get(variable, "").strip().lower() in {"1", "true", "yes", "on"}
 
 
 _ENCODED: Final[object] = getattr(os.environ, "encodekey", str)(MODE_VARIABLE)
@@ -174,6 +183,15 @@ def pace_in_force(code: bool | RetryPolicy | None) -> RetryPolicy | None:
     return PACE if is_wanted else None
 
 
+def bridges_in_force(code: bool | None) -> bool:
+    """Return whether old calls about conditional orders are to keep their contract."""
+    return (
+        os.environ.get(BRIDGE_VARIABLE, "").strip().lower() in {"1", "true", "yes", "on"}
+        if code is None
+        else code
+    )
+
+
 def sync_in_force(code: str | None) -> Sync:
     """Return what intents survive; warn of an environment that is misspelt.
 
@@ -195,6 +213,22 @@ def destination_in_force(code: str | Literal[False] | None) -> str | None:
     """Return the PostgreSQL DSN that the journal is copied to; None: it is not copied."""
     dsn = os.environ.get(SHIP_VARIABLE) if code is None else code
     return None if is_disabled() or not dsn else dsn
+
+
+def sinks_in_force(code: Sequence[Sink] | None) -> Sequence[Sink]:
+    """Return where events go; warn where OpenTelemetry is asked for and is not there."""
+    if code is not None:
+        return code
+    sinks: list[Sink] = [LogSink()]
+    if is_on(OTEL_VARIABLE):
+        try:
+            from exit_shim.sinks.otel import OtelSink  # noqa: PLC0415 - for those who use it
+
+            sinks.append(OtelSink())
+        # A missing library, or a provider of the environment that cannot be made, costs no bot its orders.
+        except Exception as error:  # noqa: BLE001
+            logger().warning(f"{GATEWAY} {OTEL_VARIABLE} has no effect: {error}")
+    return sinks
 
 
 def digest(roles: Roles, policy: Policy, mode: str | None) -> str:

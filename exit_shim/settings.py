@@ -67,6 +67,12 @@ ENVIRONMENT: Final = (
         meaning="`0` stops the background lookup of orders in doubt. `exit-shim reconcile` still works.",
     ),
     Setting(
+        environment="EXIT_SHIM_BRIDGE",
+        code="bridge",
+        default="off",
+        meaning="`1` keeps old calls about conditional orders working. It changes what is sent.",
+    ),
+    Setting(
         environment="EXIT_SHIM_SHIP_TO",
         code="ship_to",
         default="not set",
@@ -75,8 +81,32 @@ ENVIRONMENT: Final = (
     Setting(
         environment="EXIT_SHIM_FROM",
         default="not set",
-        meaning="A PostgreSQL DSN that `summary`, `records`, `explain`, `verify` and `whatif` read instead "
-        "of the journal.",
+        meaning="A PostgreSQL DSN that `summary`, `records`, `explain`, `verify`, `whatif` and `metrics` "
+        "read instead of the journal.",
+    ),
+    Setting(
+        environment="EXIT_SHIM_OTEL",
+        default="`0`",
+        meaning="`1` adds OpenTelemetry's metrics and spans to the log lines, through the providers that the "
+        "bot has configured. In code: `sinks=[LogSink(), OtelSink()]`.",
+    ),
+    Setting(
+        environment="EXIT_SHIM_PAGE_TOKEN",
+        default="one that is made up and printed, beyond loopback",
+        meaning="The token that a browser needs for `exit-shim serve`, on loopback too: 16 characters or "
+        "more.",
+    ),
+    Setting(
+        environment="EXIT_SHIM_ALERT_URLS",
+        default="not set",
+        meaning="The services that `exit-shim watch` and `exit-shim protect --alert` send alerts to, as "
+        "apprise has them, separated by spaces or commas. They hold secrets and are never shown.",
+    ),
+    Setting(
+        environment="EXIT_SHIM_HEARTBEAT_URL",
+        default="not set",
+        meaning="What `exit-shim watch` asks once a minute while it can read exchange and journal, for a "
+        "dead-man's switch.",
     ),
     Setting(
         environment="EXIT_SHIM_DISABLED",
@@ -93,7 +123,7 @@ CODE_ONLY: Final = (
     ),
     Setting(
         code="sinks",
-        default="log lines",
+        default="log lines, and OpenTelemetry with `EXIT_SHIM_OTEL=1`",
         meaning="Where events go besides the journal and the counts. An empty list means nowhere.",
     ),
     Setting(

@@ -1,6 +1,7 @@
 """Compose a shim of its parts; the process-wide one is what `wrap` uses by default."""
 
 import functools
+import itertools
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,22 +9,26 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from exit_shim.attribution.attributor import StackAttributor
 from exit_shim.attribution.stack import CallSite, SiteFinder
+from exit_shim.bridge.client import Bridge, socket_replacements
 from exit_shim.clients.accounts import account_label, label_of
-from exit_shim.clients.patching import Installation, InstallRequest
+from exit_shim.clients.patching import Installation, InstallRequest, replace_methods
 from exit_shim.clients.proxy import (
     ClientProxy,
     Unpickling,
     bind_door,
     declared_doors,
+    inside,
     proxy_class,
     rebind_at,
     unpickle_with,
     unwrap,
 )
-from exit_shim.clients.registry import DOOR_NAMES, support_of
+from exit_shim.clients.registry import DOOR_NAMES, is_genuine, support_of
 from exit_shim.clients.submission import Submission, other_symbol, submit
+from exit_shim.clients.twins import bridge_of, make_twin, origin_of, unpickle_twins_with
 from exit_shim.configuration import (
     CurrentMode,
+    bridges_in_force,
     check_account,
     check_mode,
     chosen_policy,
@@ -31,13 +36,14 @@ from exit_shim.configuration import (
     digest,
     is_disabled,
     pace_in_force,
+    sinks_in_force,
     sync_in_force,
     with_policy,
 )
 from exit_shim.domain.doors import Door
 from exit_shim.domain.events import (
+    Event,
     ExecutorStep,
-    GuardFinding,
     Intent,
     InternalError,
     Outcome,
@@ -47,9 +53,10 @@ from exit_shim.domain.events import (
 )
 from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.feeds.account_feeds import AccountFeeds
+from exit_shim.feeds.exchange_log import ExchangeLog
 from exit_shim.feeds.other_processes import ProcessFeed, who
 from exit_shim.gateway.gateway import Gateway
-from exit_shim.gateway.recorder import Recorder
+from exit_shim.gateway.recorder import Recorder, is_late
 from exit_shim.guard.book import Book
 from exit_shim.guard.call_judge import CallJudge
 from exit_shim.guard.judge import Guard
@@ -66,7 +73,6 @@ from exit_shim.runtime.logs import GATEWAY, METRICS
 from exit_shim.runtime.reentrancy import ReentrantState
 from exit_shim.runtime.service import weakly
 from exit_shim.sinks import Sink
-from exit_shim.sinks.log import LogSink
 from exit_shim.sinks.metrics import ExitOrderMetrics
 
 if TYPE_CHECKING:
@@ -95,7 +101,7 @@ class ExitShim:
             EXIT_SHIM_POLICY names, else `exit_shim.toml` beside the bot's main script, else what `roles`
             say, which only warns. An error in such a file is logged, and nothing is enforced.
         sinks: Where events go besides the journal and the counts, on a background thread. None: log lines
-            through structlog.
+            through structlog, and OpenTelemetry where EXIT_SHIM_OTEL is 1.
         account: What the account is called. None: a label derived from the client's API key, which it does
             not reveal. Unless a client talks to Binance's live host, the host is added: `main@testnet`,
             `main@127.0.0.1:8080`.
@@ -107,6 +113,8 @@ class ExitShim:
             and adapters, nor without a journal.
         ship_to: A PostgreSQL DSN that a thread of this process copies the journal to: postgresql://… None:
             EXIT_SHIM_SHIP_TO, else nowhere. False: nowhere. `exit-shim ship` does the same from outside.
+        bridge: Whether old calls about conditional orders keep their contract on today's exchange. It changes
+            what is sent; each record says to what. None: no, unless EXIT_SHIM_BRIDGE is 1.
 
     Raises:
         ValueError: `mode` is not one of the policy's modes, `sync` is neither word, or `account` has an @.
@@ -125,6 +133,7 @@ class ExitShim:
         sync: Sync | None = None,
         resolve: bool | RetryPolicy | None = None,
         ship_to: str | Literal[False] | None = None,
+        bridge: bool | None = None,
     ) -> None:
         compiled, is_fallback = chosen_policy(policy, roles)
         # The mode may be one of the policy that could not be read.
@@ -133,6 +142,7 @@ class ExitShim:
             check_mode(mode, compiled.modes, "None")
         check_account(account)
         self._account = account
+        self._bridges = bridges_in_force(bridge)
         self.policy = compiled.policy
         self.roles = with_policy(roles or Roles(), self.policy)
 
@@ -142,18 +152,20 @@ class ExitShim:
         self.log = DeferredLog(self.dispatch, self.internal_errors)
         report = self.internal_errors.report
 
+        self.bridge = Bridge(self.internal_errors, self.log.warning)
         self.metrics = ExitOrderMetrics()
         self.guard = Guard(compiled, Book(), custom_rules(report), report)
         self._mode = CurrentMode(mode, compiled, self.guard.switches, self.log.warning)
         self.journal = None if journal is False else self._make_journal(journal, sync, mode)
-        self.process_feed = ProcessFeed(self.guard, self.journal, weakly(self._record_finding), report)
+        self.process_feed = ProcessFeed(self.guard, self.journal, weakly(self._record_event), report)
         self.guard.refresh = self.process_feed.refresh
+        self.exchange_log = ExchangeLog(weakly(self._record_event))
         self.account_feeds = AccountFeeds(
-            self.guard, account, weakly(self._record_finding), self.internal_errors
+            self.guard, account, self.exchange_log, weakly(self._record_event), self.internal_errors
         )
         self.resolver = self._make_resolver(pace_in_force(resolve))
         self._shipping = self._make_shipping(destination_in_force(ship_to))
-        self.recorder = self._make_recorder([LogSink()] if sinks is None else sinks)
+        self.recorder = self._make_recorder(sinks_in_force(sinks))
         if self.journal is not None:
             self.internal_errors.keep = weakly(self._record_internal_error)
         self.gateway = Gateway(self._make_attributor(), CallJudge(self.guard), self.recorder, self.guard.book)
@@ -203,8 +215,8 @@ class ExitShim:
                 Resolution: [fold],
                 ExecutorStep: [fold],
             },
-            # The rules come last, so that sinks get an outcome before its findings.
-            [*sinks, rules],
+            # Sinks get an outcome before its findings, but for those that wait for both.
+            [*itertools.filterfalse(is_late, sinks), rules, *filter(is_late, sinks)],
             self.dispatch,
             self.internal_errors,
             weakly(self._look_up_later),
@@ -225,7 +237,7 @@ class ExitShim:
 
     # What a bot calls
 
-    def wrap(self, client: C, *, doors: Sequence[Door] = ()) -> C:
+    def wrap(self, client: C, *, doors: Sequence[Door] = (), bridge: bool | None = None) -> C:
         """Return a transparent proxy around `client`; see `exit_shim.wrap`."""
         if is_disabled():
             return unwrap(client)
@@ -236,17 +248,40 @@ class ExitShim:
         self.begin()
         bare: Any = unwrap(client)
         self._find_left_in_doubt(bare)
-        proxy: Any = proxy_class(support_of(bare), (*declared_doors(client), *doors))(bare, self.gateway)
+        library = support_of(bare)
+        # A bridged client stays one, unless the caller says otherwise.
+        wanted = True if bridge is None and bridge_of(inside(client)) is not None else bridge
+        if self._is_bridged(wanted) and is_genuine(bare):
+            bare = self.bridged(bare)
+        proxy: Any = proxy_class(library, (*declared_doors(client), *doors))(bare, self.gateway)
         return proxy  # type: ignore[no-any-return]
 
     def install(
-        self, *, threads: bool = False, doors: Mapping[type, Sequence[Door]] | None = None
+        self,
+        *,
+        threads: bool = False,
+        doors: Mapping[type, Sequence[Door]] | None = None,
+        bridge: bool | None = None,
     ) -> "Installation[ExitShim]":
         """Send the calls of every python-binance client through this shim; see `exit_shim.install`."""
         if is_disabled():
             return Installation(self, None)
         self.begin()
-        return Installation(self, InstallRequest(self, doors or {}, threads))
+        replacements = self.bridge.replacements if self._is_bridged(bridge) else None
+        return Installation(self, InstallRequest(self, doors or {}, threads, replacements))
+
+    def bridged(self, client: Any) -> Any:
+        """Return a twin of a client that is not wrapped, whose old calls keep their contract."""
+        self.gateway.bridges = True
+        replace_methods(socket_replacements)
+        origin = origin_of(client)
+        return make_twin(origin, self.bridge.methods_for(type(origin)))
+
+    def _is_bridged(self, wanted: bool | None) -> bool:
+        """Return whether a client is to be bridged, and have the gateway expect it."""
+        is_bridged = self._bridges if wanted is None else wanted
+        self.gateway.bridges = self.gateway.bridges or is_bridged
+        return is_bridged
 
     def begin(self) -> None:
         """Open the journal, read its switches and start the threads, before orders come."""
@@ -385,8 +420,8 @@ class ExitShim:
 
     # What the parts call; weakly, for their threads must not keep the shim alive
 
-    def _record_finding(self, finding: GuardFinding) -> None:
-        self.recorder.record(finding)
+    def _record_event(self, event: Event) -> None:
+        self.recorder.record(event)
 
     def _record_internal_error(self, step: str, text: str) -> None:
         # A journal that cannot be written cannot take the news of that either.
@@ -446,22 +481,6 @@ def forget_default_shim() -> None:
         _default = None
 
 
-def wrap(client: C, *, shim: ExitShim | None = None, doors: Sequence[Door] = ()) -> C:
-    """Return a transparent proxy around a python-binance client, a fake or an adapter.
-
-    Every exit order placed through it is attributed to the module that asked, judged, written to the journal
-    before it leaves, sent unchanged, and recorded with its outcome. Wrapping twice is wrapping once. With
-    EXIT_SHIM_DISABLED=1 this returns the client itself.
-
-    Args:
-        client: The client that the bot has; sync or async.
-        shim: The configuration to use; None for the process-wide one.
-        doors: Methods of the client's own class that place, change or cancel orders, besides
-            python-binance's.
-    """
-    return (shim or default_shim()).wrap(client, doors=doors)
-
-
 def wrap_unpickled(client: C, doors: Sequence[Door] = ()) -> C:
     """Wrap a client that was pickled as a proxy, in the process where it arrived."""
     return default_shim().wrap(client, doors=doors)
@@ -483,4 +502,10 @@ def bind_unpickled(method: Any, doors: Sequence[Door], bound_at: CallSite | None
     return bound
 
 
+def bridge_unpickled(client: Any) -> Any:
+    """Bridge a client that was pickled as a bridged one, in the process where it arrived."""
+    return client if is_disabled() else default_shim().bridged(client)
+
+
 unpickle_with(Unpickling(wrap_unpickled, bind_unpickled))
+unpickle_twins_with(bridge_unpickled)

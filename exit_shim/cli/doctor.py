@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,23 +12,25 @@ from typing import Any, Final, Literal
 import click
 import msgspec
 
+from exit_shim.bridge.calls import ALGO_ONLY
 from exit_shim.cli.json_lines import json_text
 from exit_shim.cli.options import json_option
 from exit_shim.cli.output import say
 from exit_shim.cli.switches import available_modes
 from exit_shim.cli.tables import show_table
 from exit_shim.clients.python_binance import (
-    METHODS,
     hears_user_stream,
     missing_doors,
     sends_stops_where_accepted,
 )
-from exit_shim.configuration import DISABLED_VARIABLE, is_disabled
+from exit_shim.clients.python_binance_doors import METHODS
+from exit_shim.configuration import DISABLED_VARIABLE, bridges_in_force, is_disabled
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
+from exit_shim.domain.reason_codes import FUTILE_CANCEL
 from exit_shim.feeds.other_processes import off_file
 from exit_shim.guard.policy import POLICY_VARIABLE, PolicyError, Roles, find_policy, read_policy
 from exit_shim.guard.rules import custom_codes
-from exit_shim.journal import Condition, JournalReader, examine
+from exit_shim.journal import Condition, JournalReader, RecordFilter, examine
 from exit_shim.journal.default_path import JOURNAL_VARIABLE, journal_path
 
 PACKAGES: Final = ("exit_shim", "python-binance", "wrapt", "structlog", "msgspec")
@@ -45,8 +48,13 @@ LEVELS: Final[Mapping[str, Literal["error", "warning"]]] = {
     "STOPS_REFUSED": "error",
     "WEBSOCKET_STOPS_REFUSED": "error",
     "USER_STREAM_SILENT": "warning",
+    "BRIDGE_WOULD_HELP": "warning",
 }
 """The code of each problem with its level: an error loses records or stops, a warning does not."""
+
+LOOK_BACK_DAYS: Final = 7
+LOOK_BACK_NS: Final = LOOK_BACK_DAYS * 24 * 3_600_000_000_000
+"""How far back the journal is read for calls of before 2025-12-09."""
 
 MIN_FREE_BYTES: Final = 20_000_000
 """Free bytes below which the disk counts as nearly full: some thousand orders, WAL included."""
@@ -133,6 +141,7 @@ def diagnose() -> Diagnosis:
             *check_mode(),
             *check_policy(),
             *check_library(library),
+            *check_bridge(journal),
         ],
     )
 
@@ -267,6 +276,28 @@ def check_library(library: InstalledLibrary) -> Iterator[Problem]:
             "USER_STREAM_SILENT",
             "this python-binance connects to a futures user stream that has been silent since 2026-04-23; "
             "install 1.0.36 or newer",
+        )
+
+
+def check_bridge(journal: Condition) -> Iterator[Problem]:
+    """Yield that the bot's calls are those of before 2025-12-09, as far as the journal shows."""
+    if not journal.runs or bridges_in_force(None):
+        return
+    since_ns = time.time_ns() - LOOK_BACK_NS
+    refused = futile = 0
+    for record in JournalReader(journal.path).read_records(RecordFilter(since_ns=since_ns)):
+        if record.intent.is_bridged:
+            return
+        refused += record.outcome is not None and record.outcome.error_code == ALGO_ONLY
+        futile += any(reason.code == FUTILE_CANCEL for reason in record.reasons)
+    signs = [f"{refused} stops were refused with {ALGO_ONLY}"] * bool(refused)
+    signs += [f"{futile} cancel-alls reached no stop"] * bool(futile)
+    if signs:
+        yield make_problem(
+            "BRIDGE_WOULD_HELP",
+            f"in the last {LOOK_BACK_DAYS} days {' and '.join(signs)}: the bot speaks to the exchange of "
+            "before 2025-12-09. exit-shim run --bridge, or EXIT_SHIM_BRIDGE=1, keeps its calls working; run "
+            "exit-shim audit first, which lists the orders that piled up unseen",
         )
 
 

@@ -4,16 +4,22 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator
-from typing import IO, Any, Final
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, Final, TypeAlias
 
 import click
+
+Line: TypeAlias = list[tuple[str, str]]
+"""A line of output in pieces, each with its style: "", "bold", "dim" or "red"."""
 
 CANNOT_WRITE: Final = 74
 """The exit status where the output cannot be written: EX_IOERR of sysexits.h."""
 
 READER_LEFT: Final = 141
 """The exit status where the reader of a pipe has ended, as of any program that SIGPIPE ends."""
+
+DEFAULT_WIDTH: Final = 80
+"""The width of a terminal that does not tell its own."""
 
 
 class OutputError(click.ClickException):
@@ -97,6 +103,49 @@ def say(*lines: object, err: bool = False, file: IO[Any] | None = None) -> None:
     """Print each line, escaped, to stdout or stderr."""
     for line in lines:
         click.echo(printable(str(line)), err=err, file=file)
+
+
+class Red(str):
+    """Text that is red on a terminal: a conflict, or a position without a stop."""
+
+    __slots__ = ()
+
+
+def line_limit() -> int | None:
+    """Return the width that lines should keep to; None in a pipe, unless COLUMNS says it."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    if not sys.stdout.isatty():
+        return None
+    try:
+        # shutil has the same, and loads four compression libraries.
+        return os.get_terminal_size(sys.stdout.fileno()).columns or DEFAULT_WIDTH
+    except OSError:
+        return DEFAULT_WIDTH
+
+
+def show_lines(lines: Iterable[Line]) -> None:
+    """Print lines with their styles on a terminal, and without them elsewhere."""
+    if not sys.stdout.isatty():
+        say(*("".join(text for text, _ in line).rstrip() for line in lines))
+        return
+    # In a pipe there are no styles, and rich is most of a command's start.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    for line in lines:
+        # A plain str would be read as rich's markup, and load the names of all emoji for that.
+        text = Text.assemble(*((printable(part), style) for part, style in line))
+        text.rstrip()
+        # The terminal folds what is too long: rich would cut ids in two.
+        console.print(text, soft_wrap=True)
+
+
+def say_styled(text: str, style: str) -> None:
+    """Print one line in a style."""
+    show_lines([[(text, style)]])
 
 
 def printable(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import click
 
+from exit_shim.cli.alert import describe_services, open_services
 from exit_shim.cli.audit import CANNOT_ASK, read_exchange, refuse
 from exit_shim.cli.exchange_client import (
     KEY_VARIABLE,
@@ -22,9 +23,11 @@ from exit_shim.cli.exchange_client import (
 )
 from exit_shim.cli.options import json_option
 from exit_shim.cli.output import say
+from exit_shim.cli.protect_alerts import alerting
 from exit_shim.cli.protect_start import describe_start, find_other_runs
 from exit_shim.cli.protect_view import ProtectView, make_view
 from exit_shim.cli.switches import by_option, turn_switch
+from exit_shim.configuration import is_disabled
 from exit_shim.domain.events import Switch
 from exit_shim.errors import ExecutorError
 from exit_shim.executor.executor import ExitExecutor
@@ -37,6 +40,7 @@ from exit_shim.guard.exchange_snapshot import OpenPosition
 from exit_shim.guard.policy import PolicyError, find_policy
 from exit_shim.journal.default_path import journal_path
 from exit_shim.shim import ExitShim
+from exit_shim.sinks.alerts import AlertServices
 
 UNSOUND: Final = 1
 """The exit status of `--once` where something is unprotected, has no plan, or has another problem."""
@@ -61,6 +65,7 @@ class Wanted(NamedTuple):
         once: Whether to end once nothing is left to do.
         every_s: Seconds between two looks at the account, where no stream tells of changes.
         as_json: Whether to print JSON.
+        alert: Whether to send alerts.
     """
 
     plans: PlanFile | None
@@ -69,6 +74,7 @@ class Wanted(NamedTuple):
     once: bool
     every_s: float
     as_json: bool
+    alert: bool
 
     @property
     def only_looks(self) -> bool:
@@ -110,6 +116,7 @@ class Wanted(NamedTuple):
     metavar="S",
     help="Seconds between two looks at the account, where no stream tells of changes.",
 )
+@click.option("--alert", is_flag=True, help="Send alerts as `exit-shim watch` does, to EXIT_SHIM_ALERT_URLS.")
 @json_option
 @click.pass_context
 def protect(ctx: click.Context, /, **options: Any) -> None:
@@ -178,6 +185,7 @@ def run_protect(
     check_exchange(local, testnet=testnet, demo=demo)
     plans = None if plans_file is None else read_plans(plans_file)
     wanted = Wanted(plans, frozenset(symbol.upper() for symbol in symbols), **options)
+    services = open_alert_services(wanted)
     credentials = find_credentials(local)
     if credentials is None:
         refuse(
@@ -187,7 +195,7 @@ def run_protect(
     with open_client(credentials, local, testnet=testnet, demo=demo) as client:
         shim = make_shim(account)
         try:
-            status = protect_with(client, shim, wanted)
+            status = protect_with(client, shim, wanted, services)
         finally:
             shim.close()
     sys.exit(status)
@@ -211,7 +219,23 @@ def make_shim(account: str | None) -> ExitShim:
         refuse(str(error))
 
 
-def protect_with(client: Any, shim: ExitShim, wanted: Wanted) -> int:
+def open_alert_services(wanted: Wanted) -> AlertServices | None:
+    """Return where alerts go, where any are wanted; refuse what `exit-shim watch` is for."""
+    if not wanted.alert:
+        return None
+    if wanted.once or wanted.only_looks:
+        raise click.UsageError(
+            "--alert needs a process that keeps protecting: --plans FILE without --once and --dry-run; "
+            "`exit-shim watch` alerts without an executor"
+        )
+    if is_disabled():
+        raise click.UsageError("--alert needs the journal, which EXIT_SHIM_DISABLED turns off; unset it")
+    services = open_services()
+    say(f"alerts    {describe_services(services)}", err=True)
+    return services
+
+
+def protect_with(client: Any, shim: ExitShim, wanted: Wanted, services: AlertServices | None) -> int:
     """Protect with a client; return the exit status."""
     # What ends the command early is said before anything is placed.
     for symbol in wanted.symbols or (None,):
@@ -231,7 +255,10 @@ def protect_with(client: Any, shim: ExitShim, wanted: Wanted) -> int:
     )
     if wanted.once:
         return protect_once(executor, view, wanted)
-    with stop_signals() as stopped, view.drawing():
+    alerts = (
+        alerting(executor, shim, client, services, view.note) if wanted.alert else contextlib.nullcontext()
+    )
+    with stop_signals() as stopped, view.drawing(), alerts:
         (look_on if wanted.only_looks else keep_on)(executor, view, wanted, stopped)
     if wanted.only_looks:
         say("stopped; nothing was placed, changed or cancelled", err=True)

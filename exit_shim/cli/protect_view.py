@@ -10,8 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from exit_shim.cli.json_lines import json_text
-from exit_shim.cli.output import pluralize, printable, say
-from exit_shim.cli.tables import terminal_width
+from exit_shim.cli.output import DEFAULT_WIDTH, line_limit, pluralize, printable, say
 from exit_shim.executor.protection import Protection
 from exit_shim.executor.requests import text
 from exit_shim.executor.steps import Amend, Cancel, Close, LookUp, Place, Step, Wait
@@ -220,7 +219,7 @@ class TableView(ProtectView):
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
-        has_plan = terminal_width() >= WIDE
+        has_plan = (line_limit() or DEFAULT_WIDTH) >= WIDE
         columns = ["symbol", "side", "state", "guarded", "bare", *["plan"] * has_plan, "next"]
         caption = Text("\n".join([self._caption(), *self._notes]))
         table = Table(box=box.SIMPLE, pad_edge=False, caption=caption, caption_justify="left")

@@ -5,11 +5,13 @@ from typing import Any, Final
 
 import click
 
-from exit_shim import journal
+from exit_shim.cli.clock import PointInTime
 from exit_shim.cli.json_lines import json_text
-from exit_shim.cli.options import PointInTime, json_option
+from exit_shim.cli.options import journal_option, json_option
 from exit_shim.cli.output import pluralize, say
+from exit_shim.cli.progress import ProgressBar
 from exit_shim.cli.sources import readable_journal_errors
+from exit_shim.journal import prune as prune_journal
 from exit_shim.journal.default_path import journal_path
 
 UNITS: Final = {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
@@ -38,7 +40,8 @@ class Size(click.ParamType):  # type: ignore[type-arg] # generic since click 8.2
     "--max-size", type=Size(), metavar="BYTES", help="Delete the oldest until the file fits: 500MB, 2GB."
 )
 @json_option
-def prune(*, older_than: int | None, max_size: int | None, as_json: bool) -> None:
+@journal_option
+def prune(*, older_than: int | None, max_size: int | None, as_json: bool, journal: str | None) -> None:
     """Delete old events from the journal.
 
     Orders in doubt, switches in force, the last step of each protected position and events that still have to
@@ -47,8 +50,8 @@ def prune(*, older_than: int | None, max_size: int | None, as_json: bool) -> Non
     """
     if older_than is None and max_size is None:
         raise click.UsageError("name what to delete: --older-than 90d, --max-size 2GB or both")
-    with readable_journal_errors():
-        pruned = journal.prune(journal_path(), before_ns=older_than, max_bytes=max_size)
+    with readable_journal_errors(), ProgressBar("pruning"):
+        pruned = prune_journal(journal_path(journal), before_ns=older_than, max_bytes=max_size)
     if as_json:
         say(json_text(pruned._asdict()))
         return

@@ -4,10 +4,11 @@ import contextlib
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import click
 
+from exit_shim.cli.clock import local_clock
 from exit_shim.cli.exchange_client import (
     KEY_VARIABLE,
     SECRET_VARIABLE,
@@ -18,9 +19,11 @@ from exit_shim.cli.exchange_client import (
     open_client,
 )
 from exit_shim.cli.json_lines import record_json
+from exit_shim.cli.options import journal_option
+from exit_shim.cli.order_rows import show_orders
 from exit_shim.cli.output import pluralize, say
+from exit_shim.cli.progress import ProgressBar
 from exit_shim.cli.sources import read_orders
-from exit_shim.cli.tables import RECORD_COLUMNS, record_row, show_table
 from exit_shim.clients.accounts import label_of
 from exit_shim.clients.registry import clone_client
 from exit_shim.domain.accounts import AT
@@ -57,8 +60,16 @@ Nothing is placed, changed or cancelled."""
     help="Give up after SECONDS.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each resolved order as a JSON line.")
-def reconcile(
-    *, local: str | None, testnet: bool, demo: bool, account: str | None, patience: float, as_json: bool
+@journal_option
+def reconcile(  # noqa: PLR0913 - all by name
+    *,
+    local: str | None,
+    testnet: bool,
+    demo: bool,
+    account: str | None,
+    patience: float,
+    as_json: bool,
+    journal: str | None,
 ) -> None:
     """Ask the exchange about orders in doubt.
 
@@ -70,14 +81,15 @@ def reconcile(
     be asked.
     """
     check_exchange(local, testnet=testnet, demo=demo)
-    in_doubt = list(read_orders(in_doubt=True))
+    path = Path(journal_path(journal))
+    in_doubt = list(read_orders(path, in_doubt=True))
     if not in_doubt:
         say("No orders are in doubt.", err=as_json)
         return
     credentials = find_credentials(local)
     if credentials is None:
         refuse(in_doubt, f"{pluralize(len(in_doubt), 'order')} in doubt. {WAY_OUT}", as_json=as_json)
-    of_ended = list(find_left_in_doubt(Path(journal_path())))
+    of_ended = list(find_left_in_doubt(path))
     with open_client(credentials, local, testnet=testnet, demo=demo) as client:
         label = label_at(client, account)
         asked = [record for record in of_ended if record.intent.account == label]
@@ -89,13 +101,14 @@ def reconcile(
         if problem is not None:
             refuse(asked, f"{host} cannot be asked: {problem}", as_json=as_json)
         say(f"asking {host} about {pluralize(len(asked), 'order')} in doubt", err=True)
-        sys.exit(STILL_IN_DOUBT if resolve(client, label, asked, patience, as_json=as_json) else 0)
+        still = resolve(path, Asking(client, label, asked), patience, as_json=as_json)
+        sys.exit(STILL_IN_DOUBT if still else 0)
 
 
 def refuse(records: list[Record], why: str, *, as_json: bool) -> NoReturn:
     """List what is in doubt, say why it stays so, and end the command."""
     if not as_json:
-        show_table(RECORD_COLUMNS, [record_row(record) for record in records])
+        show_orders(records, local_clock())
     say(*why.split("\n"), err=True)
     sys.exit(CANNOT_ASK)
 
@@ -137,29 +150,41 @@ def why_unanswered(client: Any, records: list[Record]) -> str | None:
     return reply.failure
 
 
-def resolve(client: Any, label: str, records: list[Record], patience: float, *, as_json: bool) -> int:
+class Asking(NamedTuple):
+    """The orders to ask about, and the client and account to ask with."""
+
+    client: Any
+    label: str
+    records: list[Record]
+
+
+def resolve(path: Path, asking: Asking, patience: float, *, as_json: bool) -> int:
     """Look orders up until all are resolved or the time is over; return how many stay in doubt."""
     resolved: list[Record] = []
+    bar = ProgressBar("asking", len(asking.records))
 
     def report(record: Record) -> None:
         resolved.append(record)
-        say(*([record_json(record)] if as_json else describe_resolved(record)))
+        bar.advance()
+        with bar.hidden():
+            say(*([record_json(record)] if as_json else describe_resolved(record)))
 
     def report_open(record: Record, reason: str) -> None:
-        say(f"{order_name(record)} stays in doubt: {reason}", err=True)
+        with bar.hidden():
+            say(f"{order_name(record)} stays in doubt: {reason}", err=True)
 
-    with contextlib.closing(Journal(journal_path())) as journal:
+    with contextlib.closing(Journal(path)) as journal, bar:
         journal.open()
         errors = InternalErrors(Dispatch(lambda _dropped: None))
         resolver = make_resolver(journal, errors, PACE, report, report_open)
-        resolver.add_client(client, label)
+        resolver.add_client(asking.client, asking.label)
         until = time.monotonic() + patience
         while resolver.is_busy() and time.monotonic() < until:
             time.sleep(POLL_S)
         for record, reason in resolver.open_doubts():
             report_open(record, reason)
         resolver.stop()
-    return len(records) - len(resolved)
+    return len(asking.records) - len(resolved)
 
 
 def order_name(record: Record) -> str:

@@ -14,14 +14,19 @@ from typing import Any, TextIO
 
 import click
 
+from exit_shim.cli.clock import Clock, clock_of, clock_options
+from exit_shim.cli.filters import Selection, select
 from exit_shim.cli.json_lines import json_text, record_json
-from exit_shim.cli.output import OutputError, check_stdout, output_error, pluralize, say
-from exit_shim.cli.totals import OrderTotals
+from exit_shim.cli.local_watch import LocalWatch
+from exit_shim.cli.next_step import next_command
+from exit_shim.cli.output import OutputError, check_stdout, output_error, pluralize, say, say_styled
+from exit_shim.cli.overview import read_overview
+from exit_shim.cli.overview_screen import show_overview
+from exit_shim.cli.sources import local_journal
 from exit_shim.configuration import is_disabled
 from exit_shim.domain.modes import MODE_VARIABLE
 from exit_shim.guard.policy import FILE_NAME, POLICY_VARIABLE
-from exit_shim.journal import JournalError, RecordFilter, count_records, read_records, state_folder
-from exit_shim.journal.default_path import JOURNAL_VARIABLE
+from exit_shim.journal.default_path import JOURNAL_VARIABLE, journal_path
 from exit_shim.runtime.nearest_name import did_you_mean
 from exit_shim.shim import ExitShim, default_shim
 from exit_shim.testing import LocalExchange, WalkingMarket
@@ -37,7 +42,7 @@ class BotCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert a `--` behind `-m MODULE`, so that what follows is the bot's."""
-        place, takes_value = 0, {"--mode", "--allow-port", "-m"}
+        place, takes_value = 0, {"--mode", "--allow-port", "--tz", "-m"}
         while place < len(args) and args[place].startswith("-") and args[place] != "--":
             word = args[place]
             place += 2 if word in takes_value else 1
@@ -56,24 +61,33 @@ class BotCommand(click.Command):
     "--mode", metavar="MODE", help="EXIT_MODE for this run: LEGACY, EXIT_BRAIN_V3 or a mode of the policy."
 )
 @click.option(
+    "--bridge", is_flag=True, help="Keep calls of before 2025-12-09 about conditional orders working."
+)
+@click.option(
     "--json", "as_json", is_flag=True, help="Print orders as JSON lines, and the bot's output to stderr."
 )
+@click.option("--sites", is_flag=True, help="Count by each place in the bot, too.")
+@clock_options
 @click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT.py] [ARGS]...")
-def run(
+def run(  # noqa: PLR0913 - all by name
     *,
     local: bool,
     allow_port: tuple[int, ...],
     mode: str | None,
+    bridge: bool,
     as_json: bool,
+    sites: bool,
     module: str | None,
     arguments: tuple[str, ...],
 ) -> None:
     """Run a bot under the shim and report who placed what.
 
     The bot runs as `python SCRIPT.py ARGS` would run it, unmodified, and the exit status is its own. The
-    report comes when it ends.
+    report comes when it ends: who fights whom, what was found, and which positions were without a stop.
     """
+    # The shim's own settings say where the next command looks, unless this one sets them.
+    report = RunReport(clock_of(click.get_current_context()), journal_path(), with_sites=sites)
     if module is None and not (arguments and Path(arguments[0]).is_file()):
         raise click.UsageError(
             f"{arguments[0]} is not a file" if arguments else "name a SCRIPT.py or -m MODULE"
@@ -85,16 +99,17 @@ def run(
     if mode is not None:
         os.environ[MODE_VARIABLE] = mode
     if local:
-        os.environ.setdefault(JOURNAL_VARIABLE, str(state_folder() / "local.db"))
-    records_to = redirect_stdout() if as_json else None
+        os.environ.setdefault(JOURNAL_VARIABLE, str(local_journal()))
+    report.records_to = redirect_stdout() if as_json else None
     use_policy_beside(Path.cwd() if module is not None else Path(arguments[0]).resolve().parent)
     shim, undo = make_shim(mode), contextlib.ExitStack()
     if local:
-        undo.enter_context(on_local_exchange(allow_port))
-    undo.enter_context(shim.install())
+        report.watch = undo.enter_context(on_local_exchange(allow_port))
+        report.watch.start(shim.exchange_log, shim.internal_errors.report)
+    undo.enter_context(shim.install(bridge=bridge or None))
     # Registered before the bot's atexit functions, so it runs after them: they, threads and pools may still
     # place orders.
-    atexit.register(finish, os.getpid(), shim, undo, records_to)
+    atexit.register(finish, os.getpid(), shim, undo, report)
     run_bot(module, arguments)
 
 
@@ -117,13 +132,19 @@ def make_shim(mode: str | None) -> ExitShim:
 
 
 @contextlib.contextmanager
-def on_local_exchange(allow_ports: tuple[int, ...]) -> Iterator[None]:
-    """Start a local exchange, redirect python-binance to it, and keep this process from any other host."""
+def on_local_exchange(allow_ports: tuple[int, ...]) -> Iterator[LocalWatch]:
+    """Start a local exchange, redirect python-binance to it, and keep this process from any other host.
+
+    Yields:
+        What records the sizes of its positions.
+    """
     # A run packs a day into seconds, which no rate limit allows.
     exchange = LocalExchange(market=WalkingMarket(seed=1), rate_limits=False)
-    with exchange, redirect_clients(exchange.url, exchange.register):
-        confine({exchange.port, *allow_ports})
-        yield
+    with exchange:
+        watch = LocalWatch(exchange)
+        with redirect_clients(exchange.url, watch.add_key):
+            confine({exchange.port, *allow_ports})
+            yield watch
 
 
 def redirect_stdout() -> TextIO:
@@ -207,42 +228,68 @@ def bot_part(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
-def finish(pid: int, shim: ExitShim, undo: contextlib.ExitStack, records_to: TextIO | None) -> None:
+class RunReport:
+    """What a run shows when it ends.
+
+    Args:
+        clock: The zone for times.
+        usual_journal: The journal that the next command reads unless it is told another one.
+        with_sites: Whether each place in the bot is counted, too.
+    """
+
+    def __init__(self, clock: Clock, usual_journal: str, *, with_sites: bool) -> None:
+        self._clock = clock
+        self._usual_journal = usual_journal
+        self._with_sites = with_sites
+        self.records_to: TextIO | None = None
+        """Where JSON lines go; None for a report to people."""
+        self.watch: LocalWatch | None = None
+
+    def show(self, shim: ExitShim) -> None:
+        """Print what this run recorded: JSON lines to the former stdout, or a screen."""
+        if is_disabled() or shim.journal is None:
+            say("EXIT_SHIM_DISABLED is set: nothing was recorded", err=True)
+            return
+        if self.watch is not None:
+            self.watch.stop()
+        shim.flush()
+        selection = select(self._clock, journal=str(shim.journal.path), run=shim.journal.run_id)
+        try:
+            if self.records_to is None:
+                self._show_screen(shim, selection)
+            else:
+                for record in selection.read_records():
+                    say(record_json(record), file=self.records_to)
+        except OutputError:
+            raise
+        except click.ClickException as error:
+            why = shim.journal.health().last_error or error.message
+            counts = json_text(shim.metrics.get_summary())
+            say(f"the journal has no records of this run: {why}", f"counts of this run: {counts}", err=True)
+
+    def _show_screen(self, shim: ExitShim, selection: Selection) -> None:
+        overview = read_overview(selection)
+        check_stdout()
+        show_overview(overview, self._clock, with_sites=self._with_sites)
+        coroutines = shim.gateway.entry_coroutines()
+        say(
+            f"{pluralize(shim.gateway.entry_orders(), 'entry order')} passed through"
+            + f", {pluralize(coroutines, 'coroutine')} of entry orders created" * bool(coroutines)
+            + f"; journal: {selection.journal}"
+        )
+        is_usual = selection.journal == self._usual_journal
+        say_styled(f"Next: {next_command(overview, None if is_usual else selection.journal)}", "bold")
+
+
+def finish(pid: int, shim: ExitShim, undo: contextlib.ExitStack, report: RunReport) -> None:
     """Report, and close what was opened; not in a child that the bot forked."""
     if os.getpid() != pid:
         return
     try:
         with undo:
-            report(shim, records_to)
-            (records_to or sys.stdout).flush()
+            report.show(shim)
+            (report.records_to or sys.stdout).flush()
     except OSError as error:
-        output_error(error, records_to).show()
+        output_error(error, report.records_to).show()
     except OutputError as error:
         error.show()
-
-
-def report(shim: ExitShim, records_to: TextIO | None) -> None:
-    """Print what this run recorded: JSON lines to the former stdout, or a table."""
-    if is_disabled() or shim.journal is None:
-        say("EXIT_SHIM_DISABLED is set: nothing was recorded", err=True)
-        return
-    shim.flush()
-    try:
-        records = list(read_records(shim.journal.path, RecordFilter(run_id=shim.journal.run_id)))
-    except JournalError as error:
-        why = shim.journal.health().last_error or error
-        counts = json_text(shim.metrics.get_summary())
-        say(f"the journal has no records of this run: {why}", f"counts of this run: {counts}", err=True)
-        return
-    if records_to is not None:
-        for record in records:
-            say(record_json(record), file=records_to)
-        return
-    check_stdout()
-    OrderTotals(*count_records(records)).show()
-    coroutines = shim.gateway.entry_coroutines()
-    say(
-        f"{pluralize(shim.gateway.entry_orders(), 'entry order')} passed through"
-        + f", {pluralize(coroutines, 'coroutine')} of entry orders created" * bool(coroutines)
-        + f"; journal: {shim.journal.path}"
-    )

@@ -5,14 +5,25 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from exit_shim.cli.clock import Clock
 from exit_shim.cli.json_lines import json_text
-from exit_shim.cli.tables import utc_time
+from exit_shim.cli.output import say
+from exit_shim.cli.tables import Column, show_table
 from exit_shim.domain.events import ExecutorStep, Record
 from exit_shim.journal.record_source import StoredStep
 
-STEP_COLUMNS: Final = ("time", "symbol", "side", "step", "leg", "trigger", "quantity", "plan", "order", "why")
-
-POSITION_COLUMNS: Final = ("symbol", "side", "plan", "since", "last step", "why")
+STEP_COLUMNS: Final = (
+    Column("symbol"),
+    Column("side"),
+    Column("step"),
+    Column("leg", 1),
+    Column("trigger", 3),
+    Column("quantity", 2),
+    Column("plan", 5),
+    Column("order", 4),
+    Column("why", 6, wraps=True, below=True),
+)
+"""The columns of a step, behind its time."""
 
 OPERATIONS: Final[Mapping[str, str]] = {
     "place": "place",
@@ -33,11 +44,33 @@ class Around(NamedTuple):
     after: StoredStep | None
 
 
-def step_row(stored: StoredStep) -> tuple[str, ...]:
+def show_steps(steps: Sequence[StoredStep], clock: Clock, *, as_json: bool) -> None:
+    """Print the steps of executors, as a table or as JSON lines."""
+    if as_json:
+        say(*map(step_json, steps))
+        return
+    times = clock.column([stored.ts for stored in steps])
+    rows = [(times.text(stored.ts), *step_cells(stored)) for stored in steps]
+    show_table((Column(times.header), *STEP_COLUMNS), rows)
+
+
+def show_positions(positions: Sequence[StoredStep], clock: Clock) -> None:
+    """Print each position that an executor protected, with its last step."""
+    columns = (
+        Column("symbol"),
+        Column("side"),
+        Column("plan", 2),
+        Column(f"since ({clock.name})", 1),
+        Column("last step"),
+        Column("why", 3, wraps=True, below=True),
+    )
+    show_table(columns, [position_cells(stored, clock) for stored in positions])
+
+
+def step_cells(stored: StoredStep) -> tuple[str, ...]:
     """Return a step's cells under `STEP_COLUMNS`."""
     step = stored.step
     return (
-        f"{utc_time(stored.ts):%Y-%m-%d %H:%M:%S.%f}"[:-3],
         step.symbol,
         step.position_side,
         step.verb,
@@ -50,9 +83,9 @@ def step_row(stored: StoredStep) -> tuple[str, ...]:
     )
 
 
-def step_line(stored: StoredStep) -> str:
+def step_line(stored: StoredStep, clock: Clock) -> str:
     """Return a step as one line, for `tail`."""
-    return "  ".join(cell for cell in step_row(stored) if cell)
+    return "  ".join(filter(None, (clock.line_stamp(stored.ts), *step_cells(stored))))
 
 
 def step_json(stored: StoredStep) -> str:
@@ -66,12 +99,12 @@ def step_fields(stored: StoredStep) -> dict[str, Any]:
     return {"event": "executor_step", "ts": stored.ts, "run_id": stored.run_id, "seq": stored.seq, **fields}
 
 
-def position_row(stored: StoredStep) -> tuple[str, ...]:
-    """Return the cells of a position under `POSITION_COLUMNS`, of its last step."""
+def position_cells(stored: StoredStep, clock: Clock) -> tuple[str, ...]:
+    """Return the cells of a position, of its last step."""
     step = stored.step
     began_ms = step.state.get("began_ms", "")
-    since = f"{utc_time(int(began_ms) * 1_000_000):%Y-%m-%d %H:%M:%S}" if began_ms.isdecimal() else ""
-    last = f"{utc_time(stored.ts):%Y-%m-%d %H:%M:%S} {short_text(step)}"
+    since = clock.second(int(began_ms) * 1_000_000) if began_ms.isdecimal() else ""
+    last = f"{clock.second(stored.ts)} {short_text(step)}"
     return step.symbol, step.position_side, plan_text(step), since, last, step.why
 
 

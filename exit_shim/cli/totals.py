@@ -1,13 +1,23 @@
 """Recorded orders, counted by place, kind, mode and outcome."""
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
-from exit_shim.cli.output import pluralize, say
+from exit_shim.cli.output import pluralize
 from exit_shim.cli.passthrough import suggest_passthrough
-from exit_shim.cli.tables import show_table
-from exit_shim.journal import Count, OrderSite, Stack
+from exit_shim.journal import IN_DOUBT, Count, OrderSite, Stack
+
+
+class ModuleTotals(NamedTuple):
+    """What one module did, and what its orders came to unless they were accepted."""
+
+    module: str
+    places: int
+    cancels: int
+    changes: int
+    conflicts: int
+    others: Counter[str]
 
 
 class OrderTotals:
@@ -45,6 +55,27 @@ class OrderTotals:
         """Return how many orders wait for a trigger without being marked reduce-only: possible entries."""
         return self.count_operations("place") - self.count_exits()
 
+    def in_doubt(self) -> dict[str, int]:
+        """Return how many orders are in doubt, by module."""
+        numbers: Counter[str] = Counter()
+        for site, outcomes in self.outcomes.items():
+            numbers[site.module] += outcomes[IN_DOUBT]
+        return {module: number for module, number in numbers.most_common() if number}
+
+    def by_module(self) -> Iterator[ModuleTotals]:
+        """Yield what each module did, by their names."""
+        for module in sorted({site.module for site in self.sites}):
+            sites = [site for site in self.sites if site.module == module]
+            numbers: Counter[str] = Counter()
+            others: Counter[str] = Counter()
+            for site in sites:
+                numbers[site.operation] += self.sites[site]
+                others.update({state: n for state, n in self.outcomes[site].items() if state != "accepted"})
+            conflicts = sum(self.conflicts[site] for site in sites)
+            yield ModuleTotals(
+                module, numbers["place"], numbers["cancel"], numbers["modify"], conflicts, others
+            )
+
     def as_dict(self) -> dict[str, Any]:
         """Return the counts, JSON-ready."""
         exits = (outcomes for site, outcomes in self.outcomes.items() if is_exit(site))
@@ -64,16 +95,18 @@ class OrderTotals:
                 {**suggestion._asdict(), "configuration": suggestion.configuration}
                 for suggestion in self.suggestions
             ],
-            "sites": [
-                {
-                    **site._asdict(),
-                    "orders": number,
-                    "conflicts": self.conflicts[site],
-                    "outcomes": dict(self.outcomes[site]),
-                }
-                for site, number in sorted(self.sites.items())
-            ],
+            "sites": list(self.site_fields()),
         }
+
+    def site_fields(self) -> Iterator[dict[str, Any]]:
+        """Yield each place with its numbers, JSON-ready."""
+        for site, number in sorted(self.sites.items()):
+            yield {
+                **site._asdict(),
+                "orders": number,
+                "conflicts": self.conflicts[site],
+                "outcomes": dict(self.outcomes[site]),
+            }
 
     def _count_exits_by(self, field: str) -> dict[str, int]:
         numbers: Counter[str] = Counter()
@@ -82,50 +115,27 @@ class OrderTotals:
                 numbers[getattr(site, field)] += number
         return dict(numbers.most_common())
 
-    def show(self) -> None:
-        """Print the table, the totals, lost events and suggestions."""
-        show_table(
-            ("module", "does", "kind", "number", "conflicts", "outcome", "where", "via", "evidence"),
-            [self._row(site, number) for site, number in sorted(self.sites.items())],
-        )
-        say(", ".join(self._totals()))
-        if self.lost:
-            lost = pluralize(self.lost, "event")
-            say(f"{lost} lost: the journal could not be written; see exit-shim doctor")
-        for suggestion in self.suggestions:
-            say(
-                f"{suggestion.module} looks like a passthrough module: other modules always call it "
-                f"({', '.join(suggestion.callers)}). To attribute its orders to them: "
-                f"ExitShim(roles={suggestion.configuration})"
-            )
-
-    def _row(self, site: OrderSite, number: int) -> tuple[object, ...]:
-        outcomes = self.outcomes[site].most_common()
-        return (
-            site.module,
-            site.operation,
-            site.kind,
-            number,
-            self.conflicts[site] or "",
-            " ".join(f"{name}={count}" for name, count in outcomes),
-            f"{site.function} {site.place}",
-            site.via,
-            site.evidence,
-        )
-
-    def _totals(self) -> list[str]:
+    def in_words(self) -> str:
+        """Return the totals in one line."""
         modules = len({site.module for site in self.sites if is_exit(site)})
         conditional = self.count_conditional()
-        return [
-            f"{pluralize(self.count_exits(), 'exit order')} by {pluralize(modules, 'module')}",
-            *[pluralize(conditional, "conditional order")] * bool(conditional),
-            pluralize(self.count_operations("cancel"), "cancel"),
-            pluralize(self.count_operations("modify"), "change"),
-            pluralize(sum(self.conflicts.values()), "ownership conflict"),
-            *[f"{number} in {mode}" for mode, number in self.modes.most_common() if number],
-        ]
+        return ", ".join(
+            [
+                f"{pluralize(self.count_exits(), 'exit order')} by {pluralize(modules, 'module')}",
+                *[pluralize(conditional, "conditional order")] * bool(conditional),
+                pluralize(self.count_operations("cancel"), "cancel"),
+                pluralize(self.count_operations("modify"), "change"),
+                pluralize(sum(self.conflicts.values()), "ownership conflict"),
+                *[f"{number} in {mode}" for mode, number in self.modes.most_common() if number],
+            ]
+        )
 
 
 def is_exit(site: OrderSite) -> bool:
     """Return whether a place's orders count as exits: a conditional order may be an entry."""
     return site.operation == "place" and site.kind != "conditional"
+
+
+def states_text(states: Counter[str]) -> str:
+    """Return what orders came to, the most frequent first."""
+    return ", ".join(f"{number} {state}" for state, number in states.most_common())

@@ -1,16 +1,26 @@
 """`exit-shim verify`: whether the journal is complete and unchanged."""
 
 import sys
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import click
 
 from exit_shim.cli.json_lines import json_text
-from exit_shim.cli.options import from_option, json_option
-from exit_shim.cli.output import pluralize, say
-from exit_shim.cli.sources import readable_journal_errors, source_of
-from exit_shim.cli.tables import show_table
+from exit_shim.cli.options import from_option, journal_option, json_option
+from exit_shim.cli.output import Red, pluralize, say
+from exit_shim.cli.progress import ProgressBar
+from exit_shim.cli.sources import readable_journal_errors, source_at
+from exit_shim.cli.tables import Column, show_table
 from exit_shim.journal import Flaw, Numbers, RecordSource, Run, verify_run
+
+RUN_COLUMNS: Final = (
+    Column("run"),
+    Column("host", 2),
+    Column("pid", 3),
+    Column("events", 1),
+    Column("head", 4),
+    Column("result", wraps=True),
+)
 
 
 class VerifiedRun(NamedTuple):
@@ -28,8 +38,9 @@ class VerifiedRun(NamedTuple):
 
 @click.command()
 @json_option
+@journal_option
 @from_option
-def verify(*, as_json: bool, dsn: str | None) -> None:
+def verify(*, as_json: bool, journal: str | None, dsn: str | None) -> None:
     """Check that no recorded event is missing or changed.
 
     Follows the hash chain of each run and names the first row that is missing, changed or out of order. The
@@ -40,8 +51,10 @@ def verify(*, as_json: bool, dsn: str | None) -> None:
     because the process was killed while writing. An order leaves only once its own event is in the file.
     """
     with readable_journal_errors():
-        source = source_of(dsn)
-        verified = [check_run(source, run) for run in source.read_runs()]
+        source = source_at(journal, dsn)
+        runs = source.read_runs()
+        with ProgressBar("verifying", sum(run.pos - run.pruned_pos for run in runs)) as bar:
+            verified = [check_run(source, run, bar) for run in runs]
         lost = source.count_lost()
     if as_json:
         say(json_text([as_dict(one) for one in verified]))
@@ -50,20 +63,20 @@ def verify(*, as_json: bool, dsn: str | None) -> None:
     sys.exit(any(one.flaw is not None for one in verified))
 
 
-def check_run(source: RecordSource, run: Run) -> VerifiedRun:
+def check_run(source: RecordSource, run: Run, bar: ProgressBar) -> VerifiedRun:
     """Verify a run; once more where it was pruned meanwhile."""
     numbers = Numbers(run)
-    flaw = verify_run(run, numbers.passing(source.read_events(run_id=run.run_id)))
+    flaw = verify_run(run, numbers.passing(bar.over(source.read_events(run_id=run.run_id))))
     if flaw is not None:
         for now in source.read_runs():
             if now.run_id == run.run_id and now.pruned_pos > run.pruned_pos:
-                return check_run(source, now)
+                return check_run(source, now, bar)
     return VerifiedRun(run, flaw, numbers)
 
 
 def show_report(verified: list[VerifiedRun], lost: int) -> None:
     """Print a row for each run, and the totals."""
-    show_table(("run", "host", "pid", "events", "head", "result"), [run_row(one) for one in verified])
+    show_table(RUN_COLUMNS, [run_row(one) for one in verified])
     flawed = sum(one.flaw is not None for one in verified)
     missing = sum(one.unexplained for one in verified if one.flaw is None)
     say(
@@ -92,7 +105,7 @@ def result_text(verified: VerifiedRun) -> str:
         missing = verified.unexplained
         return f"complete; {missing} never reached the file" if missing else "complete"
     at = f"event {flaw.pos}" + ("" if flaw.seq is None else f" (seq {flaw.seq})")
-    return f"{at}: {flaw.what}"
+    return Red(f"{at}: {flaw.what}")
 
 
 def as_dict(verified: VerifiedRun) -> dict[str, Any]:

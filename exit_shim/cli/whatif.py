@@ -1,44 +1,38 @@
 """`exit-shim whatif`: what another policy would have denied among the recorded orders."""
 
-import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
+from exit_shim.cli.filters import Selection, filter_options
 from exit_shim.cli.json_lines import json_text
-from exit_shim.cli.options import FROM_VARIABLE, json_option, refuse_password, since_option
-from exit_shim.cli.output import pluralize, say
-from exit_shim.cli.sources import source_of
+from exit_shim.cli.options import json_option
+from exit_shim.cli.output import Red, pluralize, say
+from exit_shim.cli.progress import ProgressBar
+from exit_shim.cli.sources import readable_journal_errors
 from exit_shim.cli.tables import show_table
+from exit_shim.cli.why_empty import why_empty
 from exit_shim.guard.policy import CompiledPolicy, PolicyError, parse_policy
 from exit_shim.guard.rules import custom_codes, custom_rules
 from exit_shim.guard.whatif import Replay, Touched, replay, replay_records
-from exit_shim.journal import JournalError, JournalReader, RecordFilter, with_home
-from exit_shim.journal.default_path import journal_path
+from exit_shim.journal import JournalReader, RecordFilter
 from exit_shim.runtime.nearest_name import did_you_mean
+
+FATE_COLUMNS: Final = ("would be", "rule", "does", "kind", "symbol", "orders")
 
 
 @click.command()
 @click.option("--policy", required=True, metavar="FILE", help="The policy to test, a TOML file.")
-@click.option(
-    "--from",
-    "journal",
-    metavar="PATH|DSN",
-    envvar=FROM_VARIABLE,
-    callback=refuse_password,
-    help="Another journal, or all hosts from postgresql://USER@HOST/DATABASE.",
-)
 @click.option("--mode", metavar="NAME", help="Assume this mode instead of the recorded ones.")
-@since_option
 @json_option
-def whatif(*, policy: str, journal: str | None, mode: str | None, since: int | None, as_json: bool) -> None:
+@filter_options(omit={"module", "kind", "outcome", "reason", "limit"})
+def whatif(*, policy: str, mode: str | None, as_json: bool, selection: Selection) -> None:
     """Test another policy against the recorded orders.
 
     Where the guard would look at the exchange, the journal answers; see docs/explanation/cover.md. Nothing
-    is sent.
+    is sent. All modules' orders are replayed, since one's stops may cover for another's; the other filters
+    narrow what is replayed. --from takes the path of a journal, too.
     """
     text = read_policy_text(policy)
     try:
@@ -50,11 +44,13 @@ def whatif(*, policy: str, journal: str | None, mode: str | None, since: int | N
             f"{mode!r} is not a mode of {policy}{did_you_mean(mode, compiled_policy.modes)}"
         )
     outcome = Replay(compiled_policy, custom_rules(lambda *_: None), mode)
-    replay_source(outcome, journal, since or 0)
+    replay_selection(outcome, selection)
     if as_json:
         say(json_text(as_dict(outcome)))
     else:
         show_report(outcome)
+    if not outcome.orders:
+        say(why_empty(selection), err=True)
 
 
 def read_policy_text(policy: str) -> str:
@@ -70,37 +66,20 @@ def read_policy_text(policy: str) -> str:
         raise click.UsageError(f"--policy {policy!r} cannot be read ({why}); {expected}") from None
 
 
-def replay_source(outcome: Replay, journal: str | None, since_ns: int) -> None:
-    """Replay a journal or database; end the command where it cannot be read."""
-    try:
-        replay_orders(outcome, journal or journal_path(), since_ns)
-    except JournalError as error:
-        if journal is None or is_dsn(journal) or Path(with_home(journal)).exists():
-            raise click.ClickException(str(error)) from error
-        raise click.UsageError(
-            f"--from {journal!r} is not a journal; expected a path or postgresql://USER@HOST/DATABASE"
-        ) from error
-
-
-def is_dsn(source: str) -> bool:
-    """Return whether a source is the database of all hosts."""
-    return source.startswith(("postgresql:", "postgres:"))
-
-
-def replay_orders(outcome: Replay, source: str, since_ns: int) -> None:
-    """Replay all orders, with a progress bar on a terminal."""
-    is_central = is_dsn(source)
-    # How many orders a database has is not known beforehand.
-    total = None if is_central else JournalReader(source).count_orders(since_ns=since_ns)
-    with Progress(console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("replaying", total=total)
-        steps = (
-            replay_records(source_of(source).read_records(RecordFilter(since_ns=since_ns)), outcome)
-            if is_central
-            else replay(JournalReader(source).read_bodies(since_ns=since_ns), outcome)
-        )
-        for number in steps:
-            bar.advance(task, number)
+def replay_selection(outcome: Replay, selection: Selection) -> None:
+    """Replay the selected orders; end the command where they cannot be read."""
+    source, wanted = selection.source, selection.wanted
+    since_ns = wanted.since_ns or 0
+    with readable_journal_errors():
+        if isinstance(source, JournalReader) and wanted == RecordFilter(since_ns=wanted.since_ns):
+            # The bodies alone are faster than whole records, and a journal can count them beforehand.
+            steps = replay(source.read_bodies(since_ns=since_ns), outcome)
+            total = source.count_orders(since_ns=since_ns)
+        else:
+            steps, total = replay_records(selection.read_records(), outcome), None
+        with ProgressBar("replaying", total) as bar:
+            for number in steps:
+                bar.advance(number)
 
 
 def as_dict(outcome: Replay) -> dict[str, Any]:
@@ -128,10 +107,7 @@ def sort_rows(outcome: Replay) -> list[tuple[Any, int]]:
 def show_report(outcome: Replay) -> None:
     """Print the result for people."""
     if outcome.rows:
-        show_table(
-            ("would be", "module", "rule", "does", "kind", "symbol", "orders"),
-            [(*row[:-1], row.symbol or "?", number) for row, number in sort_rows(outcome)],
-        )
+        show_fates(outcome)
     if outcome.touched:
         say("positions whose stops the policy would have decided about:")
         for at, counts in outcome.touched.items():
@@ -142,6 +118,23 @@ def show_report(outcome: Replay) -> None:
     )
     if answered := count_fate(outcome, "answered"):
         say(f"{answered} cancels and changes of simulated orders would be answered by the guard")
+
+
+def show_fates(outcome: Replay) -> None:
+    """Print what would become of how many orders, by module."""
+    by_module = sorted(sort_rows(outcome), key=lambda item: item[0].module)
+    rows = [
+        (
+            Red(row.fate) if row.fate == "denied" else row.fate,
+            row.rule,
+            row.operation,
+            row.kind,
+            row.symbol or "?",
+            n,
+        )
+        for row, n in by_module
+    ]
+    show_table(FATE_COLUMNS, rows, heads=[row.module for row, _ in by_module])
 
 
 def position_text(at: Touched) -> str:

@@ -19,6 +19,7 @@ import exit_shim
 from exit_shim.cli import app
 from exit_shim.cli.doctor import (
     LEVELS,
+    check_bridge,
     diagnose,
     inspect_client,
     installed_version,
@@ -27,7 +28,8 @@ from exit_shim.cli.doctor import (
 )
 from exit_shim.clients.python_binance import hears_user_stream, missing_doors, sends_stops_where_accepted
 from exit_shim.journal import SCHEMA_VERSION, examine
-from exit_shim.testing import FakeClient
+from exit_shim.testing import FakeClient, LocalExchange
+from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 STOP = {
     "symbol": "BTCUSDT",
@@ -375,3 +377,25 @@ def test_a_package_in_python_binances_place_is_told(monkeypatch):
     """Where another package has overwritten it, the doctor says so instead of failing."""
     monkeypatch.delattr(binance, "Client")
     assert "PYTHON_BINANCE_UNUSABLE" in [one.code for one in diagnose().problems]
+
+
+def test_a_bot_of_the_old_exchange_is_told_of_the_bridge(tmp_path, monkeypatch):
+    """Cancel-alls that reach no stop are a sign that the bridge would help; with it there is none."""
+    monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(tmp_path / "exits.db"))
+    with LocalExchange() as exchange:
+        exchange.register(LOCAL_KEY, LOCAL_SECRET)
+        client = binance.Client(LOCAL_KEY, LOCAL_SECRET, ping=False)
+        client.FUTURES_URL = exchange.url + "/fapi"
+        client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+        for is_bridged, codes in ((False, {"BRIDGE_WOULD_HELP"}), (True, set())):
+            shim = exit_shim.ExitShim(journal=tmp_path / "exits.db", bridge=is_bridged, sinks=[])
+            bot = shim.wrap(client)
+            bot.futures_create_order(
+                symbol="BTCUSDT", side="SELL", type="STOP_MARKET", stopPrice=50000, quantity=0.01
+            )
+            bot.futures_cancel_all_open_orders(symbol="BTCUSDT")
+            shim.flush()
+            shim.close()
+            found = {problem.code for problem in check_bridge(examine(str(tmp_path / "exits.db")))}
+            assert found == codes
+        client.close_connection()

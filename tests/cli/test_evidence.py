@@ -269,7 +269,7 @@ def act_out(acts):
     [
         ('lvel = "warn"', [], "did you mean level?"),
         ("", ["--mode", "EXIT_BRAIN"], "did you mean EXIT_BRAIN_V3?"),
-        ("", ["--from", "/nowhere/at/all.db"], "is not a journal; expected a path"),
+        ("", ["--from", "/nowhere/at/all.db"], "there is no journal at /nowhere/at/all.db"),
     ],
 )
 def test_whatif_says_what_is_wrong(history, tmp_path, text, more, said):

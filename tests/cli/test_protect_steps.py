@@ -12,6 +12,8 @@ from rich.console import Console
 
 import exit_shim
 from exit_shim.cli import app
+from exit_shim.cli.clock import UTC_CLOCK
+from exit_shim.cli.filters import select
 from exit_shim.cli.protect_view import ProtectView, TableView
 from exit_shim.domain.events import ExecutorStep, Switch
 from exit_shim.domain.recorded import RecordedEvent
@@ -184,7 +186,7 @@ def test_records_lists_steps(desk):
     done = CliRunner(env={"EXIT_SHIM_JOURNAL": str(desk.journal)}).invoke(
         app, ["records", "--steps", "--module", "m"]
     )
-    assert (done.exit_code, "--steps can be narrowed by" in done.output) == (2, True)
+    assert (done.exit_code, "--steps takes --account, --run, --since, --symbol" in done.output) == (2, True)
 
 
 def test_tail_prints_steps_as_they_happen(desk, monkeypatch):
@@ -203,10 +205,10 @@ def test_tail_prints_steps_as_they_happen(desk, monkeypatch):
     said = []
     # Of this module alone: other threads sleep too.
     monkeypatch.setattr(tail, "time", SimpleNamespace(sleep=sleep, time_ns=time.time_ns))
-    monkeypatch.setattr(tail, "say", said.append)
+    monkeypatch.setattr(tail, "say", lambda line, **_: said.append(line))
     desk.shim.flush()
     with pytest.raises(KeyboardInterrupt):
-        tail.follow(as_json=False)
+        tail.Follower(select(UTC_CLOCK), as_json=False).follow()
     hard = [line for line in said if "-hs-1" in line]
     assert len(hard) == 1
     assert re.search(r"BTCUSDT  BOTH  place  hs  58800\.\d  whole position  swing r3", hard[0])

@@ -127,10 +127,10 @@ def test_commands_are_listed_in_order():
         ([10, 10, 10], 33, [[0, 1], [2]]),
         ([10, 10, 9, 9], 23, [[0, 1], [2, 3]]),
         ([50, 10, 60], 20, [[0], [1], [2]]),
-        ([10, 900], 40, [[0, 1]]),
+        ([10, 900], 40, [[0], [1]]),
         ([7], 3, [[0]]),
     ],
 )
 def test_columns_are_split_where_the_line_ends(widths, limit, groups):
     """Each group fits its line with its indent; a column that is too wide has one of its own."""
-    assert [list(group) for group in split_columns(widths, limit)] == groups
+    assert [list(group) for group in split_columns(range(len(widths)), widths, limit)] == groups

@@ -19,12 +19,15 @@ from types import SimpleNamespace
 
 import wrapt
 from binance.client import Client
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 import exit_shim
 from exit_shim.guard.policy import Mode
 from exit_shim.journal import read_records
+from exit_shim.sinks.otel import OtelSink
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
 ENTRY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 0.01}
@@ -90,8 +93,9 @@ def in_process_cases(folder, closing):
         shim(closing, journal=folder / "logged.db"),
         shim(closing, journal=folder / "deep.db"),
         shim(closing, journal=folder / "enforced.db", policy=ENFORCED),
+        shim(closing, journal=folder / "telemetry.db", sinks=[sink(closing)]),
     ]
-    silent, journalled, logged, from_deep, enforced = (own.wrap(fake) for own in shims)
+    silent, journalled, logged, from_deep, enforced, measured = (own.wrap(fake) for own in shims)
     deep = bot(folder)
     span = spanned(fake, closing)
 
@@ -107,6 +111,7 @@ def in_process_cases(folder, closing):
         "shim, exit order, journal on": (lambda: journalled.futures_create_order(**EXIT), 1),
         "shim, exit order, journal and log": (lambda: logged.futures_create_order(**EXIT), 1),
         "shim, exit order of an owner, enforced": (lambda: enforced.futures_create_order(**EXIT), 1),
+        "shim, exit order, journal and OpenTelemetry": (lambda: measured.futures_create_order(**EXIT), 1),
         f"bare exit call under {FRAMES} frames": (lambda: deep(lambda: fake.futures_create_order(**EXIT)), 1),
         f"shim, exit order, journal and log, under {FRAMES} frames": (
             lambda: deep(lambda: from_deep.futures_create_order(**EXIT)),
@@ -114,6 +119,16 @@ def in_process_cases(folder, closing):
         ),
     }
     return cases, shims
+
+
+def sink(closing):
+    """OpenTelemetry's sink with providers that export nowhere, and a span that is current meanwhile."""
+    traces, meters = TracerProvider(), MeterProvider([InMemoryMetricReader()])
+    closing.callback(traces.shutdown)
+    closing.callback(meters.shutdown)
+    traces.add_span_processor(BatchSpanProcessor(Nowhere()))
+    closing.enter_context(traces.get_tracer("benchmark").start_as_current_span("bot"))
+    return OtelSink(traces, meters)
 
 
 def spanned(client, closing):
@@ -161,6 +176,7 @@ def measure_in_process(rounds, folder):
     figures = {name: statistics.median(values) / 1000 for name, values in taken.items()}
     figures["added before the send, journal on"] = presend(folder / "journalled.db")
     figures["added before the send, enforced"] = presend(folder / "enforced.db")
+    figures["added before the send, journal and OpenTelemetry"] = presend(folder / "telemetry.db")
     figures[f"added before the send, journal on, under {FRAMES} frames"] = presend(folder / "deep.db")
     return figures
 
@@ -295,6 +311,12 @@ def ratios(figures):
             1.0,
         ),
         ("added in all, a policy enforced, an owner's order / that span", enforced / span, 2.0),
+        (
+            "added before the send with OpenTelemetry's sink / without",
+            figures["added before the send, journal and OpenTelemetry"]
+            / figures["added before the send, journal on"],
+            1.1,
+        ),
     ]
     bare = figures["order over loopback, without the shim"]
     in_span = figures["order over loopback, in an OpenTelemetry span"]

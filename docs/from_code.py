@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from exit_shim import settings
+from exit_shim.bridge.differences import DIFFERENCES
 from exit_shim.domain.events import EVENT_NAMES
 from exit_shim.domain.reason_codes import ADVICE, REASONS
 from exit_shim.executor.failures import IN_DOUBT, LADDER, NOT_SENT, OTHER, Rung
 from exit_shim.executor.plan_file_keys import PLAN_KEYS
+from exit_shim.sinks.prometheus.declared import METRICS
 
 MARKED: Final = re.compile(r"<!-- from code: ([\w-]+)((?: [\w.-]+)*) -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -88,11 +90,25 @@ def ladder(_: str) -> str:
     return table(("code", "meaning", "what the executor does", "first pause"), rows)
 
 
+def bridge_differences(_: str) -> str:
+    """Return what still differs from the old exchange through the bridge."""
+    return "\n".join(f"- {text}" for text in DIFFERENCES.values())
+
+
 def plan_keys(name: str) -> str:
     """Return the keys of a table in a file of exit plans: `plans`, or the key whose value it is."""
     keys = PLAN_KEYS if name == "plans" else PLAN_KEYS[name].keys or {}
     rows = ((f"`{key}`", described.default, described.meaning) for key, described in keys.items())
     return table(("key", "default", "meaning"), rows)
+
+
+def metrics(_: str) -> str:
+    """Return the Prometheus metrics, with what each says and its labels."""
+    rows = (
+        (f"`{metric.name}`", metric.type, metric.help, ", ".join(f"`{label}`" for label in metric.labels))
+        for metric in METRICS.values()
+    )
+    return table(("metric", "type", "what it says", "labels"), rows)
 
 
 TABLES: Final[Mapping[str, Callable[[str], str]]] = {
@@ -103,6 +119,8 @@ TABLES: Final[Mapping[str, Callable[[str], str]]] = {
     "events": events,
     "ladder": ladder,
     "plan-keys": plan_keys,
+    "metrics": metrics,
+    "bridge-differences": bridge_differences,
 }
 
 

@@ -13,7 +13,7 @@ from exit_shim.clients.registry import SUPPORTED
 
 ROOT = Path(exit_shim.__file__).parent
 
-LIBRARIES = {"clients.python_binance", "clients.binance_connector"}
+LIBRARIES = {"clients.python_binance", "clients.python_binance_doors", "clients.binance_connector"}
 """The files that each know one client library; everything else reaches them through `clients.registry`."""
 
 ROOMS = {path.parent.name for path in ROOT.glob("*/__init__.py")}
@@ -32,6 +32,7 @@ NEVER = {
     "resolving": {"guard"} | LIBRARIES,
     "bridge": {"guard"},
     "reports": {"clients", "guard"},
+    "alerts": {"cli", "executor", "gateway"} | LIBRARIES,
     "scan": {"gateway", "guard", "journal"},
     "exchange": ROOMS - {"exchange"},
     "runtime": ABOVE_RUNTIME,

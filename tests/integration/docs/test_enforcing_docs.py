@@ -81,7 +81,7 @@ def test_the_policy_warns_first(afternoon):
 def test_whatif_tells_beforehand(afternoon):
     """It names modules, rules and symbols."""
     (told,) = outputs(afternoon, "whatif")
-    assert re.search(r"denied +position_monitor +OWNERSHIP_CONFLICT +place", told)
+    assert re.search(r"(?m)^position_monitor\n(  .*\n)*?  denied +OWNERSHIP_CONFLICT +place", told)
     assert "would be denied" in told
 
 

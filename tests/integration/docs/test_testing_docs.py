@@ -59,6 +59,16 @@ def test_the_page_shows_what_a_failure_looks_like(project):
     result.stdout.fnmatch_lines([f"E  *{line}" for line in shown])
 
 
+def test_the_page_shows_what_a_bare_position_looks_like(project):
+    """The lines on the page are those that are printed."""
+    shown = section("Was it ever bare").split("```text\n")[1].split("```")[0].splitlines()
+    path = project.path / "test_move.py"
+    path.write_text(path.read_text().replace("    with pytest.raises(AssertionError):\n    ", ""))
+    result = project.runpytest_subprocess("-p", "no:cacheprovider", "test_move.py")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"E  *{line}" for line in shown])
+
+
 def test_the_script_without_pytest_runs(project):
     """The one example that is no test."""
     assert project.runpython("without_pytest.py").ret == 0
@@ -77,5 +87,8 @@ def test_the_tables_are_complete(pytester):
     assert all(
         hasattr(running, name) for name in re.findall(r"`(\w+)[`(]", exchange.split("\n\n")[1]) if name
     )
-    for name in re.findall(r"`(\w+)\(", section("Who placed what").split("```")[-1]):
-        assert hasattr(ExitRecords, name)
+    told = section("Who placed what").split("```")[-1] + section("Was it ever bare").split("```")[-1]
+    methods = {
+        name for name, value in vars(ExitRecords).items() if not name.startswith("_") and callable(value)
+    }
+    assert set(re.findall(r"`(\w+)\(", told)) - {"flush"} == methods

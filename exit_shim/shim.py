@@ -272,16 +272,13 @@ class ExitShim:
 
     def bridged(self, client: Any) -> Any:
         """Return a twin of a client that is not wrapped, whose old calls keep their contract."""
-        self.gateway.bridges = True
         replace_methods(socket_replacements)
         origin = origin_of(client)
         return make_twin(origin, self.bridge.methods_for(type(origin)))
 
     def _is_bridged(self, wanted: bool | None) -> bool:
-        """Return whether a client is to be bridged, and have the gateway expect it."""
-        is_bridged = self._bridges if wanted is None else wanted
-        self.gateway.bridges = self.gateway.bridges or is_bridged
-        return is_bridged
+        """Return whether a client is to be bridged."""
+        return self._bridges if wanted is None else wanted
 
     def begin(self) -> None:
         """Open the journal, read its switches and start the threads, before orders come."""

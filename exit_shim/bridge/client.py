@@ -16,6 +16,7 @@ from exit_shim.clients.python_binance import client_classes
 from exit_shim.clients.twins import (
     ASYNC_WEBSOCKET_SEAM,
     BRIDGE,
+    BRIDGES,
     COIN_SEAM,
     CREATE,
     CREATE_BY_WEBSOCKET,
@@ -92,6 +93,8 @@ class Bridge:
 
     def methods_for(self, kind: type) -> Methods:
         """Return the replaced methods of the library's class that a client class is or inherits from."""
+        if self not in BRIDGES:
+            BRIDGES.append(self)
         owner = library_class(kind)
         made = self._methods.get(owner)
         # Somebody may have patched the class since.
@@ -196,8 +199,9 @@ class Bridge:
         """Return how to carry out a request of a client; None for one that goes out as it is."""
         if not isinstance(params, dict) and params is not None:
             return None
-        try:
+        with self.internal_errors.guarded("watch what a bridged bot does"):
             self.cautions.heed(client, str(verb).lower(), str(path).strip("/"))
+        try:
             known = self.known_of(client, seam)
             return plan_for(known, str(verb), str(path), dict(params or {}), routes=MARKETS[seam])
         except Exception as error:  # noqa: BLE001 - what cannot be read goes out as it is

@@ -9,7 +9,8 @@ DIFFERENCES: Final[Mapping[str, str]] = {
     "since 2026-06-30.",
     "more_fields": "Answers about conditional orders have the fields of the Algo Service besides: `algoId`, "
     "`clientAlgoId`, `algoStatus`, `triggerPrice`, and `actualOrderId` once they fired.",
-    "no_position": "A stop with `closePosition` and no position is refused with -4509, not -4129.",
+    "no_position": "A stop with `closePosition` and no position is refused with -4509, not -4129; also "
+    "beside an order that may open the position, where it was taken.",
     "margin": "Margin is checked when an order fires, not when it is placed.",
     "name_in_both": "One client order id may rest in both stores at once; it was refused with -4116.",
     "cancelled_time": "The answer to a cancel has the `updateTime` of the placing.",

@@ -7,9 +7,9 @@ The methods of python-binance for them answer 404 since. Facts: Binance's docume
 from collections.abc import Mapping
 from typing import Any, Final
 
-from exit_shim.bridge.calls import Plan, Routes, ask, is_row
+from exit_shim.bridge.calls import Plan, Request, Routes, ask, is_row
 from exit_shim.bridge.known import KnownOrders
-from exit_shim.bridge.request_fields import plain
+from exit_shim.bridge.request_fields import plain, under_new_names
 
 ALGO_NAMES: Final[Mapping[str, str]] = {
     "strategyType": "type",
@@ -35,16 +35,18 @@ STRATEGY_NAMES: Final[Mapping[str, str]] = {
 
 def place(_: KnownOrders, params: dict[str, Any]) -> Plan:
     """Place a conditional order."""
-    fields = {ALGO_NAMES.get(name, name): value for name, value in params.items()}
-    row = yield from ask("post", "um/algo/order", {**fields, "algoType": "CONDITIONAL"})
+    fields = {**under_new_names(params, ALGO_NAMES), "algoType": "CONDITIONAL"}
+    row = yield from ask("post", "um/algo/order", fields)
     return to_strategy(row)
 
 
 def cancel(_: KnownOrders, params: dict[str, Any]) -> Plan:
     """Cancel a conditional order, and return it as it was."""
-    row = yield from ask("get", "um/algo/algoOrder", reference(params))
-    yield from ask("delete", "um/algo/order", reference(params))
-    return {**to_strategy(row), "strategyStatus": "CANCELED"}
+    row = yield Request("get", "um/algo/algoOrder", reference(params))
+    answer = yield from ask("delete", "um/algo/order", reference(params))
+    # A cancel does not wait for what only its answer needs.
+    shown = row if is_row(row) else answer
+    return {**to_strategy(shown), "strategyStatus": "CANCELED"} if is_row(shown) else shown
 
 
 def cancel_all(_: KnownOrders, params: dict[str, Any]) -> Plan:

@@ -31,9 +31,20 @@ def plain(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def algo_reference(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the question for the same order at the Algo Service."""
+    """Return what names the same order at the Algo Service."""
     order_id, name = ids_in(params)
-    return {**plain(params), **({"clientAlgoId": name} if order_id is None else {"algoId": order_id})}
+    return {"clientAlgoId": name} if order_id is None else {"algoId": order_id}
+
+
+def under_new_names(params: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return fields under the names of today; what a bot gave under such a name outranks the old one.
+
+    Args:
+        params: The fields. None is no value: python-binance does not send it.
+        names: Today's names by the old ones.
+    """
+    fields = {names.get(name, name): value for name, value in params.items() if value is not None}
+    return fields | {name: params[name] for name in names.values() if params.get(name) is not None}
 
 
 def time_of(order: Mapping[str, Any]) -> int:
@@ -71,7 +82,8 @@ def id_lists(rest: Mapping[str, Any], wanted: list[tuple[str, Any]], places: lis
     lists: dict[str, list[Any]] = {}
     for place in places:
         field, value = wanted[place]
-        lists.setdefault("orderIdList" if field == "orderId" else "origClientOrderIdList", []).append(value)
+        # python-binance sends a list as it is only under these names.
+        lists.setdefault("orderidlist" if field == "orderId" else "origclientorderidlist", []).append(value)
     return {
         **rest,
         **{name: quote_plus(json.dumps(ids, separators=(",", ":"))) for name, ids in lists.items()},

@@ -4,13 +4,14 @@ Up to 1.0.35 python-binance connects to an address that is silent since 2026-04-
 is sent to the one that is not.
 """
 
+import asyncio
 import functools
 import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from exit_shim.bridge.stream import StreamTranslator
+from exit_shim.bridge.stream import Missing, StreamTranslator
 from exit_shim.clients.proxy import inside
 from exit_shim.clients.twins import OVERRIDES, SEAM, Methods, bridge_of, plain_of
 from exit_shim.runtime.internal_errors import InternalErrors
@@ -36,7 +37,7 @@ class Translated:
     def __init__(self, translator: StreamTranslator, internal_errors: InternalErrors) -> None:
         self.translator = translator
         self.internal_errors = internal_errors
-        self.found: dict[int, Any] = {}
+        self.asking: dict[int, asyncio.Future[Any]] = {}
         self.waiting: deque[Any] = deque()
 
 
@@ -73,10 +74,19 @@ def translating(original: Callable[..., Any]) -> Callable[..., Any]:
             event = await original(self)
             if not isinstance(event, dict):
                 return event
-            state.waiting += state.translator.translate(event)
+            state.waiting += translated(state, event)
         return state.waiting.popleft()
 
     return recv
+
+
+def translated(state: Translated, event: dict[str, Any]) -> list[Any]:
+    """Return what the bot gets in the place of an event; the event itself where it cannot be translated."""
+    try:
+        return [*state.translator.translate(event)]
+    except Exception as error:  # noqa: BLE001 - the bot must not lose an event by it
+        state.internal_errors.report("translate an event", error)
+        return [event]
 
 
 def is_read(socket: Any) -> bool:
@@ -88,21 +98,29 @@ def is_read(socket: Any) -> bool:
 async def ask_for_missing(socket: Any, state: Translated) -> None:
     """Ask the exchange, once, what became of an order whose end the stream never told."""
     missing = next(iter(state.translator.missing.values()))
-    question = {"symbol": missing.symbol, "orderId": missing.child_id}
-    child = state.found.pop(missing.algo_id, None)
-    if child is None:
+    asking = state.asking.get(missing.algo_id)
+    if asking is None:
+        asking = state.asking[missing.algo_id] = asyncio.ensure_future(read_child(socket, state, missing))
+    # A bot that waits for an event with a time limit ends this call, and not the question.
+    child = await asyncio.shield(asking)
+    # The event may have arrived meanwhile.
+    if is_read(socket):
+        del state.asking[missing.algo_id]
         try:
-            client = plain_of(inside(vars(socket).get("_client")))
-            child = await getattr(client, SEAM)("get", "order", True, data=question)
+            state.waiting += state.translator.add_late(missing, child)
         except Exception as error:  # noqa: BLE001 - the stream goes on without it
-            state.internal_errors.report("ask for an order whose end was missed", error)
-        else:
-            # It may have arrived meanwhile.
-            state.found[missing.algo_id] = child
-            if not is_read(socket):
-                return
-            del state.found[missing.algo_id]
-    state.waiting += state.translator.add_late(missing, child)
+            state.internal_errors.report("tell of an order whose end was missed", error)
+
+
+async def read_child(socket: Any, state: Translated, missing: Missing) -> Any:
+    """Return an order as `GET order` answers; None where it cannot be read."""
+    question = {"symbol": missing.symbol, "orderId": missing.child_id}
+    try:
+        client = plain_of(inside(vars(socket).get("_client")))
+        return await getattr(client, SEAM)("get", "order", True, data=question)
+    except Exception as error:  # noqa: BLE001 - the stream goes on without it
+        state.internal_errors.report("ask for an order whose end was missed", error)
+        return None
 
 
 def redirecting(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,11 +153,12 @@ def state_of(socket: Any) -> Translated | None:
     """Return what translates a socket; None for one that is not of futures, or of a client without bridge."""
     attributes = vars(socket)
     if STATE not in attributes:
+        attributes[STATE] = None
         client = inside(attributes.get("_client"))
         bridge = bridge_of(client) if attributes.get("_keepalive_type") == "futures" else None
-        attributes[STATE] = None
         if bridge is not None:
-            translator = StreamTranslator(bridge.known_of(client))
-            attributes[STATE] = Translated(translator, bridge.internal_errors)
+            with bridge.internal_errors.guarded("translate a stream"):
+                translator = StreamTranslator(bridge.known_of(client))
+                attributes[STATE] = Translated(translator, bridge.internal_errors)
     state: Translated | None = attributes[STATE]
     return state

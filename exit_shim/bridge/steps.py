@@ -9,6 +9,8 @@ from exit_shim.runtime.internal_errors import InternalErrors
 
 CHANGES: Final = frozenset({"post", "put", "delete"})
 
+HALF_DONE: Final = "a bridged call was done by half"
+
 
 class Owner(Protocol):
     """Provide what plans need of the bridge."""
@@ -49,6 +51,12 @@ class Steps:
             self._accepted = answer
         self._advance(lambda: self._plan.send(answer))
 
+    def abandon(self) -> None:
+        """Warn of what is left half done where the caller ends the call by a time limit or an interrupt."""
+        if self._accepted is not None:
+            done = f"it was ended during {self._request}; what was sent before that was accepted"
+            self._bridge.warn(HALF_DONE, done=done)
+
     def _advance(self, step: Callable[[], Request]) -> None:
         self._request = None
         try:
@@ -56,7 +64,7 @@ class Steps:
         except StopIteration as done:
             self.result = done.value
         except HalfDoneError as half:
-            self._bridge.warn("a bridged call was done by half", done=half.done)
+            self._bridge.warn(HALF_DONE, done=half.done)
             raise half.error from None
         except Exception as error:
             if any(error is failure for failure in self._failures):
@@ -78,6 +86,9 @@ def run(steps: Steps, send: Callable[[Request], Any], as_asked: Callable[[], Any
             answer = send(request)
         except Exception as error:  # noqa: BLE001 - the plan decides what it means
             answer = failure_of(error)
+        except BaseException:
+            steps.abandon()
+            raise
         steps.take(answer)
     return as_asked() if steps.is_void else steps.result
 
@@ -91,5 +102,8 @@ async def run_async(
             answer = await send(request)
         except Exception as error:  # noqa: BLE001 - the plan decides what it means
             answer = failure_of(error)
+        except BaseException:
+            steps.abandon()
+            raise
         steps.take(answer)
     return await as_asked() if steps.is_void else steps.result

@@ -6,7 +6,7 @@ events of the Algo Service go on to the bot as well, for those that read them.
 
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
 from exit_shim.bridge.known import KnownOrders, KnownStop
@@ -159,12 +159,13 @@ class StreamTranslator:
         link, child_id = body.get("si"), body.get("i")
         if type(link) is int and link and (body.get("st") == IS_CHILD or self._known.find(link, None)):
             return link
-        if type(child_id) is int and (stop := self._known.find(child_id, None)) is not None:
+        stop = self._known.find(child_id, None) if type(child_id) is int else None
+        if stop is not None and is_child(stop, body):
             return stop.algo_id
         stop = self._known.find(None, body.get("c"))
-        # An ordinary order may bear the same name while a conditional one waits.
+        # An ordinary order may bear the same name before a conditional one fires, and after it has ended.
         has_fired = stop is not None and upper(stop.row.get("algoStatus")) in HAVE_FIRED
-        return stop.algo_id if stop is not None and has_fired else None
+        return stop.algo_id if stop is not None and has_fired and is_child(stop, body) else None
 
     def _is_news(self, key: Hashable) -> bool:
         is_news = key not in self._told
@@ -172,6 +173,11 @@ class StreamTranslator:
         if len(self._told) > MOST_TOLD:
             self._told.popitem(last=False)
         return is_news
+
+
+def is_child(stop: KnownStop, body: Mapping[str, Any]) -> bool:
+    """Return whether an order can be the one that a conditional order became; ids are unique in a symbol."""
+    return stop.symbol == body.get("s") and stop.child_id in {None, body.get("i")}
 
 
 def order_update(event: Event, body: Mapping[str, Any], execution: str, expiry: str) -> Event:
@@ -229,6 +235,29 @@ def refused_trigger(event: Event, body: Mapping[str, Any]) -> Event:
     }
 
 
+def number(written: str) -> Decimal:
+    """Return the number that a text has; 0 for none."""
+    try:
+        return Decimal(written)
+    except InvalidOperation:
+        return Decimal(0)
+
+
+UNTOLD: Final[Mapping[str, Any]] = {
+    **dict.fromkeys(("ap", "l", "z", "L", "n", "b", "a", "rp", "er"), "0"),
+    "N": "USDT",
+    "t": 0,
+    "m": False,
+    "pP": False,
+    "si": 0,
+    "ss": 0,
+    "V": None,
+    "pm": None,
+    "gtd": 0,
+}
+"""The fields of ORDER_TRADE_UPDATE that `GET order` does not tell, so that a reader finds each."""
+
+
 def late_update(stop: KnownStop, child: Mapping[str, Any], filled: str) -> Event:
     """Return ORDER_TRADE_UPDATE of the end of an order, as far as `GET order` tells; marked as late.
 
@@ -238,9 +267,10 @@ def late_update(stop: KnownStop, child: Mapping[str, Any], filled: str) -> Event
         filled: How much of it the bot has heard of.
     """
     done = str(child.get("executedQty") or "0")
-    last = Decimal(done) - Decimal(filled)
+    last = number(done) - number(filled)
     status = upper(child.get("status"))
     order = {
+        **UNTOLD,
         "s": stop.symbol,
         "c": stop.row.get("clientAlgoId"),
         "S": child.get("side"),

@@ -6,6 +6,7 @@ Facts: Binance's change log of 2025-12-09, and its documentation of `algoOrder`.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from exit_shim.bridge.request_fields import under_new_names
 from exit_shim.domain.orders import CONDITIONAL_KINDS, upper
 
 ALGO_NAMES: Final[Mapping[str, str]] = {
@@ -52,10 +53,7 @@ def is_conditional(params: Mapping[str, Any]) -> bool:
 
 def to_algo(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of an order to place as the Algo Service takes them."""
-    fields = {ALGO_NAMES.get(name, name): value for name, value in params.items()}
-    # What a bot gave under today's name outranks the old one.
-    fields |= {name: params[name] for name in ALGO_NAMES.values() if name in params}
-    return {**fields, "algoType": "CONDITIONAL"}
+    return {**under_new_names(params, ALGO_NAMES), "algoType": "CONDITIONAL"}
 
 
 def to_order(row: Mapping[str, Any], child: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -111,10 +109,16 @@ def _head(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_child(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of an order whose child cannot be read: the exchange forgets it after three days."""
-    done = row.get("actualQty") or "0"
-    is_filled = done.strip("0.") != ""
-    return {"status": "FILLED" if is_filled else "EXPIRED", "executedQty": done}
+    """Return the state of an order whose child cannot be read, by the word of the Algo Service."""
+    done = str(row.get("actualQty") or "0")
+    if upper(row.get("algoStatus")) == "FINISHED":
+        return {"status": "FILLED" if is_filled(row) else "EXPIRED", "executedQty": done}
+    return {"status": "PARTIALLY_FILLED" if is_filled(row) else "NEW", "executedQty": done}
+
+
+def is_filled(row: Mapping[str, Any]) -> bool:
+    """Return whether the Algo Service says that something of an order was filled."""
+    return str(row.get("actualQty") or "0").strip("0.") != ""
 
 
 def _today(row: Mapping[str, Any]) -> dict[str, Any]:

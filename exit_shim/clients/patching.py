@@ -15,6 +15,8 @@ from exit_shim.domain.doors import Door
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.runtime.reentrancy import ReentrantState
 
+BRIDGE_ROOM: Final = "exit_shim.bridge."
+
 
 class InstalledDoor(BaseProxy):  # type: ignore[misc]
     """Stand for a client class's method: fetched from an instance, it is a door.
@@ -60,14 +62,20 @@ class InstalledRawRequest(InstalledDoor):
     """Stand for a raw request's method, through which a library sends all its own requests too."""
 
     def __get__(self, client: Any, owner: type | None = None) -> Any:
-        # The library's own requests are not doors; the frame of this method is skipped further on.
-        if client is not None and is_library_module(sys._getframe(1).f_globals.get("__name__")):  # noqa: SLF001
+        # The library's own requests are not doors, nor are the bridge's; the frame of this method is skipped
+        # further on.
+        if client is not None and is_inner_module(sys._getframe(1).f_globals.get("__name__")):  # noqa: SLF001
             return self.__wrapped__.__get__(client, owner)
         return super().__get__(client, owner)
 
 
 for _class in (InstalledDoor, InstalledRawRequest):
     _class.__annotations__ = cast("Any", ANNOTATIONS)
+
+
+def is_inner_module(name: object) -> bool:
+    """Return whether a module's requests are the inside of a call that was recorded already."""
+    return is_library_module(name) or str(name).startswith(BRIDGE_ROOM)
 
 
 class ClassMethod(NamedTuple):

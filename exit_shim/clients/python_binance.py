@@ -7,7 +7,7 @@ import asyncio
 import functools
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from types import CodeType, FunctionType
 from typing import Any, Final
@@ -341,6 +341,14 @@ COMMANDS: Final = {
 """The methods that the executor needs."""
 
 
+def read_without_method(client: Any, name: str) -> Callable[..., Any] | None:
+    """Return what lists the Algo Service's orders with a release without a method for that, before 1.0.33."""
+    request = getattr(client, "_request_futures_api", None)
+    if name != "algos" or request is None:
+        return None
+    return lambda **params: request("get", "openAlgoOrders", True, data=params)
+
+
 def time_limit(seconds: float) -> dict[str, Any]:
     """Return the keyword arguments that limit how long a sync client waits for an answer."""
     return {"requests_params": {"timeout": seconds}}
@@ -421,6 +429,7 @@ PYTHON_BINANCE: Final = ClientSupport(
     clone=PythonBinanceClone,
     reads=READS,
     commands=COMMANDS,
+    read_without_method=read_without_method,
     time_limit=time_limit,
     last_answer=last_answer,
     refresh_clone=refresh_clone,

@@ -90,6 +90,8 @@ class ClientSupport(NamedTuple):
             one of the ordinary store, "cancel_algo" and "find_algo" one of the Algo Service; "rules" of the
             contracts, the "mark" price, the "commission" rates and the "income" of an account, the exchange's
             "time", and a "test" order, which shows whether the key may trade.
+        read_without_method: Returns what sends one of the `reads` for which a client's release has no method;
+            None where the library cannot send it.
         time_limit: Returns the keyword arguments that limit the seconds that a read waits for its answer.
         last_answer: Returns the HTTP response that a client got last; None where there is none.
         refresh_clone: Gives a cloned client the clock offset of the bot's, and no last answer.
@@ -117,6 +119,7 @@ class ClientSupport(NamedTuple):
     clone: Callable[[Any], ClientClone]
     reads: Mapping[str, str]
     commands: Mapping[str, str]
+    read_without_method: Callable[[Any, str], Callable[..., Any] | None]
     time_limit: Callable[[float], dict[str, Any]]
     last_answer: Callable[[Any], Any]
     refresh_clone: Callable[[Any, Any], None]

@@ -49,6 +49,9 @@ REPLACEABLE: Final = (
 BRIDGED_DOORS: Final = ("futures_", "ws_futures_", "_ws_futures_", SEAM, COIN_SEAM)
 """How the names of the doors begin that lead through one of them."""
 
+BRIDGES: Final[list[object]] = []
+"""The bridges of this process."""
+
 Methods = Mapping[str, Callable[..., Any]]
 
 _classes: dict[tuple[type, frozenset[Any], bool], type] = {}
@@ -74,8 +77,8 @@ def make_twin(client: Any, methods: Methods, *, is_plain: bool = False) -> Any:
 def plain_of(client: Any) -> Any:
     """Return a client with the library's own methods.
 
-    Of a twin that is what it was made of. Of a client whose class has replaced methods it is a twin with
-    the library's own ones; any other client comes back as it is.
+    For a twin, return the client that it was made of. For a client whose class has replaced methods, return
+    a twin with the library's own ones. Return any other client as it is.
     """
     names = vars(type(client))
     if IS_PLAIN in names:

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from exit_shim.clients.answers import read_answers, read_failure
 from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
-from exit_shim.clients.twins import is_bridged
+from exit_shim.clients.twins import BRIDGES, is_bridged
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.attributions import (
     CHAIN,
@@ -66,8 +66,6 @@ class Gateway:
         self._entry_coroutines = CallCount()
         self.count_entry = self._entry_calls.add
         self.count_entry_coroutine = self._entry_coroutines.add
-        self.bridges = False
-        """Whether some client's calls are bridged."""
         self.owner: object = None
         """Whatever is to live for as long as the gateway."""
 
@@ -122,7 +120,8 @@ class Gateway:
                 self._report("read a declared kind", error)
                 kind = "other_exit"
         try:
-            call.is_bridged = self.bridges and is_bridged(method, door)
+            # Nearly no process has a bridge, and each call before the send counts.
+            call.is_bridged = bool(BRIDGES) and is_bridged(method, door)
             items = read_call(door, params, kind, self._targets, call.account, is_bridged=call.is_bridged)
         except Exception as error:  # noqa: BLE001
             self._report("read an order", error)
@@ -141,7 +140,11 @@ class Gateway:
         """Return whether a call further out has recorded these orders already."""
         call.nested = NestedCall(call.door.operation, [item.order for item in items], call.method)
         outer = within.get()
-        return outer is not None and outer.meets(call.nested)
+        if outer is None or not outer.meets(call.nested):
+            return False
+        # What the bridge sends further in belongs to the call that was recorded.
+        call.nested.sent = outer.sent
+        return True
 
     def _attribute(self, call: OrderCall, items: list[Item], frame: Frame | None, bound_at: Any) -> None:
         """Name who asked, and make the intents (step 2)."""

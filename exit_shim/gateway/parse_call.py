@@ -1,6 +1,7 @@
 """Read what a call is about, in recorded terms: the first step of an order. Pure, given a book."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -91,8 +92,9 @@ def read_call(
     references = door.references(params)
     fields = door.batch(params) if door.payload == "batch" else [params] * len(references)
     single = door.payload in ("order", "reference")
+    find = partial(_find_target, book, account, is_bridged=is_bridged)
     return [
-        _change(None if single else place, own, reference, kind, book, account)
+        _change(None if single else place, own, find(reference), kind)
         for place, (own, reference) in enumerate(zip(fields, references, strict=True))
     ]
 
@@ -129,20 +131,31 @@ def clean(fields: S, method: object) -> S:
     return msgspec.structs.replace(fields, **hidden) if hidden else fields
 
 
-def _change(
-    place: int | None,
-    params: Mapping[str, Any],
-    reference: Reference,
-    kind: Kind | None,
-    book: TargetLookup,
-    account: str | None,
-) -> Item:
-    target = book.find(account, reference) or Target(
+def in_other_store(reference: Reference) -> Reference:
+    """Return an order's ids as those of a conditional order, as bridged calls may mean them."""
+    return Reference(
+        algo_id=reference.algo_id or reference.order_id,
+        client_order_id=reference.client_order_id,
+        store="conditional",
+    )
+
+
+def _find_target(
+    book: TargetLookup, account: str | None, reference: Reference, *, is_bridged: bool
+) -> Target:
+    """Return the order that a cancel or change names; only its ids where it is not known."""
+    target = book.find(account, reference)
+    if target is None and is_bridged:
+        target = book.find(account, in_other_store(reference))
+    return target or Target(
         kind="unknown",
         order_id=reference.order_id,
         algo_id=reference.algo_id,
         client_order_id=reference.client_order_id,
     )
+
+
+def _change(place: int | None, params: Mapping[str, Any], target: Target, kind: Kind | None) -> Item:
     order = read_order(params, kind) or read_order(params, target.kind)
     assert order is not None  # noqa: S101 - a given kind makes any fields an order
     return Item(place, order, (target,))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import binance
 import pytest
+from abilities import ALGO, needs_algo
 from click.testing import CliRunner
 from repository import ROOT
 
@@ -100,6 +101,8 @@ def diagnosed():
     found = json.loads(result.stdout)
     codes = [(problem["level"], problem["code"]) for problem in found["problems"]]
     assert result.exit_code == any(level == "error" for level, _ in codes)
+    if not ALGO:  # the stops that `record` places with such a release are refused
+        codes = [each for each in codes if each[1] != "BRIDGE_WOULD_HELP"]
     return found, codes
 
 
@@ -379,6 +382,7 @@ def test_a_package_in_python_binances_place_is_told(monkeypatch):
     assert "PYTHON_BINANCE_UNUSABLE" in [one.code for one in diagnose().problems]
 
 
+@needs_algo
 def test_a_bot_of_the_old_exchange_is_told_of_the_bridge(tmp_path, monkeypatch):
     """Cancel-alls that reach no stop are a sign that the bridge would help; with it there is none."""
     monkeypatch.setenv("EXIT_SHIM_JOURNAL", str(tmp_path / "exits.db"))

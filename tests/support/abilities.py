@@ -1,5 +1,7 @@
 """What the python-binance under test can do: tests expect that of each release, and of no release more."""
 
+import sys
+
 import pytest
 from binance import Client
 
@@ -40,3 +42,17 @@ needs_websocket_orders = pytest.mark.skipif(
     not hasattr(Client, "ws_futures_create_order"), reason="this python-binance places nothing by WebSocket"
 )
 needs_helpers = pytest.mark.skipif(not HELPERS, reason="this python-binance has no helpers of this kind")
+
+
+def _sockets_run():
+    kinds = (
+        getattr(sys.modules.get(name), "ReconnectingWebsocket", None)
+        for name in ("binance.streams", "binance.ws.reconnecting_websocket")
+    )
+    # Since Python 3.10 a queue takes no loop.
+    return all(("loop",) not in kind.__init__.__code__.co_consts for kind in kinds if kind is not None)
+
+
+needs_sockets = pytest.mark.skipif(
+    not _sockets_run(), reason="the sockets of this python-binance do not run on this Python"
+)

@@ -224,3 +224,61 @@ def test_without_the_bridge_nothing_is_changed(tmp_path):
         assert (record.intent.is_bridged, record.outcome.sent) == (False, ())
         shim.close()
         client.close_connection()
+
+
+def test_an_owners_stop_that_was_placed_unbridged_cannot_be_cancelled_by_its_algo_id(tmp_path):
+    """What the executor placed with a plain client is denied to a legacy module by the id that it lists."""
+    policy = tmp_path / "exit_shim.toml"
+    policy.write_text(ENFORCED)
+    with LocalExchange() as exchange:
+        bot = Bot(exchange, tmp_path / "exits.db", policy=policy, mode="EXIT_BRAIN_V3")
+        with exit_shim.attributed("brain"):
+            placed = bot.shim.wrap(bot.bare, bridge=False).futures_create_order(**STOP)
+        with exit_shim.attributed("legacy"):
+            with pytest.raises(exit_shim.ExitOrderDenied):
+                bot.client.futures_cancel_order(symbol=SYMBOL, orderId=placed["algoId"])
+            (answer,) = bot.client.futures_cancel_orders(symbol=SYMBOL, orderidlist=[placed["algoId"]])
+            assert answer["code"] == -2010
+        assert len(exchange.open_algo_orders()) == 1
+        bot.shim.close()
+        bot.bare.close_connection()
+
+
+def test_an_installed_bridge_records_what_was_sent(tmp_path):
+    """A call on a client whose class is bridged is one record, which names the requests."""
+    with LocalExchange() as exchange:
+        exchange.register(LOCAL_KEY, LOCAL_SECRET)
+        shim = exit_shim.ExitShim(journal=tmp_path / "exits.db", sinks=[])
+        with shim.install(bridge=True):
+            client = Client(LOCAL_KEY, LOCAL_SECRET, ping=False)
+            client.FUTURES_URL = exchange.url + "/fapi"
+            client.futures_create_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)
+            client.futures_create_order(**STOP)
+            client.futures_cancel_all_open_orders(symbol=SYMBOL)
+        shim.flush()
+        place, cancel = read_records(shim.journal.path)
+        assert (place.intent.is_bridged, place.outcome.sent) == (True, ("POST algoOrder",))
+        assert (cancel.intent.store, cancel.outcome.sent[:2]) == (
+            "both",
+            ("DELETE allOpenOrders", "DELETE algoOpenOrders"),
+        )
+        assert shim.gateway.entry_orders() == 1
+        shim.close()
+        client.close_connection()
+
+
+def test_a_call_that_its_caller_ends_halfway_is_told_of(bot, monkeypatch):
+    """Where an interrupt ends a cancel-all between its two requests, the owner reads what was done."""
+    bot.client.futures_create_order(**STOP)
+    send, sent = type(bot.bare)._request, []
+
+    def interrupted(client, method, uri, *args, **kwargs):
+        sent.append(uri)
+        if "algoOpenOrders" in uri:
+            raise KeyboardInterrupt
+        return send(client, method, uri, *args, **kwargs)
+
+    monkeypatch.setattr(type(bot.bare), "_request", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bot.client.futures_cancel_all_open_orders(symbol=SYMBOL)
+    assert any("ended during DELETE algoOpenOrders" in fields.get("done", "") for _, fields in bot.told)

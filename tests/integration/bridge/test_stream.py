@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 
+from abilities import needs_sockets
 from bridge_worlds import OLD_DAY, SYMBOL, async_client, number, sockets_of, user_socket
 
 import exit_shim
@@ -83,6 +84,7 @@ def comparable(event, names):
     return body
 
 
+@needs_sockets
 async def test_the_old_sequence_of_order_events():
     """Each ORDER_TRADE_UPDATE of the old exchange comes through the bridge, in its order, under one id."""
     old, _ = await live(is_bridged=False)

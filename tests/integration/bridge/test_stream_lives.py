@@ -9,7 +9,7 @@ import pytest
 from bridge_worlds import SYMBOL, World, sockets_of
 from effort import examples
 from hypothesis import HealthCheck, given, settings
-from test_old_contract import act, histories
+from test_old_contract import TWO_POOLS, act, histories
 from test_stream import comparable, listening
 
 import exit_shim
@@ -38,7 +38,7 @@ def hear(history, *, is_bridged, hedge):
         world._run(stream.__aexit__(None, None, None))
         lives = {}
         for event in events:
-            body = comparable(event, world.names)
+            body = comparable(event, world.labels)
             lives.setdefault(body["i"], []).append(body)
         return lives
 
@@ -58,7 +58,7 @@ async def read_to_the_last(socket):
 
 
 @LIVES
-@given(history=histories(hedge=False))
+@given(history=histories(hedge=False, pools=TWO_POOLS))
 def test_each_order_has_the_events_of_the_old_exchange(history):
     """Whatever a bot does, it hears of each order what it heard on 2025-12-08."""
     old, new = (hear(history, is_bridged=is_bridged, hedge=False) for is_bridged in (False, True))
@@ -66,7 +66,7 @@ def test_each_order_has_the_events_of_the_old_exchange(history):
 
 
 @LIVES
-@given(history=histories(hedge=True))
+@given(history=histories(hedge=True, pools=TWO_POOLS))
 def test_each_order_has_its_old_events_in_hedge_mode(history):
     """The same with two positions a symbol."""
     old, new = (hear(history, is_bridged=is_bridged, hedge=True) for is_bridged in (False, True))

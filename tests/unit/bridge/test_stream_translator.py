@@ -133,7 +133,7 @@ def test_the_fill_in_short_bears_the_id_too():
     translator = StreamTranslator(KnownOrders())
     for status in ("NEW", "TRIGGERING"):
         translator.translate(algo(1, status))
-    (event,) = translator.translate({"e": "TRADE_LITE", "i": 101, "c": "name-1"})
+    (event,) = translator.translate({"e": "TRADE_LITE", "s": "BTCUSDT", "i": 101, "c": "name-1"})
     assert event["i"] == 1
 
 

@@ -14,7 +14,7 @@ from exit_shim.domain.events import Source
 from exit_shim.feeds.exchange_log import AGAIN_S, ExchangeLog, Sight
 from exit_shim.feeds.stream_events import Gap, learned, plain
 from exit_shim.feeds.user_stream import UserStreamListener, why_not
-from exit_shim.guard.exchange_snapshot import Snapshot, ask, bare, integer, read_snapshot
+from exit_shim.guard.exchange_snapshot import Snapshot, ask, bare, integer, question, read_snapshot
 from exit_shim.reports.lives import PositionName
 from exit_shim.runtime.scrubbing import describe, secrets_of
 
@@ -23,6 +23,9 @@ REQUEST_S: Final = 5.0
 
 AT_REST_S: Final = 30.0
 """Seconds between two looks beside a stream that says what happens."""
+
+WHOLE_FROM: Final = 12
+"""From so many symbols on a look at the whole account weighs no more than one at each of them."""
 
 LIMITED: Final = frozenset({418, 429})
 """The HTTP statuses with which the exchange limits requests."""
@@ -135,9 +138,19 @@ class AccountSight:
             self._listener.stop()
 
     @property
+    def can_list_stops(self) -> bool:
+        """Whether the client lists the stops of the Algo Service; without them no position is surely bare."""
+        return question(self._client, "algos", None) is not None
+
+    @property
     def every_s(self) -> float:
         """Seconds between two looks as things are."""
         return max(self._every_s, AT_REST_S) if self.is_heard else self._every_s
+
+    def set_back(self, now_ns: int) -> None:
+        """Take it that the clock was set back to a moment: what was read was read by then."""
+        self.read_ns = min(self.read_ns, now_ns)
+        self._clock_read_ns = 0
 
     def look_if_due(self) -> bool:
         """Look at the whole account if it is time; return whether that was done, and worked."""
@@ -148,6 +161,7 @@ class AccountSight:
         self._due = now + self.every_s
         snapshot = self._look(None)
         if snapshot is None:
+            self._due = self._not_before
             return False
         self.open = frozenset(self._name(held.symbol, held.position_side) for held in snapshot.positions)
         self._read_clock()
@@ -156,13 +170,18 @@ class AccountSight:
     def see(self, names: list[PositionName]) -> dict[PositionName, Sighting]:
         """Ask about positions once more; those that could not be asked about are missing."""
         seen: dict[PositionName, Sighting] = {}
-        for symbol in dict.fromkeys(name.symbol for name in names):
-            snapshot = None if time.monotonic() < self._not_before else self._look(symbol)
+        if not self.can_list_stops:
+            return seen
+        symbols = list(dict.fromkeys(name.symbol for name in names))
+        for symbol in symbols if len(symbols) < WHOLE_FROM else [None]:
+            is_paused = time.monotonic() < self._not_before
+            snapshot = None if is_paused else self._look(symbol, is_asked=True)
             if snapshot is not None:
-                seen.update((name, sighting(snapshot, name)) for name in names if name.symbol == symbol)
+                shown = (name for name in names if symbol in {None, name.symbol})
+                seen.update((name, sighting(snapshot, name)) for name in shown)
         return seen
 
-    def _look(self, symbol: str | None) -> Snapshot | None:
+    def _look(self, symbol: str | None, *, is_asked: bool = False) -> Snapshot | None:
         asked = time.time_ns()
         try:
             snapshot = ask(read_snapshot(self._client, symbol, REQUEST_S))
@@ -171,7 +190,7 @@ class AccountSight:
             return None
         self.read_ns, self.problem = time.time_ns(), None
         symbols = None if symbol is None else (symbol,)
-        sight = Sight(snapshot.positions, snapshot.resting, asked, symbols)
+        sight = Sight(snapshot.positions, snapshot.resting, asked, symbols, snapshot.has_algos, is_asked)
         self._log.take_sight(self.account, sight, self._source, self.every_s)
         return snapshot
 

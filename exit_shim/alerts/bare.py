@@ -1,4 +1,4 @@
-"""Which bare positions somebody has to be told of, and in which words. Pure: the clock is an argument."""
+"""Decide which bare positions to send alerts about, and word the alerts. Pure: the clock is an argument."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -21,6 +21,9 @@ AGAIN_NS: Final = 5 * SECOND_NS
 
 UNCLEAR_NS: Final = SECOND_NS
 """How long the exchange is left alone about a position of which it is not known what covers it."""
+
+UNCLEAR_AGAIN_NS: Final = tuple(seconds * SECOND_NS for seconds in (5, 10, 20, 60))
+"""How soon it is asked again about one of which its answers did not show what covers it."""
 
 MOST_ENDS: Final = 10_000
 """The ended orders of which the exchange's time is remembered."""
@@ -77,7 +80,8 @@ class BarePositions:
         self._grace_ns = int(grace_s * SECOND_NS)
         self._covers = {"bare", "partly"} if also_partly else {"bare"}
         self._ends: OrderedDict[Id, int] = OrderedDict()
-        self._asked: dict[PositionName, int] = {}
+        # When it was asked last about a position, and how often in a row that left unclear what covers it.
+        self._asked: dict[PositionName, tuple[int, int]] = {}
 
     def take_update(self, update: ExchangeUpdate, offset_ns: int = 0) -> None:
         """Remember when an exit ended by the exchange's clock, which is `offset_ns` ahead of ours."""
@@ -104,9 +108,26 @@ class BarePositions:
             state
             for state in states
             if state.amount
-            and now_ns - self._asked.get(state.position, 0) >= AGAIN_NS
+            and self._may_ask(state, now_ns)
             and (self._is_unclear(state, now_ns) or self._is_due(state, now_ns))
         ]
+
+    def _may_ask(self, state: PositionState, now_ns: int) -> bool:
+        asked_ns, unclear = self._asked.get(state.position, (0, 0))
+        if state.cover != "unknown" or not unclear:
+            return now_ns - asked_ns >= AGAIN_NS
+        return now_ns - asked_ns >= UNCLEAR_AGAIN_NS[min(unclear, len(UNCLEAR_AGAIN_NS)) - 1]
+
+    def _note_asked(self, state: PositionState, now_ns: int) -> None:
+        """Note that the exchange showed nothing to tell of: it is in the record, and decides from here on."""
+        asked_ns, unclear = self._asked.get(state.position, (0, 0))
+        is_again = now_ns - asked_ns < 2 * UNCLEAR_AGAIN_NS[-1]
+        still = unclear + 1 if is_again else 1
+        self._asked[state.position] = now_ns, still if state.cover == "unknown" else 0
+
+    def set_back(self) -> None:
+        """Take it that the clock was set back: ask about any position at once."""
+        self._asked.clear()
 
     def _is_unclear(self, state: PositionState, now_ns: int) -> bool:
         return state.cover == "unknown" and now_ns - state.since_ns >= UNCLEAR_NS
@@ -154,8 +175,7 @@ class BarePositions:
     def _confirm(self, state: PositionState, sighting: Sighting, now_ns: int) -> Message | None:
         is_partly_bare = "partly" in self._covers and bool(sighting.amount and sighting.uncovered)
         if state.cover not in self._covers or not (sighting.is_bare or is_partly_bare):
-            # What the exchange showed is in the record, and decides from here on.
-            self._asked[state.position] = now_ns
+            self._note_asked(state, now_ns)
             return None
         since_ns = self.bare_since(state)
         trouble = Trouble(

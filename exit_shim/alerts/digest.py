@@ -1,6 +1,6 @@
 """The daily digest: what was found, and who fights whom; single conflicts alarm nobody."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -74,19 +74,21 @@ class BareTimes:
     """Add up for how long positions were bare, until it is asked for."""
 
     def __init__(self) -> None:
-        self._spans: defaultdict[PositionName, list[int]] = defaultdict(list)
+        # For how long in all, and how often.
+        self._spans: dict[PositionName, tuple[int, int]] = {}
 
     def take_span(self, span: Span) -> None:
         """Take a span of cover that has ended."""
         if span.cover == "bare" and span.end_ns is not None and len(self._spans) < MOST_POSITIONS * 100:
-            self._spans[span.position].append(span.end_ns - span.start_ns)
+            bare_ns, often = self._spans.get(span.position, (0, 0))
+            self._spans[span.position] = bare_ns + span.end_ns - span.start_ns, often + 1
 
     def take_lines(self) -> Iterator[str]:
         """Yield a line for each position that was bare, the longest first, and begin anew."""
-        longest = sorted(self._spans.items(), key=lambda pair: -sum(pair[1]))
-        for name, times in longest[:MOST_POSITIONS]:
-            often = "once" if len(times) == 1 else f"{len(times)} times"
-            yield f"{plain(name.symbol)} was bare for {duration(sum(times))}, {often}"
+        longest = sorted(self._spans.items(), key=lambda pair: -pair[1][0])
+        for name, (bare_ns, often) in longest[:MOST_POSITIONS]:
+            times = "once" if often == 1 else f"{often} times"
+            yield f"{plain(name.symbol)} was bare for {duration(bare_ns)}, {times}"
         self._spans.clear()
 
 

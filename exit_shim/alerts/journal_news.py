@@ -10,7 +10,7 @@ import msgspec
 
 from exit_shim.alerts.wording import SECOND_NS
 from exit_shim.domain.events import Intent, Outcome, Record, Resolution
-from exit_shim.journal import JournalReader, RecordFilter, StoredEvent
+from exit_shim.journal import JournalError, JournalReader, RecordFilter, StoredEvent
 from exit_shim.journal.rows import decode
 
 LATE_NS: Final = 15 * SECOND_NS
@@ -39,6 +39,9 @@ class JournalNews:
         self._stamp: tuple[int, ...] = ()
         self._read_ns = 0
         self._pending: dict[tuple[str, int], Record] = {}
+        self._news: list[tuple[int, Record | StoredEvent]] = []
+        self.problem: JournalError | None = None
+        """Why the last read did not come to an end; None where it did."""
 
     def skip_to_end(self) -> None:
         """Skip all events so far.
@@ -51,31 +54,41 @@ class JournalNews:
     def read(self, now_ns: int) -> list[Record | StoredEvent]:
         """Return what is new, in the order of its time; an order once its answer came, or after 15 s.
 
-        Raises:
-            JournalError: The journal cannot be read.
+        What cannot be read is left for the next time, and `problem` says why.
         """
         stamp = self._read_stamp()
-        news: list[tuple[int, Record | StoredEvent]] = []
-        if stamp != self._stamp or now_ns - self._read_ns >= ANYHOW_NS:
-            for stored in self._read_events():
-                # A later release may have written what this one cannot decode.
-                with contextlib.suppress(msgspec.DecodeError):
-                    news += self._take(stored)
+        if stamp != self._stamp or abs(now_ns - self._read_ns) >= ANYHOW_NS or self.problem is not None:
+            self.problem = None
+            self._read_runs()
             self._stamp, self._read_ns = stamp, now_ns
-        news += self._late(now_ns)
-        news.sort(key=lambda stamped: stamped[0])
+        self._news += self._late(now_ns)
+        news, self._news = sorted(self._news, key=lambda stamped: stamped[0]), []
         return [item for _, item in news]
 
     def _read_positions(self) -> Iterator[tuple[str, int]]:
         return self.reader.query(POSITIONS, {}, lambda run_id, pos: (str(run_id), int(pos)))
 
-    def _read_events(self) -> Iterator[StoredEvent]:
-        for run_id, pos in list(self._read_positions()):
-            before = self._seen.get(run_id, 0)
-            if pos > before:
-                for stored in self.reader.read_events(run_id=run_id, after_pos=before):
-                    self._seen[run_id] = stored.pos
-                    yield stored
+    def _read_runs(self) -> None:
+        """Take what is new of each run; one that cannot be read keeps no other from being read."""
+        try:
+            positions = list(self._read_positions())
+        except JournalError as error:
+            self.problem = error
+            return
+        for run_id, pos in positions:
+            if pos > self._seen.get(run_id, 0):
+                try:
+                    self._read_run(run_id)
+                except JournalError as error:
+                    self.problem = error
+
+    def _read_run(self, run_id: str) -> None:
+        for stored in self.reader.read_events(run_id=run_id, after_pos=self._seen.get(run_id, 0)):
+            # A later release may have written what this one cannot decode.
+            with contextlib.suppress(msgspec.DecodeError):
+                self._news += self._take(stored)
+            # Not before: what raised is read again.
+            self._seen[run_id] = stored.pos
 
     def _take(self, stored: StoredEvent) -> Iterator[tuple[int, Record | StoredEvent]]:
         if stored.event == "intent":

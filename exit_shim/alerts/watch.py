@@ -4,7 +4,8 @@ import contextlib
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -14,13 +15,15 @@ from exit_shim.alerts.digest import BareTimes, DigestClock, TimeOfDay, make_dige
 from exit_shim.alerts.episodes import SETTLE_S, Episodes, Message, Trouble
 from exit_shim.alerts.journal_news import JournalNews
 from exit_shim.alerts.orders import DOUBT_S, FORGOTTEN_NS, NOTICED, OrdersInDoubt, notice_denial, notice_event
+from exit_shim.alerts.retries import Retries
 from exit_shim.alerts.wording import SECOND_NS, duration, lines, plain
-from exit_shim.domain.events import AlertSent, ExchangeUpdate, Record
+from exit_shim.domain.events import AlertSent, ExchangeUpdate, PositionSeen, Record
 from exit_shim.journal import Journal, JournalError, JournalReader, RecordFilter, StoredEvent
 from exit_shim.journal.rows import decode
-from exit_shim.reports.lives import Life
+from exit_shim.reports.lives import Life, Span
+from exit_shim.reports.page.live_timeline import LiveTimeline
 from exit_shim.reports.situation import fold
-from exit_shim.reports.timeline import FACTS, PositionState, Timeline
+from exit_shim.reports.timeline import FACTS, PositionState
 from exit_shim.sinks.alerts import AlertServices, Delivery, Mail
 from exit_shim.sinks.heartbeat import Heartbeat
 
@@ -38,6 +41,12 @@ MEMORY_NS: Final = 14 * 24 * 3_600 * SECOND_NS
 
 BLIND_S: Final = 60.0
 """How long the exchange may be unreadable."""
+
+FORGET_NS: Final = 60 * SECOND_NS
+"""How often positions are forgotten that nobody saw for as long as the watch looks back."""
+
+SET_BACK_NS: Final = 5 * SECOND_NS
+"""Where the record is ahead of the clock by more, the clock was set back."""
 
 OVERDUE: Final = 3
 """A look that is late by so many times its interval was not done."""
@@ -131,22 +140,31 @@ class Watch:
         self._heartbeat = heartbeat
         self._on_trouble = on_trouble
         self._news = JournalNews(journal.path)
+        self._backlog: deque[Record | StoredEvent] = deque()
         self._episodes = Episodes(options.settle_s)
         self._bare = BarePositions(
             self._episodes, zone.stamp, options.grace_s, also_partly=options.also_partly
         )
         self._doubts = OrdersInDoubt(self._episodes, options.doubt_s)
         self._bare_times = BareTimes()
-        self._timeline = Timeline(on_life=_ignore, on_span=self._bare_times.take_span)
+        self._timeline = self._make_timeline()
+        self._is_set_back = False
+        self._forgot_ns = 0
         self._digest = DigestClock(None, zone.time_of, 0)
         self._digests: list[Message] = []
         self._once: list[Message] = []
+        self._retries = Retries()
         self._deliveries: list[tuple[Message, Delivery]] = []
         self._has_begun = False
         self._has_looked = False
         self._journal_ns = time.time_ns()
         self._journal_problem: str | None = None
         self._held: dict[tuple[str, str], int] = {}
+
+    def _make_timeline(self) -> LiveTimeline:
+        # Only a digest empties what is added up.
+        is_told = self._options.digest is not None
+        return LiveTimeline(on_life=_ignore, on_span=self._bare_times.take_span if is_told else _ignore)
 
     def run(self, stopped: threading.Event) -> None:
         """Watch until stopped; what is under way by then is waited for a moment."""
@@ -170,8 +188,9 @@ class Watch:
             self._once.clear()
             self._send_all([*self._about_positions(now_ns), *self._about_orders(now_ns)])
         self._send_all(self._about_now(now_ns))
+        self._send_all(self._retries.take_due(now_ns))
         self._collect()
-        if self._heartbeat is not None and self.can_see:
+        if self._heartbeat is not None and self.can_see and not self._is_set_back:
             self._heartbeat.beat()
 
     def end(self) -> None:
@@ -192,8 +211,12 @@ class Watch:
         try:
             if not self._has_begun:
                 self._begin(now_ns)
-            for item in self._news.read(now_ns):
-                self._take(item, now_ns)
+            self._backlog.extend(self._news.read(now_ns))
+            while self._backlog:
+                # Should one raise, the next round takes the others.
+                self._take(self._backlog.popleft(), now_ns)
+            if self._news.problem is not None:
+                raise self._news.problem
         except JournalError as error:
             self._journal_problem = str(error)
             return
@@ -202,22 +225,47 @@ class Watch:
         if self._journal_problem is None:
             self._journal_ns = now_ns
         self._timeline.advance(now_ns)
+        self._is_set_back = self._timeline.now - now_ns > SET_BACK_NS
+        if self._is_set_back:
+            self._begin_anew(now_ns)
+        elif abs(now_ns - self._forgot_ns) >= FORGET_NS:
+            self._forgot_ns = now_ns
+            self._timeline.forget(now_ns - LOOK_BACK_NS)
+
+    def _begin_anew(self, now_ns: int) -> None:
+        """Go on after the clock was set back, from what is not ahead of it."""
+        self._timeline = self._make_timeline()
+        self._bare.set_back()
+        self._sight.set_back(now_ns)
+        self._episodes.set_back(now_ns)
+        self._held.clear()
+        self._journal_ns = min(self._journal_ns, now_ns)
+        try:
+            fold(self._news.reader, self._timeline, self._lately(now_ns)._replace(until_ns=now_ns))
+        except JournalError as error:
+            self._journal_problem = str(error)
 
     def _begin(self, now_ns: int) -> None:
         """Learn what was sent, what is in doubt, and who did what lately."""
         self._news.skip_to_end()
+        # Where the journal could not be read to its end, this is not the first time.
+        self._timeline = self._make_timeline()
         reader = self._news.reader
         sent = reader.read_facts({"alert_sent"}, since_ns=now_ns - MEMORY_NS)
         self._episodes.remember((stored.ts, decode(AlertSent, stored.body)) for stored in sent)
         for record in reader.read_records(RecordFilter(in_doubt=True, since_ns=now_ns - FORGOTTEN_NS)):
             self._doubts.take(record)
-        fold(reader, self._timeline, RecordFilter(since_ns=now_ns - LOOK_BACK_NS))
+        fold(reader, self._timeline, self._lately(now_ns))
         for stored in reader.read_facts({"exchange_update"}, since_ns=now_ns - LOOK_BACK_NS):
             self._bare.take_update(decode(ExchangeUpdate, stored.body), self._sight.offset_ns)
         last_ns = self._episodes.last_told("digest", "digest")
         self._digest = DigestClock(self._options.digest, self._zone.time_of, now_ns, last_ns)
         self._notice_lately(reader, now_ns)
         self._has_begun = True
+
+    def _lately(self, now_ns: int) -> RecordFilter:
+        """Return the filter for what happened lately on the account."""
+        return RecordFilter(account=self._sight.account, since_ns=now_ns - LOOK_BACK_NS)
 
     def _notice_lately(self, reader: JournalReader, now_ns: int) -> None:
         """Tell of what happened while nobody watched, during a restart for example."""
@@ -229,11 +277,12 @@ class Watch:
 
     def _take(self, item: Record | StoredEvent, now_ns: int) -> None:
         if isinstance(item, Record):
-            self._timeline.take_record(item)
+            if item.intent.account == self._sight.account:
+                self._timeline.take_record(item)
             self._doubts.take(item)
             self._send_once(notice_denial(item), now_ns)
             return
-        if item.event in FACTS:
+        if item.event in FACTS and self._is_own(item):
             self._timeline.take_fact(item)
         if item.event == "exchange_update":
             self._bare.take_update(decode(ExchangeUpdate, item.body), self._sight.offset_ns)
@@ -244,6 +293,11 @@ class Watch:
                 self._episodes.remember([(item.ts, sent)])
         elif item.event in NOTICED:
             self._send_once(notice_event(item), now_ns)
+
+    def _is_own(self, stored: StoredEvent) -> bool:
+        """Return whether a fact is about the account that is watched; what is about no account is."""
+        kind = ABOUT_ACCOUNTS.get(stored.event)
+        return kind is None or decode(kind, stored.body).account == self._sight.account
 
     # What there is to tell
 
@@ -292,7 +346,7 @@ class Watch:
         for alert, key in self._open_now(lasting):
             # What was told before a restart may be over since.
             held_ns = self._held.setdefault((alert, key), now_ns)
-            if alert == "blind" or now_ns - held_ns >= self._episodes.settle_ns:
+            if now_ns - held_ns >= self._episodes.settle_ns:
                 del self._held[alert, key]
                 what = key.rsplit(" ", 1)[1] if alert == "blind" else ""
                 message = self._episodes.end(alert, key, held_ns, OVER[alert].format(what))
@@ -382,6 +436,13 @@ class Watch:
     def _conclude(self, message: Message, delivery: Delivery) -> None:
         failures = delivery.failures
         error = "; ".join(f"{name}: {why}" for name, why in failures.items()) or None
+        if delivery.taken:
+            self._episodes.confirm(message)
+            self._retries.forget(message)
+        elif message.since is None:
+            self._retries.note(message, time.time_ns())
+        else:
+            self._episodes.untell(message, time.time_ns())
         self._report(message, delivery.taken, error)
 
     def _report(self, message: Message, to: tuple[str, ...], error: str | None) -> None:
@@ -393,6 +454,12 @@ class Watch:
         with contextlib.suppress(OSError):
             self._show(sent)
 
+
+ABOUT_ACCOUNTS: Final[Mapping[str, type[PositionSeen] | type[ExchangeUpdate]]] = {
+    "position_seen": PositionSeen,
+    "exchange_update": ExchangeUpdate,
+}
+"""The facts that are about one account."""
 
 OVER: Final = {
     "blind": "the {} can be read again",
@@ -416,5 +483,5 @@ def alert_sent(message: Message, to: tuple[str, ...], error: str | None) -> Aler
     return AlertSent(**message._asdict(), to=to, is_sent=error is None, error=error)
 
 
-def _ignore(_: Life) -> None:
+def _ignore(_: Life | Span) -> None:
     """Keep nothing."""

@@ -291,6 +291,11 @@ def describe_watch(watched: Watched, host: str) -> Iterator[str]:
         yield f"looks     the user data stream; {look}, every {rest:g} s while the stream is heard"
     else:
         yield f"looks     {look}; no stream: {watched.why_no_stream}"
+    if not watched.sight.can_list_stops:
+        yield (
+            "          this client cannot list the stops of the Algo Service, so no position is called bare; "
+            "install python-binance 1.0.33 or later"
+        )
     others = find_other_runs(journal.path, journal.run_id)
     writers = f"to which write: {', '.join(others)}" if others else "which no other process writes to now"
     yield f"journal   {journal.path}, {writers}"

@@ -17,6 +17,9 @@ AGAIN_S: Final = 60.0
 UNSAFE_AGAIN_S: Final = 5.0
 """The same for a position that stops do not cover: between two looks a stop can have come and gone."""
 
+CONCURRENT_NS: Final = 60 * 1_000_000_000
+"""Two readings overtake each other by no more; what seems older was read after the clock was set back."""
+
 MOST_ORDERS: Final = 5_000
 """The orders of an account that are remembered, to say each of them once."""
 
@@ -29,12 +32,16 @@ class Sight(NamedTuple):
         orders: The resting orders.
         asked: When the exchange was asked, in nanoseconds since the epoch.
         symbols: The symbols that were read; None for all.
+        has_algos: Whether the orders are those of both stores; otherwise nobody knows what covers a position.
+        is_asked: Whether somebody asked since the record left something open; then it is recorded anyhow.
     """
 
     positions: Iterable[OpenPosition]
     orders: Iterable[OpenOrder]
     asked: int
     symbols: Collection[str] | None = None
+    has_algos: bool = True
+    is_asked: bool = False
 
 
 class Known(NamedTuple):
@@ -64,21 +71,21 @@ class ExchangeLog(ReentrantState):
 
         Args:
             account: The account's label.
-            sight: What was read, of both order stores.
+            sight: What was read.
             source: Who read it.
             every_s: Seconds until the source reads again.
         """
         exits = [order for order in sight.orders if order.can_only_reduce]
         with self._lock:
             # Of two readers the slower one may come with older news.
-            if sight.asked < self._asked.get(account, 0):
+            if is_older(sight.asked, self._asked.get(account, 0)):
                 return
             self._asked[account] = sight.asked
             gone = self._note_gone(account, exits, sight, source)
             events: list[Event] = [*self._note_listed(account, exits, sight, source)]
             seen = {
                 (position.symbol, position.position_side): self._position(
-                    account, position, exits, sight.asked, source, every_s
+                    account, position, exits, sight, source, every_s
                 )
                 for position in sight.positions
             }
@@ -91,7 +98,7 @@ class ExchangeLog(ReentrantState):
                 and (sight.symbols is None or symbol in sight.symbols)
             ]
             # A position that was closed takes its exits along: it was never without them.
-            events += [*self._note_positions([*seen.values(), *flat]), *gone]
+            events += [*self._note_positions([*seen.values(), *flat], is_asked=sight.is_asked), *gone]
         for event in events:
             self._record(event)
 
@@ -114,8 +121,10 @@ class ExchangeLog(ReentrantState):
         for each in events:
             self._record(each)
 
-    def _note_positions(self, positions: Iterable[PositionSeen]) -> Iterable[Event]:
-        """Return the positions that changed, or were last recorded a while ago."""
+    def _note_positions(
+        self, positions: Iterable[PositionSeen], *, is_asked: bool = False
+    ) -> Iterable[Event]:
+        """Return the positions that changed, were asked about, or were last recorded a while ago."""
         now = time.monotonic()
         fresh = []
         for seen in positions:
@@ -123,11 +132,11 @@ class ExchangeLog(ReentrantState):
             at, before = self._positions.get(key, (0.0, None))
             if seen.asked is None:
                 self._heard[key] = time.time_ns()
-            elif seen.asked < self._heard.get(key, 0):
+            elif is_older(seen.asked, self._heard.get(key, 0)):
                 # The stream has told of a change since the exchange was asked.
                 continue
             is_due = seen.amount != "0" and now - at >= (UNSAFE_AGAIN_S if is_unsafe(seen) else AGAIN_S)
-            if before is None or is_due or differs(seen, before):
+            if before is None or is_due or is_asked or differs(seen, before):
                 fresh.append(seen)
                 # An event of the stream lists no orders; what a reading listed before is still remembered.
                 self._positions[key] = now, seen
@@ -155,7 +164,9 @@ class ExchangeLog(ReentrantState):
             for name, (update, listed_from) in known.items()
             if name not in listed
             and (sight.symbols is None or update.symbol in sight.symbols)
-            and listed_from < sight.asked
+            and (sight.has_algos or update.store == "orders")
+            and listed_from != sight.asked
+            and not is_older(sight.asked, listed_from)
         ]
         return [copy_of(known.pop(name).update, status="GONE", source=source, at=None) for name in gone]
 
@@ -177,7 +188,7 @@ class ExchangeLog(ReentrantState):
         account: str | None,
         position: OpenPosition,
         exits: list[OpenOrder],
-        asked: int,
+        sight: Sight,
         source: Source,
         every_s: float,
     ) -> PositionSeen:
@@ -192,10 +203,10 @@ class ExchangeLog(ReentrantState):
             amount=plain(position.amount),
             entry_price=None if position.entry is None else plain(position.entry),
             mark_price=None if position.mark is None else plain(position.mark),
-            exits=tuple(order.name for order in own),
-            guarded=plain(closed),
+            exits=tuple(order.name for order in own) if sight.has_algos else None,
+            guarded=plain(closed) if sight.has_algos else None,
             source=source,
-            asked=asked,
+            asked=sight.asked,
             again_s=max(every_s, AGAIN_S),
             at=position.updated * NS_PER_MS or None,
         )
@@ -212,6 +223,11 @@ def flatten(before: PositionSeen, asked: int, source: Source, every_s: float) ->
         asked=asked,
         again_s=max(every_s, AGAIN_S),
     )
+
+
+def is_older(asked: int, than: int) -> bool:
+    """Return whether a reading was asked for before a moment, by a clock that may have been set back."""
+    return 0 < than - asked < CONCURRENT_NS
 
 
 def is_unsafe(seen: PositionSeen) -> bool:

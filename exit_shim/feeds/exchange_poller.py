@@ -85,15 +85,14 @@ class ExchangePoller(Service):
             self._follow_clock()
             snapshot = ask(read_snapshot(self._client, None, REQUEST_S))
             self._correct(snapshot, asked)
+            # A finding that comes after the shim was closed would open its journal again.
+            if not self._stopped.is_set():
+                sight = Sight(snapshot.positions, snapshot.resting, asked, has_algos=snapshot.has_algos)
+                self._exchange_log.take_sight(self.account, sight, "poller", self.every_s)
+                self._report_orphans(snapshot)
         except Exception as error:  # noqa: BLE001 - whatever the transport raises; the next look may do better
             if not self._stopped.is_set():
                 self._on_trouble("take stock at the exchange", error)
-            return
-        # A finding that comes after the shim was closed would open its journal again.
-        if not self._stopped.is_set():
-            sight = Sight(snapshot.positions, snapshot.resting, asked)
-            self._exchange_log.take_sight(self.account, sight, "poller", self.every_s)
-            self._report_orphans(snapshot)
 
     def _tell_to_stop(self) -> None:
         super()._tell_to_stop()

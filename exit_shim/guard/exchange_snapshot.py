@@ -37,7 +37,7 @@ READS: Final = (*LISTS, LAST_PRICE)
 """All reads; a snapshot is complete without the last price, too."""
 
 MAY_LACK: Final = frozenset({"algos", LAST_PRICE})
-"""Reads for which older releases and adapters have no method."""
+"""Reads for which adapters may have no method."""
 
 Question = Callable[[], Any]
 
@@ -157,12 +157,14 @@ class Snapshot(NamedTuple):
         resting: The orders of both stores.
         last: The last price, where one symbol was asked about.
         asked: When the exchange was asked, in ns since the epoch.
+        has_algos: Whether the Algo Service's store was read; without it nobody knows what covers a position.
     """
 
     positions: tuple[OpenPosition, ...]
     resting: tuple[OpenOrder, ...]
     last: Decimal | None = None
     asked: int = 0
+    has_algos: bool = True
 
     def size_of(self, key: PositionKey) -> Decimal:
         """Return the size of a position; 0 where it is not open."""
@@ -198,9 +200,11 @@ def read_snapshot(
 
 
 def question(client: Any, name: str, symbol: str | None, patience: float | None = None) -> Question | None:
-    """Return one of the `READS` as a call of the client's method; None where the client lacks the method."""
+    """Return one of the `READS` as a call; None where the client has no way to send it."""
     library = support_of(client)
     method = getattr(client, library.reads[name], None)
+    if method is None and is_genuine(client):
+        method = library.read_without_method(client, name)
     if method is None:
         if name in MAY_LACK:
             return None
@@ -222,6 +226,7 @@ def snapshot_from(answers: Mapping[str, Any]) -> Snapshot:
         tuple(position for row in rows(answers["positions"]) if (position := read_position(row)).amount),
         tuple(map(read_open_order, [*orders, *algos])),
         price_in(answers.get(LAST_PRICE)),
+        has_algos="algos" in answers,
     )
 
 

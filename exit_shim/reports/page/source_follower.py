@@ -85,6 +85,7 @@ class SourceFollower:
         self._source: RecordSource = self._journal or source
         self._clock = clock
         self._seen: dict[str, int] = {}
+        self._news: list[StoredEvent] = []
         self._stamp: tuple[int, ...] | None = None
         self._due_at = 0.0
 
@@ -93,7 +94,7 @@ class SourceFollower:
         if self._journal is not None:
             self._journal.recover()
         self._seen = {run.run_id: run.pos for run in self._read_runs()}
-        self._stamp = None
+        self._stamp, self._news = None, []
 
     def place_of(self, run_id: str) -> int:
         """Return the place in a run's chain up to which its events were skipped or read."""
@@ -104,27 +105,28 @@ class SourceFollower:
         stamp = self._next_stamp()
         if stamp is not None and stamp in (self._stamp, NOT_DUE):
             return []
-        news: list[StoredEvent] = []
         runs, is_all = self._read_runs(), True
         for run in runs:
             if run.pos > self.place_of(run.run_id):
-                events = self._read_run(run)
-                news += events
-                is_all = is_all and len(events) < AT_ONCE
+                is_all = self._read_run(run) and is_all
         known = {run.run_id for run in runs}
         self._seen = {run_id: pos for run_id, pos in self._seen.items() if run_id in known}
         self._stamp = stamp if is_all else None
-        return sorted(news, key=lambda stored: stored.ts)
+        news, self._news = sorted(self._news, key=lambda stored: stored.ts), []
+        return news
 
     def _read_runs(self) -> list[Run]:
         return [run for run in self._source.read_runs() if self._host in (None, run.header.host)]
 
-    def _read_run(self, run: Run) -> list[StoredEvent]:
+    def _read_run(self, run: Run) -> bool:
+        """Read what is new of a run; return whether that was all."""
         seen = self.place_of(run.run_id)
         news = list(self._source.read_events(run_id=run.run_id, after_pos=seen, limit=AT_ONCE))
         # Where there is nothing it was pruned meanwhile.
         self._seen[run.run_id] = news[-1].pos if news else run.pos
-        return news
+        # Should the next run be unreadable, they are returned the next time.
+        self._news += news
+        return len(news) < AT_ONCE
 
     def _next_stamp(self) -> tuple[int, ...] | None:
         """Return what must have changed for a look to be worth it; None for a look in any case."""

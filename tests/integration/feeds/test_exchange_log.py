@@ -1,17 +1,30 @@
 """What pollers, streams and executors record of positions and exits: each change once."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from binance import Client
 
 import exit_shim
+from exit_shim.alerts.account import AccountSight
 from exit_shim.domain.events import DECODERS, EVENT_NAMES
+from exit_shim.feeds.exchange_log import ExchangeLog, Sight
+from exit_shim.guard.exchange_snapshot import ask, bare, read_snapshot
 from exit_shim.journal import JournalReader
+from exit_shim.reports.lives import PositionName
 from exit_shim.testing import LocalExchange
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": True}
+ALGO_STOP = {
+    "symbol": "BTCUSDT",
+    "side": "SELL",
+    "type": "STOP_MARKET",
+    "algoType": "CONDITIONAL",
+    "triggerPrice": 50000,
+    "closePosition": "true",
+}
 EVENTS = {name: kind for kind, name in EVENT_NAMES.items()}
 
 
@@ -144,3 +157,82 @@ def test_a_slow_reading_does_not_overtake_the_stream(world, monkeypatch):
     assert [seen.amount for seen in facts(shim, "position_seen")] == ["0.01", "0.03"]
     poller.look()
     assert [seen.amount for seen in facts(shim, "position_seen")] == ["0.01", "0.03", "0.01"]
+
+
+class OldClient(Client):
+    """A client of a release that has no method for the stops of the Algo Service."""
+
+    futures_get_open_algo_orders = None
+
+
+def test_an_older_release_sees_the_stops_of_the_algo_service(world):
+    """A position with a stop is covered for python-binance before 1.0.33, too."""
+    client, _ = world
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    client._request_futures_api("post", "algoOrder", True, data={**ALGO_STOP})
+    old = OldClient(LOCAL_KEY, LOCAL_SECRET, ping=False)
+    old.FUTURES_URL = client.FUTURES_URL
+    for symbol in (None, "BTCUSDT"):
+        snapshot = ask(read_snapshot(old, symbol, patience=5.0))
+        assert (bare(snapshot), len(snapshot.resting), snapshot.has_algos) == ([], 1, True)
+    old.close_connection()
+
+
+def test_a_reading_without_the_algo_service_says_nothing_of_cover(world):
+    """A client that cannot list those stops neither ends one nor calls a position bare."""
+    client, _ = world
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    client._request_futures_api("post", "algoOrder", True, data={**ALGO_STOP})
+    adapter = SimpleNamespace(
+        futures_get_open_orders=client.futures_get_open_orders,
+        futures_position_information=client.futures_position_information,
+    )
+    events = []
+    log = ExchangeLog(events.append)
+    for reader in (client, adapter):
+        sight = AccountSight(reader, "mine", log, "watch", 1.0)
+        assert sight.look_if_due()
+        name = PositionName("mine", "BTCUSDT", "BOTH")
+        assert bool(sight.see([name])) is sight.can_list_stops is (reader is client)
+    ended = [
+        each for each in events if EVENT_NAMES[type(each)] == "exchange_update" and each.status == "GONE"
+    ]
+    seen = [each.guarded for each in events if EVENT_NAMES[type(each)] == "position_seen"]
+    assert (ended, set(seen)) == ([], {"0.01"})
+
+    bare_log = []
+    fresh = AccountSight(adapter, "mine", ExchangeLog(bare_log.append), "watch", 1.0)
+    assert fresh.look_if_due()
+    assert [(each.amount, each.exits, each.guarded) for each in bare_log] == [("0.01", None, None)]
+
+
+def test_readings_count_after_the_clock_was_set_back(world):
+    """Of two concurrent readings the older one is dropped; one from an hour before is news."""
+    client, _ = world
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    placed = client.futures_create_order(**STOP)
+    covered = ask(read_snapshot(client))
+    client.futures_cancel_algo_order(symbol="BTCUSDT", algoId=placed["algoId"])
+    bared = ask(read_snapshot(client))
+    events, now = [], time.time_ns()
+    log = ExchangeLog(events.append)
+    hour_s = 3600 * 1_000_000_000
+    for snapshot, asked in ((covered, now + hour_s), (bared, now + hour_s - 1_000_000_000), (bared, now)):
+        log.take_sight("mine", Sight(snapshot.positions, snapshot.resting, asked), "watch", 1.0)
+    assert [getattr(each, "guarded", None) or each.status for each in events] == ["NEW", "0.01", "0", "GONE"]
+
+
+def test_what_cannot_be_recorded_ends_no_poller(world, monkeypatch):
+    """A record that raises is a trouble of one look; the next one is done all the same."""
+    client, shim = world
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
+    shim.watch(client, every=3600)
+    (poller,) = shim.account_feeds.pollers
+    troubles = []
+    monkeypatch.setattr(poller, "_on_trouble", lambda *trouble: troubles.append(trouble))
+    with monkeypatch.context() as failing:
+        failing.setattr(poller._exchange_log, "take_sight", lambda *_: 1 / 0)
+        poller.look()
+    assert {type(error) for _, error in troubles} == {ZeroDivisionError}
+    poller.look()
+    assert [seen.amount for seen in facts(shim, "position_seen")] == ["0.01"]

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from datetime import datetime, timezone
+from types import SimpleNamespace
 
 import pytest
 from abilities import STOP_PATH
@@ -19,12 +20,13 @@ from running_executor import stop_only
 import exit_shim
 from exit_shim.alerts.account import AccountSight
 from exit_shim.alerts.digest import TimeOfDay
+from exit_shim.alerts.orders import notice_event
 from exit_shim.alerts.watch import Watch, WatchOptions, Zone
 from exit_shim.cli import app
 from exit_shim.cli.clock import UTC_CLOCK
 from exit_shim.cli.protect_alerts import alerting
 from exit_shim.clients.accounts import label_of
-from exit_shim.domain.events import AlertSent, Lost
+from exit_shim.domain.events import AlertSent, Lost, Switch
 from exit_shim.exchange.faults import reset_after_execution
 from exit_shim.executor.executor import ExitExecutor
 from exit_shim.feeds.exchange_log import ExchangeLog
@@ -403,6 +405,79 @@ def test_a_service_that_fails_or_hangs_delays_nothing_and_is_recorded(make, hook
         post.close()
 
 
+def test_an_alert_that_nobody_got_is_sent_again(make, hook, monkeypatch):
+    """While the only service fails nobody counts as told; once it works, the alerts come."""
+    monkeypatch.setattr("exit_shim.alerts.episodes.RETRY_NS", 300_000_000)
+    hook.does = "fail"
+    post = make()
+    post.enter().protect().covered().cancel()
+    post.journal.append(Lost("the disk was full", 7))
+    post.until(lambda: {sent.alert for sent in post.shown} == {"bare", "lost"}, "failures")
+    hook.does = "take"
+    failed = len(hook.posts)
+    post.until(lambda: {sent.alert for sent in post.shown if sent.to} == {"bare", "lost"}, "alerts")
+    assert {title.split()[-1] for title in hook.titles[failed:]} == {"0.010", "gap"}
+
+
+def test_an_event_that_cannot_be_taken_loses_no_other(make, hook, monkeypatch):
+    """A round that ends in the middle of what is new goes on with the rest in the next one."""
+    post = make()
+    post.until(lambda: post.watch.can_see)
+    raised = []
+
+    def notice(stored):
+        if not raised:
+            raised.append(stored)
+            raise ValueError("an event of a later release")
+        return notice_event(stored)
+
+    monkeypatch.setattr("exit_shim.alerts.watch.notice_event", notice)
+    for by in ("one", "two", "three"):
+        post.journal.append(Switch(by=by, enforce="off"))
+    assert post.journal.flush()
+    post.watch._run_guarded()
+    assert len(post.troubles) == 1
+    post.troubles.clear()
+    post.until(lambda: len(post.shown) == 2, "the others")
+    assert {sent.text.splitlines()[0] for sent in post.shown} == {"by: two", "by: three"}
+
+
+def test_a_watch_goes_on_after_the_clock_was_set_back(make, hook):
+    """A machine that boots two hours ahead is told of bare positions as soon as its clock is right."""
+    beats = []
+    heartbeat = SimpleNamespace(beat=lambda: beats.append(1))
+    post = make(heartbeat=heartbeat, blind_s=9_999)
+    post.enter().protect().covered()
+    post.watch.run_once(time.time_ns() + 7_200 * 1_000_000_000)
+    before = len(beats)
+    post.watch.run_once()
+    assert len(beats) == before
+    post.cancel()
+    post.until(lambda: hook.posts, "the bare position")
+    assert "by: rearm" in hook.posts[0]["message"]
+    assert len(beats) > before
+
+
+def test_a_watch_keeps_nothing_that_it_does_not_need(make, client):
+    """Other accounts, positions that nobody saw for an hour, times without a digest: none is kept."""
+    post = make(blind_s=9_999)
+    post.enter().protect().covered()
+    other = exit_shim.ExitShim(journal=post.journal.path, sinks=[], account="other")
+    other.wrap(client).futures_create_order(
+        **{**STOP, "stopPrice": 49000, "closePosition": None, "quantity": 0.01}
+    )
+    other.close()
+    post.cancel().until(lambda: post.cover == "bare", "bare")
+    post.protect().covered()
+    post.journal.append(Lost("so that the order before is read, too", 1))
+    post.until(lambda: any(sent.alert == "lost" for sent in post.shown), "the last event")
+    names = [state.position for state in post.watch._timeline.positions()]
+    assert [(name.account, name.symbol) for name in names] == [(post.sight.account, "BTCUSDT")]
+    assert list(post.watch._bare_times.take_lines()) == []
+    post.watch.run_once(time.time_ns() + 7_200 * 1_000_000_000)
+    assert post.watch._timeline.positions() == []
+
+
 def test_a_blind_watch_says_so_and_beats_no_heart(make, exchange, hook):
     """While the exchange cannot be read there is one message and no heartbeat; then it says that it can."""
     heart = Hook()
@@ -424,6 +499,19 @@ def test_a_blind_watch_says_so_and_beats_no_heart(make, exchange, hook):
         post.until(lambda: changes, "a heartbeat that failed")
         assert changes == ["HTTP 500"]
         heartbeat.stop()
+
+
+def test_one_good_look_does_not_end_blindness(make, exchange, hook):
+    """An exchange that can be read now and then is one trouble; it must have been readable for a while."""
+    post = make(blind_s=0.5, settle_s=3600)
+    with exchange.refusing_connections():
+        post.until(lambda: hook.posts, "a message")
+    post.until(lambda: post.sight.problem is None, "a look")
+    post.until(lambda: post.shown, "what became of it")
+    for _ in range(5):
+        post.round()
+    assert [sent.stage for sent in post.shown] == ["first"]
+    assert len(hook.posts) == 1
 
 
 def test_a_journal_that_cannot_be_written_is_told(make, hook, monkeypatch):

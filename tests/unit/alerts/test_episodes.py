@@ -7,6 +7,7 @@ import pytest
 from exit_shim.alerts.bare import BarePositions, Sighting, who_bared
 from exit_shim.alerts.digest import DigestClock, TimeOfDay
 from exit_shim.alerts.episodes import Episodes, Message, Trouble
+from exit_shim.alerts.retries import Retries
 from exit_shim.alerts.watch import alert_sent
 from exit_shim.alerts.wording import duration, plain
 from exit_shim.cli.clock import UTC_CLOCK
@@ -167,6 +168,19 @@ def test_the_exchange_has_the_last_word():
     assert told.stages == ["first"]
 
 
+def test_the_exchange_is_asked_ever_more_rarely_about_what_stays_unclear():
+    """Forty positions whose stops are in doubt must not use up the address's request weight."""
+    told, times = Told(), []
+    for second in range(100, 350):
+        told.at(second, state("unknown", 99), COVERED)
+        times += [second] * (told.asked - len(times))
+    assert times == [100, 105, 115, 135, 195, 255, 315]
+    told.at(500, state("covered", 490))
+    told.at(600, state("unknown", 590), COVERED)
+    told.at(605, state("unknown", 590), COVERED)
+    assert told.asked == len(times) + 2
+
+
 def test_a_position_in_part_is_told_only_if_asked_for():
     """`--partly` tells of a position of which a part has no stop."""
     part = Sighting(SIZE, Decimal("0.004"))
@@ -202,6 +216,39 @@ def test_a_restart_repeats_nothing_and_ends_what_it_finds_over():
     ]
 
 
+def test_what_begins_again_and_again_is_told_three_times():
+    """A bot that bares a stop 8 s of every minute is three messages; one that lasts is told, too."""
+    told = Told()
+    for minute in range(120):
+        began = 60 * minute
+        told.at(began + 6, state("bare", began, last_stop=stop()))
+        told.at(began + 8 + 16, state("covered", began + 8))
+    assert told.stages == ["first", "over"] * 3
+    assert told.messages[4].title.startswith("again and again: BTCUSDT is bare")
+    assert "the digest counts the rest" in told.messages[4].text
+
+    for second in range(7206, 7200 + 330, 10):
+        told.at(second, state("bare", 7200, last_stop=stop()))
+    told.at(7600, state("flat", 7550))
+    assert told.stages[6:] == ["reminder", "over"]
+
+    told.at(12_000, state("bare", 11_900, last_stop=stop()))
+    assert told.messages[-1].title.startswith("BTCUSDT is bare")
+
+
+def test_a_restart_remembers_what_begins_again_and_again():
+    """Three first messages within the hour are known from the journal."""
+    told, sent = Told(), []
+    for minute in range(3):
+        told.at(60 * minute + 6, state("bare", 60 * minute))
+        told.at(60 * minute + 50, state("covered", 60 * minute + 8))
+    sent = [((message.since or 0) + 6 * S, alert_sent(message, ("json",), None)) for message in told.messages]
+    later = Told()
+    later.episodes.remember(sent)
+    later.at(206, state("bare", 200))
+    assert later.messages == []
+
+
 def test_what_nobody_got_is_told_again_after_a_restart():
     """An alert that no service took does not count as told."""
     first = Told()
@@ -215,6 +262,49 @@ def test_what_nobody_got_is_told_again_after_a_restart():
     later.episodes.remember([(60 * S, alert_sent(reminder, ("json",), None))])
     later.at(90, state("bare", 0, last_stop=stop()))
     assert later.messages == []
+
+
+def test_what_nobody_got_is_due_again():
+    """A bare position that no service took is told 30 s later, then after longer pauses."""
+    told = Told()
+    bare = state("bare", 0, last_stop=stop())
+    told.at(10, bare)
+    told.episodes.untell(told.messages[0], 20 * S)
+    told.at(49, bare)
+    assert told.stages == ["first"]
+    told.at(50, bare)
+    assert told.stages == ["first", "first"]
+    told.episodes.untell(told.messages[1], 51 * S)
+    told.at(110, bare)
+    assert len(told.messages) == 2
+    told.at(111, bare)
+    assert told.stages == ["first"] * 3
+
+    told.episodes.untell(told.messages[2], 112 * S)
+    told.at(200, state("covered", 180))
+    assert len(told.messages) == 3
+    told.at(206, state("bare", 201))
+    assert len(told.messages) == 4
+    told.episodes.confirm(told.messages[3])
+    told.at(206 + 300, state("bare", 201))
+    told.episodes.untell(told.messages[4], 510 * S)
+    told.at(541, state("bare", 201))
+    assert told.stages[3:] == ["first", "reminder", "reminder"]
+
+
+def test_what_has_no_end_is_sent_again_for_an_hour():
+    """A denial that no service took comes again until it is taken, or an hour is over."""
+    retries, message = Retries(), Message("denied", "main legacy", "a stop was denied", "")
+    retries.note(message, 0)
+    sent = []
+    for second in range(2 * 3600):
+        for each in retries.take_due(second * S):
+            sent.append(second)
+            retries.note(each, second * S)
+    assert sent == [30, 90, 210, 450, 930, 1530, 2130, 2730, 3330, 3930]
+    retries.note(message, 9000 * S)
+    retries.forget(message)
+    assert retries.take_due(9999 * S) == []
 
 
 def test_what_happens_again_and_again_is_told_once_an_hour():

@@ -17,6 +17,7 @@ from exit_shim.domain.orders import KINDS
 from exit_shim.journal.order_state import IN_DOUBT
 from exit_shim.journal.queries import JournalReader
 from exit_shim.journal.record_source import RecordFilter, RecordSource, StoredEvent, StoredStep
+from exit_shim.journal.rows import subject_of
 from exit_shim.runtime.nearest_name import did_you_mean
 
 LAST: Final = "last"
@@ -59,16 +60,6 @@ OPTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
     ),
 }
 """Each option that narrows what is read, by the name of its value."""
-
-
-class Subject(msgspec.Struct):
-    """The fields of an event that say what it is about."""
-
-    symbol: str | None = None
-    account: str | None = None
-
-
-SUBJECT: Final = msgspec.json.Decoder(Subject)
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -136,7 +127,7 @@ class Selection(msgspec.Struct, frozen=True):
 
     def has_fact(self, stored: StoredEvent) -> bool:
         """Return whether an event about no order is of the run, symbol and account; a loss is of all."""
-        about, wanted = SUBJECT.decode(stored.body), self.wanted
+        about, wanted = subject_of(stored.body), self.wanted
         pairs = (
             (wanted.run_id, stored.run_id),
             (wanted.symbol, about.symbol or wanted.symbol),

@@ -135,6 +135,8 @@ def name_text(symbol: str, position_side: str) -> str:
 
 def position_text(state: "PositionState", clock: Clock) -> str:
     """Return how a position is covered, since when, and who bared it."""
+    if is_last_seen_flat(state):
+        return f"0: flat when last seen, {clock.second(state.seen_ns or state.since_ns)} {clock.name}"
     amount = "size unknown" if state.amount is None else f"{state.amount:f}"
     text = f"{amount}: {state.cover.upper() if state.cover == 'bare' else state.cover}"
     text += f" since {clock.second(state.since_ns)} {clock.name}"
@@ -142,6 +144,11 @@ def position_text(state: "PositionState", clock: Clock) -> str:
     if by is not None:
         text += f"; {by.module} took its last stop at {by.function.rpartition('.')[2]} {by.place}"
     return text
+
+
+def is_last_seen_flat(state: "PositionState") -> bool:
+    """Return whether a position was flat when it was seen last, and nobody looks any more."""
+    return state.doubt == "not_seen_since" and state.amount == 0
 
 
 def show_barings(barings: list[Baring]) -> None:

@@ -80,6 +80,8 @@ def say_why(
 
 def status_of(incidents: list[Incident]) -> int:
     """Return the exit status that the most urgent position asks for."""
+    if not incidents:
+        return UNKNOWN
     covers = {incident.now.cover for incident in incidents}
     if covers & UNSAFE:
         return UNPROTECTED

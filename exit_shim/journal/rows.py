@@ -36,6 +36,17 @@ def _plain(value: object) -> object:
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+
+class Subject(msgspec.Struct):
+    """The fields of an event that say what it is about."""
+
+    symbol: str | None = None
+    account: str | None = None
+
+
+# Made at import, as those of the events are.
+_SUBJECT: Final = msgspec.json.Decoder(Subject)
+
 _PLACEHOLDERS: Final[dict[str, Any]] = {
     "ts": 0,
     "door": "unknown",
@@ -77,6 +88,14 @@ def decode(struct: type[S], body: str) -> S:
             return _as_far_as_possible(struct, json.loads(body))
         return _as_far_as_possible(struct, {})
     return decoded
+
+
+def subject_of(body: str) -> Subject:
+    """Return what a row is about; nothing where its body is damaged."""
+    try:
+        return _SUBJECT.decode(body)
+    except msgspec.DecodeError:
+        return Subject()
 
 
 def _as_far_as_possible(struct: type[S], raw: object) -> S:

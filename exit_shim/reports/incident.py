@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from exit_shim.domain.events import PositionSeen, Record
+from exit_shim.domain.events import ExchangeUpdate, PositionSeen, Record
 from exit_shim.domain.orders import closes_now
 from exit_shim.journal import IN_DOUBT, RecordFilter, RecordSource, StoredEvent, state_of
+from exit_shim.journal.rows import decode
 from exit_shim.reports.lives import Actor, Life, PositionName, Span, actor_of, amount_of
 from exit_shim.reports.position_cover import PositionState
 from exit_shim.reports.situation import (
@@ -175,6 +176,7 @@ def find_incidents(history: History, now_ns: int) -> list[Incident]:
         on_span=lambda span: spans[span.position].append(span),
     )
     fold_history(timeline, history)
+    mention_others(timeline, history)
     before = {state.position: state for state in timeline.positions()}
     timeline.finish(now_ns)
     incidents = [
@@ -186,6 +188,31 @@ def find_incidents(history: History, now_ns: int) -> list[Incident]:
     # In hedge mode the side that was never open says nothing.
     said = [each for each in incidents if each.moments] or incidents
     return sorted(said, key=urgency)
+
+
+def mention_others(timeline: Timeline, history: History) -> None:
+    """Have a timeline know the positions of which there is no more than a refused or denied order."""
+    sides: defaultdict[tuple[str | None, str], set[str]] = defaultdict(set)
+    for state in timeline.positions():
+        sides[state.position[:2]].add(state.position.position_side)
+    # What names no side may be about any of them, so it comes last.
+    for name, at in sorted(names_in(history), key=lambda named: (named[0].position_side == "BOTH", named[1])):
+        known = sides[name[:2]]
+        if not known or (name.position_side != "BOTH" and "BOTH" not in known):
+            known.add(name.position_side)
+            timeline.mention(name, at)
+
+
+def names_in(history: History) -> Iterator[tuple[PositionName, int]]:
+    """Yield the positions that orders and the exchange's updates name, each with when."""
+    for record in history.records:
+        intent, order = record.intent, record.intent.order
+        if order.symbol is not None:
+            yield PositionName(intent.account, order.symbol, order.position_side or "BOTH"), intent.ts
+    for stored in history.facts:
+        if stored.event == "exchange_update":
+            update = decode(ExchangeUpdate, stored.body)
+            yield PositionName(update.account, update.symbol, update.position_side), stored.ts
 
 
 def urgency(incident: Incident) -> tuple[int, int, int]:

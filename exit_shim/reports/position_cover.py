@@ -107,12 +107,29 @@ class PositionCover:
         # When its stops, its size and its being as seen changed last, by what was learnt elsewhere.
         self._changed_ns = 0
         self._heard_ns = 0
+        # When the newest of its readings was asked for, and what it listed.
+        self._asked_ns = 0
+        self._listed: frozenset[str] = frozenset()
         self._resized_ns: int | None = None
 
     # What changes it
 
+    def is_outdated(self, seen: PositionSeen, at: int) -> bool:
+        """Return whether another reader, who asked later, told sooner."""
+        # Where that is still to come the clock was set back.
+        return seen.asked is not None and seen.asked < self._asked_ns <= at
+
+    def brought_back_by(self, seen: PositionSeen) -> list[Life]:
+        """Return the exits that an outdated reading told of, and that the newest one has not."""
+        names = set(seen.exits or ()) - self._listed
+        return [
+            life
+            for life in self.exits.values()
+            if life.listed_ns > self._asked_ns and any(key[2] in names for key in life.ids)
+        ]
+
     def see(self, seen: PositionSeen, at: int, run_id: str) -> None:
-        """Take what the exchange showed."""
+        """Take what the exchange showed, unless that is outdated."""
         amount, asked = amount_of(seen.amount), at if seen.asked is None else seen.asked
         # A reading that was asked for before the stream told of a change shows what was before it.
         is_older = asked < self._heard_ns
@@ -123,6 +140,8 @@ class PositionCover:
                 self._resized_ns = None
         if seen.asked is None:
             self._heard_ns = at
+        else:
+            self._asked_ns, self._listed = seen.asked, frozenset(seen.exits or ())
         self.seen = seen if self.seen is None else with_prices(seen, self.seen)
         self.seen_ns, self.seen_by = at, run_id
         known_ns = int(seen.again_s * PATIENCE * SECOND_NS) if seen.again_s else UNREPEATED_NS

@@ -4,11 +4,9 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
 from exit_shim.domain.events import ExchangeUpdate, PositionSeen, Record
 from exit_shim.journal import RecordFilter, RecordSource, StoredEvent
-from exit_shim.journal.rows import decode
+from exit_shim.journal.rows import decode, subject_of
 from exit_shim.reports.lives import Span
 from exit_shim.reports.timeline import FACTS, SECOND_NS, PositionState, Timeline
 
@@ -27,17 +25,6 @@ LOOK_BACKS_NS: Final = (LOOK_BACK_NS, 7_200 * SECOND_NS, DAY_NS)
 """How far back it is read who bared a position, until that is found."""
 
 UNSAFE: Final = frozenset({"bare", "partly"})
-
-
-class Subject(msgspec.Struct):
-    """The fields of a fact that say what it is about."""
-
-    symbol: str | None = None
-    account: str | None = None
-
-
-# Made at import, as those of the events are.
-SUBJECT: Final = msgspec.json.Decoder(Subject)
 
 
 def fold(
@@ -270,7 +257,7 @@ def fits(stored: StoredEvent, wanted: RecordFilter) -> bool:
         return False
     if wanted.symbol is None and wanted.account is None:
         return True
-    about = SUBJECT.decode(stored.body)
+    about = subject_of(stored.body)
     return wanted.symbol in (None, about.symbol) and wanted.account in (None, about.account)
 
 

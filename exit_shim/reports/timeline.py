@@ -122,6 +122,10 @@ class Timeline:
             self._apply(record, effect_ns)
         self.now = max(self.now, at)
 
+    def mention(self, name: PositionName, at: int) -> None:
+        """Know of a position of which nothing else is known, such as that of a refused stop."""
+        self._position(name, at)
+
     def finish(self, at: int) -> None:
         """End at a moment: hand on the exits that live, and the spans that last, without an end."""
         self.advance(at)
@@ -355,6 +359,7 @@ class Timeline:
                 placed.placed_by, placed.waits_for_activation = ended.placed_by, ended.waits_for_activation
                 for key in ended.ids:
                     self._ended.pop(key, None)
+            placed.listed_ns = ts if is_listed else 0
             self._begin(placed, ts, is_listed=is_listed)
 
     def _find_ended(self, update: ExchangeUpdate) -> Life | None:
@@ -384,6 +389,10 @@ class Timeline:
         position = self._position(PositionName(seen.account, seen.symbol, seen.position_side), stored.ts)
         if position.known_until < stored.ts:
             self._update(position, stored.ts)
+        if position.is_outdated(seen, stored.ts):
+            for life in position.brought_back_by(seen):
+                self._end(life, stored.ts, "gone", is_listed=True)
+            return
         # As `_settling` does, which takes longer than all else here.
         position.is_settling = True
         if seen.exits is not None:

@@ -1,8 +1,10 @@
 """`exit-shim why`: the incident of a symbol on one screen, for whoever was asleep."""
 
+import contextlib
 import json
 import re
 import shlex
+import sqlite3
 
 import pytest
 from virtual_time import jump, jumping
@@ -124,6 +126,35 @@ def test_what_nobody_saw_is_unknown_and_never_bare(make, clock):
     assert "BARE" not in text
     assert "exit_shim.watch(client)" in text
     assert "by rearm (not its own but position_monitor's)" in text
+
+
+def test_a_stop_that_was_refused_and_nothing_else(make, clock):
+    """Where the only stop never came to be, that is told, and nobody knows whether the position is open."""
+    bot = make()
+    bot.enter()
+    bot.place("position_monitor", stopPrice=61000)
+    done = bot.run("why", "BTCUSDT")
+    text = words(done.output)
+    assert done.exit_code == 3
+    assert "UNKNOWN whether it is protected: nobody looks at the exchange" in text
+    assert "position_monitor asks for sl STOP_MARKET 61000: rejected -2021" in text
+    (fields,) = map(json.loads, bot.run("why", "BTCUSDT", "--json").output.splitlines())
+    assert (fields["cover"], fields["doubt"]) == ("unknown", "never_seen")
+    assert "rejected -2021" in bot.run("explain", "BTCUSDT").output
+
+
+def test_a_cancel_makes_no_third_side_in_hedge_mode(make, clock):
+    """What names no side is told with the sides that are known, and a side that was only refused is named."""
+    bot = make(hedge_mode=True)
+    bot.enter(positionSide="LONG")
+    stop = bot.place("position_monitor", positionSide="LONG")
+    bot.look()
+    bot.cancel("rearm", stop)
+    bot.cancel("rearm", stop)
+    bot.place("position_monitor", stopPrice=61000)
+    bot.place("position_monitor", stopPrice=50000, positionSide="SHORT", side="BUY")
+    heads = [line for line in bot.run("why", "BTCUSDT").output.splitlines() if line.startswith("BTCUSDT ")]
+    assert [head.split(" of ")[0] for head in heads] == ["BTCUSDT LONG", "BTCUSDT SHORT"]
 
 
 def test_a_lost_answer_is_in_doubt(make, clock):
@@ -277,6 +308,36 @@ def test_text_of_the_record_reaches_no_terminal(make, clock):
     output = bot.run("why", "BTCUSDT").output
     assert not set("\x1b\x07\u202e") & set(output)
     assert "\\x1b[2Jevil" in output
+
+
+def test_the_summary_says_what_was_flat_when_nobody_looks_any_more(make, clock):
+    """A position that was closed before the run ended is not one that may stand without a stop."""
+    bot = make()
+    strip(bot, clock)
+    bot.raw.futures_create_order(symbol="BTCUSDT", side="SELL", type="MARKET", quantity=0.01)
+    bot.look()
+    assert "No position is open now." in bot.run("summary").output
+    bot.end()
+    clock(300)
+    text = words(bot.run("summary").output)
+    assert re.search(r"BTCUSDT 0: flat when last seen, [-\d]+ [:\d]+ UTC", text)
+    assert "unknown" not in text
+
+
+@pytest.mark.parametrize("damaged", ["'{\"account\":5}'", "substr(body, 1, 20)", "'5'", "''"])
+def test_damaged_facts_cost_no_more_than_themselves(make, clock, damaged):
+    """A fact that cannot be read is left out, and the rest is told."""
+    bot = make()
+    strip(bot, clock)
+    bot.shim.flush()
+    with contextlib.closing(sqlite3.connect(bot.journal)) as own, own:
+        first = "(SELECT min(id) FROM events WHERE event = ?)"
+        for name in ("position_seen", "exchange_update"):
+            changed = own.execute(f"UPDATE events SET body = {damaged} WHERE id = {first}", (name,))
+            assert changed.rowcount == 1
+    assert "BARE for" in bot.run("why", "BTCUSDT", "--account", "mine").output
+    done = bot.run("summary", "--symbol", "BTCUSDT")
+    assert (done.exit_code, done.exception) == (0, None)
 
 
 def test_explain_of_a_symbol_shows_its_incident_and_orders(make, clock):

@@ -5,8 +5,6 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
 
-import msgspec
-
 from exit_shim.domain.events import (
     ExecutorStep,
     Intent,
@@ -19,7 +17,7 @@ from exit_shim.domain.events import (
     Switch,
 )
 from exit_shim.journal import IN_DOUBT, RecordFilter, RecordSource, StoredEvent, StoredStep, state_of
-from exit_shim.journal.rows import decode
+from exit_shim.journal.rows import decode, subject_of
 from exit_shim.reports.lives import Life, PositionName, Span, number
 from exit_shim.reports.page.feed import (
     FeedItem,
@@ -32,7 +30,6 @@ from exit_shim.reports.page.feed import (
 )
 from exit_shim.reports.page.live_timeline import LiveTimeline
 from exit_shim.reports.position_cover import SECOND_NS, PositionState
-from exit_shim.reports.situation import SUBJECT, Subject
 from exit_shim.reports.timeline import FACTS
 
 Key: TypeAlias = tuple[str, int]
@@ -375,20 +372,12 @@ class LiveState:
             return False
         if wanted.symbol is None and wanted.account is None:
             return True
-        about = subject_of(stored)
+        about = subject_of(stored.body)
         # What is about no position, such as a switch, is about all.
         return all(
             value is None or actual in (None, value)
             for value, actual in ((wanted.symbol, about.symbol), (wanted.account, about.account))
         )
-
-
-def subject_of(stored: StoredEvent) -> Subject:
-    """Return what a fact is about; nothing where its body is damaged."""
-    try:
-        return SUBJECT.decode(stored.body)
-    except msgspec.DecodeError:
-        return Subject()
 
 
 def is_in_doubt(record: Record) -> bool:

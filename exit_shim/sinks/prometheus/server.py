@@ -18,6 +18,9 @@ PATH: Final = "/metrics"
 PATIENCE_S: Final = 10.0
 """How long a connection may be silent."""
 
+MOST_AT_ONCE: Final = 32
+"""How many connections are answered at once; each takes a thread."""
+
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -96,9 +99,34 @@ def refuse(start_response: Callable[..., Any], status: HTTPStatus, text: str) ->
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    """Answers each request on a thread of its own."""
+    """Answers each request on a thread of its own, so many at once."""
 
     daemon_threads = True
+    request_queue_size = MOST_AT_ONCE
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer on a thread; hang up where too many connections have one."""
+        # To wait here would hold up `stop`.
+        if not self._slots.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            # No thread could be started.
+            self._slots.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, then let the next one have the place."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
 
     def server_bind(self) -> None:
         """Bind, without asking a name server for the name of the address as HTTPServer does."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -32,6 +33,7 @@ from exit_shim.journal.record_source import EVERYTHING
 from exit_shim.sinks.prometheus import Exporter, MetricsServer
 from exit_shim.sinks.prometheus import labels as label_limits
 from exit_shim.sinks.prometheus.declared import METRICS
+from exit_shim.sinks.prometheus.server import MOST_AT_ONCE
 from exit_shim.testing import faults
 
 pytestmark = needs_generated_ids
@@ -565,3 +567,33 @@ def started(command, environment):
             yield process
         finally:
             process.kill()
+
+
+def test_a_crowd_of_silent_connections_takes_no_threads_without_end(shim):
+    """What comes while too many are being answered is turned away, and answered once they are gone."""
+    server = MetricsServer(Exporter(JournalReader(shim.journal.path)))
+    server.start()
+
+    def connect():
+        # Less than the server's patience with a silent connection.
+        return socket.create_connection(("127.0.0.1", server.port), timeout=5)
+
+    try:
+        with contextlib.ExitStack() as crowd:
+            for _ in range(MOST_AT_ONCE):
+                crowd.enter_context(connect())
+            with connect() as one_more:
+                assert one_more.recv(1) == b""
+        assert wait_for(lambda: requests.get(server.url, timeout=5).ok)
+    finally:
+        server.stop()
+
+
+def wait_for(answered, limit_s=20):
+    """Ask until it is answered, or no time is left."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        with contextlib.suppress(requests.ConnectionError):
+            return answered()
+        time.sleep(0.05)
+    return False

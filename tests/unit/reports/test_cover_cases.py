@@ -82,12 +82,11 @@ class Story:
 
     def update(self, at, status, algo_id, order_type="STOP_MARKET", **more):
         """An event of the stream about a stop."""
-        fields = {"side": "SELL", "position_side": "BOTH", "store": "conditional", "kind": "sl", **more}
+        fields = {"side": "SELL", "position_side": "BOTH", "store": "conditional", "kind": "sl"}
+        fields = {"source": "stream", **fields, **more}
         self.fact(
             at,
-            ExchangeUpdate(
-                **ABOUT, status=status, type=order_type, algo_id=algo_id, source="stream", **fields
-            ),
+            ExchangeUpdate(**ABOUT, status=status, type=order_type, algo_id=algo_id, **fields),
         )
 
     def at(self, seconds):
@@ -133,6 +132,36 @@ def test_a_turned_position_without_a_list_of_its_side_is_unknown(story):
     story.list(0, amount="-1")
     story.hear(1, "1")
     assert story.cover(2) == "unknown: not_listed"
+
+
+def test_of_two_readers_the_later_question_counts(story):
+    """The slower one of two programs that look brings what was before the other one looked."""
+    story.list(0, exits=[11], guarded="1")
+    story.list(62, asked=62)
+    story.list(63, exits=[11], guarded="1", asked=60)
+    assert story.cover(64) == "bare"
+    assert story.at(64).seen_ns == START + 62 * SECOND_NS
+    story.list(70, amount="0")
+    story.list(71, asked=69)
+    assert story.cover(72) == "flat"
+
+
+def test_an_outdated_reading_brings_no_stop_back(story):
+    """A program that has just begun to look tells of each stop in its first list, here one that is gone."""
+    story.place(0, 11)
+    story.list(1, exits=[11], guarded="1")
+    story.list(62, asked=62)
+    story.update(63, "NEW", 11, source="watch")
+    story.list(63, exits=[11], guarded="1", asked=60)
+    assert story.cover(64) == "bare"
+    assert story.at(64).last_stop.module == "brain"
+
+
+def test_a_reading_after_the_clock_was_set_back_counts(story):
+    """It was asked for earlier by a clock that was wrong, and is no older one."""
+    story.list(100)
+    story.list(98, exits=[11], guarded="1")
+    assert story.cover(101) == "covered"
 
 
 def test_a_list_that_was_asked_for_before_a_cancel_says_nothing(story):

@@ -81,8 +81,7 @@ ENVIRONMENT: Final = (
     Setting(
         environment="EXIT_SHIM_FROM",
         default="not set",
-        meaning="A PostgreSQL DSN that `summary`, `records`, `explain`, `verify`, `whatif` and `metrics` "
-        "read instead of the journal.",
+        meaning="A PostgreSQL DSN that the commands with the option `--from` read instead of the journal.",
     ),
     Setting(
         environment="EXIT_SHIM_OTEL",

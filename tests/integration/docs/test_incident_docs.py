@@ -15,7 +15,8 @@ def masked(screen):
     screen = re.sub(r"\d{8}T\d{6}-[0-9a-f]{8}", "RUN", screen)
     screen = re.sub(r"[0-9:-]*\d\d:\d\d:\d\d\.\d{3}|\d{4}-\d\d-\d\d", "TIME", screen)
     screen = re.sub(r"\d+ (h|min|ms|s)\b", "TIME", screen)
-    # Python 3.10 knows a function's name without its class, and then lines break elsewhere.
+    # Python 3.10 knows functions without their class: lines break elsewhere, and paths fit whole.
+    screen = screen.replace("/srv/bot/", "")
     return re.sub(r"\b[A-Z]\w+\.(?=\w+,)", "", " ".join(screen.split()))
 
 

@@ -14,7 +14,7 @@ from exit_shim.reports.timeline import ENDS, PositionState
 BARE: Final = "bare"
 
 GRACE_S: Final = 5.0
-"""How long a position may be bare before somebody is told: a stop is often replaced by cancel and place."""
+"""How long a position may be bare before an alert is sent: a stop is often replaced by cancel and place."""
 
 AGAIN_NS: Final = 5 * SECOND_NS
 """How soon the exchange is asked again about a position, where its answer called for no message."""

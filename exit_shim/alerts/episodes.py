@@ -9,7 +9,7 @@ from exit_shim.alerts.wording import SECOND_NS, duration
 from exit_shim.domain.events import AlertSent, AlertStage
 
 REMINDERS_NS: Final = tuple(minutes * 60 * SECOND_NS for minutes in (5, 15, 60))
-"""How long after the first message the same trouble is told again."""
+"""How long after the first message the same trouble is reported again."""
 
 SETTLE_S: Final = 15.0
 """How long a trouble must be gone to be over: what comes back sooner is the same episode."""
@@ -33,8 +33,8 @@ LONGEST_RETRY_NS: Final = 600 * SECOND_NS
 
 
 AGAIN_AND_AGAIN: Final = (
-    "more: it began three times within an hour; until it is rarer, only what lasts for 5 minutes is told, "
-    "and the digest counts the rest"
+    "more: it began three times within an hour; until it is rarer, only what lasts for 5 minutes is "
+    "reported, and the digest counts the rest"
 )
 
 

@@ -34,7 +34,7 @@ LOOK_BACK_NS: Final = 3_600 * SECOND_NS
 """How far back the watch learns at its start who placed and took away what."""
 
 LATELY_NS: Final = 600 * SECOND_NS
-"""How far back denials, switches and losses are told at the start, unless they were told before."""
+"""How far back denials, switches and losses are reported at the start, unless they were before."""
 
 MEMORY_NS: Final = 14 * 24 * 3_600 * SECOND_NS
 """How far back what was sent is remembered."""
@@ -69,7 +69,7 @@ class WatchOptions(NamedTuple):
     Attributes:
         symbols: The symbols whose positions are watched; empty: all.
         grace_s: How long a position may be bare.
-        also_partly: Whether a position that stops close in part is told of, too.
+        also_partly: Whether a position that stops close in part is reported, too.
         settle_s: How long a trouble must be gone to be over.
         doubt_s: How long an order may be in doubt.
         blind_s: How long the exchange may be unreadable.
@@ -135,7 +135,7 @@ class Watch:
         self._zone = zone
         self._options = options
         self._troubles = troubles or tuple
-        # What another process is told of its executor, it ends itself.
+        # What another process reports of its executor, it ends itself.
         self._ends = set(OVER) if troubles is not None else {"blind"}
         self._heartbeat = heartbeat
         self._on_trouble = on_trouble
@@ -307,7 +307,7 @@ class Watch:
         seen = self._sight.see([state.position for state in due]) if due else {}
         yield from self._bare.advance(states, seen, now_ns)
         if self._sight.open is not None and not self._has_looked:
-            # What was closed while nobody watched is told of by no event.
+            # No event tells of what was closed while nobody watched.
             self._has_looked = True
             yield from self._bare.end_closed(self._sight.open, self._sight.account, now_ns)
 

@@ -44,7 +44,7 @@ class LocalWatch:
         """Record from now on.
 
         Args:
-            log: Records what is told.
+            log: Records what the exchange shows.
             on_trouble: Called with what failed; the bot's own request goes on.
         """
         self._log, self._on_trouble = log, on_trouble

@@ -26,7 +26,7 @@ STALE_S: Final = 3 * AT_REST_S
 """After so long without a pass, an executor that passes once a minute hangs."""
 
 LEFT_ALONE: Final = frozenset({"NO_PLAN", "FLAT", "SWEEPING", "UNKNOWN"})
-"""States that call for no alert of their own: a position without a plan is told of where it is bare."""
+"""States that call for no alert of their own: a position without a plan is reported where it is bare."""
 
 PARTING_S: Final = 10.0
 """How long the end waits for messages that are under way."""
@@ -72,7 +72,7 @@ class ExecutorTroubles:
 
     Args:
         executor: The executor.
-        lasts_s: How long it must be unable to act before somebody is told.
+        lasts_s: How long it must be unable to act before an alert is sent.
     """
 
     def __init__(self, executor: ExitExecutor, lasts_s: float) -> None:
@@ -97,7 +97,7 @@ class ExecutorTroubles:
 
 
 def trouble_of(key: str, protection: Protection, since_ns: int) -> Trouble:
-    """Return what somebody is told of a position that the executor cannot hold to its plan."""
+    """Return the alert about a position that the executor cannot hold to its plan."""
     symbol = plain(protection.symbol)
     what = "keeps its hands off" if protection.state == "HANDS_OFF" else "cannot do all for"
     text = lines(

@@ -233,7 +233,7 @@ class RunReport:
 
     Args:
         clock: The zone for times.
-        usual_journal: The journal that the next command reads unless it is told another one.
+        usual_journal: The journal that the next command reads unless another one is named.
         with_sites: Whether each place in the bot is counted, too.
     """
 

@@ -53,7 +53,7 @@ def journal_source(path: str | None = None) -> JournalReader:
 
 
 def local_journal() -> Path:
-    """Return the journal that `exit-shim run --local` writes unless it is told another one."""
+    """Return the journal that `exit-shim run --local` writes unless another one is named."""
     return state_folder() / "local.db"
 
 

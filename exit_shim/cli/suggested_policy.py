@@ -178,7 +178,7 @@ def policy_text(advice: Advice, about: str, name: str, forecast: str | None) -> 
         '# level = "enforce"',
     ]
     if advice.others:
-        lines += ["", "# Seen too, and on no list, so nothing is said of them:"]
+        lines += ["", "# Seen too, but on no list, so no rule applies to them:"]
         for each in advice.others:
             lines += comment(
                 f"  {each.module}: {each.text}{', only closes' * (each.closes == each.exits > 0)}"

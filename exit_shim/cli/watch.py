@@ -111,7 +111,7 @@ grace_option = click.option(
     default=GRACE_S,
     show_default=True,
     metavar="S",
-    help="Seconds that a position may be bare before it is told of.",
+    help="Seconds that a position may be bare before an alert is sent.",
 )
 
 partly_option = click.option(

@@ -19,7 +19,7 @@ LABEL: Final = 12
 """The columns in front of what a line says."""
 
 BEFORE, AFTER = 5, 5
-"""How many moments are shown before and after the one that everything is told around."""
+"""How many moments are shown before and after the one at the centre."""
 
 MOST_STOPS: Final = 3
 """How many of the live stops are named."""
@@ -158,7 +158,7 @@ def draw_position(screen: Screen) -> Iterator[Line]:
     if incident.gaps > 1:
         begin = when(screen, incident.since_ns)
         all_in_all = f"{incident.gaps} such times since {begin}, {span_text(incident.gaps_ns)} in all"
-        yield from labelled("", f"{all_in_all}" + "; the longest is told here" * (not is_unsafe(screen)))
+        yield from labelled("", f"{all_in_all}" + "; the longest is shown here" * (not is_unsafe(screen)))
     hint = hint_of(incident.now)
     if hint:
         yield from labelled("", hint)

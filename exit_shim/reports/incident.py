@@ -60,7 +60,7 @@ class Incident(NamedTuple):
         gaps_ns: How long, all in all.
         last_stop: The stop whose end bared it; else the last one that ended, where none rests.
         cause: In words, why it is not covered where no stop ended.
-        pivot_ns: The moment that everything is told around.
+        pivot_ns: The moment at the centre of the screen.
         moments: All that happened, oldest first.
         since_ns: Since when there is anything to tell, of what was read.
     """
@@ -267,7 +267,7 @@ def known_before(now: PositionState, before: PositionState | None) -> PositionSt
 
 
 def pivot_of(gap: Span | None, last_stop: Life | None, now: PositionState, moments: Sequence[Moment]) -> int:
-    """Return the moment that everything is told around."""
+    """Return the moment at the centre of the screen."""
     # Where nobody looked, it is known to be bare only later.
     if last_stop is not None and last_stop.ended_ns is not None:
         return last_stop.ended_ns

@@ -234,7 +234,7 @@ class Doubt:
         """Return whether finding nothing proves absence; note why where it never does."""
         intent = self.record.intent
         conditional = intent.order.type in CONDITIONAL_KINDS
-        if not market.shows_absence or (conditional and market.conditional is None):
+        if not market.shows_absence or (conditional and not market.shows_absent_stops):
             self.reason = "not found, but what this market says of an order that never was is not known"
         elif self._is_raw():
             self.reason = (

@@ -33,45 +33,51 @@ class QueryStore(NamedTuple):
 
 
 class QueryMarket(NamedTuple):
-    """The stores of a market; `shows_absence` if its answer for an order that never was is known."""
+    """The stores of a market; whether its answers for an order, and a stop, that never was are known."""
 
     orders: QueryStore
     conditional: QueryStore | None = None
     shows_absence: bool = False
-
-
-def _portfolio(market: str, history_weight: int) -> QueryMarket:
-    orders, waiting = f"{market}/", f"{market}/conditional/"
-    return QueryMarket(
-        QueryStore(
-            "/papi/v1/",
-            (f"{orders}order",),
-            f"{orders}openOrders",
-            f"{orders}allOrders",
-            history_weight,
-        ),
-        QueryStore(
-            "/papi/v1/",
-            (f"{waiting}openOrder", f"{waiting}orderHistory"),
-            f"{waiting}openOrders",
-            f"{waiting}allOrders",
-            1,
-            "strategyId",
-            "newClientStrategyId",
-        ),
-    )
+    shows_absent_stops: bool = False
 
 
 USDT_MARGINED: Final = QueryMarket(
     QueryStore("/fapi/v1/", ("order",), "openOrders", "allOrders", 5),
     QueryStore("/fapi/v1/", ("algoOrder",), "openAlgoOrders", "allAlgoOrders", 5, "algoId", "clientAlgoId"),
     shows_absence=True,
+    shows_absent_stops=True,
 )
+# Conditional orders moved on 2026-06-30.
 COIN_MARGINED: Final = QueryMarket(
-    QueryStore("/dapi/v1/", ("order",), "openOrders", "allOrders", 20), shows_absence=True
+    QueryStore("/dapi/v1/", ("order",), "openOrders", "allOrders", 20),
+    QueryStore("/dapi/v1/", ("algoOrder",), "openAlgoOrders", "allAlgoOrders", 20, "algoId", "clientAlgoId"),
+    shows_absence=True,
 )
-PORTFOLIO_UM: Final = _portfolio("um", 5)
-PORTFOLIO_CM: Final = _portfolio("cm", 20)
+# Conditional orders moved on 2026-04-28, those of COIN-M did not.
+PORTFOLIO_UM: Final = QueryMarket(
+    QueryStore("/papi/v1/", ("um/order",), "um/openOrders", "um/allOrders", 5),
+    QueryStore(
+        "/papi/v1/",
+        ("um/algo/algoOrder",),
+        "um/algo/openOrders",
+        "um/algo/allOrders",
+        1,
+        "algoId",
+        "clientAlgoId",
+    ),
+)
+PORTFOLIO_CM: Final = QueryMarket(
+    QueryStore("/papi/v1/", ("cm/order",), "cm/openOrders", "cm/allOrders", 20),
+    QueryStore(
+        "/papi/v1/",
+        ("cm/conditional/openOrder", "cm/conditional/orderHistory"),
+        "cm/conditional/openOrders",
+        "cm/conditional/allOrders",
+        1,
+        "strategyId",
+        "newClientStrategyId",
+    ),
+)
 
 
 MARKETS: Final[Mapping[Market, QueryMarket]] = {

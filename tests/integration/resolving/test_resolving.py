@@ -811,7 +811,12 @@ MARKETS = {
     "papi_create_cm_order": (None, "/papi/v1/cm/order", {}),
     "papi_create_um_conditional_order": (
         PORTFOLIO_UM.conditional,
-        "/papi/v1/um/conditional/openOrder",
+        "/papi/v1/um/algo/algoOrder",
+        {"algoId": 9, "clientAlgoId": "c1", "algoStatus": "NEW", "actualOrderId": ""},
+    ),
+    "papi_create_cm_conditional_order": (
+        None,
+        "/papi/v1/cm/conditional/openOrder",
         {"strategyId": 9, "newClientStrategyId": "c1", "strategyStatus": "NEW", "orderId": None},
     ),
 }
@@ -833,10 +838,11 @@ def test_the_other_markets_are_asked_at_their_own_addresses(door):
         found = resolving.pursue(Doubt(record), asker, lambda name: ())
         asker.close()
     assert found.result == "accepted"
-    assert found.algo_id == fields.get("strategyId")
+    assert found.algo_id == fields.get("strategyId", fields.get("algoId"))
     (request,) = server.requests
     assert request.startswith(f"GET {path}?")
-    for part in ("symbol=BTCUSDT", "=c1", "signature="):
+    # The Algo Service's ids are those of all symbols.
+    for part in ("=c1", "signature=", *(() if "algoId" in fields else ("symbol=BTCUSDT",))):
         assert part in request
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 #: Endpoints that place, change or cancel orders, without their version.
 ORDER_PATHS = frozenset(
@@ -12,8 +13,7 @@ ORDER_PATHS = frozenset(
 CHANGING_METHODS = frozenset({"POST", "PUT", "DELETE"})
 
 
-@dataclass(frozen=True)
-class RequestRecord:
+class RequestRecord(msgspec.Struct, frozen=True):
     """One request that arrived, answered or refused.
 
     Attributes:
@@ -25,6 +25,8 @@ class RequestRecord:
         error_code: the code of the error that left, None for success and for errors without a code.
         executed: whether the exchange did what was asked, whatever was answered.
         fault: the name of the injected fault that hit it, if any.
+        error_text: the text of the error that was answered, such as "Margin is insufficient.".
+        user_agent: the name that the client gave itself over HTTP, such as python-requests/2.34.2.
     """
 
     method: str
@@ -35,6 +37,8 @@ class RequestRecord:
     error_code: int | None
     executed: bool = True
     fault: str | None = None
+    error_text: str = ""
+    user_agent: str = ""
 
     @property
     def changes_orders(self) -> bool:

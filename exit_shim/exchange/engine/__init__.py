@@ -2,11 +2,14 @@
 
 from .engine import Exchange, system_clock
 from .errors import ExchangeError
-from .market import Market, Number, Quote, StaticMarket, WalkingMarket
-from .symbols import DEFAULT_SYMBOLS, Symbol
+from .market import Number, Quote
+from .markets import CrashMarket, Market, StaticMarket, TrendMarket, WalkingMarket
+from .symbols import ALL_SYMBOLS, DEFAULT_SYMBOLS, Symbol, make_symbol
 
 __all__ = [
+    "ALL_SYMBOLS",
     "DEFAULT_SYMBOLS",
+    "CrashMarket",
     "Exchange",
     "ExchangeError",
     "Market",
@@ -14,6 +17,8 @@ __all__ = [
     "Quote",
     "StaticMarket",
     "Symbol",
+    "TrendMarket",
     "WalkingMarket",
+    "make_symbol",
     "system_clock",
 ]

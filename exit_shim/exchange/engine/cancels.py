@@ -20,7 +20,7 @@ from .fills import change_algo_status, change_status
 from .filters import check_notional, check_percent_price, check_price, check_quantity
 from .margin import require_margin
 from .matching import match_arrival, would_take
-from .orders import Amendment, Order, OrderRef
+from .orders import Amendment, Order, OrderChange, OrderRef
 from .reduce_only import fit_into_position
 from .state import State
 
@@ -79,8 +79,10 @@ def amend(state: State, request: Amendment) -> Order:
         check_notional(symbol, request.quantity * request.price)
     quantity = _fitted_quantity(state, order, request)
     _require_margin_for_change(state, order, request)
+    before = order.price, order.quantity
     order.price, order.quantity, order.modify_id = request.price, quantity, request.modify_id
     order.edits += 1
+    _note_change(state, order, *before)
     order.priority = state.ids.next_order()
     order.update_time = state.now
     if order.remaining <= 0 or (order.time_in_force == "GTX" and would_take(state, order)):
@@ -90,6 +92,23 @@ def amend(state: State, request: Amendment) -> Order:
         match_arrival(state, order)
         emission.release_arrival(state)
     return order
+
+
+def _note_change(state: State, order: Order, price: Decimal, quantity: Decimal) -> None:
+    state.order_changes.append(
+        OrderChange(
+            change_id=state.ids.next_change(),
+            order_id=order.order_id,
+            client_id=order.client_id,
+            symbol=order.symbol,
+            time=state.now,
+            price_before=price,
+            price=order.price,
+            quantity_before=quantity,
+            quantity=order.quantity,
+            count=order.edits,
+        )
+    )
 
 
 def _order_to_amend(state: State, request: Amendment) -> Order:

@@ -13,6 +13,7 @@ from .events import (
     LeverageEvent,
     ListenKeyEvent,
     MarginCallEvent,
+    MarketTradeEvent,
     OrderEvent,
     PositionRow,
     QuoteEvent,
@@ -23,6 +24,7 @@ from .numbers import ZERO
 from .orders import Order, Trade
 from .positions import Position
 from .state import State
+from .tape import MarketTrade
 
 
 def hold_arrival(state: State, order: Order, execution: str = "NEW") -> None:
@@ -60,7 +62,9 @@ def emit_algo(state: State, changed: AlgoOrder) -> None:
         state.feed.emit(AlgoEvent(time=state.now, algo=copied(changed), child=_child(state, changed)))
 
 
-def emit_account(state: State, reason: str, *positions: Position, moves_wallet: bool = True) -> None:
+def emit_account(
+    state: State, reason: str, *positions: Position, moves_wallet: bool = True, symbol: str = ""
+) -> None:
     """Emit that the wallet or positions changed; `reason` is a word that ACCOUNT_UPDATE has for it."""
     if state.feed.active:
         state.feed.emit(
@@ -70,6 +74,7 @@ def emit_account(state: State, reason: str, *positions: Position, moves_wallet: 
                 wallet=state.account.wallet if moves_wallet else None,
                 cross=cross_wallet(state),
                 positions=tuple(_row(state, position) for position in positions),
+                symbol=symbol,
             )
         )
 
@@ -121,6 +126,12 @@ def emit_quote(state: State, symbol: str) -> None:
         state.feed.emit(
             QuoteEvent(time=state.now, symbol=symbol, quote=state.quotes[symbol], update_id=state.ids.update)
         )
+
+
+def emit_market_trade(state: State, symbol: str, trade: MarketTrade) -> None:
+    """Emit a trade of the market."""
+    if state.feed.active:
+        state.feed.emit(MarketTradeEvent(time=state.now, symbol=symbol, trade=trade))
 
 
 def _child(state: State, algo: AlgoOrder) -> Order | None:

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
-import msgspec
-
 from . import (
     account_settings,
     algo_placement,
@@ -18,7 +16,9 @@ from . import (
     isolated_margin,
     liquidation,
     matching,
+    motion,
     order_placement,
+    permissions,
     prices,
     saved_state,
     timers,
@@ -26,18 +26,22 @@ from . import (
 from .account import Account
 from .aging import KEPT
 from .algo import AlgoOrder, AlgoRef, AlgoStore, NewAlgo
-from .errors import NO_SUCH_ORDER
 from .events import EventFeed
 from .exchange_rules import ALGO_SERVICE, find_rules
+from .funding import next_time
+from .funding import run_due as run_funding
+from .history import History
 from .listen_keys import ListenKeys
-from .market import Market, Number, Quote, StaticMarket, make_quote, parse_price
+from .market import Number, Quote, parse_price
+from .markets import Market, Quotes, StaticMarket
 from .order_book import make_order_book
-from .orders import Amendment, NewOrder, Order, OrderRef, OrderStore, Trade
-from .permissions import RESTRICTIONS, STATUSES
-from .positions import MarginMove, Position
-from .schedule import CANCEL_ALGO, CANCEL_ORDER, OF_TRIGGERS
-from .state import Clock, State
-from .symbols import DEFAULT_SYMBOLS, ONBOARDED, Symbol
+from .orders import Amendment, NewOrder, Order, OrderRef, OrderStore
+from .positions import MarginMove
+from .reads import ExchangeReads
+from .schedule import CANCEL_ALGO, CANCEL_ORDER, OF_TRIGGERS, soonest
+from .state import Clock, Motion, State
+from .symbols import COIN_QUOTE, DEFAULT_SYMBOLS, ONBOARDED, Symbol, make_coin_symbol, make_symbol
+from .trigger_times import parse_delay
 
 
 def system_clock() -> int:
@@ -45,21 +49,14 @@ def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _as_span(delay: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    if delay is None:
-        return None
-    shortest, longest = delay if isinstance(delay, tuple) else (delay, delay)
-    if not 0 <= shortest <= longest:
-        raise ValueError(f"trigger_delay={delay!r} is invalid; expected milliseconds, or (shortest, longest)")
-    return shortest, longest
-
-
-class Exchange:
+class Exchange(ExchangeReads):
     """A USDⓈ-M futures exchange with one account, without I/O and threads; use it under a lock.
 
     Args:
         clock: returns the time in milliseconds; the system's by default.
         symbols: the contracts that trade.
+        any_symbol: whether a contract that a request names and that does not trade is made at that moment,
+            with its real tiers if it is listed and plausible ones if not.
         market: where prices come from; they stand still by default.
         hedge_mode: whether the account starts in hedge mode.
         wallet: the opening balance in USDT.
@@ -72,7 +69,12 @@ class Exchange:
             beside them is refused with -4118; else they share it until it is closed.
         spread: ticks between the last price and the best bid, and the best ask, of a symbol without a book of
             levels; a MARKET order is filled at the far side, and the mark price is in the middle.
-        seed: what the times of triggers are drawn from.
+        seed: the seed of the past and of the times of triggers.
+        speed: steps a second that a living market takes by time, for symbols in use that nobody asks for
+            more often: those that are watched, have an order or a position, or were asked for in the last
+            minute.
+        funding: whether funding is booked every eight hours; by default where the market lives.
+        queue: whether a resting LIMIT order waits behind the depth that is shown at its price.
         kept: how many closed orders, conditional orders and trades are kept of each; on top of the days
             after which the exchange forgets them.
     """
@@ -82,6 +84,7 @@ class Exchange:
         *,
         clock: Clock = system_clock,
         symbols: Sequence[Symbol] = DEFAULT_SYMBOLS,
+        any_symbol: bool = False,
         market: Market | None = None,
         hedge_mode: bool = False,
         wallet: Number = 10_000,
@@ -91,25 +94,38 @@ class Exchange:
         spread: int = 1,
         seed: int = 0,
         strict_reduce_only: bool = True,
+        speed: float = 1,
+        funding: bool | None = None,
+        queue: bool = False,
         kept: int = KEPT,
     ) -> None:
         source = market or StaticMarket()
+        contracts: dict[str, Symbol] = {}
         self._clock = clock
         self.state = State(
             market=source,
-            symbols={symbol.name: symbol for symbol in symbols},
+            symbols=contracts,
             # A wallet that was never updated counts as none for some clients.
             account=Account(wallet=Decimal(wallet), hedge_mode=hedge_mode, update_time=ONBOARDED),
-            quotes={symbol.name: make_quote(symbol, source.opening(symbol), spread) for symbol in symbols},
+            quotes=Quotes(contracts, source, spread),
             orders=OrderStore(kept),
             algos=AlgoStore(kept),
             trades=deque(maxlen=kept),
-            trigger_delay=_as_span(trigger_delay),
+            trigger_delay=parse_delay(trigger_delay),
             spread=spread,
             seed=seed,
             strict_reduce_only=strict_reduce_only,
+            motion=Motion(speed=float(speed)),
+            queue=queue,
+            funding=source.lives if funding is None else funding,
             rules=find_rules(rules, algo_service=algo_service),
         )
+        self.state.history = History(seed, opening=self.state.quotes.opening)
+        if any_symbol:
+            in_coin = any(symbol.quote == COIN_QUOTE for symbol in symbols)
+            self.state.make_symbol = make_coin_symbol if in_coin else make_symbol
+        for symbol in symbols:
+            self.state.add_symbol(symbol)
         self.listen_keys = ListenKeys()
         self._ahead = 0
 
@@ -145,23 +161,38 @@ class Exchange:
         # A listener that looks at the exchange sees the moment of its event.
         if self.state.feed.sending:
             return
-        state, clock = self.state, self._clock()
-        now = max(clock + state.added, state.settled)
-        self._ahead = now - clock
+        state, now = self.state, self.read_clock()
+        if not state.history.start:
+            state.history.start = now
+        if state.market.lives:
+            motion.plan(state, now)
+        if state.funding and state.funding_due is None:
+            state.funding_due = next_time(now)
         self._run_until(now)
         self._settle()
-        state.forget_old()
+        self.state.forget_old()
+
+    def read_clock(self) -> int:
+        """Return the exchange's time in milliseconds, without doing what has come due."""
+        clock = self._clock()
+        now = max(clock + self.state.added, self.state.settled)
+        self._ahead = now - clock
+        return now
 
     @property
     def next_due(self) -> int | None:
         """Return when something happens by itself, in milliseconds; None when nothing will."""
-        dues = (timers.next_due(self.state), self.listen_keys.next_expiry)
-        return min((due for due in dues if due is not None), default=None)
+        state = self.state
+        return soonest(
+            timers.next_due(state), self.listen_keys.next_expiry, state.motion.next_due, state.funding_due
+        )
 
     def _run_until(self, time: int) -> None:
         while (due := self.next_due) is not None and due <= time:
             self.state.now = due
             timers.run_due(self.state)
+            motion.run_due(self.state)
+            run_funding(self.state)
             prices.follow_trades(self.state)
             liquidation.liquidate_due(self.state)
             for key in self.listen_keys.take_expired(due):
@@ -180,11 +211,6 @@ class Exchange:
                 return
             self._run_until(due)
             self.state.settled = due
-
-    def quote(self, symbol: str) -> Quote:
-        """Return the present prices of a symbol."""
-        self.state.symbol(symbol)
-        return self.state.quotes[symbol]
 
     def ask_price(self, symbol: str) -> Quote:
         """Return the prices of a symbol as a client gets them: a walking market steps first."""
@@ -329,37 +355,6 @@ class Exchange:
         cancels.cancel_all(self._at_now(), symbol)
         self._settle()
 
-    def order(self, symbol: str, ref: OrderRef) -> Order:
-        """Return an order, open or closed."""
-        self.state.symbol(symbol)
-        return self.state.orders.find(symbol, ref)
-
-    def open_order(self, symbol: str, ref: OrderRef) -> Order:
-        """Return an open order."""
-        order = self.order(symbol, ref)
-        if not order.is_open:
-            raise NO_SUCH_ORDER.error()
-        return order
-
-    def open_orders(self, symbol: str | None = None) -> list[Order]:
-        """Return the open orders of a symbol, or of all."""
-        if symbol is None:
-            return list(self.state.orders.open())
-        self.state.symbol(symbol)
-        return self.state.orders.open_of(symbol)
-
-    def all_orders(self, symbol: str | None = None) -> list[Order]:
-        """Return every order of a symbol, or of all, oldest first."""
-        if symbol is not None:
-            self.state.symbol(symbol)
-        return self.state.orders.all_of(symbol)
-
-    def trades(self, symbol: str | None = None) -> list[Trade]:
-        """Return the fills of a symbol, or of all, oldest first."""
-        if symbol is not None:
-            self.state.symbol(symbol)
-        return [trade for trade in self.state.trades if symbol is None or trade.symbol == symbol]
-
     def set_countdown(self, symbol: str, duration: int) -> None:
         """Cancel the open orders of a symbol in `duration` milliseconds; 0 stops the countdown."""
         timers.set_countdown(self._at_now(), symbol, duration)
@@ -378,44 +373,7 @@ class Exchange:
         """Cancel the waiting conditional orders of a symbol."""
         algo_placement.cancel_all_algos(self._at_now(), symbol)
 
-    def algo(self, ref: AlgoRef) -> AlgoOrder:
-        """Return a conditional order, waiting or not."""
-        return self.state.algos.find(ref)
-
-    def open_algos(self, symbol: str | None = None) -> list[AlgoOrder]:
-        """Return the waiting conditional orders of a symbol, or of all."""
-        if symbol is not None:
-            self.state.symbol(symbol)
-        return self.state.algos.open(symbol)
-
-    def all_algos(self, symbol: str | None = None) -> list[AlgoOrder]:
-        """Return every conditional order of a symbol, or of all, oldest first."""
-        if symbol is not None:
-            self.state.symbol(symbol)
-        return self.state.algos.all_of(symbol)
-
-    def child_of(self, algo: AlgoOrder) -> Order | None:
-        """Return the order that a conditional order became, None before TRIGGERED or when forgotten."""
-        if algo.child_id is None or algo.status == "TRIGGERING":
-            return None
-        return self.state.orders.get(algo.child_id)
-
     # The account
-
-    @property
-    def hedge_mode(self) -> bool:
-        """Return whether the account is in hedge mode."""
-        return self.state.account.hedge_mode
-
-    @property
-    def wallet(self) -> Decimal:
-        """Return the wallet balance in USDT."""
-        return self.state.account.wallet
-
-    def position(self, symbol: str, side: str = "BOTH") -> Position:
-        """Return a position, flat or not."""
-        self.state.symbol(symbol)
-        return self.state.position(symbol, side)
 
     def set_leverage(self, symbol: str, leverage: int) -> Decimal:
         """Change the leverage of a symbol and return the largest position that it permits."""
@@ -445,7 +403,13 @@ class Exchange:
 
     @classmethod
     def parse(
-        cls, data: bytes, *, clock: Clock = system_clock, market: Market | None = None, kept: int = KEPT
+        cls,
+        data: bytes,
+        *,
+        clock: Clock = system_clock,
+        market: Market | None = None,
+        any_symbol: bool = False,
+        kept: int = KEPT,
     ) -> Exchange:
         """Return the exchange that `dump` has saved.
 
@@ -453,12 +417,13 @@ class Exchange:
             data: what `dump` returned.
             clock: as for a new one; time goes on from wherever it is.
             market: as for a new one; a walking market of the same seed goes on with its walk.
+            any_symbol: as for a new one.
             kept: as for a new one.
 
         Raises:
             ValueError: when `data` is not a saved exchange.
         """
-        exchange = cls(clock=clock, market=market, kept=kept)
+        exchange = cls(clock=clock, market=market, any_symbol=any_symbol, kept=kept)
         saved_state.restore(exchange.state, data)
         return exchange
 
@@ -480,11 +445,7 @@ class Exchange:
         Raises:
             ValueError: for any other word.
         """
-        if restriction and restriction not in RESTRICTIONS:
-            raise ValueError(
-                f"restriction {restriction!r} is invalid; expected one of {sorted(RESTRICTIONS)}"
-            )
-        self.state.account.restriction = restriction
+        permissions.restrict(self.state.account, restriction)
 
     def set_status(self, symbol: str, status: str) -> None:
         """Change what may be done with a symbol: TRADING, CLOSE (nothing), or a status between (close only).
@@ -493,6 +454,4 @@ class Exchange:
             ExchangeError: -1121.
             ValueError: for any other word.
         """
-        if status not in STATUSES:
-            raise ValueError(f"status {status!r} is invalid; expected one of {STATUSES}")
-        self.state.symbols[symbol] = msgspec.structs.replace(self.state.symbol(symbol), status=status)
+        permissions.set_status(self.state, symbol, status)

@@ -42,6 +42,10 @@ class Refusal:
         """Return the exception to raise, with `values` filled into the text."""
         return ExchangeError(self.code, self.text % values if values else self.text, self.http_status)
 
+    def reason_of(self, error: ExchangeError) -> str:
+        """Return the reason at the end of an error's text."""
+        return error.msg.removeprefix(self.text.partition("%")[0])
+
 
 UNKNOWN = Refusal(-1000, "An unknown error occurred while processing the request.", 500)
 TOO_MANY_REQUESTS = Refusal(
@@ -56,6 +60,7 @@ BANNED = Refusal(
     418,
 )
 TOO_MANY_ORDERS = Refusal(-1015, "Too many new orders; current limit is %s orders per %s.", 429)
+UNSUPPORTED = Refusal(-1020, "This operation is not supported. %s")
 INVALID_TIMESTAMP = Refusal(-1021, "Timestamp for this request is outside of the recvWindow.")
 TIMESTAMP_AHEAD = Refusal(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
 INVALID_SIGNATURE = Refusal(-1022, "Signature for this request is not valid.")
@@ -70,6 +75,7 @@ INVALID_ORDER_TYPE = Refusal(-1116, "Invalid orderType.")
 INVALID_SIDE = Refusal(-1117, "Invalid side.")
 INVALID_SYMBOL = Refusal(-1121, "Invalid symbol.")
 INVALID_LISTEN_KEY = Refusal(-1125, "This listenKey does not exist.")
+LONGEST_HOURS = Refusal(-1127, "More than %s hours between startTime and endTime.")
 BAD_COMBINATION = Refusal(-1128, "Combination of optional parameters invalid.")
 INVALID_PARAMETER = Refusal(-1130, "Data sent for parameter '%s' is not valid.")
 INVALID_RESPONSE_TYPE = Refusal(-1136, "Invalid newOrderRespType.")
@@ -182,6 +188,8 @@ NO_POSITION_FOR_GTE = Refusal(
     "Please ensure that positions are available.",
 )
 INVALID_PATH = Refusal(-5000, "Path %s, Method %s is invalid", 404)
+RETIRED_PATH = Refusal(-5000, "%s is retired, please use %s", 404)
+TRANSFER_INSUFFICIENT = Refusal(-5013, "Asset transfer failed: insufficient balance")
 FILL_OR_KILL_REJECTED = Refusal(
     -5021,
     "Due to the order could not be filled immediately, the FOK order has been rejected. "

@@ -15,6 +15,7 @@ from .market import Quote
 from .numbers import ZERO
 from .orders import Order, Trade
 from .positions import Position
+from .tape import MarketTrade
 
 
 class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,10 +68,11 @@ class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Wallet or positions changed (ACCOUNT_UPDATE).
 
     Attributes:
-        reason: ORDER, MARGIN_TRANSFER, MARGIN_TYPE_CHANGE or INSURANCE_CLEAR.
+        reason: ORDER, MARGIN_TRANSFER, MARGIN_TYPE_CHANGE, INSURANCE_CLEAR or FUNDING_FEE.
         wallet: the wallet in USDT, None when it did not change.
         cross: what of the wallet no isolated position holds.
         positions: those that changed.
+        symbol: the symbol that paid or received funding.
     """
 
     time: int
@@ -78,6 +80,7 @@ class AccountEvent(msgspec.Struct, frozen=True, kw_only=True):
     wallet: Decimal | None
     cross: Decimal
     positions: tuple[PositionRow, ...]
+    symbol: str = ""
 
 
 class CalledPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +131,14 @@ class QuoteEvent(msgspec.Struct, frozen=True, kw_only=True):
     update_id: int
 
 
+class MarketTradeEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody traded: the account, or others (aggTrade and trade streams)."""
+
+    time: int
+    symbol: str
+    trade: MarketTrade
+
+
 UserEvent = (
     OrderEvent
     | TradeEvent
@@ -138,7 +149,8 @@ UserEvent = (
     | AssetsModeEvent
     | ListenKeyEvent
 )
-Event = UserEvent | QuoteEvent
+MarketEvent = QuoteEvent | MarketTradeEvent
+Event = UserEvent | MarketEvent
 EventListener = Callable[[Event], None]
 
 

@@ -15,7 +15,7 @@ from .state import State
 from .trigger_times import TriggerTimes, draw_times
 
 
-def fill(
+def fill(  # noqa: PLR0913 - all but the four that it is about by name
     state: State,
     order: Order,
     quantity: Decimal,
@@ -23,8 +23,12 @@ def fill(
     *,
     maker: bool,
     commission: Decimal | None = None,
+    prints: bool = True,
 ) -> None:
-    """Trade `quantity` of an order at `price`: order, position, wallet and trade list move together."""
+    """Trade `quantity` of an order at `price`: order, position, wallet and trade list move together.
+
+    The market sees it unless `prints` is false.
+    """
     now = state.now
     state.margins_changed = True
     order.executed += quantity
@@ -54,9 +58,17 @@ def fill(
         time=now,
     )
     state.trades.append(trade)
-    state.candles.add_trade(order.symbol, price, quantity, now)
     change_status(state, order, "PARTIALLY_FILLED" if order.remaining else "FILLED", trade)
+    if prints:
+        print_trade(state, order.symbol, price, quantity, buys=(order.side == "BUY") is not maker)
     expire_orphans(state, position)
+
+
+def print_trade(state: State, symbol: str, price: Decimal, quantity: Decimal, *, buys: bool) -> None:
+    """Put a trade on the tape and into the candles; `buys` when the taker bought."""
+    trade = state.tape.add(symbol, price, quantity, state.now, buyer_is_maker=not buys)
+    state.candles.add_trade(symbol, trade, state.quotes[symbol].last)
+    emission.emit_market_trade(state, symbol, trade)
 
 
 def change_status(
@@ -75,6 +87,7 @@ def change_status(
     order.update_time = state.now
     if not order.is_open:
         state.orders.settle(order)
+        state.ahead.pop(order.order_id, None)
     if trade is not None:
         emission.emit_fill(state, order, trade)
     else:

@@ -45,7 +45,9 @@ class ListenKeys:
     @property
     def next_expiry(self) -> int | None:
         """Return when the next key expires unless it is kept alive, in milliseconds; None without keys."""
-        return min((seen + LIFETIME for _, seen in self._keys.values()), default=None)
+        if not self._keys:
+            return None
+        return min([seen + LIFETIME for _, seen in self._keys.values()], default=None)
 
     def take_expired(self, now: int) -> list[str]:
         """Forget the keys that have expired and return them."""

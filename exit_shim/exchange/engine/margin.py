@@ -39,10 +39,18 @@ class Margins(msgspec.Struct, frozen=True):
         return self.position + self.orders
 
 
+NO_EXPOSURE = Exposure(ZERO, ZERO, ZERO)
+NO_MARGINS = Margins(ZERO, ZERO)
+
+
 def exposure(state: State, position: Position) -> Exposure:
     """Return the notional values of a position and of its open orders that may open more."""
+    orders = state.orders.open_of(position.symbol)
+    # So it is for most of hundreds of symbols.
+    if not orders and not position.amount:
+        return NO_EXPOSURE
     bids = asks = ZERO
-    for order in state.orders.open_of(position.symbol):
+    for order in orders:
         if order.position_side != position.side or order.only_reduces:
             continue
         value = order.remaining * order.price
@@ -52,8 +60,10 @@ def exposure(state: State, position: Position) -> Exposure:
 
 def margins(state: State, position: Position) -> Margins:
     """Return the margin that a position and its open orders bind at the symbol's leverage."""
-    leverage = state.account.of(position.symbol).leverage
     values = exposure(state, position)
+    if values is NO_EXPOSURE:
+        return NO_MARGINS
+    leverage = state.account.of(position.symbol).leverage
     position_margin = money(abs(values.position) / leverage)
     return Margins(position=position_margin, orders=money(values.worst / leverage) - position_margin)
 
@@ -72,11 +82,13 @@ def unrealised(state: State) -> Decimal:
 
 def unrealised_of(state: State, position: Position) -> Decimal:
     """Return the unrealised profit of one position in USDT at mark price."""
-    return money(position.unrealised(state.quotes[position.symbol].mark))
+    return money(position.unrealised(state.quotes[position.symbol].mark)) if position.amount else ZERO
 
 
 def maintenance(state: State, position: Position) -> Decimal:
     """Return the margin in USDT below which a position is liquidated, by the bracket of its size."""
+    if not position.amount:
+        return ZERO
     notional = abs(position.amount) * state.quotes[position.symbol].mark
     bracket = find_bracket(state.symbols[position.symbol].brackets, notional)
     return notional * bracket.rate - bracket.deduction

@@ -8,8 +8,13 @@ from .errors import FILL_OR_KILL_REJECTED, MARKET_REJECTED, POST_ONLY_REJECTED
 from .fills import change_status, fill
 from .filters import is_within_percent
 from .market import Quote
+from .numbers import ZERO
 from .orders import Order
+from .shown_depth import quantity_at
 from .state import State
+
+#: Price and quantity of a level; no quantity means no end of it.
+Level = tuple[Decimal, Decimal | None]
 
 
 def taker_price(order: Order, quote: Quote) -> Decimal:
@@ -35,13 +40,15 @@ def require_time_in_force(state: State, order: Order) -> None:
 
 def would_take(state: State, order: Order) -> bool:
     """Return whether the order would trade at once, with others or with the account's own orders."""
-    best, own = _best(state, order), _own_ahead(state, order)
+    best = _best(state, order)
+    own = _own_ahead(state, order, best)
     return own is not None or (best is not None and _reaches(order, best[0]))
 
 
 def match_arrival(state: State, order: Order) -> None:
     """Trade a new order as taker as far as possible; the rest waits, or expires if it may not."""
     _take(state, order)
+    join_queue(state, order)
     if order.is_open and (order.type == "MARKET" or order.time_in_force in {"IOC", "FOK"}):
         change_status(state, order, "EXPIRED")
 
@@ -53,17 +60,42 @@ def match_resting(state: State, symbol: str) -> None:
             best = _best(state, order)
             if best is None or not _reaches(order, best[0]):
                 break
+            if order.order_id in state.ahead and order.price == best[0]:
+                break
             _trade(state, order, best[1], order.price, maker=True)
 
 
-def match_trade(state: State, symbol: str, price: Decimal, quantity: Decimal) -> None:
-    """Trade resting orders against what others trade: `quantity` at `price`, best price first."""
+def match_trade(state: State, symbol: str, price: Decimal, quantity: Decimal) -> Decimal:
+    """Trade resting orders against what others trade: `quantity` at `price`, best price first.
+
+    Returns:
+        what is left of it.
+    """
     remaining = quantity
     for order in _by_priority(state.orders.open_of(symbol)):
         if remaining > 0 and order.is_open and _reaches(order, price):
+            remaining -= take_ahead(state, order, price, remaining)
             before = order.executed
-            _trade(state, order, remaining, order.price, maker=True, from_book=False)
+            if remaining > 0:
+                _trade(state, order, remaining, order.price, maker=True, from_book=False)
             remaining -= order.executed - before
+    return remaining
+
+
+def join_queue(state: State, order: Order) -> None:
+    """Put a resting order behind the depth at its price, if there are queues."""
+    if state.queue and order.is_open and order.symbol not in state.books:
+        state.ahead[order.order_id] = quantity_at(state, order.symbol, order.side, order.price)
+
+
+def take_ahead(state: State, order: Order, price: Decimal, quantity: Decimal) -> Decimal:
+    """Fill the queue before an order from a trade at its price; return the quantity that the queue took."""
+    ahead = state.ahead.get(order.order_id)
+    if ahead is None or price != order.price:
+        return ZERO
+    taken = min(ahead, quantity)
+    state.ahead[order.order_id] = ahead - taken
+    return taken
 
 
 def fill_resting(state: State, order: Order, quantity: Decimal | None) -> None:
@@ -77,7 +109,8 @@ def _by_priority(orders: list[Order]) -> list[Order]:
 
 def _take(state: State, order: Order) -> None:
     while order.is_open:
-        best, own = _best(state, order), _own_ahead(state, order)
+        best = _best(state, order)
+        own = _own_ahead(state, order, best)
         if own is not None:
             _prevent_self_trade(state, order, own)
         elif best is None or not _reaches(order, best[0]) or not _is_bearable(state, order, best[0]):
@@ -86,8 +119,8 @@ def _take(state: State, order: Order) -> None:
             _trade(state, order, best[1], best[0], maker=False)
 
 
-def _best(state: State, order: Order) -> tuple[Decimal, Decimal | None] | None:
-    """Return price and quantity of the best level against an order; no quantity means no end of it."""
+def _best(state: State, order: Order) -> Level | None:
+    """Return price and quantity of the best level against an order."""
     book = state.books.get(order.symbol)
     if book is None:
         return taker_price(order, state.quotes[order.symbol]), None
@@ -114,7 +147,7 @@ def _can_fill(state: State, order: Order) -> bool:
     return book.fillable(order.side, order.price) >= order.quantity
 
 
-def _trade(
+def _trade(  # noqa: PLR0913 - the flags by name
     state: State,
     order: Order,
     available: Decimal | None,
@@ -122,6 +155,7 @@ def _trade(
     *,
     maker: bool,
     from_book: bool = True,
+    prints: bool = True,
 ) -> None:
     """Fill an order up to one level and its position; expire a reducing order that can reduce nothing."""
     room = _room(state, order)
@@ -134,7 +168,7 @@ def _trade(
         traded_at = book.against(order.side)[0].price
         book.take(order.side, quantity)
         state.note_trade(order.symbol, traded_at)
-    fill(state, order, quantity, price, maker=maker)
+    fill(state, order, quantity, price, maker=maker, prints=prints)
 
 
 def _room(state: State, order: Order) -> Decimal:
@@ -148,9 +182,8 @@ def _room(state: State, order: Order) -> Decimal:
 # Self-trade prevention
 
 
-def _own_ahead(state: State, order: Order) -> Order | None:
+def _own_ahead(state: State, order: Order, best: Level | None) -> Order | None:
     """Return the own resting order that this one would meet before the best level of the book."""
-    best = _best(state, order)
     ahead = [
         own
         for own in state.orders.open_of(order.symbol)
@@ -169,7 +202,8 @@ def _prevent_self_trade(state: State, order: Order, own: Order) -> None:
         if quantity or not _room(state, own):
             _trade(state, own, quantity, own.price, maker=True, from_book=False)
         if quantity or not _room(state, order):
-            _trade(state, order, quantity, own.price, maker=False, from_book=False)
+            # Both fills are one trade of the market.
+            _trade(state, order, quantity, own.price, maker=False, from_book=False, prints=False)
         return
     if mode != "EXPIRE_TAKER":
         change_status(state, own, "EXPIRED_IN_MATCH")

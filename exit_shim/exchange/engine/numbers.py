@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from functools import cache
 
 ZERO = Decimal(0)
 #: The account is kept in 8 decimals of USDT, as every balance on production is printed.
@@ -32,7 +33,13 @@ def decimals(value: Decimal) -> int:
 
 def fixed(value: Decimal, places: int) -> str:
     """Print with exactly `places` decimals, as in `"1.183700"`."""
-    return f"{value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP):f}"
+    # Most numbers of an account with hundreds of symbols are zero.
+    return f"{value.quantize(_unit(places), ROUND_HALF_UP):f}" if value else f"{0:.{places}f}"
+
+
+@cache
+def _unit(places: int) -> Decimal:
+    return Decimal(1).scaleb(-places)
 
 
 def short(value: Decimal) -> str:

@@ -128,6 +128,21 @@ class Order(msgspec.Struct, kw_only=True):
         return self.placed_type or self.type
 
 
+class OrderChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of price and quantity of an order; `count` is how many there were of it."""
+
+    change_id: int
+    order_id: int
+    client_id: str
+    symbol: str
+    time: int
+    price_before: Decimal
+    price: Decimal
+    quantity_before: Decimal
+    quantity: Decimal
+    count: int
+
+
 class Trade(msgspec.Struct, frozen=True, kw_only=True):
     """One fill of an order. Commission and realised profit are in USDT."""
 

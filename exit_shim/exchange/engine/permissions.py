@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from .account import Account
 from .errors import (
     COOLING_OFF,
@@ -12,6 +14,7 @@ from .errors import (
     QUANTITATIVE_RULES,
     SYMBOL_CLOSED,
 )
+from .state import State
 from .symbols import Symbol
 
 #: Why an account may not open positions, and what it is answered with; "no_orders" forbids closing too.
@@ -23,6 +26,29 @@ RESTRICTIONS = {
     "large_position": LARGE_POSITION,
 }
 STATUSES = ("TRADING", "PENDING_TRADING", "PRE_SETTLE", "SETTLING", "CLOSE")
+
+
+def restrict(account: Account, restriction: str) -> None:
+    """Restrict the account; nothing lifts the restriction.
+
+    Raises:
+        ValueError: for a word that is none of RESTRICTIONS.
+    """
+    if restriction and restriction not in RESTRICTIONS:
+        raise ValueError(f"restriction {restriction!r} is invalid; expected one of {sorted(RESTRICTIONS)}")
+    account.restriction = restriction
+
+
+def set_status(state: State, symbol: str, status: str) -> None:
+    """Change the status of a symbol.
+
+    Raises:
+        ExchangeError: -1121.
+        ValueError: for a word that is none of STATUSES.
+    """
+    if status not in STATUSES:
+        raise ValueError(f"status {status!r} is invalid; expected one of {STATUSES}")
+    state.symbols[symbol] = msgspec.structs.replace(state.symbol(symbol), status=status)
 
 
 def check_permission(account: Account, symbol: Symbol, *, only_reduces: bool) -> None:

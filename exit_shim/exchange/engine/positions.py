@@ -91,3 +91,14 @@ class MarginMove(msgspec.Struct, frozen=True, kw_only=True):
     amount: Decimal
     adds: bool
     time: int
+
+
+class FundingPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a position received as funding, in USDT; below zero for what it paid."""
+
+    symbol: str
+    side: str
+    amount: Decimal
+    time: int
+    #: Unique among all that is booked by itself.
+    payment_id: int

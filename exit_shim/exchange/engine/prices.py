@@ -7,6 +7,7 @@ from decimal import Decimal
 import msgspec
 
 from . import emission
+from .fills import print_trade
 from .market import Quote, make_quote
 from .matching import match_resting, match_trade
 from .order_book import OrderBook
@@ -16,7 +17,9 @@ from .triggers import fire_reached
 
 def move(state: State, symbol: str, price: Decimal, **others: Decimal) -> None:
     """Put the prices of a symbol around `price`, but those in `others`; what rests there trades or fires."""
-    quote = msgspec.structs.replace(make_quote(state.symbol(symbol), price, state.spread), **others)
+    quote = make_quote(state.symbol(symbol), price, state.spread)
+    if others:
+        quote = msgspec.structs.replace(quote, **others)
     state.books.pop(symbol, None)
     set_quote(state, symbol, quote)
 
@@ -42,17 +45,27 @@ def set_book(state: State, symbol: str, book: OrderBook) -> None:
 
 def trade(state: State, symbol: str, price: Decimal, quantity: Decimal) -> None:
     """Let others trade `quantity` at `price`: resting orders share in it, and the last price follows."""
-    state.symbol(symbol)
-    match_trade(state, symbol, price, quantity)
-    set_quote(state, symbol, msgspec.structs.replace(state.quotes[symbol], last=price))
+    before = state.quotes[state.symbol(symbol).name]
+    left = match_trade(state, symbol, price, quantity)
+    if left > 0:
+        print_trade(state, symbol, price, left, buys=_is_bought(before, price))
+    quote = state.quotes[symbol] = msgspec.structs.replace(state.quotes[symbol], last=price)
+    set_quote(state, symbol, quote)
 
 
 def set_quote(state: State, symbol: str, quote: Quote) -> None:
-    """Take new prices: first the resting orders trade, then conditional orders fire."""
-    state.margins_changed |= quote.mark != state.quotes[symbol].mark
+    """Take new prices: others trade at a new last one, resting orders trade, conditional orders fire."""
+    before = state.quotes[symbol]
+    state.margins_changed |= quote.mark != before.mark
     state.quotes[symbol] = quote
     state.candles.add_price(symbol, quote.last, state.now)
     emission.emit_quote(state, symbol)
+    if quote.last != before.last:
+        size = _draw_size(state, symbol)
+        if state.ahead:
+            size = match_trade(state, symbol, quote.last, size)
+        if size > 0:
+            print_trade(state, symbol, quote.last, size, buys=quote.last > before.last)
     match_resting(state, symbol)
     fire_reached(state, symbol)
     follow_trades(state)
@@ -73,9 +86,19 @@ def follow_trades(state: State) -> None:
 def ask(state: State, symbol: str) -> Quote:
     """Return the prices of a symbol, after the step that the market takes when it is asked."""
     price = state.market.asked(state.symbol(symbol), state.quotes[symbol].last)
+    if state.market.lives:
+        state.motion.asked[symbol] = state.now
     if price is not None:
+        state.motion.moved[symbol] = state.now
         move(state, symbol, price)
     return state.quotes[symbol]
+
+
+def step(state: State, symbol: str, count: int) -> None:
+    """Let the market of a symbol take so many steps at once."""
+    price = state.market.step(state.symbols[symbol], state.quotes[symbol].last, count)
+    if price is not None:
+        move(state, symbol, price)
 
 
 def _at_best(quote: Quote, book: OrderBook) -> Quote:
@@ -83,3 +106,13 @@ def _at_best(quote: Quote, book: OrderBook) -> Quote:
     bid = book.bids[0].price if book.bids else quote.bid
     ask = book.asks[0].price if book.asks else quote.ask
     return msgspec.structs.replace(quote, bid=bid, ask=ask)
+
+
+def _is_bought(quote: Quote, price: Decimal) -> bool:
+    """Return whether the taker of a trade at `price` bought."""
+    return price >= quote.ask or (price > quote.last and price > quote.bid)
+
+
+def _draw_size(state: State, symbol: str) -> Decimal:
+    sizes = state.history.of(state.symbols[symbol]).sizes
+    return sizes[(state.tape.last_id(symbol) * 2_654_435_761 >> 9) % len(sizes)]

@@ -15,6 +15,16 @@ CANCEL_ALGO = "cancel_algo"
 OF_TRIGGERS = frozenset({PLACE_CHILD, CONFIRM_TRIGGER, FINISH_ALGO})
 
 
+def soonest(*times: int | None) -> int | None:
+    """Return the first of several times, None when none is given."""
+    # A loop: this runs in every operation.
+    first: int | None = None
+    for time in times:
+        if time is not None and (first is None or time < first):
+            first = time
+    return first
+
+
 class Step(msgspec.Struct, frozen=True, order=True):
     """One thing to do: when (ms), in which place among those of one time, what, and to which order."""
 
@@ -48,7 +58,9 @@ class Schedule:
 
     def next_due_of(self, kinds: frozenset[str]) -> int | None:
         """Return when the soonest step of some kinds is due; None without any."""
-        return min((step.at for step in self._steps if step.kind in kinds), default=None)
+        if not self._steps:
+            return None
+        return min([step.at for step in self._steps if step.kind in kinds], default=None)
 
     def take_due(self, now: int) -> Step | None:
         """Remove and return the soonest step that is due at `now` (ms), None without any."""

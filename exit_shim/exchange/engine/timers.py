@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .cancels import cancel_all, take_away, take_away_algo
 from .fills import change_status
-from .schedule import CANCEL_ALGO, CANCEL_ORDER, CONFIRM_TRIGGER, FINISH_ALGO, PLACE_CHILD
+from .schedule import CANCEL_ALGO, CANCEL_ORDER, CONFIRM_TRIGGER, FINISH_ALGO, PLACE_CHILD, soonest
 from .state import State
 from .triggers import confirm_trigger, finish, place_triggered
 
@@ -21,8 +21,8 @@ _DO: dict[str, Callable[[State, int], None]] = {
 
 def next_due(state: State) -> int | None:
     """Return when the next timer is due, in milliseconds; None when none runs."""
-    dues = [*state.countdowns.values(), state.next_date, state.schedule.next_due]
-    return min((due for due in dues if due is not None), default=None)
+    due = soonest(state.next_date, state.schedule.next_due)
+    return soonest(due, *state.countdowns.values()) if state.countdowns else due
 
 
 def run_due(state: State) -> None:

@@ -20,11 +20,25 @@ class TriggerTimes(msgspec.Struct, frozen=True, kw_only=True):
     finished: int
 
 
+def parse_delay(delay: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return the shortest and longest time to the child order in milliseconds.
+
+    Raises:
+        ValueError: when they are no such times.
+    """
+    if delay is None:
+        return None
+    shortest, longest = delay if isinstance(delay, tuple) else (delay, delay)
+    if not 0 <= shortest <= longest:
+        raise ValueError(f"trigger_delay={delay!r} is invalid; expected milliseconds, or (shortest, longest)")
+    return shortest, longest
+
+
 def draw_times(seed: int, algo_id: int, delay: tuple[int, int] | None) -> TriggerTimes:
     """Return the times of one conditional order, always the same for its seed and id.
 
     Args:
-        seed: what chance is drawn from.
+        seed: the same seed gives the same past.
         algo_id: the order.
         delay: the shortest and longest time to the child order; None for the usual one.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import random
 import threading
@@ -145,15 +146,18 @@ class FaultPlan:
                 are arguments of `inject`.
 
         Raises:
-            ValueError: for an unknown fault.
+            ValueError: for an unknown fault, and for arguments that it or `inject` does not take; no rule is
+                added then.
         """
-        return [self.inject(_make_fault(row), **_read_rule(row)) for row in rows]
+        read = [(_make_fault(row), _read_rule(row)) for row in rows]
+        return [self.inject(fault, **rule) for fault, rule in read]
 
-    def clear(self) -> None:
-        """Remove every rule and let silent streams deliver again."""
+    def clear(self, name: str | None = None) -> None:
+        """Remove every rule, or those of the fault `name`, and let silent streams deliver again."""
         with self._lock:
-            self.injections.clear()
-            self._silent.clear()
+            self.injections = [rule for rule in self.injections if name not in {None, rule.fault.name}]
+            if name in {None, "silent_stream"}:
+                self._silent.clear()
 
     def meet(self, method: str, path: str, params: Fields, now: int) -> Fault:
         """Return the fault of a request: delays add up, and the first fault that does more decides."""
@@ -240,10 +244,10 @@ def _draw_fault(rule: Injection) -> Fault:
     )
 
 
-def _merge_faults(found: Fault, more: Fault) -> Fault:
-    leads = more if more.decides or not found.name else found
+def _merge_faults(former: Fault, more: Fault) -> Fault:
+    leads = more if more.decides or not former.name else former
     return msgspec.structs.replace(
-        leads, delay=found.delay + more.delay, answer_delay=found.answer_delay + more.answer_delay
+        leads, delay=former.delay + more.delay, answer_delay=former.answer_delay + more.answer_delay
     )
 
 
@@ -253,10 +257,35 @@ def _make_fault(row: Mapping[str, Any]) -> Fault:
         raise ValueError(
             f"fault {row.get('fault')!r} is unknown; expected a function of exit_shim.testing.faults"
         )
-    fault = make(**row.get("with", {}))
-    assert isinstance(fault, Fault)  # noqa: S101 - every public function of `kinds` makes one
-    return fault
+    takes = inspect.signature(make).parameters
+    arguments = row.get("with") or {}
+    try:
+        made = make(**arguments)
+        return msgspec.convert(msgspec.structs.asdict(made), Fault)
+    except (TypeError, msgspec.ValidationError) as wrong:
+        expected = ", ".join(takes) or "nothing"
+        raise ValueError(
+            f"with={arguments!r} is invalid for {row['fault']}: {wrong}; expected {expected}"
+        ) from wrong
+
+
+class _Rule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The arguments of `inject` as a row has them."""
+
+    method: str | None = None
+    path: str | None = None
+    where: dict[str, Any] | None = None
+    times: int | None = 1
+    skip: int = 0
+    chance: float = 1.0
+    since_ms: int | None = None
+    until_ms: int | None = None
 
 
 def _read_rule(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in {"fault", "with"}}
+    rule = {name: value for name, value in row.items() if name not in {"fault", "with"}}
+    try:
+        return msgspec.structs.asdict(msgspec.convert(rule, _Rule, strict=False))
+    except msgspec.ValidationError as wrong:
+        expected = ", ".join(("fault", "with", *_Rule.__struct_fields__))
+        raise ValueError(f"a rule of {row['fault']} is invalid: {wrong}; expected {expected}") from wrong

@@ -42,7 +42,7 @@ def position_risk_v3(state: State, symbol: str | None) -> list[Json]:
 
 def position_risk_v2(state: State, symbol: str | None) -> list[Json]:
     """Return the answer to GET /fapi/v2/positionRisk: every symbol, with leverage and margin type."""
-    return [_risk_v2(state, row) for row in every_position(state, symbol)]
+    return [position_risk_v2_row(state, row) for row in every_position(state, symbol)]
 
 
 def balance(state: State) -> list[Json]:
@@ -67,7 +67,7 @@ def account_v2(state: State) -> Json:
     """Return the answer to GET /fapi/v2/account: totals, assets and a row for every symbol."""
     return {
         "feeTier": 0,
-        "feeBurn": False,
+        "feeBurn": state.account.fee_burn,
         "canTrade": True,
         "canDeposit": True,
         "canWithdraw": True,
@@ -75,8 +75,8 @@ def account_v2(state: State) -> Json:
         "updateTime": 0,
         "multiAssetsMargin": state.account.multi_assets,
         **_totals(state),
-        "assets": [_asset(state)],
-        "positions": [_position_v2(state, row) for row in every_position(state, None)],
+        "assets": [asset_of(state)],
+        "positions": [position_row_v2(state, row) for row in every_position(state, None)],
     }
 
 
@@ -84,8 +84,8 @@ def account_v3(state: State) -> Json:
     """Return the answer to GET /fapi/v3/account: totals, assets, active symbols."""
     return {
         **_totals(state),
-        "assets": [_asset(state)],
-        "positions": [_position_v3(state, row) for row in active_positions(state)],
+        "assets": [asset_of(state)],
+        "positions": [position_row_v3(state, row) for row in active_positions(state)],
     }
 
 
@@ -123,7 +123,8 @@ def _totals(state: State) -> Json:
     }
 
 
-def _asset(state: State) -> Json:
+def asset_of(state: State) -> Json:
+    """Return an element of the assets of GET /fapi/v2/account and /fapi/v3/account: USDT."""
     totals = _totals(state)
     return {
         "asset": "USDT",
@@ -166,13 +167,13 @@ def _margin_fields(state: State, position: Position, bound: Margins) -> Json:
     }
 
 
-def _order_notionals(found: Exposure) -> Json:
-    return {"bidNotional": short(found.bids), "askNotional": short(found.asks)}
+def _order_notionals(exposed: Exposure) -> Json:
+    return {"bidNotional": short(exposed.bids), "askNotional": short(exposed.asks)}
 
 
 def position_risk_row(state: State, position: Position) -> Json:
     """Return an element of GET /fapi/v3/positionRisk."""
-    bound, found = margins(state, position), exposure(state, position)
+    bound, exposed = margins(state, position), exposure(state, position)
     isolated_margin, isolated_wallet = _isolated(state, position)
     return {
         "symbol": position.symbol,
@@ -184,17 +185,18 @@ def position_risk_row(state: State, position: Position) -> Json:
         "unRealizedProfit": _money(unrealised_of(state, position)),
         "liquidationPrice": _money(liquidation_price(state, position)) if position.amount else "0",
         "isolatedMargin": isolated_margin,
-        "notional": _money(found.position),
+        "notional": _money(exposed.position),
         "marginAsset": "USDT",
         "isolatedWallet": isolated_wallet,
         **_margin_fields(state, position, bound),
         "adl": 1 if position.amount else 0,
-        **_order_notionals(found),
+        **_order_notionals(exposed),
         "updateTime": position.update_time,
     }
 
 
-def _risk_v2(state: State, position: Position) -> Json:
+def position_risk_v2_row(state: State, position: Position) -> Json:
+    """Return an element of GET /fapi/v2/positionRisk."""
     isolated_margin, isolated_wallet = _isolated(state, position)
     settings = state.account.of(position.symbol)
     mark = state.quotes[position.symbol].mark
@@ -218,8 +220,9 @@ def _risk_v2(state: State, position: Position) -> Json:
     }
 
 
-def _position_v2(state: State, position: Position) -> Json:
-    bound, found = margins(state, position), exposure(state, position)
+def position_row_v2(state: State, position: Position) -> Json:
+    """Return an element of the positions of GET /fapi/v2/account."""
+    bound, exposed = margins(state, position), exposure(state, position)
     settings = state.account.of(position.symbol)
     return {
         "symbol": position.symbol,
@@ -235,14 +238,15 @@ def _position_v2(state: State, position: Position) -> Json:
         "maxNotional": _max_notional(state, position.symbol),
         "positionSide": position.side,
         "positionAmt": _amount(state, position),
-        "notional": _money(found.position),
+        "notional": _money(exposed.position),
         "isolatedWallet": _isolated(state, position)[1],
         "updateTime": position.update_time,
-        **_order_notionals(found),
+        **_order_notionals(exposed),
     }
 
 
-def _position_v3(state: State, position: Position) -> Json:
+def position_row_v3(state: State, position: Position) -> Json:
+    """Return an element of the positions of GET /fapi/v3/account."""
     bound = margins(state, position)
     isolated_margin, isolated_wallet = _isolated(state, position)
     return {

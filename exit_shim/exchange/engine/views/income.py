@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from exit_shim.exchange.engine.account import Transfer
 from exit_shim.exchange.engine.numbers import fixed
 from exit_shim.exchange.engine.orders import Trade
-from exit_shim.exchange.engine.positions import MarginMove
+from exit_shim.exchange.engine.positions import FundingPayment, MarginMove
 
 Json = dict[str, object]
 
@@ -17,6 +18,36 @@ def income(trades: Iterable[Trade]) -> Iterator[Json]:
         if trade.realised:
             yield _row(trade, "REALIZED_PNL", fixed(trade.realised, 8))
         yield _row(trade, "COMMISSION", fixed(-trade.commission, 8))
+
+
+def funding_fees(payments: Iterable[FundingPayment]) -> Iterator[Json]:
+    """Yield the elements of GET /fapi/v1/income of funding payments."""
+    for payment in payments:
+        yield {
+            "symbol": payment.symbol,
+            "incomeType": "FUNDING_FEE",
+            "income": fixed(payment.amount, 8),
+            "asset": "USDT",
+            "time": payment.time,
+            "info": "FUNDING_FEE",
+            "tranId": payment.payment_id * 2,
+            "tradeId": "",
+        }
+
+
+def transfers(moves: Iterable[Transfer]) -> Iterator[Json]:
+    """Yield the elements of GET /fapi/v1/income of transfers to and from the spot account."""
+    for move in moves:
+        yield {
+            "symbol": "",
+            "incomeType": "TRANSFER",
+            "income": fixed(move.amount if move.to_futures else -move.amount, 8),
+            "asset": move.asset,
+            "time": move.time,
+            "info": "TRANSFER",
+            "tranId": move.tran_id,
+            "tradeId": "",
+        }
 
 
 def margin_move(move: MarginMove) -> Json:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import msgspec
+
+from exit_shim.exchange.engine.funding import draw_rate, next_time
 from exit_shim.exchange.engine.market import Quote
 from exit_shim.exchange.engine.numbers import fixed
 from exit_shim.exchange.engine.symbols import ONBOARDED, Symbol
 
 Json = dict[str, object]
 
-#: Funding is due every eight hours.
-FUNDING_INTERVAL = 8 * 60 * 60 * 1000
 WEIGHT_LIMIT = 2400
 ORDER_LIMIT_MINUTE = 1200
 ORDER_LIMIT_TEN_SECONDS = 300
+#: How many contracts keep their encoded form.
+CONTRACTS_KEPT = 2000
 _ORDER_TYPES = [
     "LIMIT",
     "MARKET",
@@ -25,16 +30,16 @@ _ORDER_TYPES = [
 
 
 def premium_index(symbol: Symbol, quote: Quote, now: int) -> Json:
-    """Return an element of GET /fapi/v1/premiumIndex."""
-    mark = fixed(quote.mark, 8)
+    """Return an element of GET /fapi/v1/premiumIndex, with the rate of the next funding."""
+    mark, due = fixed(quote.mark, 8), next_time(now)
     return {
         "symbol": symbol.name,
         "markPrice": mark,
         "indexPrice": mark,
         "estimatedSettlePrice": mark,
-        "lastFundingRate": "0.00010000",
+        "lastFundingRate": fixed(draw_rate(symbol.name, due), 8),
         "interestRate": "0.00010000",
-        "nextFundingTime": (now // FUNDING_INTERVAL + 1) * FUNDING_INTERVAL,
+        "nextFundingTime": due,
         "time": now,
     }
 
@@ -42,19 +47,6 @@ def premium_index(symbol: Symbol, quote: Quote, now: int) -> Json:
 def ticker_price(symbol: Symbol, quote: Quote, now: int) -> Json:
     """Return an element of GET /fapi/v1/ticker/price and /fapi/v2/ticker/price."""
     return {"symbol": symbol.name, "price": fixed(quote.last, symbol.price_precision), "time": now}
-
-
-def book_ticker(symbol: Symbol, quote: Quote, now: int) -> Json:
-    """Return an element of GET /fapi/v1/ticker/bookTicker, with the largest quantity of an order."""
-    depth = fixed(symbol.max_quantity, symbol.quantity_precision)
-    return {
-        "symbol": symbol.name,
-        "bidPrice": fixed(quote.bid, symbol.price_precision),
-        "bidQty": depth,
-        "askPrice": fixed(quote.ask, symbol.price_precision),
-        "askQty": depth,
-        "time": now,
-    }
 
 
 def exchange_info(symbols: list[Symbol], now: int, *, algo_limit: int | None = None) -> Json:
@@ -72,7 +64,7 @@ def exchange_info(symbols: list[Symbol], now: int, *, algo_limit: int | None = N
         ],
         "serverTime": now,
         "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
-        "symbols": [_contract(symbol, algo_limit) for symbol in symbols],
+        "symbols": [_encode_contract(symbol, algo_limit) for symbol in symbols],
         "timezone": "UTC",
         "futuresType": "U_MARGINED",
     }
@@ -91,7 +83,14 @@ def order_limits() -> list[Json]:
     ]
 
 
-def _contract(symbol: Symbol, algo_limit: int | None) -> Json:
+@lru_cache(maxsize=CONTRACTS_KEPT)
+def _encode_contract(symbol: Symbol, algo_limit: int | None) -> msgspec.Raw:
+    # A contract seldom changes, and a client asks for hundreds of them.
+    return msgspec.Raw(msgspec.json.encode(contract(symbol, algo_limit)))
+
+
+def contract(symbol: Symbol, algo_limit: int | None) -> Json:
+    """Return an element of the symbols of GET /fapi/v1/exchangeInfo."""
     return {
         "symbol": symbol.name,
         "pair": symbol.name,
@@ -102,8 +101,8 @@ def _contract(symbol: Symbol, algo_limit: int | None) -> Json:
         "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000",
         "baseAsset": symbol.base,
-        "quoteAsset": "USDT",
-        "marginAsset": "USDT",
+        "quoteAsset": symbol.quote,
+        "marginAsset": symbol.quote,
         "pricePrecision": symbol.price_precision,
         "quantityPrecision": symbol.quantity_precision,
         "baseAssetPrecision": 8,
@@ -115,13 +114,14 @@ def _contract(symbol: Symbol, algo_limit: int | None) -> Json:
         "liquidationFee": "0.010000",
         "marketTakeBound": "0.30",
         "maxMoveOrderLimit": 10000,
-        "filters": _filters(symbol, algo_limit),
+        "filters": filters(symbol, algo_limit),
         "orderTypes": list(_ORDER_TYPES),
         "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
     }
 
 
-def _filters(symbol: Symbol, algo_limit: int | None) -> list[Json]:
+def filters(symbol: Symbol, algo_limit: int | None) -> list[Json]:
+    """Return the filters of a contract."""
     algos = [] if algo_limit is None else [{"filterType": "MAX_NUM_ALGO_ORDERS", "limit": algo_limit}]
     return [*_order_filters(symbol), *algos]
 

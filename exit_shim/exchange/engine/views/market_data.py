@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
+
+import msgspec
 
 from exit_shim.exchange.engine.account import MAKER_RATE, TAKER_RATE
-from exit_shim.exchange.engine.candles import Candle
-from exit_shim.exchange.engine.intervals import DAY
-from exit_shim.exchange.engine.numbers import fixed
+from exit_shim.exchange.engine.brackets import Bracket
+from exit_shim.exchange.engine.candles import DAY, Candle
+from exit_shim.exchange.engine.numbers import ZERO, fixed
+from exit_shim.exchange.engine.shown_depth import list_levels
 from exit_shim.exchange.engine.state import State
 from exit_shim.exchange.engine.symbols import Symbol
+from exit_shim.exchange.engine.tape import LAST_ID_BEFORE, MarketTrade
+
+from .market import CONTRACTS_KEPT
 
 Json = dict[str, object]
-#: Levels that are shown of a symbol without an order book.
-SHOWN = 20
+#: A price and a quantity.
+Level = tuple[Decimal, Decimal]
 
 
 def kline(candle: Candle, symbol: Symbol, end: int) -> list[object]:
-    """Return an element of GET /fapi/v1/klines; what takers bought is not known apart and shown as half."""
+    """Return an element of GET /fapi/v1/klines."""
     volume, quote = candle.volume, candle.quote_volume
     places = symbol.quantity_precision
     return [
@@ -30,34 +37,47 @@ def kline(candle: Candle, symbol: Symbol, end: int) -> list[object]:
         end - 1,
         fixed(quote, 5),
         candle.trades,
-        fixed(volume / 2, places),
-        fixed(quote / 2, 5),
+        fixed(candle.taker_volume, places),
+        fixed(candle.taker_quote_volume, 5),
         "0",
     ]
 
 
 def depth(state: State, symbol: Symbol, limit: int) -> Json:
-    """Return the answer to GET /fapi/v1/depth; without a book every tick has the same quantity."""
-    book = state.books.get(symbol.name)
-    quote = state.quotes[symbol.name]
-    if book is None:
-        size, count = symbol.max_quantity, min(limit, SHOWN)
-        bids = [(quote.bid - place * symbol.tick, size) for place in range(count)]
-        asks = [(quote.ask + place * symbol.tick, size) for place in range(count)]
-    else:
-        bids = [(level.price, level.quantity) for level in book.bids[:limit]]
-        asks = [(level.price, level.quantity) for level in book.asks[:limit]]
+    """Return the answer to GET /fapi/v1/depth."""
+    bids, asks = levels(state, symbol, limit)
     return {
         "lastUpdateId": state.ids.update,
         "E": state.now,
         "T": state.now,
-        "bids": [_level(row, symbol) for row in bids if row[0] > 0],
+        "bids": [_level(row, symbol) for row in bids],
         "asks": [_level(row, symbol) for row in asks],
     }
 
 
-def ticker_24h(symbol: Symbol, day: Candle, last_quantity: Decimal, now: int) -> Json:
-    """Return an element of GET /fapi/v1/ticker/24hr; volumes are those of the account's own trades."""
+def levels(state: State, symbol: Symbol, limit: int) -> tuple[list[Level], list[Level]]:
+    """Return bids and asks, the best first."""
+    bids, asks = (list_levels(state, symbol.name, side, limit) for side in ("BUY", "SELL"))
+    return bids, asks
+
+
+def book_ticker(state: State, symbol: Symbol) -> Json:
+    """Return an element of GET /fapi/v1/ticker/bookTicker, with the quantities of the best levels."""
+    quote, places = state.quotes[symbol.name], symbol.quantity_precision
+    bid, ask = (rows[0][1] if rows else ZERO for rows in levels(state, symbol, 1))
+    return {
+        "symbol": symbol.name,
+        "bidPrice": fixed(quote.bid, symbol.price_precision),
+        "bidQty": fixed(bid, places),
+        "askPrice": fixed(quote.ask, symbol.price_precision),
+        "askQty": fixed(ask, places),
+        "time": state.now,
+    }
+
+
+def ticker_24h(symbol: Symbol, day: Candle, last: MarketTrade | None, now: int) -> Json:
+    """Return an element of GET /fapi/v1/ticker/24hr; `last` is the newest trade of the market."""
+    last_id = LAST_ID_BEFORE if last is None else last.trade_id
     places = symbol.price_precision
     change = day.close - day.open
     average = day.quote_volume / day.volume if day.volume else day.close
@@ -67,7 +87,7 @@ def ticker_24h(symbol: Symbol, day: Candle, last_quantity: Decimal, now: int) ->
         "priceChangePercent": fixed(change / day.open * 100, 3),
         "weightedAvgPrice": fixed(average, places),
         "lastPrice": fixed(day.close, places),
-        "lastQty": fixed(last_quantity, symbol.quantity_precision),
+        "lastQty": fixed(ZERO if last is None else last.quantity, symbol.quantity_precision),
         "openPrice": fixed(day.open, places),
         "highPrice": fixed(day.high, places),
         "lowPrice": fixed(day.low, places),
@@ -75,8 +95,8 @@ def ticker_24h(symbol: Symbol, day: Candle, last_quantity: Decimal, now: int) ->
         "quoteVolume": fixed(day.quote_volume, 2),
         "openTime": now - DAY,
         "closeTime": now,
-        "firstId": 0,
-        "lastId": day.trades,
+        "firstId": last_id - day.trades + 1,
+        "lastId": last_id,
         "count": day.trades,
     }
 
@@ -91,21 +111,21 @@ def commission_rate(symbol: Symbol) -> Json:
     }
 
 
-def leverage_brackets(symbol: Symbol) -> Json:
-    """Return an element of GET /fapi/v1/leverageBracket."""
+@lru_cache(maxsize=CONTRACTS_KEPT)
+def leverage_brackets(symbol: Symbol) -> msgspec.Raw:
+    """Return an element of GET /fapi/v1/leverageBracket, encoded: a client asks for hundreds of them."""
+    rows = [_bracket(row, place) for place, row in enumerate(symbol.brackets, 1)]
+    return msgspec.Raw(msgspec.json.encode({"symbol": symbol.name, "brackets": rows}))
+
+
+def _bracket(row: Bracket, place: int) -> Json:
     return {
-        "symbol": symbol.name,
-        "brackets": [
-            {
-                "bracket": place + 1,
-                "initialLeverage": row.leverage,
-                "notionalCap": int(row.cap),
-                "notionalFloor": int(row.floor),
-                "maintMarginRatio": float(row.rate),
-                "cum": float(row.deduction),
-            }
-            for place, row in enumerate(symbol.brackets)
-        ],
+        "bracket": place,
+        "initialLeverage": row.leverage,
+        "notionalCap": int(row.cap),
+        "notionalFloor": int(row.floor),
+        "maintMarginRatio": float(row.rate),
+        "cum": float(row.deduction),
     }
 
 

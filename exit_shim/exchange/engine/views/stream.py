@@ -1,4 +1,4 @@
-"""The JSON of stream events, key by key in the order that production captures have them."""
+"""The JSON of user data events, key by key in the order that production captures have them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,15 @@ from exit_shim.exchange.engine.events import (
     TradeEvent,
     UserEvent,
 )
-from exit_shim.exchange.engine.market import Quote
 from exit_shim.exchange.engine.numbers import fixed, plain
 from exit_shim.exchange.engine.orders import Order
 from exit_shim.exchange.engine.symbols import Symbol
 
-from . import market
 from .account import break_even
 from .orders import average_places
 
 Json = dict[str, object]
 
-#: The `st` of a USDⓈ-M contract; both futures markets share their streams.
-USD_MARGINED = 1
 #: The type in ORDER_TRADE_UPDATE of an order that liquidates; elsewhere it is a LIMIT.
 LIQUIDATION = "LIQUIDATION"
 #: The execution type of a conditional order in ORDER_TRADE_UPDATE, before ALGO_UPDATE existed.
@@ -218,6 +214,8 @@ def _as_order(algo: AlgoOrder, status: str) -> Order:
 
 def account_update(event: AccountEvent) -> Json:
     """Return ACCOUNT_UPDATE with the positions that changed."""
+    # Since 2026-08-21 a funding fee names its symbol.
+    funded = {"S": event.symbol} if event.reason == "FUNDING_FEE" else {}
     return {
         "e": "ACCOUNT_UPDATE",
         "T": event.time,
@@ -226,6 +224,7 @@ def account_update(event: AccountEvent) -> Json:
             "B": [] if event.wallet is None else [_balance(event.wallet, event.cross)],
             "P": [_position(row) for row in event.positions],
             "m": event.reason,
+            **funded,
         },
     }
 
@@ -249,41 +248,6 @@ def account_config_update(event: LeverageEvent | AssetsModeEvent) -> Json:
 def listen_key_expired(event: ListenKeyEvent) -> Json:
     """Return the last event of a listen key."""
     return {"e": "listenKeyExpired", "E": event.time, "listenKey": event.listen_key}
-
-
-def mark_price(symbol: Symbol, quote: Quote, now: int) -> Json:
-    """Return the event of `<symbol>@markPrice`, and element of `!markPrice@arr`."""
-    shown = market.premium_index(symbol, quote, now)
-    return {
-        "e": "markPriceUpdate",
-        "E": now,
-        "s": symbol.name,
-        "p": shown["markPrice"],
-        "ap": shown["markPrice"],
-        "P": shown["estimatedSettlePrice"],
-        "i": shown["indexPrice"],
-        "r": shown["lastFundingRate"],
-        "T": shown["nextFundingTime"],
-        "st": USD_MARGINED,
-    }
-
-
-def book_ticker(symbol: Symbol, quote: Quote, now: int, update_id: int) -> Json:
-    """Return the event of `<symbol>@bookTicker` and `!bookTicker`."""
-    shown = market.book_ticker(symbol, quote, now)
-    return {
-        "e": "bookTicker",
-        "u": update_id,
-        "s": symbol.name,
-        "ps": symbol.name,
-        "b": shown["bidPrice"],
-        "B": shown["bidQty"],
-        "a": shown["askPrice"],
-        "A": shown["askQty"],
-        "T": now,
-        "E": now,
-        "st": USD_MARGINED,
-    }
 
 
 def _called(called: CalledPosition) -> Json:

@@ -107,13 +107,23 @@ def refuse(why: str) -> NoReturn:
 
 def find_discrepancies(snapshot: Snapshot, exchange: str) -> Iterator[Discrepancy]:
     """Yield the problems of positions, then those of orders."""
-    modules = {order: module_of(order, exchange) for order in snapshot.resting if order.can_only_reduce}
-    yield from find_position_problems(snapshot, modules)
-    for order in orphans(snapshot):
-        yield about_order("ORPHAN", order, f"{order.type} without a position", modules)
+    modules = find_modules(snapshot, exchange)
+    yield from find_problems(snapshot, modules)
     for order, module in modules.items():
         if module is None:
             yield about_order("UNKNOWN_ORIGIN", order, f"{order.type} is not in the journal", modules)
+
+
+def find_modules(snapshot: Snapshot, exchange: str) -> Modules:
+    """Return which module placed each exit."""
+    return {order: module_of(order, exchange) for order in snapshot.resting if order.can_only_reduce}
+
+
+def find_problems(snapshot: Snapshot, modules: Modules) -> Iterator[Discrepancy]:
+    """Yield what needs no journal to be wrong: positions first, then exits without one."""
+    yield from find_position_problems(snapshot, modules)
+    for order in orphans(snapshot):
+        yield about_order("ORPHAN", order, f"{order.type} without a position", modules)
 
 
 def find_position_problems(snapshot: Snapshot, modules: Modules) -> Iterator[Discrepancy]:

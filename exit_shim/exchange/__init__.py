@@ -7,7 +7,9 @@ connect clients without a socket.
 
 from . import faults
 from .engine import (
+    ALL_SYMBOLS,
     DEFAULT_SYMBOLS,
+    CrashMarket,
     Exchange,
     ExchangeError,
     Market,
@@ -15,24 +17,33 @@ from .engine import (
     Quote,
     StaticMarket,
     Symbol,
+    TrendMarket,
     WalkingMarket,
+    make_symbol,
 )
 from .http.auth import ApiKey
+from .replay import ReplayMarket, make_market
 from .request_record import RequestRecord
 from .server import LocalExchange
 
 __all__ = [
+    "ALL_SYMBOLS",
     "DEFAULT_SYMBOLS",
     "ApiKey",
+    "CrashMarket",
     "Exchange",
     "ExchangeError",
     "LocalExchange",
     "Market",
     "Number",
     "Quote",
+    "ReplayMarket",
     "RequestRecord",
     "StaticMarket",
     "Symbol",
+    "TrendMarket",
     "WalkingMarket",
     "faults",
+    "make_market",
+    "make_symbol",
 ]

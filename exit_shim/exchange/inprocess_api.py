@@ -1,9 +1,9 @@
-"""The futures WebSocket API of a client, answered by a local exchange without a socket."""
+"""The WebSocket APIs of a client, answered by a local exchange without a socket."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from typing import Any
 
 from binance.exceptions import BinanceAPIException, BinanceWebsocketUnableToConnect
@@ -12,6 +12,7 @@ from exit_shim.exchange.http.gate import HttpAnswer
 from exit_shim.exchange.inprocess import Wire
 from exit_shim.exchange.server import LocalExchange
 from exit_shim.exchange.ws.api import ApiError, read_request, render_reply
+from exit_shim.exchange.ws.methods import Endpoint
 
 #: How long python-binance waits for a reply, in seconds.
 PATIENCE = 10.0
@@ -20,16 +21,19 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class InProcessApi:
-    """Answer the futures WebSocket API of a client in its `WebsocketAPI`'s place.
+    """Answer a client's WebSocket API in place of its `WebsocketAPI`.
 
     Args:
         exchange: who answers.
         sleep: how the client waits.
+        methods: the methods of the API.
     """
 
-    def __init__(self, exchange: LocalExchange, sleep: Sleep) -> None:
+    def __init__(self, exchange: LocalExchange, sleep: Sleep, methods: Mapping[str, Endpoint]) -> None:
         self._wire = Wire(exchange)
+        self._unanswered = exchange.service.gate.unanswered
         self._sleep = sleep
+        self._methods = methods
 
     async def request(self, id: str, payload: dict[str, Any]) -> Any:  # noqa: A002, ARG002 - the client's names
         """Send a request and return the result.
@@ -51,8 +55,9 @@ class InProcessApi:
 
     async def _reply(self, message: str) -> str | None:
         try:
-            request = read_request(message)
+            request = read_request(message, methods=self._methods)
         except ApiError as refused:
+            refused.note(self._unanswered)
             return refused.answer
         try:
             return render_reply(request, await self._wait_for_answer(self._wire.ask(request.http, PATIENCE)))
@@ -69,18 +74,3 @@ class InProcessApi:
                 answer: HttpAnswer = done.value
                 return answer
             await self._sleep(pause)
-
-
-class NoApi:
-    """Refuse the spot WebSocket API of a client, since the local exchange trades futures only."""
-
-    async def request(self, id: str, payload: dict[str, Any]) -> Any:  # noqa: A002, ARG002 - the client's names
-        """Refuse the request.
-
-        Raises:
-            BinanceWebsocketUnableToConnect: always.
-        """
-        raise BinanceWebsocketUnableToConnect("the local exchange trades futures only: no spot WebSocket API")
-
-    async def close(self) -> None:
-        """Do nothing, since nothing is open."""

@@ -11,21 +11,23 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
 
+from exit_shim.exchange.authority import DISTRUST, Authority
 from exit_shim.exchange.engine.engine import Exchange, system_clock
 from exit_shim.exchange.engine.exchange_rules import COIN_ALGO_SERVICE
-from exit_shim.exchange.engine.market import Market, Number
+from exit_shim.exchange.engine.market import Number
+from exit_shim.exchange.engine.markets import Market
 from exit_shim.exchange.engine.orders import OrderRef
 from exit_shim.exchange.engine.state import Clock
 from exit_shim.exchange.engine.symbols import COIN_SYMBOLS, DEFAULT_SYMBOLS, Symbol
 from exit_shim.exchange.engine.views import overview
 from exit_shim.exchange.faults.plan import FaultPlan
-from exit_shim.exchange.http.app import make_app
 from exit_shim.exchange.http.auth import ApiKey, Credentials
 from exit_shim.exchange.http.gate import HttpAnswer
-from exit_shim.exchange.http.listening_socket import HOST, ListeningSocket, run_on_own_loop
+from exit_shim.exchange.http.listening_socket import HOST, ListeningSockets, run_on_own_loop
 from exit_shim.exchange.http.request import RawRequest
 from exit_shim.exchange.http.service import REMEMBERED_REQUESTS, ExchangeService
 from exit_shim.exchange.request_record import RequestRecord
+from exit_shim.exchange.unanswered import Unanswered
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,6 +58,8 @@ class LocalExchange:
         credentials: API keys and their secrets; `local-key` and `local-secret` by default. All keys
             belong to one account.
         symbols: the contracts that trade.
+        any_symbol: whether a contract that a request names and that does not trade is made at that moment,
+            and noted in `unanswered` as made up.
         market: where prices come from; by default they change only by `set_mark`.
         hedge_mode: whether the account starts in hedge mode.
         clock: returns the time in milliseconds; the system's by default.
@@ -73,11 +77,20 @@ class LocalExchange:
             `hedge_mode`, `wallet`, `rules`, `trigger_delay`, `strict_reduce_only` and
             `spread`.
         rate_limits: whether request weight and order counts are limited, as on the real exchange.
-        seed: what chance in `faults` and the times of triggers are drawn from.
+        seed: the seed of the past, of chance in `faults` and of the times of triggers.
+        speed: steps a second that a living market takes by the exchange's time, for symbols that are in use.
+        funding: whether funding is booked every eight hours by the exchange's time; by default where the
+            market lives.
+        queue: whether a resting LIMIT order queues behind the depth at its price, and fills
+            when others have traded through that; by default it fills when the price comes to it.
         remembered_requests: how many requests are kept in `requests`, the newest.
+        any_key: whether API keys that nobody registered are accepted too. Their secrets are unknown, so
+            that a signature must be there and look like one, and is not checked.
+        tls: listen with TLS on a second port too, with a certificate of this authority.
+        tls_port: that port; 0 lets the system choose one.
 
     Attributes:
-        engine: the exchange without any face.
+        engine: the exchange without HTTP.
         faults: what goes wrong between clients and the exchange; see `exit_shim.exchange.faults`.
         lock: held while a request is served.
     """
@@ -88,6 +101,7 @@ class LocalExchange:
         port: int = 0,
         credentials: Mapping[str, str | ApiKey] | None = None,
         symbols: Sequence[Symbol] = DEFAULT_SYMBOLS,
+        any_symbol: bool = False,
         market: Market | None = None,
         hedge_mode: bool = False,
         clock: Clock = system_clock,
@@ -99,25 +113,42 @@ class LocalExchange:
         state: str | Path | None = None,
         rate_limits: bool = True,
         seed: int = 0,
+        speed: float = 1,
+        funding: bool | None = None,
+        queue: bool = False,
         remembered_requests: int = REMEMBERED_REQUESTS,
+        any_key: bool = False,
+        tls: Authority | None = None,
+        tls_port: int = 0,
     ) -> None:
         self._state = None if state is None else Path(state)
-        self.engine = _loaded(self._state, clock, market) or Exchange(
-            clock=clock,
-            symbols=symbols,
-            market=market,
-            hedge_mode=hedge_mode,
-            wallet=wallet,
-            rules=rules,
-            trigger_delay=trigger_delay,
-            spread=spread,
-            seed=seed,
-            strict_reduce_only=strict_reduce_only,
-        )
+
+        def make_engine(saved: bytes | None) -> Exchange:
+            if saved is not None:
+                return Exchange.parse(saved, clock=clock, market=market, any_symbol=any_symbol)
+            return Exchange(
+                clock=clock,
+                symbols=symbols,
+                any_symbol=any_symbol,
+                market=market,
+                hedge_mode=hedge_mode,
+                wallet=wallet,
+                rules=rules,
+                trigger_delay=trigger_delay,
+                spread=spread,
+                seed=seed,
+                strict_reduce_only=strict_reduce_only,
+                speed=speed,
+                funding=funding,
+                queue=queue,
+            )
+
+        self.engine = _load(self._state, make_engine)
         #: COIN-M: orders and positions of its own; its margin is not the real one.
         self.coin = Exchange(
             clock=clock,
             symbols=COIN_SYMBOLS,
+            any_symbol=any_symbol,
             hedge_mode=hedge_mode,
             wallet=COIN_WALLET,
             rules=rules,
@@ -134,16 +165,20 @@ class LocalExchange:
             self._credentials,
             self.faults,
             coin=self.coin,
+            make_engine=make_engine,
             rate_limits=rate_limits,
             remembered=remembered_requests,
+            any_key=any_key,
         )
         self.lock = self.service.lock
         self._wanted_port = port
         self._port: int | None = None
+        self._tls_ports = [] if tls is None else [(tls_port, tls.server_context())]
+        self._tls_port: int | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
-        self._listening: ListeningSocket | None = None
+        self._listening: ListeningSockets | None = None
 
     # Life
 
@@ -187,7 +222,7 @@ class LocalExchange:
                 f"the local exchange at {self.url} did not stop within {PATIENCE} s: leave every block that "
                 "holds its lock, then call stop() again"
             )
-        self._thread = self._port = self._listening = None
+        self._thread = self._port = self._tls_port = self._listening = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -218,6 +253,26 @@ class LocalExchange:
         """Return the base of every URL, such as http://127.0.0.1:40001."""
         return f"http://{HOST}:{self.port}"
 
+    @property
+    def tls_port(self) -> int:
+        """Return the port that it listens on with TLS.
+
+        Raises:
+            RuntimeError: when it does not run, or was made without `tls`.
+        """
+        if self._tls_port is None:
+            raise RuntimeError("the local exchange does not listen with TLS: make it with tls=, and start it")
+        return self._tls_port
+
+    @property
+    def tls_url(self) -> str:
+        """Return the base of every URL with TLS, such as https://127.0.0.1:40002.
+
+        The certificate holds for `localhost`, every name that ends with `.binance.localhost`, and Binance's
+        own hosts, too.
+        """
+        return f"https://{HOST}:{self.tls_port}"
+
     def register(self, api_key: str, api_secret: str | ApiKey) -> None:
         """Accept this key pair from now on, for the same account as all others.
 
@@ -231,11 +286,11 @@ class LocalExchange:
     @contextlib.contextmanager
     def refusing_connections(self) -> Iterator[None]:
         """Refuse connections and drop the open ones inside the block; afterwards the port is back."""
-        self._in_loop(self._running_socket().refuse)
+        self._in_loop(self._running_sockets().refuse)
         try:
             yield
         finally:
-            self._in_loop(self._running_socket().accept)
+            self._in_loop(self._running_sockets().accept)
 
     # Driving it and looking at it
 
@@ -323,6 +378,11 @@ class LocalExchange:
         with self.lock:
             return list(self.service.gate.internal_errors)
 
+    @property
+    def unanswered(self) -> list[Unanswered]:
+        """Return what clients asked for and the exchange lacks, the most frequent first."""
+        return self.service.gate.unanswered.list_all()
+
     def answer(self, request: RawRequest) -> HttpAnswer:
         """Answer a request as over HTTP, without a socket, and record it.
 
@@ -350,9 +410,16 @@ class LocalExchange:
         draft.write_bytes(data)
         draft.replace(target)
 
+    def reset(self) -> None:
+        """Restore the state at the start, without the `state` file; COIN-M stays.
+
+        API keys, faults, streams and `requests` stay, too.
+        """
+        self.service.restore(None)
+
     # The thread
 
-    def _running_socket(self) -> ListeningSocket:
+    def _running_sockets(self) -> ListeningSockets:
         if self._listening is None:
             raise RuntimeError("the local exchange does not run: call start(), or use it in a with block")
         return self._listening
@@ -375,20 +442,25 @@ class LocalExchange:
 
     async def _listen(self, ready: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        listening = ListeningSocket(lambda refuse: make_app(self.service, refuse), self._wanted_port)
+        ports = [(self._wanted_port, None), *self._tls_ports]
+        listening = ListeningSockets(
+            self.service, ports, lambda name: self.service.gate.unanswered.note("host", name, DISTRUST)
+        )
         try:
             await listening.open()
-            self._port, self._listening = listening.port, listening
+            self._port, *tls_ports = listening.ports
+            self._tls_port = tls_ports[0] if tls_ports else None
+            self._listening = listening
             ready.set()
             await self._stopping.wait()
         finally:
             await listening.close()
 
 
-def _loaded(path: Path | None, clock: Clock, market: Market | None) -> Exchange | None:
+def _load(path: Path | None, make_engine: Callable[[bytes | None], Exchange]) -> Exchange:
     if path is None or not path.exists():
-        return None
+        return make_engine(None)
     try:
-        return Exchange.parse(path.read_bytes(), clock=clock, market=market)
+        return make_engine(path.read_bytes())
     except ValueError as wrong:
         raise ValueError(f"{path}: {wrong}") from wrong

@@ -16,10 +16,19 @@ LOCAL_SECRET: Final = "local-secret"  # noqa: S105 - opens nothing but the excha
 
 
 def redirect_address(address: str, url: str) -> str:
-    """Return `address` with the scheme and host of `url`; its path stays."""
+    """Return `address` with the scheme and host of `url`; its path stays.
+
+    Streams of spot and COIN-M get a path of their own, since one host has the streams of one market.
+    """
+    from exit_shim.exchange.ws.addresses import PREFIXES, market_of_host  # noqa: PLC0415 - heavy
+
     target = urlsplit(url)
-    scheme, path = address.split("://", 1)
-    return f"{'ws' if scheme.startswith('ws') else 'http'}://{target.netloc}/{path.partition('/')[2]}"
+    scheme, _, rest = address.partition("://")
+    host, _, path = rest.partition("/")
+    if not scheme.startswith("ws"):
+        return f"http://{target.netloc}/{path}"
+    prefix = PREFIXES.get(market_of_host(host))
+    return f"ws://{target.netloc}/{f'{prefix}/' if prefix else ''}{path}"
 
 
 def _addresses(owner: type) -> dict[str, str]:

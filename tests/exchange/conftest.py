@@ -4,6 +4,7 @@ import asyncio
 from contextlib import contextmanager
 
 import aiohttp
+import msgspec
 import pytest
 import pytest_asyncio
 from binance import AsyncClient, BinanceSocketManager, Client, ThreadedWebsocketManager
@@ -52,7 +53,9 @@ class Api:
         self.engine.run_due()
         text = {name: str(value) for name, value in params.items() if value is not None}
         handler = ROUTES[method, f"/fapi/v{version}/{path}"].handler
-        return handler(ApiCall(self.engine, Params(text), "local-key"))
+        answer = handler(ApiCall(self.engine, Params(text), "local-key"))
+        # As a client reads it: parts of it may be encoded already.
+        return msgspec.json.decode(msgspec.json.encode(answer))
 
     def get(self, path, version=1, **params):
         return self.call("GET", path, version, params)
@@ -195,8 +198,8 @@ class Streams:
         self.clock.advance(milliseconds)
 
     async def close(self):
-        if self.client.ws_future.ws is not None:
-            self._sockets.append(self.client.ws_future)
+        apis = (self.client.ws_future, self.client.ws_api)
+        self._sockets += [api for api in apis if api.ws is not None]
         closing = [asyncio.create_task(socket.close()) for socket in self._sockets]
         await asyncio.sleep(0)  # each now waits for its read loop, which may wait 10 s for a message
         await asyncio.to_thread(self.exchange.stop)
@@ -236,8 +239,8 @@ async def connect(streams):
     async with aiohttp.ClientSession() as session:
         opened = []
 
-        async def open_at(address):
-            opened.append(await session.ws_connect(streams.exchange.url + address))
+        async def open_at(address, headers=None):
+            opened.append(await session.ws_connect(streams.exchange.url + address, headers=headers))
             return opened[-1]
 
         yield open_at
@@ -248,9 +251,14 @@ async def connect(streams):
 @pytest.fixture
 def threaded(exchange):
     """A running ThreadedWebsocketManager on the local exchange."""
+    # It takes the loop of this thread, which another test may have closed.
+    asyncio.set_event_loop(asyncio.new_event_loop())
     with redirect_clients(exchange.url, exchange.register):
         manager = ThreadedWebsocketManager(LOCAL_KEY, LOCAL_SECRET)
         manager.start()
+        # A method of it waits five seconds for that, which a busy machine may take.
+        while manager.is_alive() and manager._bsm is None:
+            manager.join(0.02)
         yield manager
         manager.stop()
         for _ in range(100):  # its sockets look at its state only when something comes
@@ -267,3 +275,13 @@ def threaded(exchange):
     manager._loop.run_until_complete(manager.stop_client())
     manager._loop.close()
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def everywhere(exchange):
+    """Return a genuine client with all hosts at the exchange: futures, COIN-M, portfolio margin, spot."""
+    with redirect_clients(exchange.url, exchange.register):
+        made = Client(LOCAL_KEY, LOCAL_SECRET)
+        yield made
+        made.close_connection()
+        made.loop.close()

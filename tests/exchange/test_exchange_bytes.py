@@ -129,3 +129,15 @@ def test_any_bytes(target, caplog, sent):
         check(target, sent)
     assert caplog.records == []
     assert is_alive(target)
+
+
+def test_a_client_that_waits_for_100_is_told_to_go_on():
+    """With `Expect: 100-continue` the body is asked for, and then read."""
+    body = b"symbol=BTCUSDT&price=61000"
+    head = b"POST /exchange/price HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+    with LocalExchange() as exchange, socket.create_connection(("127.0.0.1", exchange.port), 5) as connection:
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body))
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
+        assert exchange.engine.quote("BTCUSDT").mark == 61_000

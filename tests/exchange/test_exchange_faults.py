@@ -175,7 +175,7 @@ def test_refused_connections_come_back_on_the_same_port(exchange):
 
 def test_connections_can_be_refused_for_a_while(exchange):
     """An injected refusal drops the connection it hits, refuses the next, and ends by itself."""
-    exchange.faults.inject(faults.refused_connections(1.0))
+    exchange.faults.inject(faults.refused_connections(3.0))
     with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
         ping(exchange.port)
     with pytest.raises(ConnectionRefusedError):
@@ -225,10 +225,11 @@ def test_a_delay_is_kept(exchange, answer_only):
 
 def test_an_order_that_waits_past_its_window_is_refused_by_the_engine():
     """In time at the door, too late at the matching engine: -5028, and nothing was placed."""
+    # It ticks at each look: when the request arrives, and when the exchange acts on it.
     clock = iter(range(1_790_000_000_000, 1_790_009_000_000, 3000))
     exchange = LocalExchange(clock=lambda: next(clock))
     now = 1_790_000_000_000
-    query = f"symbol=BTCUSDT&side=BUY&type=MARKET&quantity=0.010&timestamp={now}&recvWindow=4000"
+    query = f"symbol=BTCUSDT&side=BUY&type=MARKET&quantity=0.010&timestamp={now}&recvWindow=2000"
     signature = hmac.new(b"local-secret", query.encode(), hashlib.sha256).hexdigest()
     request = RawRequest(
         "POST", "/fapi/v1/order", f"{query}&signature={signature}", "", {"x-mbx-apikey": "local-key"}

@@ -11,6 +11,8 @@ EXCHANGE = Path(exit_shim.exchange.__file__).parent
 ENGINE = EXCHANGE / "engine"
 STANDARD = {
     "__future__",
+    "array",
+    "bisect",
     "collections",
     "dataclasses",
     "datetime",
@@ -18,6 +20,10 @@ STANDARD = {
     "functools",
     "hashlib",
     "heapq",
+    "importlib",
+    "itertools",
+    "math",
+    # For the table of contracts, which is a file of the package.
     "random",
     "re",
     "time",

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from exit_shim.exchange.engine.events import MarketEvent
 from exit_shim.exchange.engine.views.stream import user_event
 from exit_shim.testing import Exchange
 
@@ -30,7 +31,7 @@ def listen(api):
     symbols = api.engine.state.symbols
 
     def tell(event):
-        if hasattr(event, "quote"):
+        if isinstance(event, MarketEvent):
             return
         told.append(user_event(event, symbols))
 

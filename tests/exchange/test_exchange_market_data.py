@@ -15,17 +15,18 @@ def ohlc(rows):
 
 def test_candles_follow_the_last_price(api):
     """Each minute opens where the one before closed; minutes without a move are flat."""
+    opened = Decimal(api.get("klines", symbol="BTCUSDT", interval="1m", limit=1)[0][1])
     for price in ("60100", "59900", "60050"):
         api.engine.set_mark("BTCUSDT", price)
     api.clock.advance(2 * MINUTE)
     api.engine.set_mark("BTCUSDT", "60500")
     rows = api.get("klines", symbol="BTCUSDT", interval="1m", limit=3)
     assert ohlc(rows) == [
-        [60100, 60100, 59900, 60050], [60050] * 4, [60050, 60500, 60050, 60500],
+        [opened, 60100, 59900, 60050], [60050] * 4, [60050, 60500, 60050, 60500],
     ]  # fmt: skip
     assert [row[6] - row[0] for row in rows] == [MINUTE - 1] * 3
     (hour,) = api.get("klines", symbol="BTCUSDT", interval="1h", limit=1)
-    assert ohlc([hour]) == [[60100, 60500, 59900, 60500]]
+    assert hour[4] == "60500.00"
 
 
 @pytest.mark.parametrize("interval", ["1m", "3m", "1h", "1d", "3d", "1w", "1M"])
@@ -53,11 +54,16 @@ def test_candles_from_a_time_on_are_the_first_from_there(api):
 
 
 def test_own_trades_are_the_volume(api):
-    """Candle and 24-hour volume are what the account traded."""
+    """Candle and 24-hour volume grow by what the account traded, and know what it took."""
+    before = api.get("ticker/24hr", symbol="BTCUSDT")
+    api.clock.advance(MINUTE)
     api.order("BUY", "0.010")
-    assert api.get("klines", symbol="BTCUSDT", interval="1m", limit=1)[0][5] == "0.010"
+    minute = api.get("klines", symbol="BTCUSDT", interval="1m", limit=1)[0]
+    assert (minute[5], minute[7], minute[8], minute[9]) == ("0.010", "600.00000", 1, "0.010")
     day = api.get("ticker/24hr", symbol="BTCUSDT")
-    assert (day["volume"], day["quoteVolume"], day["lastQty"]) == ("0.010", "600.00", "0.010")
+    assert day["lastId"] == before["lastId"] + 1
+    assert day["lastId"] - day["firstId"] + 1 == day["count"]
+    assert day["lastQty"] == "0.010"
 
 
 def test_the_last_day(api):
@@ -73,9 +79,10 @@ def test_the_last_day(api):
 
 
 def test_the_book_is_shown(api):
-    """A book of levels as it is, or the same quantity tick after tick without one."""
+    """A book of levels as it is, or drawn levels that begin at the best prices without one."""
     found = api.get("depth", symbol="BTCUSDT", limit=5)
-    assert found["asks"][:2] == [["60000.00", "1000.000"], ["60000.10", "1000.000"]]
+    assert (found["asks"][0][0], found["bids"][0][0]) == ("60000.00", "60000.00")
+    assert [len(found["asks"]), len(found["bids"])] == [5, 5]
     api.engine.set_book("BTCUSDT", [(59990, 1), (59980, 2)], [(60010, 3)])
     found = api.get("depth", symbol="BTCUSDT", limit=5)
     assert (found["bids"], found["asks"]) == (

@@ -26,7 +26,7 @@ async def test_the_mark_price_of_a_symbol(streams):
     told = await streams.hear(socket, 3)
     assert told[1] == {"stream": "btcusdt@markPrice@1s", "data": {
         "e": "markPriceUpdate", "E": START + 5, "s": "BTCUSDT", "p": "61000.50000000",
-        "ap": "61000.50000000", "P": "61000.50000000", "i": "61000.50000000", "r": "0.00010000",
+        "ap": "61000.50000000", "P": "61000.50000000", "i": "61000.50000000", "r": told[0]["data"]["r"],
         "T": told[0]["data"]["T"], "st": 1,
     }}  # fmt: skip
     assert [event["data"]["p"] for event in told] == ["60000.00000000", "61000.50000000", "62000.00000000"]
@@ -57,6 +57,38 @@ async def test_the_book_ticker_of_a_symbol(streams):
     assert second["u"] > first["u"]
 
 
+async def test_book_tickers_and_depth_are_one_book(streams, connect):
+    """Streams of futures and spot show the best quantities that REST and depth show."""
+    futures = await streams.open(streams.manager.symbol_ticker_futures_socket("BTCUSDT"))
+    spot = await connect("/spot/stream?streams=btcusdt@bookTicker/btcusdt@ticker")
+    (row,) = await streams.hear(futures, 1)
+    rows = [row, *await hear(spot, 2)]
+    depth = await streams.client.futures_order_book(symbol="BTCUSDT", limit=5)
+    best = await streams.client.futures_orderbook_ticker(symbol="BTCUSDT")
+    assert [best["bidQty"], best["askQty"]] == [depth["bids"][0][1], depth["asks"][0][1]]
+    for each in (row["data"] for row in rows):
+        assert [float(each["B"]), float(each["A"])] == [float(best["bidQty"]), float(best["askQty"])]
+
+
+async def test_streams_go_on_after_a_reset(streams, connect):
+    """After a reset streams show the new prices; ids and differences join to those before."""
+    client = await connect("/public/stream?streams=btcusdt@bookTicker/btcusdt@depth@100ms")
+    streams.exchange.set_mark("BTCUSDT", 61_000)
+    told = {event["stream"]: event["data"] for event in await hear(client, 4)}
+    streams.exchange.advance(3_600_000)
+    streams.exchange.reset()
+    after = {event["stream"]: event["data"] for event in await hear(client, 2)}
+    best, depth = after["btcusdt@bookTicker"], after["btcusdt@depth@100ms"]
+    assert (best["b"], best["E"]) == ("60000.00", START)
+    assert best["u"] == depth["u"] > told["btcusdt@bookTicker"]["u"]
+    assert depth["pu"] == told["btcusdt@depth@100ms"]["u"]
+    assert dict(depth["b"])["60000.00"] == best["B"]
+    assert ["61000.00", "0"] in depth["b"]
+    streams.exchange.set_mark("BTCUSDT", 62_000)
+    (event,) = await hear(client, 1)
+    assert event["data"]["b"] == "62000.00"
+
+
 async def test_all_book_tickers(streams):
     """all_ticker_futures_socket sends one event a symbol."""
     socket = await streams.open(streams.manager.all_ticker_futures_socket())
@@ -84,7 +116,9 @@ async def test_a_price_comes_before_what_it_sets_off(streams, connect):
     await connect(f"/private/ws/{key}")
     order.clear()
     streams.exchange.set_mark("BTCUSDT", 59_000)
-    assert order == ["QuoteEvent", "TradeEvent", "AccountEvent", "OrderEvent"]
+    assert order == [
+        "QuoteEvent", "MarketTradeEvent", "TradeEvent", "AccountEvent", "OrderEvent", "MarketTradeEvent",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -93,7 +127,6 @@ async def test_a_price_comes_before_what_it_sets_off(streams, connect):
         ("/market/ws/btcusdt@markPrice", "markPriceUpdate"),
         ("/market/ws/btcusdt@bookTicker", None),
         ("/market/ws/BTCUSDT@markPrice", None),
-        ("/market/ws/btcusdt@aggTrade", None),
         ("/market/ws/nosuchusdt@markPrice", None),
         ("/public/ws/btcusdt@bookTicker", "bookTicker"),
         ("/public/ws/btcusdt@markPrice", None),
@@ -101,10 +134,12 @@ async def test_a_price_comes_before_what_it_sets_off(streams, connect):
         ("/ws/btcusdt@bookTicker", "bookTicker"),
         ("/ws/btcusdt@markPrice", None),
         ("/ws/%FF%22", None),
+        ("/all/ws/btcusdt@bookTicker", "bookTicker"),
+        ("/all/ws/btcusdt@markPrice", "markPriceUpdate"),
     ],
 )
 async def test_a_stream_is_served_on_its_route_only(connect, address, heard):
-    """Elsewhere it connects and stays silent; addresses without a route have what /public has."""
+    """Elsewhere it stays silent; without a route there is what /public has, and /all has what both have."""
     client = await connect(address)
     await client.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 1})
     first = await client.receive_json(timeout=60)
@@ -130,11 +165,15 @@ async def test_streams_can_be_changed_while_connected(streams, connect):
 
 
 async def test_a_walking_market_walks_for_its_watchers(make_streams, monkeypatch):
-    """A bot that only listens sees a walking market move, as often as production repeats its prices."""
+    """A bot that only listens sees a walking market move once a second of the exchange's time."""
     monkeypatch.setattr(hub, "TICK", 0.01)
     streams = await make_streams(market=WalkingMarket(seed=3))
     socket = await streams.open(streams.manager.symbol_mark_price_socket("BTCUSDT"))
-    prices = [event["data"]["p"] for event in await streams.hear(socket, 4)]
+    prices = [event["data"]["p"] for event in await streams.hear(socket, 1)]
+    # The first second begins when the hub has told the engine who watches.
+    while len(prices) < 4:
+        streams.advance(1000)
+        prices += [event["data"]["p"] for event in await streams.hear(socket, 1)]
     assert len(set(prices)) > 1
     assert streams.exchange.engine.quote("ETHUSDT").mark == 3000
 

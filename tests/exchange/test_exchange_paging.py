@@ -36,13 +36,14 @@ def test_lists_begin_at_the_id_that_is_named(client):
     assert [algo["algoId"] for algo in listed] == algos[1:3]
 
 
-def test_income_has_pages(client):
-    """Each page has the next rows, and one beyond the last has none."""
+def test_income_is_paged_by_time(client):
+    """A start begins a page, the limit ends it; `page` is ignored, as it is since 2026-10-16."""
     for _ in range(3):
         client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.01)
-    pages = [client.futures_income_history(limit=2, page=number) for number in (1, 2, 3)]
-    assert [len(page) for page in pages] == [2, 1, 0]
-    assert len({row["tranId"] for page in pages for row in page}) == 3
+    rows = client.futures_income_history()
+    assert len({row["tranId"] for row in rows}) == 3
+    assert client.futures_income_history(limit=2, page=2) == rows[:2]
+    assert client.futures_income_history(startTime=rows[2]["time"])[-1] == rows[2]
 
 
 def test_the_first_candle_is_that_of_the_listing(client):

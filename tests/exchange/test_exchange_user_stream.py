@@ -466,7 +466,7 @@ async def test_a_client_that_does_not_read_is_dropped(streams, monkeypatch):
     """The exchange does not wait for it: its connection ends when its backlog is full, others hear on."""
     monkeypatch.setattr(message_queue, "LARGEST_BACKLOG", 100)
     exchange = streams.exchange
-    with await asyncio.to_thread(_connected, exchange, "/market/ws/!markPrice@arr"):
+    with await asyncio.to_thread(_connected, exchange, "/market/ws/btcusdt@markPrice"):
         await asyncio.to_thread(
             _until, lambda: exchange.set_mark("BTCUSDT", 60_000) or not exchange.engine.feed.active
         )

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from exit_shim.exchange.faults import reset_after_execution, timed_out
 from exit_shim.exchange.http.auth import ApiKey
 from exit_shim.exchange.ws.addresses import read_address
-from exit_shim.exchange.ws.api import METHODS, ApiError, read_request, render_reply
+from exit_shim.exchange.ws.api import ApiError, read_request, render_reply
 from exit_shim.exchange.ws.commands import run_command
 from exit_shim.exchange.ws.connection import StreamConnection
+from exit_shim.exchange.ws.methods import FUTURES_METHODS
 from exit_shim.testing import LocalExchange
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET, redirect_clients
 
@@ -334,7 +335,7 @@ JSON = st.recursive(
     max_leaves=6,
 )
 REQUEST = st.fixed_dictionaries(
-    {"method": st.sampled_from([*METHODS, "SUBSCRIBE", "UNSUBSCRIBE", "SET_PROPERTY", "none"])},
+    {"method": st.sampled_from([*FUTURES_METHODS, "SUBSCRIBE", "UNSUBSCRIBE", "SET_PROPERTY", "none"])},
     optional={
         "id": JSON,
         "params": JSON

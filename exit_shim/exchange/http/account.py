@@ -26,7 +26,7 @@ def position_risk_v3(call: ApiCall) -> Json:
 
 
 def account_v2(call: ApiCall) -> Json:
-    """Answer GET /fapi/v2/account."""
+    """Answer GET /fapi/v2/account and /fapi/v1/account."""
     return views.account_v2(call.engine.state)
 
 
@@ -36,7 +36,7 @@ def account_v3(call: ApiCall) -> Json:
 
 
 def balance(call: ApiCall) -> Json:
-    """Answer GET /fapi/v2/balance and /fapi/v3/balance."""
+    """Answer GET /fapi/v1/balance, /fapi/v2/balance and /fapi/v3/balance."""
     return views.balance(call.engine.state)
 
 
@@ -110,13 +110,21 @@ def margin_moves(call: ApiCall) -> Json:
 
 
 def income(call: ApiCall) -> Json:
-    """Answer GET /fapi/v1/income: of the last seven days unless times are sent, oldest first, in pages."""
+    """Answer GET /fapi/v1/income: of the last seven days unless times are sent, oldest first.
+
+    `page` is ignored, since it is no longer accepted since 2026-10-16: pages are asked for by startTime.
+    """
     symbol, kind = _symbol(call), call.params.text("incomeType")
     window = read_week(call.params, call.engine.now(), from_id=False)
     trades = keep_within(window, call.engine.trades(symbol), lambda trade: trade.time)
-    rows = [row for row in income_views.income(trades) if kind in {None, row["incomeType"]}]
-    limit, page = read_limit(call.params, usual=100), call.params.integer("page") or 1
-    return rows[(page - 1) * limit : page * limit]
+    moves = keep_within(window, [] if symbol else call.engine.state.spot.transfers, lambda move: move.time)
+    paid = [row for row in call.engine.state.funding_payments if symbol in {None, row.symbol}]
+    fees = keep_within(window, paid, lambda payment: payment.time)
+    booked = [
+        *income_views.income(trades), *income_views.transfers(moves), *income_views.funding_fees(fees),
+    ]  # fmt: skip
+    rows = [row for row in sorted(booked, key=_time_of) if kind in {None, row["incomeType"]}]
+    return rows[: read_limit(call.params, usual=100)]
 
 
 def commission_rate(call: ApiCall) -> Json:
@@ -156,6 +164,11 @@ def close_stream(call: ApiCall) -> Json:
     """Answer DELETE /fapi/v1/listenKey."""
     call.engine.close_listen_key(call.api_key)
     return {}
+
+
+def _time_of(row: dict[str, object]) -> int:
+    time = row["time"]
+    return time if isinstance(time, int) else 0
 
 
 def _symbol(call: ApiCall) -> str | None:

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from exit_shim.exchange.engine.errors import ILLEGAL_REQUEST, UNKNOWN
@@ -29,34 +31,54 @@ LARGEST_BODY = 4 * 1024 * 1024
 OWN_FAULT = 500
 
 
-def make_app(service: ExchangeService, refuse: Callable[[float], None]) -> web.Application:
-    """Return a web application that hands every request to `service`, whatever its path and method.
+class ExchangeRunner(web.ServerRunner):
+    """Hand every request to `service`, whatever its path and method.
 
     Args:
-        service: who answers.
+        service: answers the requests.
         refuse: makes the server refuse connections for so many seconds.
     """
-    sockets = WebSockets(service, drop=reset, refuse=refuse)
 
-    @web.middleware
-    async def handle(request: web.Request, handler: object) -> web.StreamResponse:  # noqa: ARG001 - see below
-        if sockets.takes(request):
-            return await sockets.serve(request)
-        return await _serve(request, service, refuse)
+    # Not a web.Application: its router costs as much as the rest of the web server, and what no route can
+    # match (CONNECT, *) would be answered by it.
 
-    # Not as a route: what no route can match (CONNECT, *) would be answered by the web server.
-    app = web.Application(client_max_size=LARGEST_BODY, middlewares=[handle])
-    app.on_shutdown.append(sockets.close)
-    return app
+    def __init__(self, service: ExchangeService, refuse: Callable[[float], None]) -> None:
+        server = web.Server(self._handle, request_factory=_make_request)
+        super().__init__(server, access_log=None, shutdown_timeout=0.1)
+        self._service = service
+        self._refuse = refuse
+        self._sockets = WebSockets(service, drop=reset, refuse=refuse)
+
+    async def shutdown(self) -> None:
+        """Close every WebSocket."""
+        await self._sockets.close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if self._sockets.takes(request):
+            return await self._sockets.serve(request)
+        return await _serve(request, self._service, self._refuse)
+
+
+def _make_request(
+    message: RawRequestMessage,
+    body: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, body, protocol, writer, task, loop, client_max_size=LARGEST_BODY)
 
 
 async def _serve(
-    request: web.Request, service: ExchangeService, refuse: Callable[[float], None]
+    request: web.BaseRequest, service: ExchangeService, refuse: Callable[[float], None]
 ) -> web.StreamResponse:
     try:
         sent = await read(request)
     except (web.RequestPayloadError, ConnectionError):
         return _make_refusal(400)
+    if service.other_hosts is not None and (answer := await service.other_hosts(sent)) is not None:
+        return _render(answer)
     if sent.path.startswith(PREFIX):
         return _render(control(service, sent))
     arrival = service.receive(sent)
@@ -77,9 +99,8 @@ async def _serve(
 
 
 def _render(answer: HttpAnswer) -> web.Response:
-    return web.Response(
-        status=answer.status, body=answer.body, headers=answer.headers, content_type=answer.content_type
-    )
+    headers = {"Content-Type": answer.content_type, **answer.headers}
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
 
 
 _BY_CLIENTS = (web.RequestPayloadError, ConnectionError)
@@ -109,6 +130,38 @@ class PoliteHandler(RequestHandler):
         return _make_refusal(status)
 
 
+class TlsHandler(PoliteHandler):
+    """Serve a connection with TLS, and note a client that leaves without a request.
+
+    So does one that compares the certificate with the only one that it accepts.
+
+    Args:
+        manager: the server of aiohttp.
+        loop: the event loop.
+        on_silence: called when the client leaves without a request.
+    """
+
+    __slots__ = ("_has_spoken", "_on_silence")
+
+    def __init__(
+        self, manager: web.Server, loop: asyncio.AbstractEventLoop, on_silence: Callable[[], None]
+    ) -> None:
+        super().__init__(manager, loop=loop, access_log=None)  # type: ignore[arg-type] # no log
+        self._has_spoken = False
+        self._on_silence = on_silence
+
+    def data_received(self, data: bytes) -> None:
+        """Handle what the client sends."""
+        self._has_spoken = True
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Clean up after the client."""
+        if not self._has_spoken:
+            self._on_silence()
+        super().connection_lost(exc)
+
+
 def _make_refusal(status: int) -> web.Response:
     error = (ILLEGAL_REQUEST if status < OWN_FAULT else UNKNOWN).error()
     body = msgspec.json.encode(error.payload())
@@ -127,14 +180,16 @@ def reset(transport: asyncio.Transport | None) -> None:
     transport.abort()
 
 
-async def read(request: web.Request) -> RawRequest:
+async def read(request: web.BaseRequest) -> RawRequest:
     """Return a request as it was sent, query and body unchanged.
 
     Raises:
         RequestPayloadError: when the body is not what its headers say.
     """
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
-        body = (await request.read()).decode(errors="replace")
+        body = (await request.read()).decode(errors="replace") if request.body_exists else ""
     except web.HTTPRequestEntityTooLarge:
         body = ""
     # Not `rel_url`: it re-quotes, and a signature covers the very characters sent.
@@ -144,12 +199,12 @@ async def read(request: web.Request) -> RawRequest:
         path=printable(request.path),
         query=printable(query),
         body=body,
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers=request.headers,
         address=request.remote or "",
     )
 
 
-async def _trickle(request: web.Request, answer: HttpAnswer, pause: float) -> web.StreamResponse:
+async def _trickle(request: web.BaseRequest, answer: HttpAnswer, pause: float) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
     response.content_type = answer.content_type
     response.content_length = len(answer.body)

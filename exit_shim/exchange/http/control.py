@@ -1,22 +1,18 @@
-"""Control of the exchange from another process: prices, fills, time and state under `/exchange/`.
+"""Control of the exchange from another process, under `/exchange/`; `control_actions` has what it can do.
 
 It is no part of Binance's interface, needs no key, and no fault or limit applies to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import msgspec
 
-from exit_shim.exchange.engine.engine import Exchange
 from exit_shim.exchange.engine.errors import ExchangeError
-from exit_shim.exchange.engine.orders import OrderRef
-from exit_shim.exchange.engine.params import Params
-from exit_shim.exchange.engine.views import overview
 
+from .control_actions import ACTIONS
 from .gate import HttpAnswer
 from .request import RawRequest
 from .service import ExchangeService
@@ -24,93 +20,62 @@ from .service import ExchangeService
 PREFIX = "/exchange/"
 #: The names of this machine; a page of another site in a browser comes with its own (DNS rebinding).
 OWN_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-PRICES = ("mark", "last", "bid", "ask")
-
-Json = dict[str, object]
-Action = Callable[[Exchange, Params], Json]
+#: Names under it are this machine's, too (RFC 6761).
+OWN_DOMAIN = ".localhost"
+#: Seconds for which a browser need not ask again whether it may send a request.
+PREFLIGHT_SECONDS = 600
 
 
 def control(service: ExchangeService, request: RawRequest) -> HttpAnswer:
     """Do what a control request asks, and return the state that follows from it."""
     if not _is_from_here(request.headers):
         return _refuse(403, "only programs on this machine may control the exchange: Host must be 127.0.0.1")
+    answer = _preflight() if request.method == "OPTIONS" else _act(service, request)
+    origin = request.headers.get("origin")
+    if origin is not None:
+        answer.headers.update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
+    return answer
+
+
+def _act(service: ExchangeService, request: RawRequest) -> HttpAnswer:
     action = ACTIONS.get((request.method, request.path.removeprefix(PREFIX)))
     if action is None:
         return _refuse(404, f"unknown control request; expected one of {', '.join(_list_actions())}")
     try:
         with service.lock:
             service.engine.run_due()
-            return HttpAnswer(200, msgspec.json.encode(action(service.engine, Params(request.params))))
+            return HttpAnswer(200, msgspec.json.encode(action(service, request)), {})
     except ExchangeError as refused:
         return _refuse(400, refused.msg, refused.code)
     except ValueError as wrong:
         return _refuse(400, str(wrong))
 
 
-def read_state(engine: Exchange, params: Params) -> Json:
-    """Return time, account, prices, positions and open orders, of one symbol or of all."""
-    name = params.text("symbol")
-    symbols = list(engine.state.symbols) if name is None else [engine.state.symbol(name).name]
-    return {
-        "now": engine.now(),
-        "hedgeMode": engine.hedge_mode,
-        "wallet": f"{engine.wallet:f}",
-        "prices": {symbol: overview.render_quote(engine.quote(symbol)) for symbol in symbols},
-        "positions": overview.render_positions(engine.state, name),
-        "orders": overview.render_orders(engine.state, engine.open_orders(name)),
-        "algoOrders": overview.render_algos(engine.state, engine.open_algos(name)),
+def _preflight() -> HttpAnswer:
+    headers = {
+        "Access-Control-Allow-Methods": ", ".join(sorted({method for method, _ in ACTIONS})),
+        "Access-Control-Allow-Headers": "content-type",
+        "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
     }
-
-
-def set_price(engine: Exchange, params: Params) -> Json:
-    """Set all prices of a symbol to `price`, or those of mark, last, bid and ask that are sent."""
-    symbol, price = params.required("symbol"), params.decimal("price")
-    others = {name: value for name in PRICES if (value := params.decimal(name)) is not None}
-    if price is not None:
-        engine.move_prices(symbol, price, **others)
-    elif others:
-        engine.set_prices(symbol, **others)
-    else:
-        raise ValueError("no price was sent; expected `price`, or any of mark, last, bid and ask")
-    return {"symbol": symbol, **overview.render_quote(engine.quote(symbol))}
-
-
-def fill(engine: Exchange, params: Params) -> Json:
-    """Fill an open order at its own price, wholly or up to `quantity`."""
-    symbol = params.required("symbol")
-    ref = OrderRef(order_id=params.integer("orderId"), client_id=params.text("origClientOrderId"))
-    order = engine.fill_order(symbol, ref, params.decimal("quantity"))
-    return overview.render_orders(engine.state, [order])[0]
-
-
-def advance(engine: Exchange, params: Params) -> Json:
-    """Let time pass without waiting."""
-    engine.advance(params.required_integer("milliseconds"))
-    return {"now": engine.now()}
-
-
-ACTIONS: Mapping[tuple[str, str], Action] = MappingProxyType(
-    {
-        ("GET", "state"): read_state,
-        ("POST", "price"): set_price,
-        ("POST", "fill"): fill,
-        ("POST", "advance"): advance,
-    }
-)
+    return HttpAnswer(204, b"", headers)
 
 
 def _is_from_here(headers: Mapping[str, str]) -> bool:
-    # A browser names the page that sends a POST in Origin.
-    origin = headers.get("origin")
+    return _is_own(f"//{headers.get('host', '')}") and is_from_own_page(headers)
 
-    return _is_own(f"//{headers.get('host', '')}") and (origin is None or _is_own(origin))
+
+def is_from_own_page(headers: Mapping[str, str]) -> bool:
+    """Return whether no page of another site in a browser sent a request; a browser names it in Origin."""
+    origin = headers.get("origin")
+    return origin is None or _is_own(origin)
 
 
 def _is_own(address: str) -> bool:
     try:
-        return urlsplit(address).hostname in OWN_HOSTS
+        name = urlsplit(address).hostname or ""
     except ValueError:
         return False
+    return name in OWN_HOSTS or name.endswith(OWN_DOMAIN)
 
 
 def _list_actions() -> list[str]:
@@ -119,4 +84,4 @@ def _list_actions() -> list[str]:
 
 def _refuse(status: int, text: str, code: int | None = None) -> HttpAnswer:
     body = {"msg": text} if code is None else {"code": code, "msg": text}
-    return HttpAnswer(status, msgspec.json.encode(body), code=code)
+    return HttpAnswer(status, msgspec.json.encode(body), {}, code)

@@ -9,19 +9,22 @@ import msgspec
 from .gate import HttpAnswer
 
 if TYPE_CHECKING:
+    from exit_shim.exchange.engine.engine import Exchange
     from exit_shim.exchange.faults.kinds import Fault
 
     from .service import ReceivedRequest
 
 
 def apply_fault(
-    fault: Fault, arrival: ReceivedRequest, own_answer: HttpAnswer | None, now: int
+    arrival: ReceivedRequest, own_answer: HttpAnswer | None, engine: Exchange
 ) -> HttpAnswer | None:
     """Return the answer that leaves under a fault, None when the connection is reset instead."""
+    fault = arrival.fault
     if fault.reset:
         return None
     if fault.status is None:
         return own_answer
+    now = engine.now()
     until = now + int(fault.ban * 1000)
     return HttpAnswer(
         fault.status,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from exit_shim.exchange.engine.algo_placement import MAX_OPEN_STOPS
 from exit_shim.exchange.engine.market import Quote
 from exit_shim.exchange.engine.symbols import Symbol
 from exit_shim.exchange.engine.views import market as views
+from exit_shim.exchange.engine.views import market_data as data_views
 
 from .api_call import ApiCall, Json
 
@@ -43,7 +45,12 @@ def ticker_price(call: ApiCall) -> Json:
 
 def book_ticker(call: ApiCall) -> Json:
     """Answer GET /fapi/v1/ticker/bookTicker; a walking market stands still."""
-    return _of_symbols(call, views.book_ticker, call.engine.quote)
+    return _of_symbols(call, partial(show_best, call), call.engine.quote)
+
+
+def show_best(call: ApiCall, symbol: Symbol, *_quote_and_time: object) -> dict[str, object]:
+    """Return the best bid and ask of a symbol."""
+    return data_views.book_ticker(call.engine.state, symbol)
 
 
 def _of_symbols(call: ApiCall, view: View, price: Callable[[str], Quote]) -> Json:

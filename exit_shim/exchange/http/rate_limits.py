@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from exit_shim.exchange.engine.errors import BANNED, TOO_MANY_ORDERS, TOO_MANY_REQUESTS
 from exit_shim.exchange.engine.views.market import (
     ORDER_LIMIT_MINUTE,
     ORDER_LIMIT_TEN_SECONDS,
     WEIGHT_LIMIT,
 )
+from exit_shim.exchange.engine.views.spot import SPOT_WEIGHT_LIMIT
 
 MINUTE = 60_000
 TEN_SECONDS = 10_000
@@ -16,6 +19,19 @@ TOLERATED = 20
 #: The first ban, and the longest, in milliseconds (USDⓈ-M general information: 2 minutes to 3 days).
 FIRST_BAN = 2 * MINUTE
 LONGEST_BAN = 3 * 24 * 60 * MINUTE
+
+
+@dataclass(frozen=True)
+class WeightPool:
+    """The weight that an address may use a minute, and the headers that report it."""
+
+    limit: int
+    headers: tuple[str, ...]
+
+
+FUTURES_POOL = WeightPool(WEIGHT_LIMIT, ("X-MBX-USED-WEIGHT-1M",))
+SPOT_POOL = WeightPool(SPOT_WEIGHT_LIMIT, ("X-MBX-USED-WEIGHT", "X-MBX-USED-WEIGHT-1M"))
+WALLET_POOL = WeightPool(12_000, ("X-SAPI-USED-IP-WEIGHT-1M",))
 
 
 class IntervalCounter:
@@ -40,10 +56,12 @@ class RateLimits:
 
     Args:
         enforced: whether what is over a limit is refused; everything is counted and reported anyway.
+        pool: the weight that may be used; that of futures by default.
     """
 
-    def __init__(self, *, enforced: bool = True) -> None:
+    def __init__(self, *, enforced: bool = True, pool: WeightPool = FUTURES_POOL) -> None:
         self.enforced = enforced
+        self._pool = pool
         self._weight = IntervalCounter(MINUTE)
         self._ignored = IntervalCounter(MINUTE)
         self._orders_minute = IntervalCounter(MINUTE)
@@ -52,9 +70,9 @@ class RateLimits:
         self._next_ban = FIRST_BAN
 
     def count_weight(self, amount: int, now: int) -> tuple[int, dict[str, str]]:
-        """Count the weight of a request and return the weight used with its header."""
+        """Count the weight of a request and return the weight used with its headers."""
         used = self._weight.add(amount, now)
-        return used, {"X-MBX-USED-WEIGHT-1M": str(used)}
+        return used, dict.fromkeys(self._pool.headers, str(used))
 
     def require_weight(self, used: int, now: int, address: str) -> None:
         """Refuse a request of an address without weight left, and ban one that goes on.
@@ -66,10 +84,10 @@ class RateLimits:
             return
         if now < self._banned_until:
             raise BANNED.error(address, self._banned_until)
-        if used <= WEIGHT_LIMIT:
+        if used <= self._pool.limit:
             return
         if self._ignored.add(1, now) <= TOLERATED:
-            raise TOO_MANY_REQUESTS.error(WEIGHT_LIMIT)
+            raise TOO_MANY_REQUESTS.error(self._pool.limit)
         self._banned_until = now + self._next_ban
         self._next_ban = min(2 * self._next_ban, LONGEST_BAN)
         raise BANNED.error(address, self._banned_until)

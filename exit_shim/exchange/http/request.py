@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from urllib.parse import parse_qsl, unquote, unquote_plus
+from urllib.parse import unquote, unquote_plus
+
+import msgspec
 
 _SIGNATURE = "signature="
 
 
-@dataclass(frozen=True)
-class RawRequest:
-    """A request as it arrived: query and body still percent-encoded, header names in lower case."""
+class RawRequest(msgspec.Struct, frozen=True, dict=True):
+    """A request as it arrived: query and body still percent-encoded; headers are asked for in lower case."""
 
     method: str
     path: str
@@ -24,17 +24,18 @@ class RawRequest:
     @cached_property
     def params(self) -> dict[str, str]:
         """Return the decoded parameters of query and body; the query wins (Binance, general information)."""
-        return {**_pairs(self.body), **_pairs(self.query)}
+        return _pairs(self.body) | _pairs(self.query)
 
-    @property
-    def signature_bases(self) -> tuple[str, ...]:
-        """Return the strings that a client may have signed: as sent, or decoded.
+    def signature_bases(self) -> Iterator[str]:
+        """Walk the strings that a client may have signed: as sent, or decoded.
 
         Clients differ: python-binance signs the decoded form of an ordinary order and the encoded form
         of a batch.
         """
         raw = _unsigned(self.query) + _unsigned(self.body)
-        return raw, unquote(raw), unquote_plus(raw)
+        yield raw
+        yield unquote(raw)
+        yield unquote_plus(raw)
 
 
 def printable(text: str) -> str:
@@ -42,12 +43,15 @@ def printable(text: str) -> str:
 
     It hands on bytes that are no UTF-8 in that form.
     """
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _pairs(text: str) -> dict[str, str]:
-    return dict(parse_qsl(text, keep_blank_values=True, errors="replace"))
+    pairs = [part.partition("=")[::2] for part in text.split("&") if part]
+    if "%" in text or "+" in text:
+        pairs = [(unquote_plus(name), unquote_plus(value)) for name, value in pairs]
+    return dict(pairs)
 
 
 def _unsigned(text: str) -> str:
-    return "&".join(part for part in text.split("&") if not part.startswith(_SIGNATURE))
+    return "&".join([part for part in text.split("&") if not part.startswith(_SIGNATURE)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from types import MappingProxyType
 
 import msgspec
@@ -23,8 +23,11 @@ from .request import RawRequest
 REMEMBERED_REQUESTS = 100_000
 
 
-@dataclass(frozen=True)
-class ReceivedRequest:
+def _make_engine(saved: bytes | None) -> Exchange:
+    return Exchange() if saved is None else Exchange.parse(saved)
+
+
+class ReceivedRequest(msgspec.Struct, frozen=True):
     """A request that has arrived: when, by the exchange's clock, and with which fault."""
 
     request: RawRequest
@@ -40,30 +43,53 @@ class ExchangeService:
         credentials: API keys; may grow while in use.
         faults: what goes wrong.
         coin: the exchange of COIN-M.
+        make_engine: makes the exchange anew, as at the start or from what `dump` saved.
         rate_limits: whether limits are enforced; they are counted and reported anyway.
         remembered: how many requests the log keeps, the newest.
+        any_key: whether API keys that nobody registered are accepted, too.
+
+    Attributes:
+        other_hosts: answers a request to a host that is no exchange and comes here all the same; None from it
+            leaves the request to the exchange. None by default.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first by name
         self,
         engine: Exchange,
         credentials: Credentials,
         faults: FaultPlan,
         *,
         coin: Exchange | None = None,
+        make_engine: Callable[[bytes | None], Exchange] = _make_engine,
         rate_limits: bool = True,
         remembered: int = REMEMBERED_REQUESTS,
+        any_key: bool = False,
     ) -> None:
         self.engine = engine
+        self._make_engine = make_engine
         self.faults = faults
-        self.gate = Gate(engine, credentials, coin=coin, rate_limits=rate_limits)
+        self.gate = Gate(engine, credentials, coin=coin, rate_limits=rate_limits, any_key=any_key)
+        self.other_hosts: Callable[[RawRequest], Awaitable[HttpAnswer | None]] | None = None
         self.lock = threading.RLock()
         self.records: deque[RequestRecord] = deque(maxlen=remembered)
+
+    def restore(self, saved: bytes | None) -> None:
+        """Restore what `dump` saved, or the state at the start; keys, faults, streams and records stay.
+
+        Raises:
+            ValueError: when it is not a saved exchange; nothing has changed then.
+        """
+        with self.lock:
+            state = self._make_engine(saved).state
+            # Clients that watch a book take no update whose id is below the last one.
+            state.ids.update = max(state.ids.update, self.engine.state.ids.update) + 1
+            state.feed, state.note_symbol = self.engine.feed, self.engine.state.note_symbol
+            self.engine.state = state
 
     def receive(self, request: RawRequest) -> ReceivedRequest:
         """Receive a request and draw its fault."""
         with self.lock:
-            now = self.engine.now()
+            now = self.engine.read_clock()
             return ReceivedRequest(
                 request, now, self.faults.meet(request.method, request.path, request.params, now)
             )
@@ -81,7 +107,7 @@ class ExchangeService:
             )
             if fault.cancel_after is not None and own_answer is not None:
                 self._cancel_later(own_answer, round(fault.cancel_after * 1000))
-            answer = apply_fault(fault, arrival, own_answer, self.engine.now())
+            answer = apply_fault(arrival, own_answer, self.engine) if fault.decides else own_answer
             self.records.append(_record(arrival, own_answer, answer))
             return answer
 
@@ -126,4 +152,18 @@ def _record(
         error_code=answer.code if answer else None,
         executed=own_answer is not None and own_answer.status == 200,  # noqa: PLR2004 - OK
         fault=arrival.fault.name or None,
+        error_text=_error_text(answer) if answer is not None and answer.code is not None else "",
+        user_agent=request.headers.get("user-agent", ""),
     )
+
+
+def _error_text(answer: HttpAnswer) -> str:
+    # A fault may have cut the body off.
+    try:
+        return msgspec.json.decode(answer.body, type=_Error).msg
+    except msgspec.MsgspecError:
+        return ""
+
+
+class _Error(msgspec.Struct):
+    msg: str = ""

@@ -1,4 +1,4 @@
-"""The WebSocket API: the methods of the account and of trading, answered by the handlers of the REST face.
+"""The WebSocket APIs: their methods are answered by the handlers of the REST face.
 
 A request becomes what the same call would be over HTTP, and passes the same gate: one set of rules,
 limits and faults for both faces.
@@ -6,6 +6,7 @@ limits and faults for both faces.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
@@ -19,34 +20,16 @@ from exit_shim.exchange.engine.views.market import (
 )
 from exit_shim.exchange.http.gate import HttpAnswer
 from exit_shim.exchange.http.request import RawRequest
-from exit_shim.exchange.http.routes import ROUTES, Security
+from exit_shim.exchange.http.route import Security
+from exit_shim.exchange.http.routes import ROUTES
+from exit_shim.exchange.unanswered import UnansweredLog
 
-#: WebSocket API methods and the REST endpoints that do the same.
-METHODS: dict[str, tuple[str, str]] = {
-    "ping": ("GET", "/fapi/v1/ping"),
-    "time": ("GET", "/fapi/v1/time"),
-    "depth": ("GET", "/fapi/v1/depth"),
-    "ticker.price": ("GET", "/fapi/v2/ticker/price"),
-    "ticker.book": ("GET", "/fapi/v1/ticker/bookTicker"),
-    "order.place": ("POST", "/fapi/v1/order"),
-    "order.modify": ("PUT", "/fapi/v1/order"),
-    "order.cancel": ("DELETE", "/fapi/v1/order"),
-    "order.status": ("GET", "/fapi/v1/order"),
-    "algoOrder.place": ("POST", "/fapi/v1/algoOrder"),
-    "algoOrder.cancel": ("DELETE", "/fapi/v1/algoOrder"),
-    "account.status": ("GET", "/fapi/v2/account"),
-    "v2/account.status": ("GET", "/fapi/v3/account"),
-    "account.balance": ("GET", "/fapi/v2/balance"),
-    "v2/account.balance": ("GET", "/fapi/v3/balance"),
-    "account.position": ("GET", "/fapi/v2/positionRisk"),
-    "v2/account.position": ("GET", "/fapi/v3/positionRisk"),
-    "userDataStream.start": ("POST", "/fapi/v1/listenKey"),
-    "userDataStream.ping": ("PUT", "/fapi/v1/listenKey"),
-    "userDataStream.stop": ("DELETE", "/fapi/v1/listenKey"),
-}
+from .methods import FIXED_RESULTS, FUTURES_METHODS, REFUSED_METHODS, Endpoint
+from .subscriptions import LONGEST_NAME
 
 INVALID_JSON = Refusal(-1135, "Invalid JSON Request")
 UNSUPPORTED_METHOD = Refusal(-1020, "This operation is not supported.")
+NOT_HERE = Refusal(-1020, "This operation is not supported. %s")
 NO_API_KEY = Refusal(-1103, "param apikey not found.")
 
 _NULL = msgspec.Raw(b"null")
@@ -72,24 +55,34 @@ class ApiRequest:
     """A request of the WebSocket API, in the form that it would have over HTTP."""
 
     id: msgspec.Raw
+    method: str
     http: RawRequest
     shows_limits: bool
 
 
 class ApiError(Exception):
-    """A malformed message; `answer` is the reply to it."""
+    """A message that is not a request; `answer` is the reply."""
 
-    def __init__(self, request_id: msgspec.Raw, refused: ExchangeError) -> None:
+    def __init__(self, request_id: msgspec.Raw, refused: ExchangeError, method: str = "") -> None:
         super().__init__(refused)
         self.answer = _render(request_id, refused.http_status, {"error": refused.payload()})
+        self._method = method
+
+    def note(self, log: UnansweredLog) -> None:
+        """Note the method if the exchange lacks it."""
+        if self._method:
+            log.note("method", self._method[:LONGEST_NAME], REFUSED_METHODS.get(self._method, ""))
 
 
-def read_request(message: str, *, shows_limits: bool = True) -> ApiRequest:
-    """Read a message of the WebSocket API.
+def read_request(
+    message: str, *, shows_limits: bool = True, methods: Mapping[str, Endpoint] = FUTURES_METHODS
+) -> ApiRequest:
+    """Read a message of a WebSocket API.
 
     Args:
         message: the text frame.
         shows_limits: whether the answer has `rateLimits` when the request does not decide.
+        methods: the methods of the API.
 
     Raises:
         ApiError: -1135 for what is no request, -1020 for an unknown method, -1103 without an API key.
@@ -100,14 +93,16 @@ def read_request(message: str, *, shows_limits: bool = True) -> ApiRequest:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise ApiError(_NULL, INVALID_JSON.error()) from None
     request_id = envelope.id if bytes(envelope.id)[:1] in b'"-0123456789n' else _NULL
-    target = METHODS.get(envelope.method)
+    target = methods.get(envelope.method)
     if target is None:
-        raise ApiError(request_id, UNSUPPORTED_METHOD.error())
+        reason = REFUSED_METHODS.get(envelope.method)
+        refused = UNSUPPORTED_METHOD.error() if reason is None else NOT_HERE.error(reason)
+        raise ApiError(request_id, refused, envelope.method)
     route = ROUTES.get(target)
     if "apiKey" not in params and route is not None and route.security is not Security.NONE:
         raise ApiError(request_id, NO_API_KEY.error())
     wants_limits = params.get("returnRateLimits", str(shows_limits)).lower() == "true"
-    return ApiRequest(request_id, _as_http(*target, params), wants_limits)
+    return ApiRequest(request_id, envelope.method, _as_http(*target, params), wants_limits)
 
 
 def render_reply(request: ApiRequest, answer: HttpAnswer) -> str | None:
@@ -116,7 +111,10 @@ def render_reply(request: ApiRequest, answer: HttpAnswer) -> str | None:
         body = msgspec.json.decode(answer.body)
     except msgspec.MsgspecError:
         return None
-    shown: dict[str, object] = {"result" if answer.status == 200 else "error": body}  # noqa: PLR2004 - OK
+    is_success = answer.status == 200  # noqa: PLR2004 - OK
+    if is_success:
+        body = FIXED_RESULTS.get(request.method, body)
+    shown: dict[str, object] = {"result" if is_success else "error": body}
     if request.shows_limits:
         shown["rateLimits"] = _rate_limits(answer)
     return _render(request.id, answer.status, shown)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from .addresses import StreamAddress
+from .addresses import PRIVATE_ROUTES, StreamAddress, StreamMarket
 from .message_queue import MessageQueue
 
 
@@ -35,7 +35,7 @@ class StreamConnection:
     @property
     def is_private(self) -> bool:
         """Return whether the connection may get user data."""
-        return self.address.route == "private"
+        return self.address.route in PRIVATE_ROUTES or self.address.market is StreamMarket.COIN_M
 
     def push(self, stream: str, text: str) -> None:
         """Queue an event of `stream`, given as JSON."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from exit_shim.exchange.http.control import is_from_own_page
 from exit_shim.exchange.http.request import printable
 from exit_shim.exchange.http.service import ExchangeService
 
-from .addresses import API_PATH, StreamAddress, read_address
+from .addresses import StreamAddress, read_address
 from .api import ApiError, ApiRequest, read_request, render_reply
 from .hub import StreamHub
 from .message_queue import MessageQueue
+from .methods import API_METHODS, SILENT_METHODS
+from .subscriptions import NO_SPOT_ACCOUNT_EVENTS, USER_DATA
 
 #: Seconds between two pings of the server (Binance documentation, WebSocket connections).
 PING_INTERVAL = 180
@@ -30,7 +34,7 @@ class WebSockets:
     """Serve every WebSocket of one exchange.
 
     Args:
-        service: who answers.
+        service: answers the requests.
         drop: resets a connection.
         refuse: makes the server refuse connections for so many seconds.
     """
@@ -42,19 +46,20 @@ class WebSockets:
         self._hub = StreamHub(service)
         self._open: set[web.WebSocketResponse] = set()
 
-    def takes(self, request: web.Request) -> bool:
+    def takes(self, request: web.BaseRequest) -> bool:
         """Return whether a request asks for a WebSocket at an address that has one."""
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return False
-        has_address = request.path == API_PATH or read_address(request.path, "") is not None
+        has_address = request.path in API_METHODS or read_address(request.path, "") is not None
         return has_address and _socket().can_prepare(request).ok
 
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+    async def serve(self, request: web.BaseRequest) -> web.WebSocketResponse:
         """Serve one connection until it closes."""
         socket = _socket()
         self._open.add(socket)
         try:
-            address = read_address(printable(request.path), request.raw_path.partition("?")[2])
+            query = request.raw_path.partition("?")[2]
+            address = read_address(printable(request.path), query, request.host)
             if address is None:
                 await self._serve_api(request, socket)
             else:
@@ -66,13 +71,13 @@ class WebSockets:
             self._open.discard(socket)
         return socket
 
-    async def close(self, _: web.Application) -> None:
+    async def close(self) -> None:
         """Close every connection."""
         goodbyes = (socket.close(code=WSCloseCode.GOING_AWAY) for socket in tuple(self._open))
         await asyncio.gather(*goodbyes, return_exceptions=True)
 
     async def _serve_stream(
-        self, request: web.Request, socket: web.WebSocketResponse, address: StreamAddress
+        self, request: web.BaseRequest, socket: web.WebSocketResponse, address: StreamAddress
     ) -> None:
         queue = MessageQueue(asyncio.get_running_loop(), lambda: self._drop(request.transport))
         # Connected before the handshake is answered: what happens once the client knows is not missed.
@@ -93,17 +98,26 @@ class WebSockets:
         finally:
             self._hub.disconnect(connection)
 
-    async def _serve_api(self, request: web.Request, socket: web.WebSocketResponse) -> None:
+    async def _serve_api(self, request: web.BaseRequest, socket: web.WebSocketResponse) -> None:
+        # A browser lets any page open a WebSocket. Some clients name the host itself as the origin.
+        origin = urlsplit(request.headers.get("Origin", "")).netloc
+        if origin != request.host and not is_from_own_page(request.headers):
+            raise web.HTTPForbidden
         await socket.prepare(request)
         shows_limits = request.query.get("returnRateLimits", "true").lower() == "true"
+        methods = API_METHODS[request.path]
         async for message in socket:
             if message.type is not WSMsgType.TEXT:
                 await socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
                 break
             try:
-                reply = await self._answer(read_request(message.data, shows_limits=shows_limits))
+                asked = read_request(message.data, shows_limits=shows_limits, methods=methods)
+                if asked.method in SILENT_METHODS:
+                    self._service.gate.unanswered.note("stream", USER_DATA, NO_SPOT_ACCOUNT_EVENTS)
+                reply = await self._answer(asked)
             except ApiError as refused:
                 reply = refused.answer
+                refused.note(self._service.gate.unanswered)
             if reply is None:
                 self._drop(request.transport)
                 break

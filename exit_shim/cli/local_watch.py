@@ -7,11 +7,15 @@ from typing import Final
 
 from exit_shim.clients.accounts import key_label
 from exit_shim.clients.hosts import suffix_of
-from exit_shim.exchange.engine.events import Event, QuoteEvent, UserEvent
+from exit_shim.exchange.engine.events import Event, MarketEvent, UserEvent
 from exit_shim.exchange.engine.views.stream import user_event
+from exit_shim.exchange.http.request import RawRequest
 from exit_shim.feeds.exchange_log import AGAIN_S, ExchangeLog, Sight
 from exit_shim.guard.exchange_snapshot import read_open_order, read_position
 from exit_shim.testing import LocalExchange
+
+FUTURES: Final = ("/fapi/", "/dapi/", "/papi/")
+"""How the paths begin where positions are."""
 
 PAUSE_S: Final = AGAIN_S / 2
 """How often a look is taken without a change, so that what does not change stays known."""
@@ -30,6 +34,7 @@ class LocalWatch:
         self._exchange = exchange
         self._suffix = suffix_of(exchange.url)
         self._accounts: set[str] = set()
+        exchange.service.gate.on_unknown_secret = self._add_unregistered
         self._log: ExchangeLog | None = None
         self._on_trouble: Callable[[str, Exception], None] = _ignore
         self._is_looking = False
@@ -39,6 +44,11 @@ class LocalWatch:
         """Accept a client's key at the exchange, and record what it holds for that client's account too."""
         self._exchange.register(api_key, api_secret)
         self._accounts.add(f"{key_label(api_key)}{self._suffix}")
+
+    def _add_unregistered(self, request: RawRequest) -> None:
+        """Record the account of a key that no python-binance client registered."""
+        if request.path.startswith(FUTURES):
+            self._accounts.add(f"{key_label(request.headers['x-mbx-apikey'])}{self._suffix}")
 
     def start(self, log: ExchangeLog, on_trouble: Callable[[str, Exception], None]) -> None:
         """Record from now on.
@@ -77,19 +87,19 @@ class LocalWatch:
 
     def _on_event(self, event: Event) -> None:
         """Look after each change but that of a price; called under the lock of the exchange."""
-        if isinstance(event, QuoteEvent) or self._log is None:
+        if isinstance(event, MarketEvent) or self._log is None:
             return
         try:
-            self._tell(self._log, event)
+            self._record(self._log, event)
         except Exception as error:  # noqa: BLE001 - a bug in watching must not fail the bot's request
             self._on_trouble("watch the local exchange", error)
 
-    def _tell(self, log: ExchangeLog, event: UserEvent) -> None:
+    def _record(self, log: ExchangeLog, event: UserEvent) -> None:
         state = self._exchange.engine.state
-        told = user_event(event, state.symbols, algo_service=state.rules.algo_service)
-        for account in sorted(self._accounts) if told is not None else ():
-            # Of an order that was cancelled it says so; a look says only that it is gone.
-            log.take_event(account, told or {}, PAUSE_S)
+        payload = user_event(event, state.symbols, algo_service=state.rules.algo_service)
+        for account in sorted(self._accounts) if payload is not None else ():
+            # The event says that an order was cancelled; a look says only that it is gone.
+            log.take_event(account, payload or {}, PAUSE_S)
         self.look()
 
     def _look_again(self) -> None:

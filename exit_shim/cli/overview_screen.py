@@ -1,12 +1,12 @@
 """The screen of `run` and `summary`: the fights first, the counts last."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from exit_shim.cli.clock import NANOSECONDS, Clock
-from exit_shim.cli.output import Red, pluralize, printable, say, say_styled
+from exit_shim.cli.output import Line, Red, pluralize, printable, show_lines
 from exit_shim.cli.overview import Baring, Feud, Found, Overview
-from exit_shim.cli.tables import Column, show_table, show_text
+from exit_shim.cli.tables import Column, table_lines, text_lines
 from exit_shim.cli.totals import ModuleTotals, OrderTotals, states_text
 from exit_shim.domain.reason_codes import DUPLICATE_EXIT, FOREIGN_CANCEL, ORPHAN, OVERSIZED, STRIPPED
 
@@ -17,7 +17,10 @@ DOES: Final = {"cancel": "cancels", "modify": "changes"}
 
 MOST_FEUDS: Final = 12
 MOST_POSITIONS: Final = 10
-"""The lines of a part of the screen, which has to stay a screen."""
+"""The entries of a part of the screen, which has to stay a screen."""
+
+FEWER: Final = (40, 30, 20, 12, 8, 6, 4, 3, 2, 1)
+"""The most entries of a part, tried in this order until the parts fit their room together."""
 
 HURTS: Final = frozenset({STRIPPED, FOREIGN_CANCEL, ORPHAN, OVERSIZED, DUPLICATE_EXIT})
 """The reasons whose counts are red on a terminal."""
@@ -55,30 +58,85 @@ MODULE_COLUMNS: Final = (
 
 def show_overview(overview: Overview, clock: Clock, *, with_sites: bool) -> None:
     """Print the screen; with sites also each place in the bot that places or cancels exits."""
-    show_feuds(overview.feuds)
-    show_found(overview.found)
-    show_in_doubt(overview.totals)
-    show_positions_now(overview.positions, clock)
-    if overview.barings:
-        show_barings(overview.barings)
-    show_modules(overview.totals)
+    show_lines(overview_lines(overview, clock))
     if with_sites:
-        show_sites(overview.totals)
-    show_totals(overview.totals)
+        show_lines(site_lines(overview.totals))
 
 
-def show_feuds(feuds: list[Feud]) -> None:
-    """Print who cancels or changes whose orders."""
+def fit(draw: Callable[[int], Iterable[Line]], room: int) -> list[Line]:
+    """Return what is drawn with as many entries in each part as the room allows, at least one.
+
+    Args:
+        draw: Draws all parts with at most so many entries in each.
+        room: The lines that there is room for.
+    """
+    lines: list[Line] = []
+    for most in FEWER:
+        lines = list(draw(most))
+        if len(lines) <= room:
+            break
+    return lines
+
+
+def overview_lines(
+    overview: Overview, clock: Clock, *, most: int = FEWER[0], see: str = "--json", is_watched: bool = False
+) -> Iterator[Line]:
+    """Yield the lines of the screen.
+
+    Args:
+        overview: What is shown.
+        clock: The zone for times.
+        most: The most entries of a part.
+        see: The option or command that shows what is left out.
+        is_watched: Whether every position was seen, so that one that is not there is not open.
+    """
+    yield from feud_lines(overview.feuds, min(most, MOST_FEUDS), see)
+    yield from finding_lines(overview.found, most, see)
+    yield from in_doubt_lines(overview.totals)
+    yield from cover_lines(overview, clock, most=most, see=see, is_watched=is_watched)
+    yield from module_lines(overview.totals, most, see)
+    yield from totals_lines(overview.totals, most, see)
+
+
+def cover_lines(overview: Overview, clock: Clock, *, most: int, see: str, is_watched: bool) -> Iterator[Line]:
+    """Yield which positions are bare now, and which ones were; see `overview_lines`."""
+    most = min(most, MOST_POSITIONS)
+    if overview.positions or not is_watched:
+        yield from positions_now_lines(overview.positions, clock, most, see)
+    if overview.barings:
+        yield from baring_lines(overview.barings, most, see)
+
+
+def heading(text: str) -> Line:
+    """Return the line above a part."""
+    return [(text, "bold")]
+
+
+def plain(text: str) -> Line:
+    """Return a line without a style."""
+    return [(text, "")]
+
+
+def more_lines(rest: Sequence[object], see: str, noun: str = "") -> Iterator[Line]:
+    """Yield the line that says how many entries are left out, if any."""
+    if rest:
+        what = pluralize(len(rest), f"more {noun}") if noun else f"{len(rest)} more"
+        yield from text_lines(INDENT, f"and {what}; see {see}")
+
+
+def feud_lines(feuds: list[Feud], most: int, see: str) -> Iterator[Line]:
+    """Yield who cancels or changes whose orders."""
     if not feuds:
-        say("No module cancelled or changed another one's exits.")
+        yield plain("No module cancelled or changed another one's exits.")
         return
-    say_styled("Who fights whom", "bold")
+    yield heading("Who fights whom")
     width = len(str(feuds[0].orders))
-    for feud in feuds[:MOST_FEUDS]:
-        show_text(f"{INDENT}{feud.orders:>{width}} {TIMES} ", feud_text(feud))
-    if more := feuds[MOST_FEUDS:]:
+    for feud in feuds[:most]:
+        yield from text_lines(f"{INDENT}{feud.orders:>{width}} {TIMES} ", feud_text(feud))
+    if more := feuds[most:]:
         orders = pluralize(sum(feud.orders for feud in more), "order")
-        say(f"{INDENT}and {pluralize(len(more), 'more pair')} of modules, {orders}; see --json")
+        pairs = pluralize(len(more), "more pair")
+        yield from text_lines(INDENT, f"and {pairs} of modules, {orders}; see {see}")
 
 
 def feud_text(feud: Feud) -> str:
@@ -88,44 +146,46 @@ def feud_text(feud: Feud) -> str:
     return f"{feud.module} {DOES.get(feud.operation, feud.operation)} {whose}, {where} {feud.places[0]}"
 
 
-def show_found(found: list[Found]) -> None:
-    """Print what the guard found, by reason."""
-    if not found:
-        say("The guard found nothing.")
+def finding_lines(findings: list[Found], most: int, see: str) -> Iterator[Line]:
+    """Yield what the guard found, by reason."""
+    if not findings:
+        yield plain("The guard found nothing.")
         return
-    say_styled("Found", "bold")
-    width = len(str(found[0].number))
-    names = max(len(each.code) for each in found)
-    for each in found:
+    yield heading("Found")
+    width = len(str(findings[0].number))
+    names = max(len(each.code) for each in findings)
+    for each in findings[:most]:
         text = f"{each.code:<{names}}  "
         head = f"{INDENT}{each.number:>{width}} {text}"
-        show_text(head, each.meaning, style="red" if each.code in HURTS else "")
+        yield from text_lines(head, each.meaning, style="red" if each.code in HURTS else "")
+    yield from more_lines(findings[most:], see, "reason")
 
 
-def show_in_doubt(totals: OrderTotals) -> None:
-    """Print how many orders are in doubt, if any."""
+def in_doubt_lines(totals: OrderTotals) -> Iterator[Line]:
+    """Yield how many orders are in doubt, if any."""
     if numbers := totals.in_doubt():
         by = ", ".join(f"{number} by {module}" for module, number in numbers.items())
-        say_styled(f"In doubt: {by}; see exit-shim reconcile", "red")
+        yield [(f"In doubt: {by}; see exit-shim reconcile", "red")]
 
 
-def show_positions_now(positions: "list[PositionState]", clock: Clock) -> None:
-    """Print the cover of the positions that were seen of late, the bare ones first."""
+def positions_now_lines(
+    positions: "list[PositionState]", clock: Clock, most: int, see: str
+) -> Iterator[Line]:
+    """Yield the cover of the positions that were seen of late, the bare ones first."""
     held = [state for state in positions if state.cover != "flat"]
     if not positions:
-        show_text("", f"Whether a position is bare now is not known: {NO_SIZES}.")
+        yield from text_lines("", f"Whether a position is bare now is not known: {NO_SIZES}.")
     elif not held:
-        say("No position is open now.")
+        yield plain("No position is open now.")
     else:
-        say_styled("Positions now", "bold")
+        yield heading("Positions now")
     bare_first = sorted(held, key=lambda state: (state.cover != "bare", state.cover != "partly"))
     names = [name_text(state.position.symbol, state.position.position_side) for state in bare_first]
     width = max(map(len, names), default=0)
-    for name, state in zip(names[:MOST_POSITIONS], bare_first, strict=False):
+    for name, state in zip(names[:most], bare_first, strict=False):
         text = position_text(state, clock)
-        show_text(f"{INDENT}{name:<{width}}  ", Red(text) if state.cover == "bare" else text)
-    if more := bare_first[MOST_POSITIONS:]:
-        say(f"{INDENT}and {len(more)} more; see --json")
+        yield from text_lines(f"{INDENT}{name:<{width}}  ", Red(text) if state.cover == "bare" else text)
+    yield from more_lines(bare_first[most:], see)
 
 
 def name_text(symbol: str, position_side: str) -> str:
@@ -151,15 +211,14 @@ def is_last_seen_flat(state: "PositionState") -> bool:
     return state.doubt == "not_seen_since" and state.amount == 0
 
 
-def show_barings(barings: list[Baring]) -> None:
-    """Print which positions were bare during the run, for how long, and who bared them."""
-    say_styled("Bare during the run", "bold")
+def baring_lines(barings: list[Baring], most: int, see: str) -> Iterator[Line]:
+    """Yield which positions were bare during the run, for how long, and who bared them."""
+    yield heading("Bare during the run")
     names = [name_text(baring.symbol, baring.position_side) for baring in barings]
     width = max(map(len, names))
-    for name, baring in zip(names[:MOST_POSITIONS], barings, strict=False):
-        show_text(f"{INDENT}{name:<{width}}  ", Red(baring_text(baring)))
-    if more := barings[MOST_POSITIONS:]:
-        say(f"{INDENT}and {len(more)} more; see --json")
+    for name, baring in zip(names[:most], barings, strict=False):
+        yield from text_lines(f"{INDENT}{name:<{width}}  ", Red(baring_text(baring)))
+    yield from more_lines(barings[most:], see)
 
 
 def baring_text(baring: Baring) -> str:
@@ -181,12 +240,13 @@ def span_text(ns: int) -> str:
     return f"{seconds // HOUR_S:.0f} h {seconds % HOUR_S // MINUTE_S:.0f} min"
 
 
-def show_modules(totals: OrderTotals) -> None:
-    """Print what each module did."""
+def module_lines(totals: OrderTotals, most: int, see: str) -> Iterator[Line]:
+    """Yield what each module did."""
     rows = [module_row(module) for module in totals.by_module()]
     if rows:
-        say_styled("By module", "bold")
-        show_table(MODULE_COLUMNS, rows, see="--sites", indent=INDENT)
+        yield heading("By module")
+        yield from table_lines(MODULE_COLUMNS, rows[:most], see="--sites", indent=INDENT)
+        yield from more_lines(rows[most:], see, "module")
 
 
 def module_row(module: ModuleTotals) -> tuple[object, ...]:
@@ -201,12 +261,12 @@ def module_row(module: ModuleTotals) -> tuple[object, ...]:
     )
 
 
-def show_sites(totals: OrderTotals) -> None:
-    """Print what each place in the bot did, by module."""
+def site_lines(totals: OrderTotals) -> Iterator[Line]:
+    """Yield what each place in the bot did, by module."""
     sites = list(totals.site_fields())
-    say_styled("By place", "bold")
+    yield heading("By place")
     heads = [site["module"] for site in sites]
-    show_table(SITE_COLUMNS, list(map(site_row, sites)), indent=INDENT, heads=heads)
+    yield from table_lines(SITE_COLUMNS, list(map(site_row, sites)), indent=INDENT, heads=heads)
 
 
 def site_row(site: Mapping[str, Any]) -> tuple[object, ...]:
@@ -224,16 +284,17 @@ def site_row(site: Mapping[str, Any]) -> tuple[object, ...]:
     )
 
 
-def show_totals(totals: OrderTotals) -> None:
-    """Print the totals, lost events, and which modules look like helpers."""
-    show_text("", totals.in_words())
+def totals_lines(totals: OrderTotals, most: int, see: str) -> Iterator[Line]:
+    """Yield the totals, lost events, and which modules look like helpers."""
+    yield from text_lines("", totals.in_words())
     if totals.lost:
         lost = pluralize(totals.lost, "event")
-        say_styled(f"{lost} lost: the journal could not be written; see exit-shim doctor", "red")
-    for suggestion in totals.suggestions:
-        show_text(
+        yield [(f"{lost} lost: the journal could not be written; see exit-shim doctor", "red")]
+    for suggestion in totals.suggestions[:most]:
+        yield from text_lines(
             "",
             f"{suggestion.module} looks like a passthrough module: other modules always call it "
             f"({', '.join(suggestion.callers)}). To attribute its orders to them: "
             f"ExitShim(roles={suggestion.configuration})",
         )
+    yield from more_lines(totals.suggestions[most:], see, "module")

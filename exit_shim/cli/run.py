@@ -6,35 +6,57 @@ import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
 from exit_shim.cli.clock import Clock, clock_of, clock_options
 from exit_shim.cli.filters import Selection, select
 from exit_shim.cli.json_lines import json_text, record_json
+from exit_shim.cli.local_run import on_local_exchange
 from exit_shim.cli.local_watch import LocalWatch
+from exit_shim.cli.market_options import VALUE_OPTIONS, MarketChoice, market_options
+from exit_shim.cli.missing_notices import say_missing
 from exit_shim.cli.next_step import next_command
-from exit_shim.cli.output import OutputError, check_stdout, output_error, pluralize, say, say_styled
-from exit_shim.cli.overview import read_overview
-from exit_shim.cli.overview_screen import show_overview
+from exit_shim.cli.output import (
+    Line,
+    OutputError,
+    check_stdout,
+    output_error,
+    pluralize,
+    say,
+    say_styled,
+    show_lines,
+)
+from exit_shim.cli.overview import Overview, read_overview
+from exit_shim.cli.overview_screen import cover_lines, fit, overview_lines, site_lines
 from exit_shim.cli.sources import local_journal
-from exit_shim.configuration import is_disabled
+from exit_shim.clients.raw_http import note_signatures
+from exit_shim.configuration import OTEL_VARIABLE, SHIP_VARIABLE, is_disabled
 from exit_shim.domain.modes import MODE_VARIABLE
 from exit_shim.guard.policy import FILE_NAME, POLICY_VARIABLE
 from exit_shim.journal.default_path import JOURNAL_VARIABLE, journal_path
 from exit_shim.runtime.nearest_name import did_you_mean
 from exit_shim.shim import ExitShim, default_shim
-from exit_shim.testing import LocalExchange, WalkingMarket
-from exit_shim.testing.confine import confine
-from exit_shim.testing.redirect import redirect_clients
+from exit_shim.testing import LocalExchange
+
+if TYPE_CHECKING:
+    from exit_shim.cli.local_end import LocalEnd
+    from exit_shim.reports.timeline import PositionState
 
 INTERRUPTED = 130
 """The exit status of a process that Ctrl-C ended."""
+
+ROOM: Final = 80
+"""The most lines of what is shown at the end, but for places in the bot."""
+
+SEE: Final = "exit-shim summary --json"
+"""The command that shows what is left out."""
 
 
 class BotCommand(click.Command):
@@ -42,7 +64,8 @@ class BotCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert a `--` behind `-m MODULE`, so that what follows is the bot's."""
-        place, takes_value = 0, {"--mode", "--allow-port", "--tz", "-m"}
+        place = 0
+        takes_value = {"--mode", "--allow-port", "--allow-package", "--tz", "-m"} | VALUE_OPTIONS
         while place < len(args) and args[place].startswith("-") and args[place] != "--":
             word = args[place]
             place += 2 if word in takes_value else 1
@@ -52,21 +75,33 @@ class BotCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
-@click.command(cls=BotCommand, context_settings={"allow_interspersed_args": False})
+@click.command(
+    cls=BotCommand, context_settings={"allow_interspersed_args": False, "default_map": {"seed": 1}}
+)
 @click.option("--local", is_flag=True, help="Use a local exchange; no order can leave this machine.")
 @click.option(
     "--allow-port", type=int, multiple=True, help="With --local: let the bot use this loopback port."
 )
 @click.option(
+    "--allow-package",
+    metavar="NAME",
+    multiple=True,
+    help="With --local: let the bot import this package. Its connections are not watched.",
+)
+@market_options
+@click.option(
     "--mode", metavar="MODE", help="EXIT_MODE for this run: LEGACY, EXIT_BRAIN_V3 or a mode of the policy."
 )
+@click.option("--bridge", is_flag=True, help="Keep conditional-order calls from before 2025-12-09 working.")
 @click.option(
-    "--bridge", is_flag=True, help="Keep calls of before 2025-12-09 about conditional orders working."
+    "--raw",
+    is_flag=True,
+    help="Also cover orders that the bot itself sends by requests, httpx or aiohttp. Always on with --local.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print orders as JSON lines, and the bot's output to stderr."
 )
-@click.option("--sites", is_flag=True, help="Count by each place in the bot, too.")
+@click.option("--sites", is_flag=True, help="Also count by each place in the bot.")
 @clock_options
 @click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[SCRIPT.py] [ARGS]...")
@@ -74,8 +109,11 @@ def run(  # noqa: PLR0913 - all by name
     *,
     local: bool,
     allow_port: tuple[int, ...],
+    allow_package: tuple[str, ...],
+    market_choice: MarketChoice,
     mode: str | None,
     bridge: bool,
+    raw: bool,
     as_json: bool,
     sites: bool,
     module: str | None,
@@ -84,7 +122,9 @@ def run(  # noqa: PLR0913 - all by name
     """Run a bot under the shim and report who placed what.
 
     The bot runs as `python SCRIPT.py ARGS` would run it, unmodified, and the exit status is its own. The
-    report comes when it ends: who fights whom, what was found, and which positions were without a stop.
+    report comes when it ends: who fights whom, what the guard found, and which positions had no stop. With
+    --local it also says what the exchange refused or lacks, and what was left on it; --symbols, --prices,
+    --market, --seed and --speed choose its market.
     """
     # The shim's own settings say where the next command looks, unless this one sets them.
     report = RunReport(clock_of(click.get_current_context()), journal_path(), with_sites=sites)
@@ -100,13 +140,20 @@ def run(  # noqa: PLR0913 - all by name
         os.environ[MODE_VARIABLE] = mode
     if local:
         os.environ.setdefault(JOURNAL_VARIABLE, str(local_journal()))
+        # Nobody who watches real orders should see those of a local run.
+        for variable in (SHIP_VARIABLE, OTEL_VARIABLE):
+            os.environ.pop(variable, None)
     report.records_to = redirect_stdout() if as_json else None
     use_policy_beside(Path.cwd() if module is not None else Path(arguments[0]).resolve().parent)
     shim, undo = make_shim(mode), contextlib.ExitStack()
     if local:
-        report.watch = undo.enter_context(on_local_exchange(allow_port))
+        report.exchange, report.watch = undo.enter_context(
+            on_local_exchange(market_choice, allow_port, allow_package)
+        )
+        report.covered = note_signatures()
         report.watch.start(shim.exchange_log, shim.internal_errors.report)
-    undo.enter_context(shim.install(bridge=bridge or None))
+        report.end_notices = say_missing(report.exchange)
+    undo.enter_context(shim.install(bridge=bridge or None, raw=raw or local or None))
     # Registered before the bot's atexit functions, so it runs after them: they, threads and pools may still
     # place orders.
     atexit.register(finish, os.getpid(), shim, undo, report)
@@ -129,22 +176,6 @@ def make_shim(mode: str | None) -> ExitShim:
             f"{mode!r} is not a mode{did_you_mean(mode, modes)}; expected {', '.join(modes)}"
         )
     return shim
-
-
-@contextlib.contextmanager
-def on_local_exchange(allow_ports: tuple[int, ...]) -> Iterator[LocalWatch]:
-    """Start a local exchange, redirect python-binance to it, and keep this process from any other host.
-
-    Yields:
-        What records the sizes of its positions.
-    """
-    # A run packs a day into seconds, which no rate limit allows.
-    exchange = LocalExchange(market=WalkingMarket(seed=1), rate_limits=False)
-    with exchange:
-        watch = LocalWatch(exchange)
-        with redirect_clients(exchange.url, watch.add_key):
-            confine({exchange.port, *allow_ports})
-            yield watch
 
 
 def redirect_stdout() -> TextIO:
@@ -241,22 +272,30 @@ class RunReport:
         self._clock = clock
         self._usual_journal = usual_journal
         self._with_sites = with_sites
+        self._started_ns = time.time_ns()
         self.records_to: TextIO | None = None
         """Where JSON lines go; None for a report to people."""
+        self.exchange: LocalExchange | None = None
         self.watch: LocalWatch | None = None
+        self.covered: set[int] = set()
+        """The signatures of the requests that the shim saw, as hashes."""
+        self.end_notices: Callable[[], None] | None = None
 
     def show(self, shim: ExitShim) -> None:
         """Print what this run recorded: JSON lines to the former stdout, or a screen."""
         if is_disabled() or shim.journal is None:
             say("EXIT_SHIM_DISABLED is set: nothing was recorded", err=True)
             return
-        if self.watch is not None:
+        if self.end_notices is not None and self.watch is not None:
+            self.end_notices()
             self.watch.stop()
+        # The end names modules by what the journal has.
         shim.flush()
+        end = self._read_end()
         selection = select(self._clock, journal=str(shim.journal.path), run=shim.journal.run_id)
         try:
             if self.records_to is None:
-                self._show_screen(shim, selection)
+                self._show_screen(shim, selection, end)
             else:
                 for record in selection.read_records():
                     say(record_json(record), file=self.records_to)
@@ -266,19 +305,64 @@ class RunReport:
             why = shim.journal.health().last_error or error.message
             counts = json_text(shim.metrics.get_summary())
             say(f"the journal has no records of this run: {why}", f"counts of this run: {counts}", err=True)
+        if end is not None and self.records_to is not None:
+            # Readers of stdout expect orders only.
+            say(json_text(end.as_dict()), err=True)
 
-    def _show_screen(self, shim: ExitShim, selection: Selection) -> None:
+    def _read_end(self) -> "LocalEnd | None":
+        """Return what the local exchange saw; None where there is none."""
+        if self.exchange is None:
+            return None
+        # Heavy, and only for a local run.
+        from exit_shim.cli.local_end import read_local_end  # noqa: PLC0415
+
+        return read_local_end(self.exchange, self.covered)
+
+    def _show_screen(self, shim: ExitShim, selection: Selection, end: "LocalEnd | None") -> None:
         overview = read_overview(selection)
+        if end is not None:
+            overview = overview._replace(positions=seen_since(overview.positions, self._started_ns))
         check_stdout()
-        show_overview(overview, self._clock, with_sites=self._with_sites)
-        coroutines = shim.gateway.entry_coroutines()
-        say(
-            f"{pluralize(shim.gateway.entry_orders(), 'entry order')} passed through"
-            + f", {pluralize(coroutines, 'coroutine')} of entry orders created" * bool(coroutines)
-            + f"; journal: {selection.journal}"
-        )
+        # The two lines below it have to be there, too.
+        show_lines(fit(lambda most: self._draw(overview, end, most), ROOM - 2))
+        if self._with_sites:
+            show_lines(site_lines(overview.totals))
+        entries = f"{entry_text(shim)}; " if is_recorded(overview, end) else ""
+        say(f"{entries}journal: {selection.journal}")
         is_usual = selection.journal == self._usual_journal
         say_styled(f"Next: {next_command(overview, None if is_usual else selection.journal)}", "bold")
+
+    def _draw(self, overview: Overview, end: "LocalEnd | None", most: int) -> Iterator[Line]:
+        """Yield the parts of the screen, each with at most so many entries."""
+        if end is None:
+            yield from overview_lines(overview, self._clock, most=most, see=SEE)
+            return
+        from exit_shim.cli.local_end_screen import local_end_lines, unrecorded_lines  # noqa: PLC0415 - as above
+
+        yield from unrecorded_lines(end)
+        # A bot without a covered client has no recorded order, which does not mean that nothing happened.
+        draw = overview_lines if is_recorded(overview, end) else cover_lines
+        yield from draw(overview, self._clock, most=most, see=SEE, is_watched=True)
+        yield from local_end_lines(end, most)
+
+
+def seen_since(positions: "list[PositionState]", start_ns: int) -> "list[PositionState]":
+    """Return the positions of this run's exchange; those of earlier ones are gone with theirs."""
+    return [state for state in positions if (state.seen_ns or 0) >= start_ns]
+
+
+def is_recorded(overview: Overview, end: "LocalEnd | None") -> bool:
+    """Return whether the journal tells what the bot did, as far as the exchange knows."""
+    return bool(overview.totals.sites) or end is None or not end.unrecorded
+
+
+def entry_text(shim: ExitShim) -> str:
+    """Return how many entry orders there were."""
+    coroutines = shim.gateway.entry_coroutines()
+    return (
+        f"{pluralize(shim.gateway.entry_orders(), 'entry order')} passed through"
+        + f", {pluralize(coroutines, 'coroutine')} of entry orders created" * bool(coroutines)
+    )
 
 
 def finish(pid: int, shim: ExitShim, undo: contextlib.ExitStack, report: RunReport) -> None:

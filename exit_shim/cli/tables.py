@@ -62,6 +62,21 @@ def show_table(
 ) -> None:
     """Print a table that fits the terminal, and say which columns were left out.
 
+    See `table_lines` for the arguments.
+    """
+    show_lines(table_lines(columns, rows, see=see, indent=indent, heads=heads))
+
+
+def table_lines(
+    columns: Sequence[Column | str],
+    rows: Iterable[Sequence[object]],
+    *,
+    see: str = "--json",
+    indent: str = "",
+    heads: Sequence[str] | None = None,
+) -> Iterator[Line]:
+    """Yield the lines of a table that fits the terminal, and which columns were left out.
+
     Args:
         columns: The columns; of mere names, the last one is text that may wrap.
         rows: Their cells; a `Red` one is red on a terminal.
@@ -72,10 +87,12 @@ def show_table(
     spread = [as_column(column, is_last=column is columns[-1]) for column in columns]
     cells = [[clean(cell) for cell in row] for row in rows]
     layout = lay_out(spread, cells, limit_of(indent + GAP * (heads is not None)))
-    show_lines([(indent, ""), *line] for line in draw_table(spread, cells, layout, heads))
+    yield from ([(indent, ""), *line] for line in draw_table(spread, cells, layout, heads))
     if layout.dropped:
         names = ", ".join(spread[place].name for place in layout.dropped)
-        show_text(indent, f"Not shown for lack of room: {names}; see {see}, or widen the terminal.")
+        yield from text_lines(
+            indent, f"Not shown for lack of room: {names}; see {see}, or widen the terminal."
+        )
 
 
 def draw_table(
@@ -93,8 +110,8 @@ def draw_table(
         yield from ([*indent, *line] for line in draw_below(row, layout))
 
 
-def show_text(head: str, text: str, *, style: str = "") -> None:
-    """Print text behind a head; where it is long it goes on below itself.
+def text_lines(head: str, text: str, *, style: str = "") -> Iterator[Line]:
+    """Yield the lines of text behind a head; where it is long it goes on below itself.
 
     Args:
         head: What stands in front of the first line.
@@ -103,10 +120,8 @@ def show_text(head: str, text: str, *, style: str = "") -> None:
     """
     limit = line_limit()
     lines = wrap(printable(text), (limit or 0) - len(head), limit)
-    show_lines(
-        [(head if number == 0 else " " * len(head), style), (line, red_if(text))]
-        for number, line in enumerate(lines)
-    )
+    for number, line in enumerate(lines):
+        yield [(head if number == 0 else " " * len(head), style), (line, red_if(text))]
 
 
 def limit_of(indent: str) -> int | None:

@@ -4,18 +4,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from exit_shim.exchange import (
+        ALL_SYMBOLS,
         DEFAULT_SYMBOLS,
         ApiKey,
+        CrashMarket,
         Exchange,
         ExchangeError,
         LocalExchange,
         Market,
         Quote,
+        ReplayMarket,
         RequestRecord,
         StaticMarket,
         Symbol,
+        TrendMarket,
         WalkingMarket,
         faults,
+        make_market,
     )
     from exit_shim.testing.fake_clients import FakeAsyncClient, FakeClient
 else:
@@ -26,26 +31,33 @@ else:
         __name__,
         {
             "exit_shim.exchange": (
+                "ALL_SYMBOLS",
                 "DEFAULT_SYMBOLS",
                 "ApiKey",
+                "CrashMarket",
                 "Exchange",
                 "ExchangeError",
                 "LocalExchange",
                 "Market",
                 "Quote",
+                "ReplayMarket",
                 "RequestRecord",
                 "StaticMarket",
                 "Symbol",
+                "TrendMarket",
                 "WalkingMarket",
                 "faults",
+                "make_market",
             ),
             "exit_shim.testing.fake_clients": ("FakeAsyncClient", "FakeClient"),
         },
     )
 
 __all__ = [
+    "ALL_SYMBOLS",
     "DEFAULT_SYMBOLS",
     "ApiKey",
+    "CrashMarket",
     "Exchange",
     "ExchangeError",
     "FakeAsyncClient",
@@ -53,9 +65,12 @@ __all__ = [
     "LocalExchange",
     "Market",
     "Quote",
+    "ReplayMarket",
     "RequestRecord",
     "StaticMarket",
     "Symbol",
+    "TrendMarket",
     "WalkingMarket",
     "faults",
+    "make_market",
 ]

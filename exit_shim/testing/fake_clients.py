@@ -16,8 +16,9 @@ from binance import AsyncClient, Client
 from exit_shim.exchange.engine.engine import Exchange
 from exit_shim.exchange.engine.market import Number
 from exit_shim.exchange.inprocess import InProcessAsyncSession, InProcessSession
-from exit_shim.exchange.inprocess_api import InProcessApi, NoApi, Sleep
+from exit_shim.exchange.inprocess_api import InProcessApi, Sleep
 from exit_shim.exchange.server import LocalExchange
+from exit_shim.exchange.ws.methods import FUTURES_METHODS, SPOT_METHODS
 from exit_shim.testing.no_event_loop import prevent_event_loop
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
 
@@ -48,9 +49,9 @@ class _FakeBase:
     def _replace_websockets(self, sleep: Sleep) -> None:
         # Younger than the oldest python-binance that we work with.
         if hasattr(self, "ws_api"):
-            self.ws_api: Any = NoApi()
+            self.ws_api: Any = InProcessApi(self.exchange, sleep, SPOT_METHODS)
         if hasattr(self, "ws_future"):
-            self.ws_future: Any = InProcessApi(self.exchange, sleep)
+            self.ws_future: Any = InProcessApi(self.exchange, sleep, FUTURES_METHODS)
 
 
 class FakeClient(_FakeBase, Client):  # type: ignore[misc]

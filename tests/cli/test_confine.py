@@ -3,22 +3,23 @@
 192.0.2.1 is an address for documentation (RFC 5737): nobody is there, and nothing must be sent to it.
 """
 
+import errno
 import json
 import os
 import re
 import socket
-import subprocess
-import sys
 import tempfile
 import textwrap
 
 import pytest
+from local_runs import local_run
 
 pytestmark = pytest.mark.xdist_group("confine")  # whose workers share what a fixture has run
 
 ATTEMPTS = """
-import asyncio, contextlib, json, multiprocessing, os, socket, subprocess, sys, threading, time
-import aiohttp, requests, urllib.request
+import asyncio, contextlib, http.client, importlib, json, multiprocessing, os, socket, ssl, subprocess, sys
+import threading, time, urllib.request
+import aiohttp, aiohttp.abc, requests, websocket
 from binance import AsyncClient, Client
 
 TEST_NET, HOST = "192.0.2.1", "fapi.binance.invalid"
@@ -78,6 +79,16 @@ def udp_bytes():
 @attempt
 def udp_sendmsg():
     with tcp(socket.AF_INET, socket.SOCK_DGRAM) as s: return s.sendmsg([b"x"], [], 0, (TEST_NET, 53))
+@attempt
+def udp_connected():
+    with tcp(socket.AF_INET, socket.SOCK_DGRAM) as s: s.connect((TEST_NET, 53)); return s.send(b"x")
+@attempt
+def udp_connected_by_name():
+    with tcp(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        return s.connect_ex((HOST, 53)) or os.write(s.fileno(), b"x")
+@attempt
+def udp_connected_from_a_port_of_its_own():
+    with tcp(socket.AF_INET, socket.SOCK_DGRAM) as s: s.bind(("127.0.0.1", 0)); s.connect((TEST_NET, 53))
 @attempt
 def packet_socket():
     with tcp(getattr(socket, "AF_PACKET", 17), socket.SOCK_RAW): pass
@@ -170,8 +181,8 @@ def sub_interpreter():
     except ModuleNotFoundError: import _xxsubinterpreters as _interpreters
     _interpreters.create()
 @attempt
-def import_uvloop():
-    import uvloop
+def import_psycopg():
+    import psycopg2
 @attempt
 def import_a_part_of_a_package():
     import grpc._cython.cygrpc
@@ -188,8 +199,100 @@ def real_futures_url():
 @attempt
 def real_url_of_a_subclass():
     class Own(Client):
-        API_URL = "https://api{}.binance.{}/api"
+        API_URL = "https://api{}.binance.{}.invalid/api"
     Own("key", "secret")
+# Ways that a bot with Binance's addresses may take, in place of look-ups.
+class OwnResolver(aiohttp.abc.AbstractResolver):
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        return [dict(hostname=host, host=TEST_NET, port=port, family=family, proto=0, flags=0)]
+    async def close(self): pass
+@attempt
+def with_aiohttp_and_its_own_resolver():
+    async def get():
+        connector = aiohttp.TCPConnector(resolver=OwnResolver())
+        async with aiohttp.ClientSession(connector=connector) as session:
+            await session.get("https://fapi.binance.com/fapi/v1/ping")
+    asyncio.run(get())
+@attempt
+def http_client_with_a_socket_of_its_own():
+    connection = http.client.HTTPSConnection("fapi.binance.com")
+    with tcp() as connection.sock:
+        connection.sock.connect((TEST_NET, 443))
+        connection.request("GET", "/")
+@attempt
+def tls_on_a_socket_of_its_own():
+    with tcp() as s, ssl.create_default_context().wrap_socket(s, server_hostname="fapi.binance.com") as t:
+        t.connect((TEST_NET, 443))
+@attempt
+def created_connection(): socket.create_connection((TEST_NET, 443), timeout=0.2)
+@attempt
+def sock_connect_of_a_loop():
+    async def connect():
+        with tcp() as s:
+            s.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(s, (TEST_NET, 443))
+    asyncio.run(connect())
+@attempt
+def asyncio_datagrams():
+    async def send():
+        met = asyncio.get_running_loop().create_future()
+        class Protocol(asyncio.DatagramProtocol):
+            def error_received(self, error): met.set_exception(error)
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            Protocol, remote_addr=(TEST_NET, 53))
+        with contextlib.closing(transport): transport.sendto(b"x"); return await asyncio.wait_for(met, 1)
+    return asyncio.run(send())
+@attempt
+def stream_by_a_proxy():
+    websocket.create_connection("wss://fstream.binance.com/ws", http_proxy_host=TEST_NET, http_proxy_port=1,
+                                proxy_type="http", http_no_proxy=["none.invalid"])
+@attempt
+def stream_by_a_proxy_on_loopback():
+    websocket.create_connection("wss://fstream.binance.com/ws", http_proxy_host="127.0.0.1",
+                                http_proxy_port=other_port, proxy_type="http", http_no_proxy=["none.invalid"])
+@attempt
+def request_by_a_proxy_of_the_environment():
+    os.environ["HTTPS_PROXY"] = f"http://{TEST_NET}:3128"
+    del os.environ["NO_PROXY"], os.environ["no_proxy"]
+    try: requests.get("https://fapi.binance.com/fapi/v1/ping")
+    finally:
+        del os.environ["HTTPS_PROXY"]
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
+@attempt
+def the_c_module():
+    s = importlib.import_module("_socket").socket(socket.AF_INET, socket.SOCK_STREAM)
+    try: s.connect((TEST_NET, 443))
+    finally: s.close()
+@attempt
+def the_c_module_by_its_answered_address():
+    s = importlib.import_module("_socket").socket(socket.AF_INET, socket.SOCK_STREAM)
+    try: s.connect((socket.gethostbyname("fapi.binance.com"), 443))
+    finally: s.close()
+@attempt
+def the_former_connect_put_back():
+    watched = socket.socket.connect
+    socket.socket.connect = importlib.import_module("_socket").socket.connect
+    try:
+        with tcp() as s: s.connect((TEST_NET, 443))
+    finally: socket.socket.connect = watched
+@attempt
+def a_look_up_of_its_own():
+    watched = socket.getaddrinfo
+    socket.getaddrinfo = lambda host, port, *_, **__: [(2, 1, 6, "", (TEST_NET, port))]
+    try: requests.get("https://fapi.binance.com/fapi/v1/ping")
+    finally: socket.getaddrinfo = watched
+@attempt
+def a_subclass_of_a_socket():
+    class Own(socket.socket): pass
+    with Own() as s: s.connect_ex((TEST_NET, 443))
+@attempt
+def an_address_that_lies():
+    class Lie(tuple):
+        def __getitem__(self, place): return ("127.0.0.1", other_port)[place]
+    with tcp() as s: s.connect(Lie((TEST_NET, 443)))
+@attempt
+def datagrams_to_an_answered_host():
+    with tcp(socket.AF_INET, socket.SOCK_DGRAM) as s: s.sendto(b"x", ("fapi.binance.com", 443))
 @attempt
 def explicit_proxies():
     client(requests_params={"proxies": {"http": f"http://{TEST_NET}:8080", "https": f"http://{TEST_NET}:1"}})
@@ -228,6 +331,10 @@ def works_with_a_proxy_variable_of_the_bots_own():
     os.environ["HTTP_PROXY"] = os.environ["HTTPS_PROXY"] = f"http://127.0.0.1:{other_port}"
     return client()
 @attempt
+def works_own_address_by_udp():
+    with tcp(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect((TEST_NET, 80)); assert s.getsockname()[0] == "127.0.0.1"; return "USDT"
+@attempt
 def works_socket_pair():
     a, b = socket.socketpair()
     with a, b: a.send(b"USDT"); return b.recv(4)
@@ -254,6 +361,7 @@ REFUSED = [
         "udp_bytes",
         "udp_sendmsg",
         "udp_by_name",
+        "udp_connected_from_a_port_of_its_own",
         "packet_socket",
         "vsock",
     ),
@@ -262,22 +370,21 @@ REFUSED = [
     *("child_process", "shell", "popen", "posix_spawn", "in_a_forked_child", "exec_in_a_forked_child"),
     *("real_futures_url", "real_url_of_a_subclass", "explicit_proxies", "explicit_proxy_on_loopback"),
     *("async_real_futures_url", "async_explicit_proxy"),
+    *("with_aiohttp_and_its_own_resolver", "http_client_with_a_socket_of_its_own"),
+    *("tls_on_a_socket_of_its_own", "created_connection", "sock_connect_of_a_loop", "asyncio_datagrams"),
+    *("stream_by_a_proxy", "stream_by_a_proxy_on_loopback", "request_by_a_proxy_of_the_environment"),
+    *("the_c_module", "the_c_module_by_its_answered_address", "the_former_connect_put_back"),
+    *(
+        "a_look_up_of_its_own",
+        "a_subclass_of_a_socket",
+        "an_address_that_lies",
+        "datagrams_to_an_answered_host",
+    ),
 ]
+WITHOUT_A_PEER = ["udp_connected", "udp_connected_by_name"]
 REFUSED_SPAWNS = ["spawn_start_method", "forkserver_start_method"]
-REFUSED_IMPORTS = ["sub_interpreter", "import_uvloop", "import_a_part_of_a_package"]
+REFUSED_IMPORTS = ["sub_interpreter", "import_psycopg", "import_a_part_of_a_package"]
 WORKS = re.findall(r"def (works_\w+)", ATTEMPTS)
-
-
-def local_run(folder, *command, **variables):
-    """Run a bot with `--local`, its journal and temporary files in `folder`."""
-    return subprocess.run(
-        [sys.executable, "-m", "exit_shim", "run", "--local", *map(str, command)],
-        env={**os.environ, "EXIT_SHIM_JOURNAL": str(folder / "j.db"), **variables},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -317,6 +424,12 @@ def test_no_way_out(tried, way):
     assert met["seconds"] < 1
 
 
+@pytest.mark.parametrize("way", WITHOUT_A_PEER)
+def test_nothing_is_sent_on_a_datagram_socket_without_a_peer(tried, way):
+    """A datagram socket that connected to a real host has no peer, so the system refuses to send on it."""
+    assert tried["found"][way]["said"].startswith(f"[Errno {errno.EDESTADDRREQ}]")
+
+
 @pytest.mark.parametrize("way", REFUSED_SPAWNS)
 def test_no_process_that_cannot_be_watched(tried, way):
     """Processes that multiprocessing starts afresh are refused, with the way to those it forks."""
@@ -339,7 +452,9 @@ def test_what_a_bot_needs_works(tried, way):
 
 def test_every_attempt_is_looked_at(tried):
     """Each attempt of the bot is in one of the lists above."""
-    assert sorted(tried["found"]) == sorted([*REFUSED, *REFUSED_SPAWNS, *REFUSED_IMPORTS, *WORKS])
+    assert sorted(tried["found"]) == sorted(
+        [*REFUSED, *WITHOUT_A_PEER, *REFUSED_SPAWNS, *REFUSED_IMPORTS, *WORKS]
+    )
     assert tried["proxies"] == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from exit_shim.configuration import DISABLED_VARIABLE, OTEL_VARIABLE, RESOLVE_VARIABLE, SHIP_VARIABLE
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE
 from exit_shim.journal.default_path import JOURNAL_VARIABLE
-from exit_shim.testing.confine import PROXY_VARIABLES
+from exit_shim.testing.confinement.audit_hook import PROXY_VARIABLES
 
 
 def isolate(monkeypatch: pytest.MonkeyPatch, journal: Path, mode: str | None) -> None:

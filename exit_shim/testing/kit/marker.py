@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from exit_shim.domain.modes import MODES
-from exit_shim.exchange.engine.market import Number, StaticMarket
-from exit_shim.exchange.engine.symbols import DEFAULT_SYMBOLS, Symbol
+from exit_shim.exchange.engine.market import Number
+from exit_shim.exchange.engine.markets import StaticMarket
+from exit_shim.exchange.engine.symbols import ALL_SYMBOLS, DEFAULT_SYMBOLS, Symbol
 from exit_shim.exchange.server import LocalExchange
 from exit_shim.runtime.nearest_name import did_you_mean
 
@@ -23,7 +24,7 @@ class MarkerArguments(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         mode: EXIT_MODE; None leaves it unset.
         hedge: Whether the account starts in hedge mode.
-        symbols: What trades: names of the default symbols, or `Symbol`s; None for all default ones.
+        symbols: What trades: names of listed contracts, or `Symbol`s; None for all default ones.
         prices: Opening prices by symbol.
         wallet: The opening balance in USDT.
         rules: The day whose rules hold, such as "2025-12-08" for those before the Algo Service.
@@ -90,17 +91,17 @@ def read_marker(node: pytest.Item) -> MarkerArguments:
 
 
 def _symbols(names: Iterable[str | Symbol]) -> Iterable[Symbol]:
-    defaults = {symbol.name: symbol for symbol in DEFAULT_SYMBOLS}
+    listed = {symbol.name: symbol for symbol in ALL_SYMBOLS}
     if isinstance(names, str):
         names = [names]
     for name in names:
         if isinstance(name, Symbol):
             yield name
-        elif name in defaults:
-            yield defaults[name]
+        elif name in listed:
+            yield listed[name]
         else:
             raise ValueError(
-                f"symbols: {name!r} is not one of {', '.join(defaults)}; "
+                f"symbols: {name!r} is not a listed contract{did_you_mean(name, listed)}; "
                 "others are given as exit_shim.testing.Symbol(…)"
             )
 

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any, Final
 
 from exit_shim.attribution.code_files import is_foreign
-from exit_shim.testing.confine import RealHostRefusedError, is_loopback
+from exit_shim.testing.confinement.audit_hook import RealHostRefusedError, is_loopback
 
 _REAL_KEY: Final = re.compile(r"[A-Za-z0-9]{64}", re.ASCII)
 _MOST_PACKAGES: Final = 4

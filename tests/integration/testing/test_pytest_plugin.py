@@ -323,7 +323,7 @@ def test_it(fake_client):
         ("trigger_delay=-5", "expected milliseconds, or (shortest, longest)"),
         ("spread=0.5", "spread=0.5 is invalid; expected a number of ticks"),
         ("mode='BRAIN'", "expected one of LEGACY, EXIT_BRAIN_V3"),
-        ("symbols=['PEPEUSDT']", "'PEPEUSDT' is not one of BTCUSDT"),
+        ("symbols=['PEPEUSDT']", "'PEPEUSDT' is not a listed contract (did you mean"),
         ("prices={'PEPEUSDT': 1}", "PEPEUSDT does not trade here"),
         ("prices={'BTCUSDT': 0}", "expected a number above zero"),
         ("rules='yesterday'", "yesterday"),

@@ -16,36 +16,18 @@ from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
 from typing import Any, Final
 
+from exit_shim.testing.confinement.dummy_hosts import NOTE
+from exit_shim.testing.confinement.packages import OWN_SOCKETS, with_companions
+
 PROXY_VARIABLES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS_PROXY")
 
-OWN_SOCKETS: Final = frozenset(
-    {
-        "MySQLdb",
-        "confluent_kafka",
-        "curl_cffi",
-        "grpc",
-        "nautilus_trader",
-        "primp",
-        "psycopg",
-        "psycopg2",
-        "psycopg_binary",
-        "psycopg_c",
-        "pycares",
-        "pycurl",
-        "rnet",
-        "tls_client",
-        "uvloop",
-        "winloop",
-        "zmq",
-    }
-)
-"""Packages that open connections past Python's `socket`, so that nobody could see where to."""
-
 OWN_INTERPRETERS: Final = frozenset({"_interpreters", "_xxsubinterpreters"})
-"""Modules that make interpreters in which no audit hook of this one runs."""
+"""Modules that make interpreters without this audit hook."""
 
 FAMILIES: Final = frozenset({-1, socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", socket.AF_INET)})
 """Address families a socket may have. -1: as its file descriptor has it."""
+
+LOOPBACK: Final = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 SYSLOG: Final = ("/dev/log", "/var/run/syslog")
 """Unix sockets that only take log lines."""
@@ -71,6 +53,9 @@ CHILD_EVENTS: Final = (
 """Events of processes that the audit hook does not follow; the child of `os.fork` has it too."""
 
 
+NO_WAY: Final = "no option allows a real host"
+
+
 class RealHostRefusedError(ConnectionRefusedError):
     """A refused connection to a host that is not the local exchange; nothing was sent."""
 
@@ -79,7 +64,17 @@ class ChildRefusedError(PermissionError):
     """A refused child process, whose connections could not be watched."""
 
 
-def confine(ports: Iterable[int]) -> None:
+Note = Callable[[str, str], None]
+"""Called with the name of what was refused, and why."""
+
+
+def confine(
+    ports: Iterable[int],
+    *,
+    allow_packages: Iterable[str] = (),
+    route: Callable[[Any], Any] = lambda target: target,
+    note: Note = lambda _name, _reason: None,
+) -> None:
     """Refuse every connection of this process but to loopback at `ports`, from now on.
 
     Name look-ups of other hosts, child processes and packages with sockets of their own are refused
@@ -87,6 +82,9 @@ def confine(ports: Iterable[int]) -> None:
 
     Args:
         ports: TCP and UDP ports on 127.0.0.0/8 and ::1 that stay open.
+        allow_packages: Packages with sockets of their own that may be imported; nobody watches them.
+        route: Returns the address to connect to in place of the one that was asked for.
+        note: Called with each host that is refused, in forks of this process too.
     """
     for name in PROXY_VARIABLES:
         os.environ.pop(name, None)
@@ -94,10 +92,11 @@ def confine(ports: Iterable[int]) -> None:
     # For those that the bot sets later on.
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
     _force_threaded_lookups()
-    refused = [name for name in OWN_SOCKETS if name in sys.modules and name not in DISARMED]
+    packages = OWN_SOCKETS - with_companions(allow_packages)
+    refused = [name for name in packages if name in sys.modules and name not in DISARMED]
     if refused:
         raise ChildRefusedError(f"{', '.join(refused)} opens sockets past Python and is already imported")
-    checks = _AuditChecks(frozenset(ports)).checks()
+    checks = _AuditChecks(frozenset(ports), packages, note).checks()
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
         check = checks.get(event)
@@ -106,16 +105,18 @@ def confine(ports: Iterable[int]) -> None:
 
     _refuse_fork_exec()
     _refuse_interpreters()
-    _check_before_socket(checks["socket.connect"])
-    _watch_proactor(checks["socket.connect"])
+    _check_before_socket(checks["socket.connect"], route, note)
+    _watch_proactor(checks["socket.connect"], route)
     sys.addaudithook(watch)
 
 
 class _AuditChecks:
     """The checks by audit event; each takes the event's arguments and raises to refuse."""
 
-    def __init__(self, ports: frozenset[int]) -> None:
+    def __init__(self, ports: frozenset[int], packages: frozenset[str], note: Note) -> None:
         self._ports = ports
+        self._packages = packages
+        self._note = note
         # The sockets of multiprocessing.
         self._temporary = os.path.normpath(tempfile.gettempdir()) + os.sep
         allowed = ", ".join(map(str, sorted(ports)))
@@ -129,25 +130,31 @@ class _AuditChecks:
         if not isinstance(target, tuple):
             self._unix(os.fsdecode(target))
             return
-        host, port = decode_host(target[0]), target[1]
-        if not (is_loopback(host) and (port in self._ports or _is_own_pair())):
-            raise self._refusal(errno.ECONNREFUSED, f"refused to connect to {host} at {port}")
+        # The values that the system call will read, whatever a subclass shows.
+        host, port = decode_host(tuple.__getitem__(target, 0)), tuple.__getitem__(target, 1)
+        if not is_loopback(host):
+            raise self._host_refusal(host, f"refused to connect to {host} at {port}")
+        if not (port in self._ports or _is_own_pair()):
+            way = f"--allow-port {port} opens it"
+            self._note(f"{host}:{port}", way)
+            raise self._refusal(errno.ECONNREFUSED, f"refused to connect to {host} at {port}", way)
 
     def _unix(self, path: str) -> None:
         if path not in SYSLOG and not os.path.normpath(path).startswith(self._temporary):
             raise self._refusal(
                 errno.ECONNREFUSED,
                 f"refused to connect to the unix socket {path!r}, whose listener may reach the world",
+                "a database on this machine can be reached by TCP with --allow-port",
             )
 
     def family(self, args: tuple[Any, ...]) -> None:
         if args[1] not in FAMILIES:
-            raise self._refusal(errno.EACCES, f"refused a socket of family {args[1]!r}")
+            raise self._refusal(errno.EACCES, f"refused a socket of family {args[1]!r}", NO_WAY)
 
     def name(self, args: tuple[Any, ...]) -> None:
-        host = args[0][0] if isinstance(args[0], tuple) else args[0]
-        if host and not is_loopback(decode_host(host)):
-            raise self._refusal(errno.ECONNREFUSED, f"refused to look up {decode_host(host)!r}")
+        host = decode_host(args[0][0] if isinstance(args[0], tuple) else args[0]) if args[0] else ""
+        if host and not is_loopback(host):
+            raise self._host_refusal(host, f"refused to look up {host!r}")
 
     def child(self, args: tuple[Any, ...]) -> None:
         raise ChildRefusedError(
@@ -158,11 +165,20 @@ class _AuditChecks:
 
     def package(self, args: tuple[Any, ...]) -> None:
         top = args[0].partition(".")[0]
-        if top in OWN_SOCKETS or top in OWN_INTERPRETERS:
+        if top in OWN_INTERPRETERS:
             raise ImportError(f"{args[0]} can connect past Python, where nobody could watch it; {self._rule}")
+        if top in self._packages:
+            raise ImportError(
+                f"{args[0]} can connect past Python, where nobody could watch it; {self._rule}; "
+                f"--allow-package {top} allows it unwatched"
+            )
 
-    def _refusal(self, number: int, what: str) -> RealHostRefusedError:
-        return RealHostRefusedError(number, f"{what}: {self._rule}")
+    def _host_refusal(self, host: str, what: str) -> RealHostRefusedError:
+        self._note(host, NO_WAY)
+        return self._refusal(errno.ECONNREFUSED, what, NO_WAY)
+
+    def _refusal(self, number: int, what: str, way: str) -> RealHostRefusedError:
+        return RealHostRefusedError(number, f"{what}: {self._rule}; {way}")
 
     def checks(self) -> Mapping[str, Callable[[tuple[Any, ...]], None]]:
         return {
@@ -176,6 +192,8 @@ class _AuditChecks:
 
 def decode_host(host: object) -> str:
     """Return a host as text; sockets take bytes too."""
+    if isinstance(host, str):
+        return str.__str__(host)
     return bytes(host).decode(errors="replace") if isinstance(host, bytes | bytearray) else str(host)
 
 
@@ -225,7 +243,7 @@ def _refuse_interpreters() -> None:
 
 
 DISARMED: Final = frozenset({"pycares"})
-"""What `_look_up_in_python` takes care of where it is imported already."""
+"""Packages that `_force_threaded_lookups` disarms if they are imported already."""
 
 
 def _force_threaded_lookups() -> None:
@@ -245,8 +263,27 @@ def _refuse_channel(*_args: object, **_kwargs: object) -> None:
     )
 
 
-def _check_before_socket(check: Callable[[tuple[Any, ...]], None]) -> None:
-    """Check an address before `socket` does, which looks its name up before its audit event."""
+def _check_before_socket(
+    check: Callable[[tuple[Any, ...]], None], route: Callable[[Any], Any], note: Note
+) -> None:
+    """Check an address before `socket` does, which looks its name up before its audit event.
+
+    A datagram socket that would connect to a real host gets an address on loopback instead, and no peer.
+    """
+
+    def route_first(connect: Callable[..., Any], success: int | None) -> Callable[..., Any]:
+        @functools.wraps(connect)
+        def method(self: socket.socket, address: Any) -> Any:
+            target = route(address)
+            if _asks_own_address(self, target):
+                # Without a peer the system itself refuses to send on it.
+                self.bind((LOOPBACK[self.family], 0))
+                note(decode_host(target[0]), NOTE)
+                return success
+            check((self, target))
+            return connect(self, target)
+
+        return method
 
     def check_first(send: Callable[..., Any], place: int) -> Callable[..., Any]:
         @functools.wraps(send)
@@ -257,13 +294,30 @@ def _check_before_socket(check: Callable[[tuple[Any, ...]], None]) -> None:
 
         return method
 
-    for name, place in (("connect", 0), ("connect_ex", 0), ("sendto", -1), ("sendmsg", 3)):
+    for name, success in (("connect", None), ("connect_ex", 0)):
+        setattr(socket.socket, name, route_first(getattr(socket.socket, name), success))
+    for name, place in (("sendto", -1), ("sendmsg", 3)):
         # Windows has no sendmsg.
         if hasattr(socket.socket, name):
             setattr(socket.socket, name, check_first(getattr(socket.socket, name), place))
 
 
-def _watch_proactor(check: Callable[[tuple[Any, ...]], None]) -> None:
+def _asks_own_address(connection: socket.socket, target: Any) -> bool:
+    """Return whether a connection is how many bots learn their own address; it sends nothing by itself."""
+    if connection.type != socket.SOCK_DGRAM or connection.family not in LOOPBACK:
+        return False
+    return isinstance(target, tuple) and not is_loopback(decode_host(target[0])) and not _is_bound(connection)
+
+
+def _is_bound(connection: socket.socket) -> bool:
+    try:
+        return bool(connection.getsockname()[1])
+    except OSError:
+        # Windows has no name for a socket that is not bound.
+        return False
+
+
+def _watch_proactor(check: Callable[[tuple[Any, ...]], None], route: Callable[[Any], Any]) -> None:
     """Check what asyncio's default event loop on Windows connects past `socket`."""
     if sys.platform == "win32":
         from asyncio.windows_events import IocpProactor  # noqa: PLC0415 - only Windows has it
@@ -271,8 +325,9 @@ def _watch_proactor(check: Callable[[tuple[Any, ...]], None]) -> None:
         connect, sendto = IocpProactor.connect, IocpProactor.sendto
 
         def watched_connect(self: Any, conn: Any, address: Any) -> Any:
-            check((conn, address))
-            return connect(self, conn, address)
+            target = route(address)
+            check((conn, target))
+            return connect(self, conn, target)
 
         def watched_sendto(self: Any, conn: Any, buf: Any, flags: int = 0, addr: Any = None) -> Any:
             check((conn, addr))

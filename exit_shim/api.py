@@ -19,7 +19,7 @@ def wrap(
     doors: Sequence[Door] = (),
     bridge: bool | None = None,
 ) -> C:
-    """Return a transparent proxy around a python-binance client, a fake or an adapter.
+    """Return a transparent proxy around a client of a supported library, a fake or an adapter.
 
     Every exit order placed through it is attributed to the module that asked, judged, written to the journal
     before it leaves, sent unchanged, and recorded with its outcome. Wrapping twice is wrapping once. With
@@ -41,10 +41,11 @@ def install(
     threads: bool = False,
     doors: Mapping[type, Sequence[Door]] | None = None,
     bridge: bool | None = None,
+    raw: bool | None = None,
 ) -> Installation[ExitShim]:
-    """Cover every python-binance client of this process, whenever and wherever it is made.
+    """Cover every client of a supported library in this process, whenever and wherever it is made.
 
-    The classes themselves get the doors, at the latest when python-binance is imported. Installing twice is
+    The classes themselves get the doors, at the latest when the library is imported. Installing twice is
     installing once; the latest of two shims is in force; a client that is wrapped as well is recorded once.
     `uninstall`, or the end of a `with` block around this call, restores the classes' own methods. With
     EXIT_SHIM_DISABLED=1 nothing happens.
@@ -56,11 +57,13 @@ def install(
             the attribution of who started the work.
         doors: Methods of the bot's own classes that place, change or cancel orders, by class.
         bridge: Whether old calls about conditional orders keep their contract; None: as the shim says.
+        raw: Whether requests to Binance's order paths are covered that the bot sends itself, by `requests`,
+            `httpx` or `aiohttp`. None: no, unless EXIT_SHIM_RAW is 1.
 
     Returns:
         A context manager whose `with` gives the shim.
     """
-    return (shim or default_shim()).install(threads=threads, doors=doors, bridge=bridge)
+    return (shim or default_shim()).install(threads=threads, doors=doors, bridge=bridge, raw=raw)
 
 
 async def submit_exit_order(
@@ -83,6 +86,9 @@ async def submit_exit_order(
 
     Returns:
         What the client returned. What the client raises is raised.
+
+    Raises:
+        TypeError: The client is of another library; `attributed` around its own call does the same.
     """
     return await default_shim().submit(module_name, symbol, order_params, order_kind, client, explanation)
 
@@ -109,7 +115,7 @@ def watch(client: Any, *, every: float = 30.0, stream: bool | str = False) -> No
     each connection.
 
     Args:
-        client: A client of the account, wrapped or not: a sync one, or python-binance's AsyncClient. A look
+        client: A client of the account, wrapped or not, that really sends where it is async. A look
             costs a request weight of 85.
         every: Seconds between two looks.
         stream: Whether to listen to the stream, on a connection of its own. It shares the account's

@@ -9,11 +9,13 @@ so it may be imported in a `sitecustomize`, which every Python process runs.
 import sys
 
 from exit_shim.clients.import_hook import ImportWatcher
-from exit_shim.clients.packages import PACKAGES
+from exit_shim.clients.packages import watched_packages
+
+_packages = watched_packages()
 
 
 def _on_import(name: str) -> None:
-    if name in PACKAGES:
+    if name in _packages:
         for watcher in _watchers:
             watcher.stop()
         _install()
@@ -34,8 +36,8 @@ def _install() -> None:
         )
 
 
-_watchers = [ImportWatcher(package, _on_import) for package in PACKAGES]
-if any(package in sys.modules for package in PACKAGES):
+_watchers = [ImportWatcher(package, _on_import) for package in _packages]
+if any(package in sys.modules for package in _packages):
     _install()
 else:
     for _watcher in _watchers:

@@ -73,6 +73,12 @@ ENVIRONMENT: Final = (
         meaning="`1` keeps old calls about conditional orders working. It changes what is sent.",
     ),
     Setting(
+        environment="EXIT_SHIM_RAW",
+        default="off",
+        meaning="`1` covers the requests to Binance's order paths that a bot sends itself by requests, httpx "
+        "or aiohttp. In code: `install(raw=True)`.",
+    ),
+    Setting(
         environment="EXIT_SHIM_SHIP_TO",
         code="ship_to",
         default="not set",

@@ -11,6 +11,7 @@ from exit_shim.attribution.attributor import StackAttributor
 from exit_shim.attribution.stack import CallSite, SiteFinder
 from exit_shim.bridge.client import Bridge, socket_replacements
 from exit_shim.clients.accounts import account_label, label_of
+from exit_shim.clients.packages import is_raw_wanted
 from exit_shim.clients.patching import Installation, InstallRequest, replace_methods
 from exit_shim.clients.proxy import (
     ClientProxy,
@@ -23,7 +24,10 @@ from exit_shim.clients.proxy import (
     unpickle_with,
     unwrap,
 )
+from exit_shim.clients.python_binance import PYTHON_BINANCE
+from exit_shim.clients.python_binance_clone import import_early
 from exit_shim.clients.registry import DOOR_NAMES, is_genuine, support_of
+from exit_shim.clients.seams import twin_with_doors
 from exit_shim.clients.submission import Submission, other_symbol, submit
 from exit_shim.clients.twins import bridge_of, make_twin, origin_of, unpickle_twins_with
 from exit_shim.configuration import (
@@ -248,10 +252,15 @@ class ExitShim:
         self.begin()
         bare: Any = unwrap(client)
         self._find_left_in_doubt(bare)
+        self.remember(bare)
         library = support_of(bare)
+        if library is not PYTHON_BINANCE:
+            self._prepare_to_ask()
+        if library.calls_itself:
+            bare = twin_with_doors(bare, self.gateway)
         # A bridged client stays one, unless the caller says otherwise.
         wanted = True if bridge is None and bridge_of(inside(client)) is not None else bridge
-        if self._is_bridged(wanted) and is_genuine(bare):
+        if self._is_bridged(wanted) and library is PYTHON_BINANCE and is_genuine(bare):
             bare = self.bridged(bare)
         proxy: Any = proxy_class(library, (*declared_doors(client), *doors))(bare, self.gateway)
         return proxy  # type: ignore[no-any-return]
@@ -262,19 +271,28 @@ class ExitShim:
         threads: bool = False,
         doors: Mapping[type, Sequence[Door]] | None = None,
         bridge: bool | None = None,
+        raw: bool | None = None,
     ) -> "Installation[ExitShim]":
-        """Send the calls of every python-binance client through this shim; see `exit_shim.install`."""
+        """Send the calls of every supported client through this shim; see `exit_shim.install`."""
         if is_disabled():
             return Installation(self, None)
         self.begin()
+        self._prepare_to_ask()
         replacements = self.bridge.replacements if self._is_bridged(bridge) else None
-        return Installation(self, InstallRequest(self, doors or {}, threads, replacements))
+        is_raw = is_raw_wanted() if raw is None else raw
+        return Installation(self, InstallRequest(self, doors or {}, threads, replacements, is_raw))
 
     def bridged(self, client: Any) -> Any:
         """Return a twin of a client that is not wrapped, whose old calls keep their contract."""
         replace_methods(socket_replacements)
         origin = origin_of(client)
         return make_twin(origin, self.bridge.methods_for(type(origin)))
+
+    def _prepare_to_ask(self) -> None:
+        """Import what the exchange is asked with, which a bot of another library has not imported."""
+        # During an order's look it would take too long.
+        if self.guard.enforces:
+            import_early()
 
     def _is_bridged(self, wanted: bool | None) -> bool:
         """Return whether a client is to be bridged."""
@@ -293,6 +311,7 @@ class ExitShim:
     def watch(self, client: Any, *, every: float = 30.0, stream: bool | str = False) -> None:
         """Compare the book with the exchange now and then; see `exit_shim.watch`."""
         self.account_feeds.watch(unwrap(client), every_s=every, stream=stream)
+        self.remember(unwrap(client))
         self.process_feed.start()
 
     def feed_user_event(self, event: Mapping[str, Any], client: Any) -> None:
@@ -375,6 +394,12 @@ class ExitShim:
         """Return the label that records have for a client's account."""
         return label_of(unwrap(client), self._account)
 
+    def remember(self, client: Any) -> None:
+        """Remember a client that is not wrapped, to ask with for raw requests of its account."""
+        with self.internal_errors.guarded("remember a client"):
+            client = origin_of(client)
+            self.guard.snapshots.clients.remember(client, label_of(client, self._account))
+
     def summary(self) -> dict[str, Any]:
         """Return the counts, and the state of the shim itself; JSON-ready."""
         return {
@@ -437,8 +462,11 @@ class ExitShim:
             self.recorder.tell(event)
 
     def _look_up_later(self, client: Any, recorded: RecordedEvent) -> None:
-        if self.resolver is not None:
-            look_up_later(self.resolver, client, recorded)
+        if self.resolver is None:
+            return
+        if recorded.about is not None and isinstance(recorded.about.event, Intent):
+            client = self.guard.snapshots.clients.asking(client, recorded.about.event.account)
+        look_up_later(self.resolver, client, recorded)
 
     def _find_left_in_doubt(self, client: Any) -> None:
         if self.resolver is not None:
@@ -505,4 +533,4 @@ def bridge_unpickled(client: Any) -> Any:
 
 
 unpickle_with(Unpickling(wrap_unpickled, bind_unpickled))
-unpickle_twins_with(bridge_unpickled)
+unpickle_twins_with(bridge_unpickled, wrap_unpickled)

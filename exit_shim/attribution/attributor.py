@@ -15,11 +15,11 @@ class StackAttributor:
     Args:
         finder: Walks the stack.
         current_mode: Returns the mode in force.
-        account_of: Returns the label of the account behind a client's method.
+        account_of: Returns the label of the account behind a client's method, or of an `identity`.
     """
 
     def __init__(
-        self, finder: SiteFinder, current_mode: Callable[[], str], account_of: Callable[[Any], str | None]
+        self, finder: SiteFinder, current_mode: Callable[[], str], account_of: Callable[..., str | None]
     ) -> None:
         self.finder = finder
         self.declared: Callable[[], Declared | None] = declared.get

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from exit_shim.attribution.attribute import CarriedFrame, carried, declare, declared, running_in, undo
-from exit_shim.attribution.stack import frames_outwards, frames_within
+from exit_shim.attribution.stack import end_walk_at, frames_outwards, frames_within
 from exit_shim.domain.attributions import Declared, Frame
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,6 +51,21 @@ def carry_from(frame: Frame | None, function: F) -> F:
             return await function(*args, **kwargs)
 
     return inside_async if inspect.iscoroutinefunction(function) else inside  # type: ignore[return-value]
+
+
+async def await_carried(
+    declaration: Declared | None,
+    frames: CarriedFrame | None,
+    function: Callable[..., Any],
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Await a coroutine function with the attribution of the code at `frames`, whoever awaits this."""
+    with carrying(declaration, frames):
+        return await function(*args, **kwargs)
+
+
+end_walk_at(await_carried.__code__)
 
 
 class carrying:  # noqa: N801 - reads as a word where it is used

@@ -35,6 +35,9 @@ MAX_FILES: Final = 16_384
 LOOP_FRAMES: Final = 8
 """How many frames an event loop written in Python has of its own, at most, behind a task."""
 
+# The code that awaits a coroutine is not the code that asked for it.
+_WALK_ENDS: Final[dict[int, CodeType]] = {}
+
 _RUN_LOOP: Final = frozenset({"run_forever", "run_until_complete"})
 _NAMED: Final = frozenset({"own", "passthrough"})
 
@@ -285,6 +288,8 @@ def _frames_in(loop: Any, frame: Frame | None) -> Iterator[Frame]:
         if (begins is None and may_run_a_loop(frame.f_code)) or _is_of(loop, "_run_once", frame):
             behind = frame
             break
+        if id(frame.f_code) in _WALK_ENDS:
+            return
         yield frame
         if frame is begins:
             behind = frame.f_back
@@ -294,6 +299,11 @@ def _frames_in(loop: Any, frame: Frame | None) -> Iterator[Frame]:
         if _is_of(loop, "_run_once", at):  # a loop in a loop, as nest_asyncio has them
             break
         yield at
+
+
+def end_walk_at(code: CodeType) -> None:
+    """End the walk at a coroutine function of ours, to which the attribution is carried."""
+    _WALK_ENDS[id(code)] = code
 
 
 def may_run_a_loop(code: CodeType) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from exit_shim.clients.hosts import suffix_of
 from exit_shim.clients.registry import IMITATED, SUPPORTED, is_genuine, library_of_class, support_of
+from exit_shim.domain.doors import Identity
 from exit_shim.runtime.scrubbing import SHORTEST_CREDENTIAL, attributes_of
 
 KEY_NAMES: Final = ("api_key", "apiKey", "key")
@@ -45,13 +46,16 @@ _numbered: dict[int, NumberedAdapter] = {}
 _counts: dict[str, Iterator[int]] = {}
 
 
-def account_label(method: Any, name: str | None = None) -> str | None:
+def account_label(method: Any, name: str | None = None, identity: Identity | None = None) -> str | None:
     """Return the label of the account behind the client whose method this is; stable within this process.
 
     Args:
         method: A client's method.
         name: What to call the account instead of by its key.
+        identity: The key and address that the call itself shows.
     """
+    if identity is not None:
+        return _with_name(_label_of_identity(identity), name)
     client = getattr(method, "__self__", None)
     try:
         # On an order's path, so by what the client has now, in one look.
@@ -59,6 +63,7 @@ def account_label(method: Any, name: str | None = None) -> str | None:
         own_name, suffix = _labels[_attribute_getter(kind)(client.__dict__)]
     except (AttributeError, KeyError, TypeError):
         own_name, suffix = _numbered_label(client) or _label(client)
+    # As in `_with_name`: on an order's path each call counts.
     if name:
         return name + suffix
     return None if own_name is None else own_name + suffix
@@ -66,10 +71,17 @@ def account_label(method: Any, name: str | None = None) -> str | None:
 
 def label_of(client: object, name: str | None = None) -> str | None:
     """Return the label of a client's account, as `account_label` does for its methods."""
-    own_name, suffix = _label(client)
+    return _with_name(_label(client), name)
+
+
+def _with_name(label: Label, name: str | None) -> str | None:
     if name:
-        return name + suffix
-    return None if own_name is None else own_name + suffix
+        return name + label.suffix
+    return None if label.name is None else label.name + label.suffix
+
+
+def _label_of_identity(identity: Identity) -> Label:
+    return Label(key_label(identity.key) if identity.key else None, suffix_of(identity.address))
 
 
 @functools.lru_cache(maxsize=64)
@@ -98,6 +110,9 @@ def _label(client: Any) -> Label:
     attributes = getattr(client, "__dict__", {})
     # The class of what a proxy wraps: the proxy's own type has none of the addresses.
     kind = client.__class__ if isinstance(client.__class__, type) else type(client)
+    library = library_of_class(kind)
+    if library is not None and library.identity_of is not None:
+        return _label_of_identity(library.identity_of(client))
     values = tuple(map(attributes.get, _attributes(kind)))  # older releases lack some
     try:
         return _labels[values]
@@ -144,7 +159,7 @@ def _adapter_label(adapter: object, attributes: Mapping[str, Any], suffix: str) 
 
 def _has_key(value: object) -> bool:
     attributes = attributes_of(value)
-    return any(library.key_field in attributes for library in SUPPORTED)
+    return any(library.key_field in attributes for library in SUPPORTED if library.key_field)
 
 
 def _number(adapter: object, suffix: str, url: object) -> Label:

@@ -4,7 +4,7 @@ Facts: Binance's general info and error pages for USDⓈ-M futures (HTTP 503 and
 -1007), and which exceptions of its transports python-binance 1.0.37 lets through, measured.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from exit_shim.clients.foreign_errors import (
 )
 from exit_shim.clients.registry import SUPPORTED
 from exit_shim.clients.sessions import loaded
-from exit_shim.clients.support import ApiError, CodeStep
+from exit_shim.clients.support import ApiError, ClientSupport, CodeStep
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.events import Result
 from exit_shim.domain.orders import Operation
@@ -52,10 +52,18 @@ NOT_CONNECTED: Final = (
     ("requests.exceptions", "MissingSchema"),
     ("aiohttp.client_exceptions", "ClientConnectorError"),
     ("aiohttp.client_exceptions", "InvalidURL"),
+    ("aiohttp.client_exceptions", "ClientHttpProxyError"),
+    ("httpx", "ConnectError"),
+    ("httpx", "ConnectTimeout"),
+    ("httpx", "PoolTimeout"),
+    ("httpx", "UnsupportedProtocol"),
     ("urllib3.exceptions", "NewConnectionError"),
     ("builtins", "ConnectionRefusedError"),
 )
 """Errors that prove that no connection was made, so nothing left."""
+
+HISTORIES: Final = (("requests", "hist"), ("httpx", "history"), ("aiohttp", "history"))
+"""The variables in which the transports keep the answers that redirected a request."""
 
 NO_ORDER: Final = Answer(
     "unknown", error_message="the answer is none that the exchange gives: no order is in it"
@@ -65,7 +73,10 @@ TOO_SHORT: Final = Answer("unknown", error_message="the answer is shorter than t
 
 
 def read_answers(
-    places: Sequence[int | None], result: Any, operation: Operation | None = None
+    places: Sequence[int | None],
+    result: Any,
+    operation: Operation | None = None,
+    secrets: Callable[[], Iterable[str]] = tuple,
 ) -> list[Answer]:
     """Read what a call returned for each of its orders: a batch answers with a list, in the batch's order.
 
@@ -73,20 +84,27 @@ def read_answers(
         places: Each order's place in the batch; None for one that went alone.
         result: What the call returned.
         operation: See `read_answer`.
+        secrets: Returns credentials that the text of a refusal may hold.
+
+    A returned refusal, as raw requests have them, is read by the library first: an `ApiError`.
     """
+    if isinstance(result, ApiError):
+        return [_refusal(result, secrets())] * len(places)
     if isinstance(result, list):
         return [
-            read_answer(result[place or 0], operation) if (place or 0) < len(result) else TOO_SHORT
+            read_answer(result[place or 0], operation, secrets) if (place or 0) < len(result) else TOO_SHORT
             for place in places
         ]
-    answer = read_answer(result, operation)
+    answer = read_answer(result, operation, secrets)
     if answer.result != "accepted" or places.count(None) == len(places):
         return [answer] * len(places)
     # The ids in it may be of any order of the batch.
     return [NO_LIST if operation else Answer("accepted")] * len(places)
 
 
-def read_answer(result: Any, operation: Operation | None = None) -> Answer:
+def read_answer(
+    result: Any, operation: Operation | None = None, secrets: Callable[[], Iterable[str]] = tuple
+) -> Answer:
     """Read what a call returned for one order.
 
     Args:
@@ -94,14 +112,15 @@ def read_answer(result: Any, operation: Operation | None = None) -> Answer:
         operation: What a genuine client was asked to do: HTTP 2xx with something else than the exchange's
             answer to that (an empty body reads as `{}`) proves nothing. None for an adapter or a fake, which
             may return anything: accepted, since nothing was raised.
+        secrets: Returns credentials that the text of a refusal may hold.
     """
     # A test order is answered with {}, or like an order.
     is_checked = operation is not None and operation != "test"
     if not isinstance(result, dict):
         return NO_ORDER if is_checked else Answer("accepted")
     code = result.get("code")
-    if isinstance(code, int) and code < 0:  # an element of a batch's answer
-        return _refusal(ApiError(code, HTTP_CLIENT_ERROR, result.get("msg")))
+    if code is not None and (_number(code) or 0) < 0:  # an element of a batch's answer
+        return _refusal(ApiError(_number(code), HTTP_CLIENT_ERROR, result.get("msg")), secrets())
     get = result.get
     order_id, algo_id = get("orderId"), get("algoId") or get("strategyId")
     if is_checked and not (result if operation != "place" else order_id is not None or algo_id is not None):
@@ -109,13 +128,20 @@ def read_answer(result: Any, operation: Operation | None = None) -> Answer:
     name = get("clientOrderId") or get("clientAlgoId") or get("newClientStrategyId")
     return Answer(
         "accepted",
-        order_id if type(order_id) is int else None,
-        algo_id if type(algo_id) is int else None,
+        # An order waits: each call counts.
+        order_id if order_id is None or type(order_id) is int else _number(order_id),
+        algo_id if algo_id is None or type(algo_id) is int else _number(algo_id),
         name[:64] if isinstance(name, str) else None,
     )
 
 
-def read_failure(error: BaseException, secrets: Iterable[str] = (), *, one_by_one: bool = False) -> Answer:
+def read_failure(
+    error: BaseException,
+    secrets: Iterable[str] = (),
+    *,
+    one_by_one: bool = False,
+    library: ClientSupport | None = None,
+) -> Answer:
     """Read what an exception proves; where it proves nothing the outcome is `unknown`, never `rejected`.
 
     Args:
@@ -123,10 +149,12 @@ def read_failure(error: BaseException, secrets: Iterable[str] = (), *, one_by_on
         secrets: Credentials that its text may hold.
         one_by_one: Whether the call may have sent several orders, one after the other. Then an error does not
             show which of them it is about.
+        library: The library whose door it was; None where its client's class tells.
     """
     if one_by_one and not _was_never_entered(error):
         return Answer("unknown", error_message=describe(error, secrets))
-    if (refusal := _api_error(error)) is not None:
+    refusal = _api_error(error) if library is None else library.read_api_error(error) or _api_error(error)
+    if refusal is not None:
         return _refusal(refusal, secrets)
     message = describe(error, secrets)
     if _never_connected(error) or _never_sent(error):
@@ -206,7 +234,19 @@ def _never_connected(error: BaseException) -> bool:
         # requests wraps urllib3's NewConnectionError in MaxRetryError, aiohttp an OSError.
         pending += [cause.__cause__, getattr(cause, "reason", None), *cause.args]
     # A session that retries proves nothing by its last attempt: an earlier one may have been sent.
-    return bool(refused) and attempts <= 1
+    return bool(refused) and attempts <= 1 and not _was_redirected(error)
+
+
+def _was_redirected(error: BaseException) -> bool:
+    """Return whether a transport failed while it followed a redirect: an earlier request was answered."""
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        if any(package == owner and frame.f_locals.get(name) for owner, name in HISTORIES):
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _is_attempt(step: CodeStep) -> bool:
@@ -249,6 +289,13 @@ def _is_instance(error: BaseException, module: str, name: str) -> bool:
     """Return whether an error is of a class whose module may not be loaded, and then raised nothing."""
     kind = loaded(module, name)
     return isinstance(kind, type) and isinstance(error, kind)
+
+
+def _number(value: object) -> int | None:
+    """Return an id or code that an answer has as a number, or as text, as some libraries hand it on."""
+    if type(value) is str and value.isascii() and value.removeprefix("-").isdecimal():
+        return int(value)
+    return _integer(value)
 
 
 def _integer(value: object) -> int | None:

@@ -1,8 +1,13 @@
 """The order endpoints of Binance's futures APIs, and what a raw request to each of them does."""
 
+import functools
+import re
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
+from exit_shim.clients.support import Market
 from exit_shim.domain.doors import Door
 
 BATCH: Final = ("batchOrders",)
@@ -69,3 +74,57 @@ WEBSOCKET: Final[Mapping[tuple[str, str], Door]] = {
     ("ws", "algoOrder.cancel"): _CANCEL,
 }
 """The order methods of the WebSocket API."""
+
+ROUTE: Final = re.compile(r"/(?P<api>[fdp]api)/v\d+/(?P<rest>[A-Za-z/]+)")
+"""A path or URL of a futures API: the API, and what follows the version."""
+
+_NAME: Final = re.compile(r"[A-Z]+ /(?P<api>[fdp]api)/v\d+/(?P<rest>[A-Za-z/]+)")
+_WEBSOCKET_PREFIX: Final = "WS "
+
+
+@functools.lru_cache(maxsize=256)
+def route_of(verb: str, path: str) -> Door | None:
+    """Return the row of a request on an order path; None for any other request.
+
+    Args:
+        verb: The HTTP verb, in either case.
+        path: The path or URL, without its query.
+
+    Returns:
+        The row, named by verb and path: "POST /fapi/v1/algoOrder".
+    """
+    match = ROUTE.search(path)
+    if match is None:
+        return None
+    table = PORTFOLIO if match["api"] == "papi" else FUTURES
+    row = table.get((verb.lower(), match["rest"].strip("/")))
+    name = f"{verb.upper()} {match[0].rstrip('/')}"
+    return None if row is None else msgspec.structs.replace(row, method=name)
+
+
+@functools.lru_cache(maxsize=64)
+def websocket_route_of(method: str, api: str = "fapi") -> Door | None:
+    """Return the row of a method of the WebSocket API; None for any other method.
+
+    Args:
+        method: The method, such as "order.place".
+        api: "dapi" for COIN-M.
+
+    Returns:
+        The row, named "WS order.place", or "WS dapi order.place" for COIN-M.
+    """
+    row = WEBSOCKET.get(("ws", method))
+    prefix = _WEBSOCKET_PREFIX if api == "fapi" else f"{_WEBSOCKET_PREFIX}{api} "
+    return None if row is None else msgspec.structs.replace(row, method=f"{prefix}{method}")
+
+
+def market_of_route(name: str) -> Market | None:
+    """Return the market of a row that these functions named; None for any other name."""
+    if name.startswith(_WEBSOCKET_PREFIX):
+        return "cm" if name.startswith(f"{_WEBSOCKET_PREFIX}dapi ") else "um"
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    if match["api"] == "papi":
+        return "portfolio_cm" if match["rest"].startswith("cm/") else "portfolio_um"
+    return "um" if match["api"] == "fapi" else "cm"

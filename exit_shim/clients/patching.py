@@ -1,5 +1,6 @@
 """Doors on the client classes themselves, for bots that make their own clients."""
 
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -7,15 +8,17 @@ from types import TracebackType
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 from exit_shim.clients.import_hook import ImportWatcher, stop_watching, wait_for_import
-from exit_shim.clients.packages import PACKAGES
-from exit_shim.clients.proxy import ANNOTATIONS, BaseProxy, CallHandler, bind_door
-from exit_shim.clients.registry import SUPPORTED, is_library_module
+from exit_shim.clients.packages import PACKAGES, TRANSPORTS
+from exit_shim.clients.proxy import ANNOTATIONS, BaseProxy, CallHandler
+from exit_shim.clients.raw_http import RAW_HTTP, is_transport_module
+from exit_shim.clients.raw_requests import bind_request, is_inner_module
+from exit_shim.clients.registry import SUPPORTED
+from exit_shim.clients.seams import bind, doors_of
+from exit_shim.clients.support import ClientSupport
 from exit_shim.clients.twins import IS_DOOR
 from exit_shim.domain.doors import Door
 from exit_shim.runtime.internal_errors import InternalErrors
 from exit_shim.runtime.reentrancy import ReentrantState
-
-BRIDGE_ROOM: Final = "exit_shim.bridge."
 
 
 class InstalledDoor(BaseProxy):  # type: ignore[misc]
@@ -34,7 +37,7 @@ class InstalledDoor(BaseProxy):  # type: ignore[misc]
         method, gateway = self.__wrapped__.__get__(client, owner), _patches.gateway
         if gateway is None:
             return method
-        return bind_door(method, self._self_door, gateway, sys._getframe().f_back)  # noqa: SLF001
+        return bind(method, self._self_door, gateway, sys._getframe().f_back)  # noqa: SLF001
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method as subclasses do: `Client.futures_create_order(client, ...)`."""
@@ -64,18 +67,26 @@ class InstalledRawRequest(InstalledDoor):
     def __get__(self, client: Any, owner: type | None = None) -> Any:
         # The library's own requests are not doors, nor are the bridge's; the frame of this method is skipped
         # further on.
-        if client is not None and is_inner_module(sys._getframe(1).f_globals.get("__name__")):  # noqa: SLF001
+        frame = sys._getframe().f_back  # noqa: SLF001 - none where C fetches it
+        if client is not None and frame is not None and is_inner_module(frame.f_globals.get("__name__")):
             return self.__wrapped__.__get__(client, owner)
         return super().__get__(client, owner)
 
 
-for _class in (InstalledDoor, InstalledRawRequest):
+class InstalledTransport(InstalledDoor):
+    """Stand for a transport's method, through which the client libraries send as well."""
+
+    def __get__(self, client: Any, owner: type | None = None) -> Any:
+        if client is None:
+            return self
+        method, gateway = self.__wrapped__.__get__(client, owner), _patches.gateway
+        if gateway is None:
+            return method
+        return bind_request(method, self._self_door, gateway, sys._getframe().f_back)  # noqa: SLF001
+
+
+for _class in (InstalledDoor, InstalledRawRequest, InstalledTransport):
     _class.__annotations__ = cast("Any", ANNOTATIONS)
-
-
-def is_inner_module(name: object) -> bool:
-    """Return whether a module's requests are the inside of a call that was recorded already."""
-    return is_library_module(name) or str(name).startswith(BRIDGE_ROOM)
 
 
 class ClassMethod(NamedTuple):
@@ -122,6 +133,7 @@ class InstallRequest:
         doors: Doors of the bot's own classes.
         threads: Whether threads and pools carry who asked.
         replacements: Returns the methods to replace beneath the doors; None for none.
+        raw: Whether raw requests are covered.
     """
 
     def __init__(
@@ -130,8 +142,10 @@ class InstallRequest:
         doors: Mapping[type, Sequence[Door]],
         threads: bool,
         replacements: Callable[[], Replacements] | None = None,
+        raw: bool = False,
     ) -> None:
         self.shim = shim
+        self.raw = raw
         self.replacements = replacements
         self.doors = {owner: tuple(rows) for owner, rows in doors.items()}
         self.threads = threads
@@ -139,8 +153,9 @@ class InstallRequest:
 
     def is_like(self, other: "InstallRequest") -> bool:
         """Return whether another request asks for the same."""
-        mine = self.doors, self.threads, self.replacements
-        return self.shim is other.shim and mine == (other.doors, other.threads, other.replacements)
+        mine = self.doors, self.threads, self.replacements, self.raw
+        others = other.doors, other.threads, other.replacements, other.raw
+        return self.shim is other.shim and mine == others
 
 
 class Patches(ReentrantState):
@@ -151,11 +166,18 @@ class Patches(ReentrantState):
         self.gateway: CallHandler | None = None
         self._requests: list[InstallRequest] = []
         self._doors: dict[ClassMethod, InstalledDoor] = {}
+        self._inherited: set[ClassMethod] = set()
         self._replaced: dict[ClassMethod, Replaced] = {}
         self._lasting: Callable[[], Replacements] | None = None
         self._propagation: AbstractContextManager[Any] | None = None
         self._internal_errors: InternalErrors | None = None
-        self._watchers = [ImportWatcher(package, lambda _module: self._apply()) for package in PACKAGES]
+        packages = (*PACKAGES, *TRANSPORTS)
+        self._watchers = [ImportWatcher(package, self._on_import) for package in packages]
+
+    def _on_import(self, module: str) -> None:
+        # ccxt has hundreds of modules; three of them have classes of interest.
+        if module in PACKAGES or any(library.owns_class(module) for library in (*SUPPORTED, *RAW_HTTP)):
+            self._apply()
 
     def add(self, request: InstallRequest) -> InstallRequest:
         """Add a request; returns it, or the one in force where that asks for the same."""
@@ -166,9 +188,11 @@ class Patches(ReentrantState):
                 request.count += 1
             else:
                 self._requests.append(request)
+            packages = (*PACKAGES, *TRANSPORTS) if request.raw else PACKAGES
             for watcher in self._watchers:
-                watcher.start()
-        for package in PACKAGES:
+                if watcher.package in packages:
+                    watcher.start()
+        for package in packages:
             with suppress(Exception):  # an error of an import in another thread is raised there
                 wait_for_import(package)  # not under the lock: that import may be waiting for it
         self._apply()
@@ -187,7 +211,7 @@ class Patches(ReentrantState):
         with self._lock:
             self._requests.clear()
             self._apply()
-        for package in PACKAGES:
+        for package in (*PACKAGES, *TRANSPORTS):
             stop_watching(package)
 
     def replace(self, lasting: Callable[[], Replacements]) -> None:
@@ -216,7 +240,12 @@ class Patches(ReentrantState):
     def _patch(self, wanted: Mapping[ClassMethod, Door]) -> None:
         for method in self._doors.keys() - wanted.keys():
             door = self._doors.pop(method)
-            if vars(method.owner).get(method.name) is door:  # else somebody's patch is over it
+            if vars(method.owner).get(method.name) is not door:  # somebody's patch is over it
+                continue
+            if method in self._inherited:
+                self._inherited.discard(method)
+                delattr(method.owner, method.name)
+            else:
                 setattr(method.owner, method.name, door.__wrapped__)
         for method in wanted.keys() - self._doors.keys():
             self._patch_one(method, wanted[method])
@@ -235,12 +264,15 @@ class Patches(ReentrantState):
             setattr(method.owner, method.name, wanted[method])
 
     def _patch_one(self, method: ClassMethod, row: Door) -> None:
-        function = vars(method.owner)[method.name]
+        function = inspect.getattr_static(method.owner, method.name)
+        is_inherited = method.name not in vars(method.owner)
         if issubclass(type(function), InstalledDoor):  # somebody's patch has put an old one back
             function = function.__wrapped__
         if hasattr(type(function), "__get__"):  # else a mock, which gets no `self` either
-            door = (InstalledDoor if row.routes is None else InstalledRawRequest)(function, row)
+            door = door_class(method.owner, row)(function, row)
             self._doors[method] = door
+            if is_inherited:
+                self._inherited.add(method)
             setattr(method.owner, method.name, door)
 
     def _propagate(self, is_wanted: bool) -> None:
@@ -256,17 +288,26 @@ class Patches(ReentrantState):
             ended.__exit__(None, None, None)
 
 
+def door_class(owner: type, row: Door) -> type[InstalledDoor]:
+    """Return what stands for a method of a class."""
+    if row.routes is not None:
+        return InstalledRawRequest
+    return InstalledTransport if is_transport_module(owner.__module__) else InstalledDoor
+
+
 def wanted_doors(requests: Sequence[InstallRequest]) -> dict[ClassMethod, Door]:
     """Return the methods to patch: the libraries' doors, and those declared for classes of the bot's own."""
     if not requests:
         return {}
-    rows = library_doors()
+    raw = RAW_HTTP if any(request.raw for request in requests) else ()
+    rows = library_doors((*SUPPORTED, *raw))
     for request in requests:
         for adapter, doors in request.doors.items():
             for door in doors:
                 owner = next((owner for owner in adapter.__mro__ if door.method in vars(owner)), None)
                 if owner is not None:
-                    rows[ClassMethod(owner, door.method)] = door
+                    # A library's own door knows more than one that was declared for the same method.
+                    rows.setdefault(ClassMethod(owner, door.method), door)
     return rows
 
 
@@ -288,16 +329,25 @@ def put_back(method: ClassMethod, replaced: Replaced) -> None:
         setattr(method.owner, method.name, replaced.before)
 
 
-def library_doors() -> dict[ClassMethod, Door]:
+def library_doors(libraries: Sequence[ClientSupport] = SUPPORTED) -> dict[ClassMethod, Door]:
     """Return the doors of the client libraries, as far as their classes are imported."""
     return {
-        ClassMethod(owner, door.method): door
-        for library in SUPPORTED
+        method: door
+        for library in libraries
         for client in library.client_classes()
-        for owner in client.__mro__[:-1]
-        for door in library.doors
-        if door.method in vars(owner)
+        for door in doors_of(library, client)
+        for method in methods_of(library, client, door.method)
     }
+
+
+def methods_of(library: ClientSupport, client: type, name: str) -> list[ClassMethod]:
+    """Return where a client class has a method: each class of the library that defines it.
+
+    Where another package's class defines it, of which others inherit too, it is the client class itself.
+    """
+    owners = [owner for owner in client.__mro__[:-1] if name in vars(owner)]
+    own = [owner for owner in owners if library.owns_class(owner.__module__)]
+    return [ClassMethod(owner, name) for owner in own or ([client] if owners else [])]
 
 
 _patches: Final = Patches()

@@ -121,7 +121,7 @@ class BoundParsingDoor(BoundDoor):
         asked = gateway.asked(door, args, kwargs)
         if asked is None:
             return method(*args, **kwargs)
-        if gateway.is_entry(*asked):
+        if gateway.is_entry(asked.door, asked.params):
             result = method(*args, **kwargs)
             if type(result) is CoroutineType:
                 gateway.count_entry_coroutine()
@@ -191,6 +191,31 @@ class DoorAttribute:
         delattr(proxy.__wrapped__, self._name)
 
 
+class PartAttribute:
+    """Hand out a client that a client holds, wrapped like it; the same one each time."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, proxy: Any, owner: type | None = None) -> Any:
+        if proxy is None:
+            return self
+        part = getattr(proxy.__wrapped__, self._name)
+        wrapped = proxy._self_parts.get(self._name)  # noqa: SLF001
+        if wrapped is None or plain_of(wrapped.__wrapped__) is not part:
+            wrapped = proxy._self_gateway.owner.wrap(part)  # noqa: SLF001
+            proxy._self_parts[self._name] = wrapped  # noqa: SLF001
+        return wrapped
+
+    def __set__(self, proxy: Any, value: Any) -> None:
+        setattr(proxy.__wrapped__, self._name, value)
+
+    def __delete__(self, proxy: Any) -> None:
+        delattr(proxy.__wrapped__, self._name)
+
+
 class ClientProxy(BaseProxy):  # type: ignore[misc]
     """Wrap a client: the doors of its library are intercepted, all else stays on wrapt's own path in C."""
 
@@ -199,6 +224,7 @@ class ClientProxy(BaseProxy):  # type: ignore[misc]
     def __init__(self, client: Any, gateway: CallHandler) -> None:
         super().__init__(client)
         self._self_gateway = gateway
+        self._self_parts: dict[str, Any] = {}
 
     def __copy__(self) -> "ClientProxy":
         return type(self)(copy.copy(self.__wrapped__), self._self_gateway)
@@ -278,7 +304,8 @@ def proxy_class(library: ClientSupport, declared: Sequence[Door] = ()) -> type[C
         declared: Doors besides those, or instead of one of the same name.
     """
     if library.name not in _classes:
-        _classes[library.name] = _make_class(ClientProxy, library.doors)
+        parts = {name: PartAttribute(name) for name in library.parts}
+        _classes[library.name] = _make_class(ClientProxy, library.doors, **parts)
     base = _classes[library.name]
     if not declared:
         return base

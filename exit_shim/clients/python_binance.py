@@ -3,60 +3,22 @@
 Facts: Binance's documentation of the futures APIs, and the code of python-binance up to 1.0.37.
 """
 
-import asyncio
 import functools
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from types import CodeType, FunctionType
 from typing import Any, Final
 
 from exit_shim import errors
-from exit_shim.clients.hosts import host_of
-from exit_shim.clients.python_binance_doors import DOORS, HOSTS, METHODS, market_of
-from exit_shim.clients.sessions import (
-    aiohttp_options,
-    is_genuine_code,
-    loaded,
-    really_sends,
-    requests_options,
-    session_settings,
-)
+from exit_shim.clients.python_binance_clone import PythonBinanceClone
+from exit_shim.clients.python_binance_doors import DOORS, market_of
+from exit_shim.clients.python_binance_releases import CLASSES, has_algo_orders, owns_module
+from exit_shim.clients.sessions import is_genuine_code, loaded, really_sends
 from exit_shim.clients.support import ApiError, ClientSupport, CodeStep
 from exit_shim.domain.doors import Door
 from exit_shim.domain.orders import CONDITIONAL_KINDS, upper
 from exit_shim.domain.verdicts import DENIED_CODE, Reason
 from exit_shim.runtime.methods import is_coroutine_method
-
-# Modules and classes
-
-PREFIX: Final = "binance."
-
-# Binance's own connectors, such as binance-futures-connector, install a package `binance` too.
-MODULES: Final = frozenset(
-    {
-        *("async_client", "base_client", "client", "depthcache", "enums", "exceptions", "helpers"),
-        *("streams", "threaded_stream", "ws"),
-        "websockets",  # up to 0.7
-    }
-)
-"""The names below `binance` that are python-binance's, in any release."""
-
-# While the package is being imported its classes are not in it yet, and after a reload it has the old ones.
-# In older releases both are in binance.client.
-CLASSES: Final = (
-    ("binance", "Client"),
-    ("binance", "AsyncClient"),
-    ("binance.client", "Client"),
-    ("binance.client", "AsyncClient"),
-    ("binance.async_client", "AsyncClient"),
-)
-
-
-def owns_module(name: object) -> bool:
-    """Return whether a module of this dotted name is part of python-binance."""
-    return isinstance(name, str) and name.startswith(PREFIX) and name.split(".", 2)[1] in MODULES
 
 
 def client_classes() -> list[type]:
@@ -69,45 +31,6 @@ def is_async(client: object) -> bool:
     """Return whether a client's methods are awaited, whatever one of them looks like."""
     listing = getattr(type(client), READS["orders"], None)
     return listing is not None and is_coroutine_method(listing)
-
-
-# Releases
-
-
-def sends_stops_where_accepted(client_class: type, method: str = "futures_create_order") -> bool:
-    """Return whether a client class sends conditional orders to the Algo Service.
-
-    Since 2025-12-09 Binance takes them nowhere else and answers -4120; python-binance sends them there
-    since 1.0.33, those of its WebSocket API since 1.0.34.
-    """
-    return "clientAlgoId" in _constants(getattr(client_class, method, None))
-
-
-def has_algo_orders(method: Any) -> bool:
-    """Return whether a method sends conditional orders to the Algo Service; only old releases do not."""
-    function = getattr(method, "__func__", method)
-    if not owns_module(getattr(function, "__module__", None)) or not hasattr(function, "__code__"):
-        return True
-    return "clientAlgoId" in _constants(function)
-
-
-def hears_user_stream(manager_class: type) -> bool:
-    """Return whether a socket manager asks for the futures user stream where Binance still sends it.
-
-    Since 2026-04-23 the old address is connected and silent; python-binance has the new one since 1.0.36.
-    """
-    methods = (getattr(manager_class, name, None) for name in ("futures_user_socket", "futures_socket"))
-    return any("private/" in _constants(method) for method in methods)
-
-
-def missing_doors(client_class: type) -> list[str]:
-    """Return the methods of the door table that a client class does not have; older releases have fewer."""
-    return sorted(door.method for door in METHODS if not hasattr(client_class, door.method))
-
-
-def _constants(function: object) -> tuple[Any, ...]:
-    # A method that uses an endpoint or a field names it among its constants.
-    return getattr(getattr(function, "__code__", None), "co_consts", ())
 
 
 # Client order ids
@@ -174,119 +97,6 @@ SENDING: Final = (
     "_generate_signature",
 )
 """The methods that make a client send to an exchange; a subclass may have replaced one."""
-
-# Nothing that a bot may have put there, no connection, loop or answer, and not `verbose`, which logs headers.
-COPIED: Final = (
-    *("API_KEY", "API_SECRET", "PRIVATE_KEY", "TIME_UNIT", "_is_rsa"),
-    *("demo", "testnet", "timestamp_offset", "tld"),
-)
-"""The attributes that a clone takes over, besides the constants of the class."""
-
-
-class PythonBinanceClone:
-    """Ask the exchange in the place of a python-binance client; see `ClientClone`."""
-
-    __slots__ = ("_attributes", "_class", "_session", "host", "offset_ms")
-
-    def __init__(self, client: Any) -> None:
-        self._class = sys.modules["binance.client"].Client
-        uses_aiohttp = is_coroutine_method(type(client)._request)  # noqa: SLF001
-        attributes, constants = vars(client), [name for name in dir(self._class) if name.isupper()]
-        options = attributes.get("_requests_params") or {}
-        proxy, session = attributes.get("https_proxy"), attributes["session"]
-        self._attributes: dict[str, Any] = {
-            name: getattr(client, name) for name in (*constants, *COPIED) if hasattr(client, name)
-        }
-        self._attributes["_requests_params"] = dict(requests_options(options, proxy, is_async=uses_aiohttp))
-        self._session = dict(session_settings(session, is_async=uses_aiohttp))
-        self.offset_ms = int(attributes.get("timestamp_offset") or 0)
-        self.host = host_of(str(client._create_futures_api_uri("")))  # noqa: SLF001
-
-    def client(self) -> Any:
-        """Make a sync client; nothing is sent."""
-        # Not by `__init__`, which makes an event loop, and pings in old releases.
-        client = self._class.__new__(self._class)
-        vars(client).update(self._attributes, response=None, verbose=False)
-        client.session = client._init_session()  # noqa: SLF001
-        for name, value in self._session.items():
-            setattr(client.session, name, value)
-        return without_bridge(client)
-
-    def async_client(self) -> Any:
-        """Make an async client for the running event loop; nothing is sent."""
-        kind = sys.modules["binance"].AsyncClient
-        client = kind.__new__(kind)
-        options = self._attributes["_requests_params"]
-        proxies = options.get("proxies") or self._session.get("proxies") or {}
-        vars(client).update(
-            self._attributes,
-            response=None,
-            verbose=False,
-            loop=asyncio.get_running_loop(),
-            https_proxy=proxies.get("https") or proxies.get("http"),
-            _requests_params=dict(aiohttp_options(options, self._session)),
-            _session_params={"trust_env": self._session["trust_env"]},
-        )
-        client.session = client._init_session()  # noqa: SLF001
-        return without_bridge(client)
-
-    def get(self, client: Any, prefix: str, path: str, params: Mapping[str, Any]) -> Any:
-        """Send one signed GET with a client from `client()`."""
-        name = HOSTS[prefix[:5]]
-        request = getattr(client, name, None)
-        if request is None:
-            raise NotImplementedError(f"this python-binance has no {name}")
-        return request("get", path, signed=True, data=dict(params))
-
-    def why_no_user_stream(self, address: str | None) -> str | None:
-        """Return why the account's user data stream cannot be had; None where it can be tried."""
-        from binance import BinanceSocketManager  # noqa: PLC0415 - it is there: the client is genuine
-
-        if not hears_user_stream(BinanceSocketManager):
-            return (
-                f"python-binance {version('python-binance')} connects to an address at which Binance has "
-                "sent no user data since 2026-04-23: install 1.0.36 or later"
-            )
-        if address is None and not self._is_at_home:
-            return (
-                f"the client asks {self.host}, which is none of python-binance's own hosts: say where its "
-                'stream is, by watch(client, stream="wss://…/")'
-            )
-        return None
-
-    @property
-    def _is_at_home(self) -> bool:
-        """Return whether the host is one of python-binance's own, to which its other addresses belong."""
-        attributes = self._attributes
-        name = "TESTNET_" if attributes.get("testnet") else "DEMO_" if attributes.get("demo") else ""
-        address = str(getattr(self._class, f"FUTURES_{name}URL", ""))
-        return host_of(address.format(attributes.get("tld"))) == self.host
-
-    def user_stream(self, client: Any, address: str | None, most_waiting: int) -> Any:
-        """Return the socket of the user data stream, not connected yet."""
-        return _socket_manager(client, address, most_waiting).futures_user_socket()
-
-    def mark_prices(self, client: Any, address: str | None, most_waiting: int) -> Any:
-        """Return the socket of the mark prices of all symbols, once a second; not connected yet."""
-        return _socket_manager(client, address, most_waiting).all_mark_price_socket(fast=True)
-
-
-def without_bridge(client: Any) -> Any:
-    """Return a cloned client with python-binance's own methods, where its class is bridged."""
-    from exit_shim.clients.twins import plain_of  # noqa: PLC0415 - twins know this module
-
-    return plain_of(client)
-
-
-def _socket_manager(client: Any, address: str | None, most_waiting: int) -> Any:
-    """Return what makes sockets, for an address of one's own where there is one."""
-    from binance import BinanceSocketManager  # noqa: PLC0415 - it is there: the client is genuine
-
-    manager = BinanceSocketManager(client, max_queue_size=most_waiting)
-    if address is not None:
-        for name in ("FSTREAM_URL", "FSTREAM_TESTNET_URL", "FSTREAM_DEMO_URL"):
-            setattr(manager, name, address.rstrip("/") + "/")
-    return manager
 
 
 def can_be_cloned(client: Any) -> bool:
@@ -414,6 +224,7 @@ PYTHON_BINANCE: Final = ClientSupport(
     name="python-binance",
     package="binance",
     owns_module=owns_module,
+    owns_class=owns_module,
     client_classes=client_classes,
     doors=DOORS,
     place_order="futures_create_order",
@@ -422,6 +233,7 @@ PYTHON_BINANCE: Final = ClientSupport(
     address_field="FUTURES_URL",
     address_flags=("testnet", "demo"),
     address_of=address_of,
+    tested_with="1.0.0 to 1.0.37",
     fix_client_order_ids=fix_client_order_ids,
     has_algo_orders=has_algo_orders,
     is_async=is_async,

@@ -1,5 +1,6 @@
 """HTTP sessions of client libraries: whether they really send, and their options for a client of our own."""
 
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -19,10 +20,15 @@ def really_sends(session: object) -> bool:
     names = {name for _, _, methods in SENDING_METHODS for name in methods}
     return (
         any(type(session) is loaded(module, name) for module, name in SESSIONS)
-        and all(_are_genuine(module, name, methods) for module, name, methods in SENDING_METHODS)
+        and sends_at_all()
         and names.isdisjoint(vars(session))
         and all(_is_http(adapter) for adapter in getattr(session, "adapters", {}).values())
     )
+
+
+def sends_at_all() -> bool:
+    """Return whether no mocking library has replaced a transport's methods: a new session really sends."""
+    return all(_are_genuine(module, name, methods) for module, name, methods in SENDING_METHODS)
 
 
 def loaded(module: str, name: str) -> Any:
@@ -77,8 +83,11 @@ def aiohttp_options(options: Mapping[str, Any], session: Mapping[str, Any]) -> I
     """Yield options and session settings of `requests` as aiohttp's request options."""
     if isinstance(options.get("timeout"), (int, float)):
         yield "timeout", options["timeout"]
-    if options.get("verify", session.get("verify")) is False:
+    verify = options.get("verify", session.get("verify"))
+    if verify is False:
         yield "ssl", False
+    elif isinstance(verify, str):  # an authority of one's own
+        yield "ssl", ssl.create_default_context(cafile=verify)
 
 
 def session_settings(session: Any, *, is_async: bool) -> Iterator[tuple[str, Any]]:

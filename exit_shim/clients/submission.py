@@ -32,8 +32,17 @@ async def submit(gateway: CallHandler | None, client: Any, submission: Submissio
         gateway: What the order goes through; None where the shim is disabled.
         client: A sync client, which is called on a worker thread, or an async one.
         submission: The order, sent as it is.
+
+    Raises:
+        TypeError: The client is of another library than python-binance.
     """
-    door = DOOR_NAMES[support_of(client).place_order]
+    library = support_of(client)
+    if not library.place_order:
+        raise TypeError(
+            f"submit_exit_order takes a client of python-binance, not one of {library.name}: use "
+            f'`with exit_shim.attributed("{submission.module_name}")` around the client\'s own call'
+        )
+    door = DOOR_NAMES[library.place_order]
     method = getattr(client, door.method)
     # An installed class has the door itself here.
     if issubclass(type(method), BoundDoor):

@@ -2,13 +2,17 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from types import MemberDescriptorType
 from typing import Any, Final
 
-from exit_shim.clients.python_binance import owns_module
+from exit_shim.clients.python_binance_releases import owns_module
 from exit_shim.domain.doors import Door
 
 PLAIN: Final = "_exit_shim_plain"
 """The slot of a twin that holds the client that it was made of."""
+
+GATEWAY: Final = "_exit_shim_gateway"
+"""The slot of a twin that holds what carries out the calls of its doors; empty for one without doors."""
 
 IS_PLAIN: Final = "_exit_shim_is_plain"
 """Marks the class of a twin that has the library's own methods where the class has replaced ones."""
@@ -57,7 +61,14 @@ Methods = Mapping[str, Callable[..., Any]]
 _classes: dict[tuple[type, frozenset[Any], bool], type] = {}
 
 
-def make_twin(client: Any, methods: Methods, *, is_plain: bool = False) -> Any:
+def make_twin(
+    client: Any,
+    methods: Methods,
+    *,
+    is_plain: bool = False,
+    owns_class: Callable[[str], bool] = owns_module,
+    gateway: object = None,
+) -> Any:
     """Return a twin of a client with methods of its library's class replaced.
 
     What either does to its state, both have. A bot's own subclass keeps its methods, and finds the replaced
@@ -67,10 +78,13 @@ def make_twin(client: Any, methods: Methods, *, is_plain: bool = False) -> Any:
         client: A client; no twin.
         methods: The methods to replace, by name.
         is_plain: Whether they are the library's own.
+        owns_class: Tells whether a class of a module of this dotted name is the library's.
+        gateway: What carries out the calls of its doors, if it has some.
     """
-    twin: Any = object.__new__(_twin_class(type(client), methods, is_plain))
+    twin: Any = object.__new__(_twin_class(type(client), methods, is_plain, owns_class))
     twin.__dict__ = client.__dict__
     setattr(twin, PLAIN, client)
+    setattr(twin, GATEWAY, gateway)
     return twin
 
 
@@ -126,9 +140,9 @@ def inside_doors(method: Any) -> Any:
     return method
 
 
-def library_class(kind: type) -> type:
+def library_class(kind: type, owns_class: Callable[[str], bool] = owns_module) -> type:
     """Return the library's class that a client class is or inherits from; without one, the class itself."""
-    return next((base for base in kind.__mro__ if owns_module(base.__module__)), kind)
+    return next((base for base in kind.__mro__ if owns_class(base.__module__)), kind)
 
 
 def is_bridged(method: Any, door: Door) -> bool:
@@ -136,36 +150,73 @@ def is_bridged(method: Any, door: Door) -> bool:
     return door.method.startswith(BRIDGED_DOORS) and bridge_of(getattr(method, "__self__", None)) is not None
 
 
-def _twin_class(kind: type, methods: Methods, is_plain: bool) -> type:
+def _twin_class(kind: type, methods: Methods, is_plain: bool, owns_class: Callable[[str], bool]) -> type:
     key = kind, frozenset(methods.items()), is_plain
     if key not in _classes:
-        _classes[key] = _make_class(kind, methods, is_plain)
+        _classes[key] = _make_class(kind, methods, is_plain, owns_class)
     return _classes[key]
 
 
-def _make_class(kind: type, methods: Methods, is_plain: bool) -> type:
+class Unannounced:
+    """Keep a bot's `__init_subclass__` from being called for the class of a twin."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **_: Any) -> None:
+        pass
+
+
+def _shared_slots(kind: type) -> dict[str, property]:
+    """Return properties that find the slots of a bot's class in the client that a twin was made of."""
+    slots = {
+        name: slot
+        for base in reversed(kind.__mro__)
+        for name, slot in vars(base).items()
+        if type(slot) is MemberDescriptorType
+    }
+    return {name: _shared_slot(slot) for name, slot in slots.items()}
+
+
+def _shared_slot(slot: Any) -> property:
+    read, write, delete = slot.__get__, slot.__set__, slot.__delete__
+    return property(
+        lambda twin: read(getattr(twin, PLAIN)),
+        lambda twin, value: write(getattr(twin, PLAIN), value),
+        lambda twin: delete(getattr(twin, PLAIN)),
+    )
+
+
+def _make_class(kind: type, methods: Methods, is_plain: bool, owns_class: Callable[[str], bool]) -> type:
     names = {
-        "__slots__": (PLAIN,),
+        "__slots__": (PLAIN, GATEWAY),
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
         "__doc__": kind.__doc__,
         "__class__": property(lambda _: kind),
         # The connections are the original's to close.
         "__del__": lambda _: None,
+        "__eq__": _equal,
+        "__hash__": lambda twin: hash(origin_of(twin)),
         "__copy__": _copy,
         "__deepcopy__": _deepcopy,
         "__reduce_ex__": _reduce,
         **({IS_PLAIN: True} if is_plain else {}),
+        **_shared_slots(kind),
     }
-    owner = library_class(kind)
+    owner = library_class(kind, owns_class)
     if owner is not kind:
         try:
             # Between the bot's class and the library's, where its `super()` finds them.
             below = type(owner.__name__, (owner,), {"__module__": owner.__module__, **methods})
-            return type(kind.__name__, (kind, below), names)
+            return type(kind.__name__, (Unannounced, kind, below), names)
         except TypeError:  # classes that allow no other order
             pass
-    return type(kind.__name__, (kind,), {**names, **methods})
+    return type(kind.__name__, (Unannounced, kind), {**names, **methods})
+
+
+def _equal(twin: Any, other: object) -> bool:
+    """Return whether two are twins of the same client, or of equal ones."""
+    return bool(origin_of(twin) == origin_of(other))
 
 
 def _copy(twin: Any) -> Any:
@@ -180,18 +231,22 @@ def _twin_like(twin: Any, client: Any) -> Any:
     other: Any = object.__new__(type(twin))
     other.__dict__ = client.__dict__
     setattr(other, PLAIN, client)
+    setattr(other, GATEWAY, getattr(twin, GATEWAY))
     return other
 
 
 def _reduce(twin: Any, _protocol: Any) -> Any:
+    client = getattr(twin, PLAIN)
     if IS_PLAIN in vars(type(twin)):
-        return plain_of, (getattr(twin, PLAIN),)
-    return _remake[0], (getattr(twin, PLAIN),)
+        return plain_of, (client,)
+    bridge, wrap = _remake
+    # One with doors may arrive alone, as the object of a method that was pickled.
+    return bridge if getattr(twin, GATEWAY) is None else wrap, (client,)
 
 
 _remake: list[Callable[[Any], Any]] = []
 
 
-def unpickle_twins_with(remake: Callable[[Any], Any]) -> None:
-    """Pickle twins as calls of this function, which has the bridge of the process where they arrive."""
-    _remake[:] = [remake]
+def unpickle_twins_with(bridge: Callable[[Any], Any], wrap: Callable[[Any], Any]) -> None:
+    """Pickle twins as calls of functions that bridge or wrap a client in the process where it arrives."""
+    _remake[:] = [bridge, wrap]

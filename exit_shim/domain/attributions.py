@@ -119,5 +119,5 @@ class Attributor(Protocol):
     """Returns who asked, by the frame of the call and the place of the fetch, and the frame that asked."""
 
     current_mode: Callable[[], str]
-    account_of: Callable[[Any], str | None]
-    """Returns the label of the account behind a client's method."""
+    account_of: Callable[..., str | None]
+    """Returns the label of the account behind a client's method, or of the `identity` that a call shows."""

@@ -88,6 +88,8 @@ class Call(Protocol):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     account: str | None
+    library: str | None
+    """The name of its library, where its client's class does not tell."""
     intents: list[Intent]
     """The exits that it carries; a judge puts its verdicts on them."""
 

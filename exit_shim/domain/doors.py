@@ -17,19 +17,33 @@ from exit_shim.domain.orders import (
     text,
 )
 
-Payload = Literal["order", "batch", "reference", "references", "symbol"]
+Payload = Literal["order", "batch", "reference", "references", "symbol", "forwarded"]
 """How a call says what it is about: the fields of one order or of a list of them; the id of an order, or
-lists of ids; or a symbol, all of whose orders are meant."""
+lists of ids; or a symbol, all of whose orders are meant. `forwarded`: the method sends through another door,
+maybe later and in another task; the attribution of its caller is carried there."""
 
 SEVERAL: Final = ("orders",)
 """The `list_fields` of a call whose `parse` returned several orders: its method may send them one by one."""
 
 
+class Identity(NamedTuple):
+    """Hold whose account a request is about: the API key, and the address that it goes to."""
+
+    key: str | None
+    address: str | None
+
+
 class DoorCall(NamedTuple):
-    """Hold what one call of a door asks for: the row that describes it, and the fields it carries."""
+    """Hold what one call of a door asks for: the row that describes it, and the fields it carries.
+
+    A raw request shows its own account and library, which its session does not: `identity` and `library`,
+    the name of that library. None for a client's call.
+    """
 
     door: "Door"
     params: dict[str, Any]
+    identity: Identity | None = None
+    library: str | None = None
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -45,7 +59,7 @@ class Door(msgspec.Struct, frozen=True):
         routes: For a raw request: what each verb and path, or "ws" and method name, does.
         parse: For a method whose arguments are not Binance's: called with the method's own arguments, it
             returns the order's fields under Binance's names, a list of such, or None for a call that is
-            about no order.
+            about no order; or a `DoorCall`, where the arguments also say what the call does.
         comes_later: Whether a cancel-all happens only when a countdown ends.
     """
 
@@ -68,7 +82,11 @@ class Door(msgspec.Struct, frozen=True):
             return DoorCall(msgspec.structs.replace(row, method=self.method), fields)
         if self.parse is None:
             return DoorCall(self, kwargs)
-        parsed = self.parse(*args, **kwargs)
+        return self._read_parsed(self.parse(*args, **kwargs))
+
+    def _read_parsed(self, parsed: Any) -> DoorCall | None:
+        if isinstance(parsed, DoorCall):
+            return parsed
         if isinstance(parsed, Mapping):
             return DoorCall(msgspec.structs.replace(self, parse=None), dict(parsed))
         if not parsed:

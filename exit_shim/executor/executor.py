@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from exit_shim.clients.proxy import unwrap
-from exit_shim.clients.registry import can_be_cloned, clone_client, support_of
+from exit_shim.clients.registry import asking_client, can_be_cloned, clone_client, support_of
 from exit_shim.domain.accounts import exchange_of
 from exit_shim.domain.events import Switch
 from exit_shim.executor.account_reads import AccountReads, weight_of_symbol
@@ -99,11 +99,12 @@ class ExitExecutor:
     ) -> None:
         if every_s < SHORTEST_S:
             raise ValueError(f"every_s={every_s!r} is invalid; expected at least {SHORTEST_S:g} second")
-        bare = unwrap(client)
+        bare = asking_client(unwrap(client))
         check_methods(bare)
         self._client = bare
         self._shim = shim or default_shim()
         self.account = self._shim.account_of(bare)
+        self._shim.remember(bare)
         self.every_s = every_s
         self.on_pass = on_pass
         self._route = None if router is None else plan_function(router)

@@ -55,7 +55,9 @@ class AccountFeeds:
             ValueError: `every_s` is under a second, or the client is an async one that does not really send.
             RuntimeError: The system gives no more threads.
         """
-        is_async = is_coroutine_method(getattr(client, support_of(client).reads["positions"]))
+        reads = support_of(client).reads
+        # A client of another library is asked through its clone, like an async one.
+        is_async = not reads or is_coroutine_method(getattr(client, reads["positions"]))
         clone = clone_client(client) if can_be_cloned(client) else None
         if every_s < SHORTEST_S or (is_async and clone is None):
             raise ValueError(

@@ -100,7 +100,7 @@ class ExchangePoller(Service):
 
     def _follow_clock(self) -> None:
         if self._bots is not None and (bots := self._bots()) is not None:
-            support_of(self._client).refresh_clone(self._client, bots)
+            support_of(bots).refresh_clone(self._client, bots)
 
     def _correct(self, snapshot: Snapshot, asked: int) -> None:
         book = self._guard.book

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from exit_shim.domain.accounts import exchange_of, is_on_loopback
 from exit_shim.domain.events import (
     DECODERS,
     GuardFinding,
@@ -78,6 +79,7 @@ class ProcessFeed(Service):
         self._on_trouble = on_trouble
         self._follower = None if journal is None else Follower(journal.path)
         self._pending: OrderedDict[tuple[str, int], RecordedEvent] = OrderedDict()
+        self._own_accounts: dict[str | None, bool] = {}
         self._has_begun = False
         self._read_at = 0.0
         super().__init__()
@@ -117,6 +119,10 @@ class ProcessFeed(Service):
 
     def on(self, recorded: RecordedEvent) -> None:
         """Take an outcome: from now on there is something to watch, after a fork too."""
+        about = recorded.about
+        # By no property and no method: on an order's path each call counts.
+        if about is not None and isinstance(about.event, Intent):
+            self._own_accounts[about.event.account] = True
         if self.thread is None:
             self.start()
         if self._guard.enforces and self._guard.simulated and may_rest(recorded):
@@ -203,6 +209,8 @@ class ProcessFeed(Service):
             self._on_finding(GuardFinding(reason, symbol))
         within = self._guard.compiled_policy.rule(STRIPPED).within_s or STRIPPED_WITHIN_S
         for position, since in book.lost_stops():
+            if not self._may_exist(position.account):
+                continue
             if now - since >= within and book.pop_lost_stop(position):
                 facts = {
                     "position_side": position.position_side,
@@ -210,6 +218,11 @@ class ProcessFeed(Service):
                     "within_s": f"{within:g}",
                 }
                 self._on_finding(GuardFinding(Reason(STRIPPED, facts), position.symbol, position.account))
+
+    def _may_exist(self, account: str | None) -> bool:
+        """Return whether an account may still exist; a local exchange takes its accounts with it."""
+        exchange = exchange_of(account)
+        return not is_on_loopback(exchange) or exchange in set(map(exchange_of, list(self._own_accounts)))
 
     def run_once(self) -> None:
         """Do one round of the thread."""

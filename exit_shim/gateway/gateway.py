@@ -11,7 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from exit_shim.clients.answers import read_answers, read_failure
-from exit_shim.clients.registry import DOOR_NAMES, fix_client_order_ids, is_genuine
+from exit_shim.clients.registry import (
+    LIBRARIES,
+    fix_client_order_ids,
+    is_declared,
+    library_of_class,
+    support_of_call,
+)
 from exit_shim.clients.twins import BRIDGES, is_bridged
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.attributions import (
@@ -32,11 +38,10 @@ from exit_shim.gateway.order_call import OrderCall
 from exit_shim.gateway.parse_call import Item, TargetLookup, clean, hide, reach_of, read_call
 from exit_shim.gateway.recorder import Recorder
 from exit_shim.runtime.methods import is_coroutine_method
-from exit_shim.runtime.scrubbing import HIDDEN, marks_of_owner, secrets_of
+from exit_shim.runtime.scrubbing import HIDDEN, marks_of_owner
 
 UNREADABLE: Final = [Item(None, ExitOrder(kind="other_exit"))]
 NOBODY: Final = Attribution(module=UNKNOWN_MODULE, evidence="unknown")
-ACCEPTED: Final = Answer("accepted")
 
 
 class Gateway:
@@ -99,7 +104,10 @@ class Gateway:
         """Return the exits that a call carries (step 1); none for an entry, and for a query."""
         method, door, params = call.method, call.door, call.params
         try:
-            call.account = self._attributor.account_of(method)
+            account_of = self._attributor.account_of
+            call.account = (
+                account_of(method) if call.identity is None else account_of(method, identity=call.identity)
+            )
         except Exception as error:  # noqa: BLE001
             self._report("name the account", error)
         try:
@@ -221,8 +229,9 @@ class Gateway:
     def record_failure(self, call: OrderCall, error: BaseException) -> None:
         """Record what an exception proves of the orders of a call."""
         try:
-            secrets = secrets_of(call.client, call.params)
-            answer = read_failure(error, secrets, one_by_one=call.one_by_one)
+            library = support_of_call(call.method, call.library)
+            several = call.one_by_one or library.may_send_again(call, error)
+            answer = read_failure(error, call.secrets(), one_by_one=several, library=library)
         except Exception as failure:  # noqa: BLE001
             self._report("read an error", failure)
             answer = Answer("unknown", error_message=type(error).__name__)
@@ -234,7 +243,8 @@ class Gateway:
             answers = answers_of(call, result)
         except Exception as failure:  # noqa: BLE001
             self._report("read an answer", failure)
-            answers = [ACCEPTED] * len(call.recorded)
+            reason = f"the answer could not be read ({type(failure).__name__})"
+            answers = [Answer("unknown", error_message=reason)] * len(call.recorded)
         self.record_outcomes(call, answers)
 
     def look_outwards(self, call: OrderCall) -> None:
@@ -302,7 +312,7 @@ class Gateway:
         if door.method not in self._read_doors:
             if asked is not None:
                 self._read_doors.add(door.method)
-            elif DOOR_NAMES.get(door.method) is not door:
+            elif is_declared(door):
                 self._note_unread(door, args, kwargs)
         return asked
 
@@ -338,8 +348,11 @@ def answers_of(call: OrderCall, result: Any) -> list[Answer]:
     intents = call.intents
     places = [intent.batch_index for intent in intents]
     client = getattr(call.method, "__self__", None)
-    asked = intents[0].operation if intents and is_genuine(client) else None
-    answers = read_answers(places, result, asked)
+    library = library_of_class(type(client)) if call.library is None else LIBRARIES[call.library]
+    asked = intents[0].operation if intents and library is not None else None
+    if library is not None and library.read_result is not None:
+        result = library.read_result(result)
+    answers = read_answers(places, result, asked, call.secrets)
     for place, answer in enumerate(answers):
         name = answer.client_order_id
         # One that went out was looked at before.

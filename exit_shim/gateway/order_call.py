@@ -9,6 +9,7 @@ from exit_shim.domain.doors import Door, DoorCall
 from exit_shim.domain.events import Intent
 from exit_shim.domain.recorded import RecordedEvent
 from exit_shim.gateway.nesting import NestedCall
+from exit_shim.runtime.scrubbing import secrets_of
 
 
 class OrderCall:
@@ -17,6 +18,8 @@ class OrderCall:
     Attributes:
         door: The row that describes it.
         params: Its fields under Binance's names.
+        identity: Whose account it is about, where the call itself shows that.
+        library: The name of its library, where its client's class does not tell.
         method: The client's method.
         args: What the bot gave.
         kwargs: What the bot gave.
@@ -35,7 +38,8 @@ class OrderCall:
 
     __slots__ = (
         *("account", "args", "asking", "chain", "door", "intents", "is_async", "kwargs", "method", "nested"),
-        *("is_bridged", "one_by_one", "params", "presend", "recorded", "started", "touch"),
+        *("identity", "is_bridged", "library", "one_by_one", "params", "presend", "recorded", "started"),
+        "touch",
     )
 
     def __init__(
@@ -44,7 +48,7 @@ class OrderCall:
         self.started = time.perf_counter_ns()
         self.door: Door
         self.params: dict[str, Any]
-        self.door, self.params = asked
+        self.door, self.params, self.identity, self.library = asked
         self.method = method
         self.args = args
         self.kwargs = kwargs
@@ -64,6 +68,11 @@ class OrderCall:
     def client(self) -> Any:
         """The client whose method it is; None where that cannot be seen."""
         return getattr(self.method, "__self__", None)
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the credentials of the call, which a text of the exchange's may hold."""
+        shown = None if self.identity is None else self.identity.key
+        return secrets_of(self.client, self.params, shown)
 
     def pause(self) -> None:
         """Note the time that the shim has spent so far."""

@@ -4,12 +4,13 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from exit_shim.domain.decisions import Decision, Go, NeedsLook, Withhold
 from exit_shim.gateway.nesting import within
 from exit_shim.gateway.order_call import OrderCall
 from exit_shim.runtime.context_variables import set_variable
+from exit_shim.runtime.methods import name_after
 
 if TYPE_CHECKING:
     from exit_shim.gateway.gateway import Gateway
@@ -193,17 +194,6 @@ def record_withheld(gateway: "Gateway", call: OrderCall, decision: Withhold) -> 
     call.touch = decision.touch
     for withheld in decision.orders:
         gateway.record_withheld(call, withheld.intent, withheld.answer)
-    call.intents, call.args, call.kwargs = decision.intents, decision.args, decision.kwargs
-
-
-def name_after(method: Method, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
-    """Give a coroutine the names of the client's method, which warnings and task dumps show."""
-    own = cast("Any", coroutine)
-    for attribute in ("__name__", "__qualname__"):
-        try:
-            name = getattr(method, attribute, None)
-        except Exception:  # noqa: BLE001, S112 - an odd callable has no name to give
-            continue
-        if isinstance(name, str):
-            setattr(own, attribute, name)
-    return coroutine
+    call.intents = decision.intents
+    if decision.rest is not None:
+        call.args, call.kwargs = decision.args, decision.kwargs

@@ -202,6 +202,8 @@ def read_snapshot(
 def question(client: Any, name: str, symbol: str | None, patience: float | None = None) -> Question | None:
     """Return one of the `READS` as a call; None where the client has no way to send it."""
     library = support_of(client)
+    if name not in library.reads:
+        raise UnreadableError(f"a client of {library.name} is asked through a clone only")
     method = getattr(client, library.reads[name], None)
     if method is None and is_genuine(client):
         method = library.read_without_method(client, name)

@@ -8,6 +8,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+from exit_shim.clients.account_clients import AccountClients
 from exit_shim.clients.registry import can_be_cloned, is_genuine, support_of
 from exit_shim.domain.accounts import exchange_of
 from exit_shim.domain.orders import upper
@@ -136,6 +137,7 @@ class Snapshots(ReentrantState):
         self._budgets: dict[str, Budget] = {}
         self._clones = Clones()
         self.used = UsedWeights()
+        self.clients = AccountClients()
         super().__init__()
 
     def renew(self) -> None:
@@ -207,6 +209,7 @@ class Snapshots(ReentrantState):
         self, client: Any, account: str | None, symbol: str | None, begin: Begin, *, fresh: bool
     ) -> Question:
         key = account, None if symbol is None else upper(symbol)
+        client = self.clients.asking(client, account)
         with self._lock:
             number = next(self._counter)
         return Question(key, client, begin, number if fresh else 0, self._clock() + self._within_s)

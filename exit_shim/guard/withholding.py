@@ -14,12 +14,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from exit_shim.clients.registry import DOOR_NAMES, market_of, support_of
+import msgspec
+
+from exit_shim.clients.registry import is_library_door, market_of, support_of, support_of_call
+from exit_shim.clients.support import ClientSupport
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.decisions import Call, Go, NeedsLook, Withheld, Withhold
 from exit_shim.domain.doors import Door
 from exit_shim.domain.events import Intent, Target
 from exit_shim.domain.orders import COUNTDOWN, upper
+from exit_shim.errors import ExitOrderDenied
 from exit_shim.guard.cover import EXACT, Gap, find_gap
 from exit_shim.guard.exchange_snapshot import Snapshot
 from exit_shim.guard.judge import Guard, reference_to
@@ -160,6 +164,9 @@ def without(call: Call, places: frozenset[int]) -> dict[str, Any]:
 
 def merge_answers(answer: Any, answers: Mapping[int, Any]) -> Any:
     """Return a batch's answer with those of the orders that were held back in their places."""
+    if isinstance(answer, dict) and isinstance(answer.get("data"), list):
+        # Binance's connector puts it beside the limits and headers that it was told to show.
+        return {**answer, "data": merge_answers(answer["data"], answers)}
     if not answers or not isinstance(answer, list):
         return answer
     whole = list(answer)
@@ -168,11 +175,12 @@ def merge_answers(answer: Any, answers: Mapping[int, Any]) -> Any:
     return whole
 
 
-def is_answered_in_parts(door: Door, held: Sequence[Withheld]) -> bool:
+def is_answered_in_parts(library: ClientSupport, door: Door, held: Sequence[Withheld]) -> bool:
     """Return whether a call of which nothing goes out is answered with a list, an error for each denial."""
-    # python-binance answers a batch so, since the exchange does. An adapter's answer may be anything, and its
-    # caller would not look for errors in it: that is denied like one order.
-    return door.method in DOOR_NAMES or any(order.intent.verdict.action != "deny" for order in held)
+    # A client answers a batch so where it hands on what the exchange answers. An adapter's answer may be
+    # anything, and its caller would not look for errors in it: that is denied like one order.
+    is_binances = is_library_door(door.method) and library.make_result is not None
+    return is_binances or any(order.intent.verdict.action != "deny" for order in held)
 
 
 class WithheldCall(NeedsLook):
@@ -306,9 +314,11 @@ class WithheldCall(NeedsLook):
     def _hold_back(self, intent: Intent) -> Withheld:
         """Remember the denial of an order, and make what stands for it in the answer."""
         call, stands_for = self._call, None
+        library = support_of_call(call.method, call.library)
+        if library.make_result is None:
+            intent = as_denial(intent)
         self._guard.denials.add(intent)
         if intent.verdict.action == "simulate":
-            library = support_of(client_of(call))
             is_algo = "algoType" in call.params or library.has_algo_orders(call.method)
             is_all = call.door.payload == "symbol"
             stands_for = simulate(intent, self._guard.simulated, routes_stops=is_algo, is_all=is_all)
@@ -323,12 +333,20 @@ class WithheldCall(NeedsLook):
             ExitOrderDenied: The policy says so.
         """
         is_batch, first = is_list(self._call.door), held[0]
-        if is_batch and is_answered_in_parts(self._call.door, held):
-            return [order.stands_for for order in held]
-        if first.intent.verdict.on_deny == "raise":
-            verdict, library = first.intent.verdict, support_of(client_of(self._call))
-            raise library.denial(message(first.intent), verdict.reasons, verdict.error_code)
-        return None if is_batch else first.stands_for
+        library = support_of_call(self._call.method, self._call.library)
+        answer: Any = None if is_batch else first.stands_for
+        if is_batch and is_answered_in_parts(library, self._call.door, held):
+            answer = [order.stands_for for order in held]
+        elif first.intent.verdict.on_deny == "raise":
+            raise denial_of(library, first.intent, self._call)
+        if answer is None and library.may_return_none:
+            return None
+        if answer is not None and library.make_result is not None:
+            try:
+                return library.make_result(answer, self._call)
+            except Exception as error:  # noqa: BLE001 - what the library cannot express is a denial
+                self._guard.report("make the answer of an order that is held back", error)
+        raise denial_of(library, first.intent, self._call)
 
     def _send_rest(self, decision: Withhold, held: Sequence[Withheld]) -> None:
         """Have what is left of a batch sent, and the answers of the others put between its answers."""
@@ -344,6 +362,21 @@ class WithheldCall(NeedsLook):
             return merge_answers(await answer if inspect.isawaitable(answer) else answer, answers)
 
         decision.rest, decision.rest_async = rest, rest_async
+
+
+def as_denial(intent: Intent) -> Intent:
+    """Return an intent as denied by an exception, where no answer can stand for a simulated order."""
+    verdict = msgspec.structs.replace(intent.verdict, action="deny", on_deny="raise")
+    return msgspec.structs.replace(intent, verdict=verdict)
+
+
+def denial_of(library: ClientSupport, intent: Intent, call: Call) -> ExitOrderDenied:
+    """Return the exception that a denied order's caller gets."""
+    denial = library.denial(message(intent), intent.verdict.reasons, intent.verdict.error_code)
+    # A denial without its request is still a denial.
+    with contextlib.suppress(Exception):
+        library.show_call(denial, call)
+    return denial
 
 
 def is_awaited_here(client: Any) -> bool:
@@ -379,16 +412,19 @@ def answer_query(guard: Guard, call: Call) -> Any:
     order = guard.simulated.find(call.account, reference)
     if order is None:
         return None
-    client = client_of(call)
-    if call.is_async or support_of(client).is_async(client):
-        return answer_query_async(guard, order, client)
+    client, library = client_of(call), support_of_call(call.method, call.library)
+    if library.make_result is None:
+        return None
+    if call.is_async or library.is_async(client):
+        return answer_query_async(guard, order, call, library)
     if order.is_open:
         end_unless_covered(guard, order, guard.snapshots.get(client, *place_of(order), fresh=True))
-    return guard.simulated.query(order)
+    return library.make_result(guard.simulated.query(order), call)
 
 
-async def answer_query_async(guard: Guard, order: SimulatedOrder, client: Any) -> Any:
+async def answer_query_async(guard: Guard, order: SimulatedOrder, call: Call, library: ClientSupport) -> Any:
     """Return the answer to a query about a simulated order, once the exchange was looked at."""
+    client = client_of(call)
     if order.is_open:
         try:
             view = await guard.snapshots.get_async(client, *place_of(order), fresh=True)
@@ -396,7 +432,8 @@ async def answer_query_async(guard: Guard, order: SimulatedOrder, client: Any) -
         except Exception as error:  # noqa: BLE001 - an order whose cover is not known does not stand
             guard.report("answer a query", error)
             guard.simulated.expire(order)
-    return guard.simulated.query(order)
+    answer = guard.simulated.query(order)
+    return answer if library.make_result is None else library.make_result(answer, call)
 
 
 def place_of(order: SimulatedOrder) -> Place:

@@ -113,7 +113,10 @@ class Dispatch(Service):
             self._flushing += 1
         self._bells.put(None)
         self._waiting.put(_Work(Context(), Origin(time.time(), thread), done.set, ()))
-        if self.thread is None:
+        # A thread that was ended from outside could not say so.
+        if (worker := self.thread) is not None and worker.ident is not None and not worker.is_alive():
+            self._end(worker)
+        elif worker is None:
             self._work_off()
         try:
             return done.wait(timeout_s)

@@ -4,6 +4,7 @@ import functools
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from types import GetSetDescriptorType
 from typing import Any, Final, NamedTuple
 
 MAX_MESSAGE: Final = 300
@@ -30,10 +31,21 @@ PLAIN_NAMES: Final = PLAIN_HEADERS | {
 CREDENTIAL_NAMES: Final = frozenset(
     {
         *("api_key", "api_secret", "apiKey", "apiSecret", "apikey", "secret", "secret_key", "key"),
-        *("PRIVATE_KEY", "private_key", "private_key_pass", "passphrase", "password", "token"),
+        *(
+            "PRIVATE_KEY",
+            "private_key",
+            "private_key_pass",
+            "private_key_passphrase",
+            "passphrase",
+            "password",
+            "token",
+        ),
     }
 )
 """Attributes in which adapters, and Binance's own connector, hold credentials."""
+
+KEY_AND_SECRET: Final = frozenset({"apiKey", "secret"})
+"""The attributes of ccxt's exchanges, which keep their credentials nowhere else."""
 
 SHORTEST_CREDENTIAL: Final = 8
 """Shorter values under these names are no credentials: a dict's key, a placeholder."""
@@ -56,9 +68,10 @@ MOST_VALUES: Final = 256
 _PATTERNS: Final = (
     re.compile(
         r"(?i)((?:signature|x-mbx-apikey|api[_-]?key|api[_-]?secret|listenkey|password|passwd|token)"
-        r"[\"']?\s{0,8}[=:]\s{0,8}[\"']?)[^&\s\"',;)]+"
+        r"\\?[\"']?\s{0,8}(?:[=:]|%3D)\s{0,8}\\?[\"']?)[^&\s\"',;)]+"
     ),
     re.compile(r"(?i)(\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"),
+    re.compile(r"(?i)(\b(?:set-)?cookie[\"']?\s{0,8}[=:]\s{0,8}[\"']?)[^\"',)\r\n]+"),
     re.compile(r"(://)[^/\s@]+(?=@)"),
 )
 
@@ -127,11 +140,11 @@ def _look_at(name: object, item: object, pending: list[object], hidden: set[str]
         hidden.update(form for form in _spellings(item) if len(form) >= SHORTEST_SECRET)
 
 
-def secrets_of(client: object, params: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the credentials of one call, longest first: the client's, and those in headers."""
+def secrets_of(client: object, params: Mapping[str, Any], shown: str | None = None) -> tuple[str, ...]:
+    """Return the credentials of one call, longest first: the client's, those in headers, and a shown one."""
     # From the client's own attributes, never through `__getattr__`: adapters may act on it.
     own = getattr(client, "__dict__", {})
-    secrets = {form for secret in credentials_of(client) for form in _spellings(secret)}
+    secrets = {form for secret in (*credentials_of(client), shown) for form in _spellings(secret)}
     for options in (params, own.get("_requests_params"), params.get("requests_params")):
         secrets.update(_in_headers(options))
     return tuple(sorted(secrets, key=len, reverse=True))
@@ -152,10 +165,18 @@ def attributes_of(value: object) -> dict[str, Any]:
     if isinstance(value, (str, int, float, bytes, dict, list, tuple, type(None))):
         return {}
     try:
-        own = getattr(value, "__dict__", None)
+        own = _stored_attributes(value)
     except Exception:  # noqa: BLE001 - a lazy object may act, and fail
         return {}
     return own if type(own) is dict else {}
+
+
+def _stored_attributes(value: object) -> Any:
+    """Return an object's attributes as they are stored, past a property that shows others."""
+    # The configuration of Binance's SDK shows "[REDACTED]" in the place of its credentials.
+    slots = (vars(kind).get("__dict__") for kind in reversed(type(value).__mro__))
+    slot: Any = next((slot for slot in slots if type(slot) is GetSetDescriptorType), None)
+    return getattr(value, "__dict__", None) if slot is None else slot.__get__(value)
 
 
 class Marks(NamedTuple):
@@ -188,8 +209,16 @@ def marks_of_owner(method: object) -> Marks:
         return _marks((own["API_KEY"], own["API_SECRET"]))
     # An adapter's method, or credentials that are no texts.
     except (AttributeError, KeyError, TypeError):
-        held = credentials_of(getattr(method, "__self__", None))
+        held = _held_by(getattr(method, "__self__", None))
         return _marks(tuple(one for one in held if isinstance(one, str)))
+
+
+def _held_by(client: object) -> Iterable[object]:
+    own = getattr(client, "__dict__", {})
+    # An exchange of ccxt has over a hundred attributes, and an order waits.
+    if own.keys() >= KEY_AND_SECRET:
+        return [own[name] for name in CREDENTIAL_NAMES & own.keys()]
+    return credentials_of(client)
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,7 +5,8 @@ import sys
 import pytest
 from binance import Client
 
-from exit_shim.clients.python_binance import generated_ids, sends_stops_where_accepted
+from exit_shim.clients.python_binance import generated_ids
+from exit_shim.clients.python_binance_releases import sends_stops_where_accepted
 
 
 def _generated_ids(method):

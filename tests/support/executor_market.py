@@ -10,6 +10,7 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import msgspec
 import requests
 from binance.exceptions import BinanceAPIException
 
@@ -164,7 +165,10 @@ class Market:
             if "stopPrice" in params:
                 params["triggerPrice"] = params.pop("stopPrice")
         handler = ROUTES[method, f"/fapi/v{version}/{path}"].handler
-        return handler(ApiCall(self.engine, Params(params), "local-key"))
+        # Answers may hold parts that are encoded already, as the gate sends them.
+        return msgspec.json.decode(
+            msgspec.json.encode(handler(ApiCall(self.engine, Params(params), "local-key")))
+        )
 
     # Others at work
 

@@ -233,14 +233,17 @@ class Maker:
 class Lockstep:
     """Runs one history in both worlds, and compares them."""
 
+    guarded: type[Guarded] = Guarded
+    bare: type[Unguarded] = Unguarded
+
     def __init__(
         self, history: History, folder: Path, second: SecondProcess | None, tally: collections.Counter
     ) -> None:
         self.history = history
         self.tally = tally
         hedge = history.mode == "hedge"
-        self.on = Guarded(history, folder, second, tally, hedge=hedge)
-        self.off = Unguarded(history, hedge=hedge)
+        self.on = self.guarded(history, folder, second, tally, hedge=hedge)
+        self.off = self.bare(history, hedge=hedge)
         self.worlds = (self.on, self.off)
 
     def run(self) -> None:
@@ -289,11 +292,15 @@ class Lockstep:
 
 
 def tried(
-    history: History, folder: Path, second: SecondProcess | None, tally: collections.Counter
+    history: History,
+    folder: Path,
+    second: SecondProcess | None,
+    tally: collections.Counter,
+    lockstep: type[Lockstep] = Lockstep,
 ) -> str | None:
     """Live a history; return what is wrong, None for nothing."""
     try:
-        Lockstep(history, folder, second, tally).run()
+        lockstep(history, folder, second, tally).run()
     except Violation as wrong:
         return str(wrong)
     except Exception:  # noqa: BLE001 - a failure of the test's own or the shim's is one to report
@@ -364,10 +371,14 @@ class Run:
     Args:
         folder: Where journals are.
         second: A second process to use; None: one of its own, once it is needed.
+        lockstep: What runs a history.
     """
 
-    def __init__(self, folder: Path, second: SecondProcess | None = None) -> None:
+    def __init__(
+        self, folder: Path, second: SecondProcess | None = None, lockstep: type[Lockstep] = Lockstep
+    ) -> None:
         self._folder = folder
+        self._lockstep = lockstep
         self._second = second
         self._is_lent = second is not None
         self._numbers = itertools.count()
@@ -383,7 +394,8 @@ class Run:
         if history.second_process and self._second is None:
             self._second = SecondProcess()
         second = self._second if history.second_process else None
-        return tried(history, own, second, collections.Counter() if tally is None else tally)
+        counts = collections.Counter() if tally is None else tally
+        return tried(history, own, second, counts, self._lockstep)
 
     def close(self) -> None:
         """End the second process."""
@@ -403,7 +415,13 @@ class Found(NamedTuple):
         return sum(self.tallies.values(), collections.Counter())
 
 
-def live(histories: Iterable[History], second: SecondProcess | None = None, *, shrinks: bool = True) -> Found:
+def live(
+    histories: Iterable[History],
+    second: SecondProcess | None = None,
+    *,
+    shrinks: bool = True,
+    lockstep: type[Lockstep] = Lockstep,
+) -> Found:
     """Live histories; of one that fails the shortest that fails alike is told."""
     found = Found([], collections.defaultdict(collections.Counter))
     shared = Path("/dev/shm")
@@ -411,7 +429,7 @@ def live(histories: Iterable[History], second: SecondProcess | None = None, *, s
         tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder,
         jumping(),
         house_rule(),
-        contextlib.closing(Run(Path(folder), second)) as run,
+        contextlib.closing(Run(Path(folder), second, lockstep)) as run,
     ):
         for history in histories:
             tally = found.tallies[f"{history.denied} {history.mode}"]

@@ -57,7 +57,7 @@ class SecondProcess:
 
     def close(self) -> None:
         """End it."""
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=60)
 
 
 class World:

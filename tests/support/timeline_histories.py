@@ -25,7 +25,7 @@ from virtual_time import jump, jumping
 
 import exit_shim
 from exit_shim.domain.events import PositionSeen
-from exit_shim.exchange.engine.events import QuoteEvent
+from exit_shim.exchange.engine.events import MarketEvent
 from exit_shim.exchange.engine.views.stream import user_event
 from exit_shim.feeds.exchange_poller import ExchangePoller
 from exit_shim.guard.exchange_snapshot import ask, covers, guarded, read_snapshot
@@ -137,7 +137,7 @@ class World:
         self.events.clear()
         state = self.exchange.engine.state
         for event in events:
-            if self.is_streaming and not isinstance(event, QuoteEvent):
+            if self.is_streaming and not isinstance(event, MarketEvent):
                 self.shim.feed_user_event(user_event(event, state.symbols), ACCOUNT)
 
     def look(self) -> None:

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 import exit_shim
+from exit_shim.clients.binance_sdk_doors import PACKAGE
 from exit_shim.clients.packages import PACKAGES
 from exit_shim.clients.registry import SUPPORTED
 
 ROOT = Path(exit_shim.__file__).parent
 
-LIBRARIES = {"clients.python_binance", "clients.python_binance_doors", "clients.binance_connector"}
+LIBRARIES = {
+    *("clients.python_binance", "clients.python_binance_doors"),
+    *("clients.binance_connector", "clients.binance_sdk", "clients.binance_sdk_doors", "clients.ccxt"),
+}
 """The files that each know one client library; everything else reaches them through `clients.registry`."""
 
 ROOMS = {path.parent.name for path in ROOT.glob("*/__init__.py")}
@@ -154,9 +158,19 @@ def test_a_room_that_uses_the_others_as_a_user_does(room):
                     assert not [part for part in parts if part.startswith("_")], path
 
 
-def test_a_client_library_is_known_to_one_file():
-    """python-binance is imported by its own file alone; fakes and commands that make clients aside."""
-    importers = set()
+KNOWN_BY = {
+    "binance": "python_binance",
+    "binance.error": "binance_connector",
+    "ccxt": "ccxt",
+    "binance_common": "binance_sdk",
+    PACKAGE: "binance_sdk",
+}
+"""The modules of each client library, and how the names of its own files in `clients/` begin."""
+
+
+def test_a_client_library_is_known_to_its_own_files_alone():
+    """Each library is imported by its files in `clients/`; fakes and commands that make clients aside."""
+    strangers = []
     for path in ROOT.rglob("*.py"):
         if room_of(path) in {"testing", "cli", "exchange"}:
             continue
@@ -164,9 +178,11 @@ def test_a_client_library_is_known_to_one_file():
             names = (
                 [node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names]
             )
-            if any(name.partition(".")[0] == "binance" for name in names):
-                importers.add(str(path.relative_to(ROOT)))
-    assert importers == {"clients/python_binance.py"}
+            for name in names:
+                known = KNOWN_BY.get(name) or KNOWN_BY.get(name.partition(".")[0])
+                if known is not None and not (path.parent.name == "clients" and path.stem.startswith(known)):
+                    strangers.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert strangers == []
 
 
 def test_the_packages_to_wait_for_are_those_of_the_libraries():

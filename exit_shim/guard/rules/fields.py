@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from exit_shim.clients.registry import DOOR_NAMES
+from exit_shim.clients.registry import is_library_door
 from exit_shim.domain.orders import (
     CONDITIONAL_KINDS,
     FIELDS,
@@ -119,7 +119,7 @@ def ignored_param(context: RuleContext) -> RuleResult:
         return {"field": "newClientOrderId", "meant": "clientAlgoId"}
     if context.door.endswith("create_algo_order") and "stopPrice" in params:
         return {"field": "stopPrice", "meant": "triggerPrice"}
-    if params.keys() <= KNOWN or context.door not in DOOR_NAMES:  # an adapter's fields are its own
+    if params.keys() <= KNOWN or not is_library_door(context.door):  # an adapter's fields are its own
         return None
     unknown = next(name for name in params if name not in KNOWN)
     near = difflib.get_close_matches(str(unknown), list(KNOWN), n=1, cutoff=0.6)

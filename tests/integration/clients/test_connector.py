@@ -1,14 +1,18 @@
 """Binance's own connector, which is a package named `binance` too: its orders are recorded as what they are.
 
-It cannot be installed beside python-binance, whose files it overwrites, so bots with it run in a process of
-their own. `tests/support/connector` is laid out as binance-futures-connector 4.2.0; the environment's
-EXIT_SHIM_TEST_CONNECTOR names a folder with the real one instead.
+Its `binance/__init__.py` and python-binance's are one file, so bots with it run in a process of their own.
+`tests/support/connector` is laid out as binance-futures-connector 4.2.0; the environment's
+EXIT_SHIM_TEST_CONNECTOR names a folder with the real one instead, which most tests need:
+`pip install --no-deps --target FOLDER binance-futures-connector`.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from odd_server import OddServer, answer
@@ -16,8 +20,11 @@ from repository import SUPPORT
 
 from exit_shim.clients.accounts import key_label
 from exit_shim.journal import read_records
+from exit_shim.testing import faults
 
-CONNECTOR = os.environ.get("EXIT_SHIM_TEST_CONNECTOR") or str(SUPPORT / "connector")
+REAL = os.environ.get("EXIT_SHIM_TEST_CONNECTOR")
+REQUIRED = os.environ.get("EXIT_SHIM_FOREIGN_CLIENTS")
+CONNECTOR = REAL or str(SUPPORT / "connector")
 KEY, SECRET = "PlAnTeD+Key/4711==", "pLaNtEd&Secret%2F0815"
 COOKIE = "planted-cookie-value-42"
 
@@ -91,7 +98,11 @@ def run(urls, door="new_order"):
 
 @pytest.mark.parametrize("door", ["new_order", "sign_request"])
 def test_what_the_connectors_errors_prove(tmp_path, door):
-    """Each answer is recorded as through python-binance, by a door of the client or of its requests."""
+    """Each answer is recorded as through python-binance.
+
+    A door that is declared for a method further out records the order; one that is declared for the method
+    that has the connector's own door is not needed, and that one records it.
+    """
     servers = [OddServer(with_cookie(behave)) for behave, _, _ in ANSWERS.values()]
     said, records = run([server.url for server in servers], door)
     for server in servers:
@@ -100,7 +111,7 @@ def test_what_the_connectors_errors_prove(tmp_path, door):
     lines = [record.flat() for record in records]
     found = {case: (line["outcome"], line["error_code"]) for case, line in zip(ANSWERS, lines, strict=True)}
     assert found == {case: (outcome, code) for case, (_, outcome, code) in ANSWERS.items()}
-    assert {line["door"] for line in lines} == {door}
+    assert {line["door"] for line in lines} == {"new_order" if door == "new_order" else "POST /fapi/v1/order"}
     assert said.count("ClientError") >= 4
     left = said + "".join(
         file.read_bytes().decode("latin-1") for file in tmp_path.rglob("*") if file.is_file()
@@ -113,3 +124,163 @@ def test_an_order_that_the_connector_did_not_send(tmp_path):
     (record,) = run(["http://127.0.0.1:1"])[1]
     assert record.flat()["outcome"] == "not_sent"
     assert record.intent.account == f"{key_label(KEY)}@127.0.0.1:1"
+
+
+# The real connector, beside python-binance
+
+
+@pytest.fixture(scope="module", params=["the connector last", "python-binance last"])
+def site(request, tmp_path_factory):
+    """A folder with both, as pip leaves it after installing them in this order."""
+    if REAL is None:
+        assert not REQUIRED, "binance-futures-connector is missing: set EXIT_SHIM_TEST_CONNECTOR"
+        pytest.skip("binance-futures-connector is not there: set EXIT_SHIM_TEST_CONNECTOR to its folder")
+    folder = tmp_path_factory.mktemp("site")
+    python_binance = Path(find_spec("binance").origin).parent
+    packages = [python_binance, Path(REAL) / "binance"]
+    for package in packages if request.param == "the connector last" else reversed(packages):
+        shutil.copytree(package, folder / "binance", dirs_exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def live(site, exchange, tmp_path):
+    """Run a scenario of the connector's bot on the local exchange; returns what it printed last."""
+    exchange.register(KEY, SECRET)
+
+    def run_scenario(name, url=exchange.url, **more):
+        wanted = {"url": url, "key": KEY, "secret": SECRET, **more}
+        done = subprocess.run(
+            [sys.executable, str(SUPPORT / "connector_bot.py"), name, json.dumps(wanted)],
+            env={**os.environ, "PYTHONPATH": str(site)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        left = (
+            done.stdout
+            + done.stderr
+            + "".join(file.read_bytes().decode("latin-1") for file in tmp_path.rglob("*") if file.is_file())
+        )
+        assert [secret for secret in (KEY, SECRET) if secret in left] == []
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run_scenario
+
+
+def lines_of(*names):
+    """The journal's lines, as tuples of some of their fields."""
+    return [
+        tuple(record.flat()[name] for name in names)
+        for record in read_records(os.environ["EXIT_SHIM_JOURNAL"])
+    ]
+
+
+@pytest.mark.parametrize("way", ["the client", "the class"])
+def test_a_bots_life_is_recorded(live, way):
+    """Each order is recorded once, with door, kind, module, ids, targets and the outcome of its own."""
+    stop, target, resting, in_batch, refused = live("life", way=way)
+    order, algo, batch = "/fapi/v1/order", "/fapi/v1/algoOrder", "/fapi/v1/batchOrders"
+    lines = lines_of("door", "kind", "outcome", "order_id", "algo_id", "error_code")
+    assert lines[:6] == [
+        (f"POST {algo}", "sl", "accepted", None, stop, None),
+        (f"POST {algo}", "tp", "accepted", None, target, None),
+        (f"POST {order}", "other_exit", "accepted", resting, None, None),
+        (f"POST {batch}", "other_exit", "accepted", in_batch, None, None),
+        (f"POST {batch}", "other_exit", "rejected", None, None, refused),
+        (f"PUT {order}", "other_exit", "accepted", resting, None, None),
+    ]
+    assert [line[:3] for line in lines[6:]] == [
+        (f"DELETE {algo}", "sl", "accepted"),
+        (f"DELETE {order}", "other_exit", "accepted"),
+        (f"DELETE {batch}", "other_exit", "accepted"),
+        ("POST /fapi/v1/countdownCancelAll", "unknown", "accepted"),
+        ("DELETE /fapi/v1/allOpenOrders", "unknown", "accepted"),
+        ("DELETE /fapi/v1/algoOpenOrders", "tp", "accepted"),
+        (f"POST {order}/test", "close", "accepted"),
+    ]
+    records = list(read_records(os.environ["EXIT_SHIM_JOURNAL"]))
+    assert {(record.flat()["module"], record.flat()["function"]) for record in records} == {
+        ("connector_bot", "life")
+    }
+    assert records[0].flat()["client_order_id"] == "mine"
+    targets = [target for record in records for target in record.intent.targets]
+    assert {target.module for target in targets} == {"connector_bot"}
+    assert [target.order_id or target.algo_id for target in targets] == [
+        *(resting, stop, resting, in_batch, target)
+    ]
+
+
+@pytest.mark.parametrize("way", ["the client", "the class"])
+def test_orders_of_coin_m_are_recorded(live, way):
+    """CMFutures sends to /dapi; an account at Binance's live host needs no address in its label."""
+    with OddServer(answer(200, {"orderId": 7, "status": "NEW"})) as server:
+        label = live("coin", server.url, way=way)
+    assert label == key_label(KEY)
+    assert lines_of("door", "kind", "outcome", "order_id") == [
+        ("POST /dapi/v1/order", "sl", "accepted", 7),
+        ("DELETE /dapi/v1/order", "sl", "accepted", 7),
+    ]
+
+
+def test_answers_with_limits_and_headers_are_read(live):
+    """The ids lie under `data` then; the bot gets all of it."""
+    with OddServer(answer(200, {"orderId": 7, "status": "NEW"})) as server:
+        keys = live("shown", server.url)
+    assert keys == [["data", "header", "limit_usage"]] * 2
+    assert lines_of("outcome", "order_id") == [("accepted", 7)] * 2
+
+
+@pytest.mark.parametrize("way", ["the client", "the class"])
+def test_spot_orders_pass_unrecorded(live, way):
+    """The connector for spot inherits from the same class; its orders are none of futures."""
+    with OddServer(answer(200, {"orderId": 7})) as server:
+        live("spot", server.url, way=way)
+    assert len(server.requests) == 2
+    assert lines_of("door") == []
+
+
+@pytest.mark.parametrize("is_shown", [False, True])
+@pytest.mark.parametrize("on_deny", ["raise", "simulate"])
+def test_a_guard_that_enforces_holds_and_releases(live, exchange, on_deny, is_shown):
+    """Without cover a legacy order goes out; under the owner's it is denied as the connector would."""
+    ends = live("guard", on_deny=on_deny, is_shown=is_shown)
+    denied, element = [400, -2010, True], -2010
+    expected = {
+        "raise": ["NEW", "NEW", denied, denied, [element] * 2, [element, "NEW"], 200, denied],
+        "simulate": ["NEW", "NEW", "NEW", "NEW", ["NEW"] * 2, ["NEW"] * 2, 200, 200],
+    }[on_deny]
+    found = [end["shown"] if isinstance(end, dict) else end for end in ends]
+    assert found == expected
+    assert len(exchange.open_algo_orders()) == 2
+    assert [row["side"] for row in exchange.open_orders()] == ["BUY"]
+
+
+@pytest.mark.parametrize("is_executed", [True, False])
+def test_an_order_in_doubt_is_concluded(live, exchange, is_executed):
+    """The exchange is asked through a client of python-binance with the same key and address."""
+    exchange.faults.inject(faults.unknown_error(executed=is_executed), path="algoOrder")
+    assert live("doubt") == ["ServerError", "accepted" if is_executed else "not_there"]
+
+
+def test_a_clone_asks_as_the_client_does(live):
+    """It has the key, address, time limit and proxies; what does not really send has none."""
+    can_be, has_key, url, options, label = live("cloning", "http://127.0.0.1:1")
+    assert can_be == [True, True, False, False, False]
+    assert has_key
+    assert url == "http://127.0.0.1:1/fapi/v1/order"
+    assert options == {"timeout": 5, "proxies": {"https": "http://10.0.0.1:1"}}
+    assert label == key_label(KEY)
+
+
+def test_a_clone_signs_with_the_private_key(live):
+    """An RSA key with a passphrase signs as the connector does."""
+    assert live("signing") is True
+
+
+def test_python_binance_can_be_imported_in_either_order(live, site):
+    """Its modules are there; only the names of its package are gone where the connector came last."""
+    is_connectors = not (site / "binance" / "__init__.py").read_text().strip()
+    assert live("both_packages") == ["Client", "AsyncClient", not is_connectors]

@@ -1,13 +1,16 @@
 """The doors on python-binance's own classes: every client there is, and exactly undone."""
 
+import _thread
 import contextlib
 import copy
 import inspect
+import operator
 import pickle
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
@@ -282,6 +285,17 @@ def test_functions_of_the_class_copy_and_pickle_by_name():
     assert copy.copy(own) is own
     assert copy.deepcopy(own) is own
     assert pickle.loads(pickle.dumps(own)) is own
+
+
+def test_a_raw_request_is_there_for_c(client):
+    """A method for raw requests that C code fetches has no frame behind it."""
+    fetched, read = [], operator.attrgetter("_request_futures_api")
+    with exit_shim.install():
+        _thread.start_new_thread(fetched.extend, (map(read, [client]),))
+        until = time.monotonic() + 10
+        while not fetched and time.monotonic() < until:
+            time.sleep(0.01)
+    assert fetched == [client._request_futures_api]
 
 
 def test_python_binances_own_requests_take_the_short_way(client, recorded):

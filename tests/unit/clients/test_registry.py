@@ -57,14 +57,18 @@ def test_any_other_client_is_taken_to_imitate_python_binance(client):
         ("binance.client", True),
         ("binance.ws.streams", True),
         ("binance", False),
-        ("binance.um_futures", False),
+        ("binance.um_futures", True),
+        ("binance.api", True),
+        ("binance.spot", False),
+        ("binance_common.utils", True),
+        ("binance_sdk_spot.rest_api.rest_api", False),
         ("trader.binance.client", False),
         (None, False),
         ([], False),
     ],
 )
 def test_modules_of_a_library_are_told_by_their_names(name, is_of_library):
-    """Binance's own connectors share the package's name, and are not python-binance."""
+    """The packages of Binance's connectors for futures and spot share python-binance's name."""
     assert is_library_module(name) is is_of_library
 
 

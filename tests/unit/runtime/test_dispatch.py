@@ -332,7 +332,7 @@ place(1)
     assert time.monotonic() - began < MINUTE / 2
 
 
-def test_a_fork_amid_an_emission():
+def test_a_fork_during_an_emission():
     """A child tells of its own orders alone, and can log though the parent was amid it, a lock held."""
     status, said = lines_of("""
 import signal
@@ -507,3 +507,18 @@ def test_a_thread_for_late_work_ends_with_its_queue():
     gc.collect()
     thread.join(MINUTE)
     assert not thread.is_alive()
+
+
+def test_a_flush_replaces_a_thread_that_has_died(monkeypatch):
+    """A thread that could not say that it ended leaves work waiting; a flush has it done."""
+    monkeypatch.setattr(exit_shim.runtime.background, "INLINE", False)
+    dead = threading.Thread(target=int)
+    dead.start()
+    dead.join()
+    done = []
+    dispatch = Dispatch(lambda _: None)
+    dispatch.thread = dead
+    dispatch.hand_over(done.append, 1)
+    assert dispatch.flush(5.0)
+    assert done == [1]
+    dispatch.stop()

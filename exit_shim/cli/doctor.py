@@ -13,17 +13,20 @@ import click
 import msgspec
 
 from exit_shim.bridge.calls import ALGO_ONLY
+from exit_shim.cli.bot_source import BotSource, leaves_of, read_bot_source, source_option
+from exit_shim.cli.doctor_libraries import LibraryState, inspect_libraries, problem_of, rows_of_libraries
+from exit_shim.cli.doctor_source import source_problems
 from exit_shim.cli.json_lines import json_text
 from exit_shim.cli.options import json_option
 from exit_shim.cli.output import say
 from exit_shim.cli.switches import available_modes
 from exit_shim.cli.tables import show_table
-from exit_shim.clients.python_binance import (
+from exit_shim.clients.python_binance_doors import METHODS
+from exit_shim.clients.python_binance_releases import (
     hears_user_stream,
     missing_doors,
     sends_stops_where_accepted,
 )
-from exit_shim.clients.python_binance_doors import METHODS
 from exit_shim.configuration import DISABLED_VARIABLE, bridges_in_force, is_disabled
 from exit_shim.domain.modes import BRAIN_FLAG_VARIABLE, MODE_VARIABLE, resolve_mode
 from exit_shim.domain.reason_codes import FUTILE_CANCEL
@@ -49,6 +52,12 @@ LEVELS: Final[Mapping[str, Literal["error", "warning"]]] = {
     "WEBSOCKET_STOPS_REFUSED": "error",
     "USER_STREAM_SILENT": "warning",
     "BRIDGE_WOULD_HELP": "warning",
+    "LIBRARY_UNUSABLE": "error",
+    "SITES_OUT_OF_REACH": "warning",
+    "SITES_ONLY_BY_RAW": "warning",
+    "STOPS_TO_OLD_PATH": "warning",
+    "ALGO_ID_IGNORED": "warning",
+    "ALGO_STORE_IGNORED": "warning",
 }
 """The code of each problem with its level: an error loses records or stops, a warning does not."""
 
@@ -98,26 +107,40 @@ class Problem(msgspec.Struct, frozen=True):
     text: str
 
 
+class SourceSummary(msgspec.Struct, frozen=True):
+    """Count the places in the bot's source that send orders; `problem` says why it was not read."""
+
+    path: str | None = None
+    origin: str | None = None
+    sites: int = 0
+    out_of_reach: int = 0
+    only_by_raw: int = 0
+    problem: str | None = None
+
+
 class Diagnosis(msgspec.Struct, frozen=True):
     """Everything that the doctor looked at."""
 
     versions: Mapping[str, str | None]
     journal: Mapping[str, Any]
     python_binance: InstalledLibrary
+    libraries: list[LibraryState]
     configuration: list[ConfiguredValue]
+    source: SourceSummary
     problems: list[Problem]
 
 
 @click.command()
+@source_option
 @json_option
-def doctor(*, as_json: bool) -> None:
+def doctor(*, source: Path | None, as_json: bool) -> None:
     """Check this machine for what would lose records or stops.
 
-    Shows versions, the journal, the abilities of python-binance and the configuration. The exit status is 1
-    where records or stops would be lost. No exchange is asked. What a bot passes to ExitShim(...) in its code
-    does not show here.
+    Shows versions, the journal, the client libraries and the configuration. Reads the bot's source for orders
+    out of reach and for calls that broke on 2025-12-09. The exit status is 1 where records or stops would be
+    lost. No exchange is asked. What a bot passes to ExitShim(...) in its code does not show here.
     """
-    diagnosis = diagnose()
+    diagnosis = diagnose(source)
     if as_json:
         say(json_text(diagnosis))
     else:
@@ -128,21 +151,30 @@ def doctor(*, as_json: bool) -> None:
     sys.exit(any(problem.level == "error" for problem in diagnosis.problems))
 
 
-def diagnose() -> Diagnosis:
-    """Look at everything, without changing it and without asking a host."""
-    journal, library = examine(journal_path()), inspect_library()
+def diagnose(source: Path | None = None) -> Diagnosis:
+    """Look at everything, without changing it and without asking a host.
+
+    Args:
+        source: Where the bot's source is; None for this folder, if it holds one.
+    """
+    journal, library, libraries = examine(journal_path()), inspect_library(), inspect_libraries()
+    bot = read_bot_source(source)
     return Diagnosis(
         versions=read_versions(),
         journal=journal._asdict(),
         python_binance=library,
+        libraries=libraries,
         configuration=list(read_configuration()),
+        source=summarize(bot),
         problems=[
             *check_recording(journal),
             *check_mode(),
             *check_policy(),
             *check_library(library),
+            *(make_problem("LIBRARY_UNUSABLE", text) for text in map(problem_of, libraries) if text),
             # A release whose stops are refused has an error of its own, which names the bridge.
             *(check_bridge(journal) if all(client.stops for client in library.clients) else ()),
+            *check_source(bot),
         ],
     )
 
@@ -302,6 +334,22 @@ def check_bridge(journal: Condition) -> Iterator[Problem]:
         )
 
 
+def check_source(bot: BotSource | str) -> Iterator[Problem]:
+    """Yield the orders in the bot's source that are out of reach, and the calls that broke on 2025-12-09."""
+    if not isinstance(bot, str):
+        for code, text in source_problems(bot.scan, is_bridged=bridges_in_force(None)):
+            yield make_problem(code, text)
+
+
+def summarize(bot: BotSource | str) -> SourceSummary:
+    """Return what was read of the bot's source, in numbers."""
+    if isinstance(bot, str):
+        return SourceSummary(problem=f"{bot}; name the bot's with --source PATH")
+    sites = leaves_of(bot.scan)
+    outside, raw = (sum(site.reach == reach for site in sites) for reach in ("neither", "raw"))
+    return SourceSummary(bot.scan.root, bot.origin, len(sites), outside, raw)
+
+
 def table_rows(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
     """Yield the diagnosis as rows of a table."""
     for package, number in diagnosis.versions.items():
@@ -312,10 +360,16 @@ def table_rows(diagnosis: Diagnosis) -> Iterator[tuple[str, str, str]]:
         yield client.name, "doors", f"{client.doors} of {len(METHODS)}"
         yield client.name, "missing doors", ", ".join(client.missing) or "none"
         yield client.name, "stops are accepted", value_text(client.stops)
-        yield client.name, "stops by WebSocket API are accepted", value_text(client.websocket_stops)
+        yield client.name, "WebSocket stops are accepted", value_text(client.websocket_stops)
     yield "python-binance", "user stream works", value_text(diagnosis.python_binance.user_stream)
+    yield from rows_of_libraries(diagnosis.libraries)
     for setting in diagnosis.configuration:
         yield "configuration", setting.name, f"{setting.value} ({setting.source})"
+    bot = diagnosis.source
+    yield "source", "folder", f"{bot.path} ({bot.origin})" if bot.problem is None else f"none: {bot.problem}"
+    if bot.problem is None:
+        reach = f"{bot.out_of_reach} out of reach, {bot.only_by_raw} by raw HTTP"
+        yield "source", "places that send orders", f"{bot.sites}, {reach}"
 
 
 def value_text(value: object) -> str:

@@ -2,11 +2,14 @@
 
 import contextlib
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 
+from exit_shim.cli.bot_source import BotSource, read_bot_source, source_option
+from exit_shim.cli.doctor_source import reach_problems
 from exit_shim.cli.filters import Selection, filter_options
 from exit_shim.cli.output import pluralize, say
 from exit_shim.cli.passthrough import suggest_passthrough
@@ -21,8 +24,11 @@ from exit_shim.domain.events import PositionSeen
 from exit_shim.guard.policy import CompiledPolicy, parse_policy
 from exit_shim.guard.policy.load import FILE_NAME
 from exit_shim.guard.whatif import Replay, replay_records
-from exit_shim.journal import RecordFilter
+from exit_shim.journal import Count, RecordFilter, Stack
+from exit_shim.journal.record_source import Fight
 from exit_shim.journal.rows import decode
+from exit_shim.journal.schema import JournalError
+from exit_shim.scan.modules import SourceModule, find_modules
 
 STDOUT: Final = "-"
 
@@ -43,34 +49,60 @@ MOST_REPLAYED: Final = 50_000
     "--plans", metavar="FILE", help="Also write exit plans for the executor to FILE; `-` prints them."
 )
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@source_option
 @filter_options(
     omit={"account", "host", "run", "until", "symbol", "module", "kind", "outcome", "reason", "limit"}
 )
-def init(*, output: str, plans: str | None, force: bool, selection: Selection) -> None:
-    """Write a policy to start from, made of what the journal has seen.
+def init(*, output: str, plans: str | None, force: bool, source: Path | None, selection: Selection) -> None:
+    """Write a policy from what the journal and the bot's source show.
 
     It names the modules that should own the exits, those that should not act any more and the helpers that
     send what others decided, each with its numbers in a comment. It only warns; what to enforce next is
     commented out. With --plans also a file of exit plans: a hard stop for each symbol that was seen.
+    The source adds modules that could place exits and were never seen, and helpers.
     """
     for path in filter(None, (output, plans)):
         refuse_existing(path, force=force)
-    with readable_journal_errors():
-        counts = selection.source.read_counts(since_ns=selection.wanted.since_ns)
-        if not counts:
-            raise click.ClickException(why_empty(selection))
-        advice = advise(
-            counts,
-            selection.source.read_fights(since_ns=selection.wanted.since_ns),
-            suggest_passthrough(selection.source.read_stacks(since_ns=selection.wanted.since_ns)),
-        )
+    bot = read_bot_source(source)
+    modules = [] if isinstance(bot, str) else find_modules(bot.scan)
+    counts, fights, stacks = read_history(selection, modules)
+    if not counts and not modules:
+        raise click.ClickException(why_empty(selection))
+    advice = advise(counts, fights, suggest_passthrough(stacks), modules)
     orders = sum(count.orders for count in counts)
-    modules = {count.site.module for count in counts}
-    about = f"{pluralize(orders, 'recorded order')} by {pluralize(len(modules), 'module')}"
+    about = about_text(counts, modules, bot)
     write(output, policy_text(advice, about, file_name(output), forecast_of(advice, orders, selection)))
     if plans is not None:
         write(plans, plans_text(measure(selection), about, file_name(plans)))
     say_next(selection, output, plans)
+
+
+def read_history(
+    selection: Selection, modules: Sequence[SourceModule]
+) -> tuple[list[Count], list[Fight], list[Stack]]:
+    """Return what the journal has; nothing where there is no journal yet and the source shows modules."""
+    since_ns = selection.wanted.since_ns
+    try:
+        return (
+            list(selection.source.read_counts(since_ns=since_ns)),
+            list(selection.source.read_fights(since_ns=since_ns)),
+            list(selection.source.read_stacks(since_ns=since_ns)),
+        )
+    except JournalError:
+        if modules:
+            return [], [], []
+        with readable_journal_errors():
+            raise
+
+
+def about_text(counts: Sequence[Count], modules: Sequence[SourceModule], bot: BotSource | str) -> str:
+    """Return what the policy is made from, in words, and which orders of the source are not seen."""
+    orders = sum(count.orders for count in counts)
+    names = {count.site.module for count in counts}
+    about = f"{pluralize(orders, 'recorded order')} by {pluralize(len(names), 'module')}"
+    about += f", and the source of {pluralize(len(modules), 'module')}" * bool(modules)
+    unseen = [] if isinstance(bot, str) else [text for _, text in reach_problems(bot.scan)]
+    return ". ".join((about, *unseen))
 
 
 def refuse_existing(path: str, *, force: bool) -> None:
@@ -87,8 +119,8 @@ def file_name(path: str) -> str:
 
 
 def forecast_of(advice: Advice, orders: int, selection: Selection) -> str | None:
-    """Return what the policy would hold back where all of it is enforced; None where that takes too long."""
-    if orders > MOST_REPLAYED:
+    """Return what the policy would hold back where all of it is enforced; None for none or too many."""
+    if not 0 < orders <= MOST_REPLAYED:
         return None
     policy = parse_policy(policy_text(advice, "", "", None))
     outcome = Replay(CompiledPolicy(enforce_all(policy), FILE_NAME))

@@ -5,6 +5,7 @@ import gc
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -27,8 +28,14 @@ from exit_shim.journal.default_path import journal_path
     show_default=True,
     help="Where to write the page; an older one is replaced.",
 )
+@click.option(
+    "--source",
+    metavar="PATH",
+    type=click.Path(exists=True, path_type=Path),
+    help="Also show which places of the bot's source here were ever seen.",
+)
 @filter_options(omit={"limit"})
-def report(*, output: Path, selection: Selection) -> None:
+def report(*, output: Path, source: Path | None, selection: Selection) -> None:
     """Draw the exits as one HTML page.
 
     It opens in any browser and needs no network.
@@ -37,6 +44,7 @@ def report(*, output: Path, selection: Selection) -> None:
     the guard found, and what the shim costs. Filters narrow what is drawn; cover is that of all exits.
     """
     # They are of no use to other commands, and plotly is an extra.
+    from exit_shim.cli.source_coverage import read_coverage  # noqa: PLC0415
     from exit_shim.reports.html_page import write_page  # noqa: PLC0415
     from exit_shim.reports.report_fold import Labels, Zone, read_report  # noqa: PLC0415
 
@@ -51,6 +59,8 @@ def report(*, output: Path, selection: Selection) -> None:
                 shared_options(selection),
             ),
         )
+        if source is not None:
+            data = replace(data, coverage=read_coverage(source, selection.source, selection.wanted))
     is_empty = not (data.orders or data.exits)
     why = why_empty(selection) if is_empty else ""
     with replaced(output) as stream:

@@ -1,7 +1,7 @@
-"""A policy to start from, made of what the record shows of each module. Pure."""
+"""A policy to start from, made of what the record and the source show of each module. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from exit_shim.cli.output import pluralize, printable
@@ -11,6 +11,7 @@ from exit_shim.domain.modes import LEGACY
 from exit_shim.guard.policy.roles import Roles
 from exit_shim.journal import Count
 from exit_shim.journal.record_source import Fight
+from exit_shim.scan.modules import SourceModule
 
 EXECUTOR: Final = "exit_brain_executor"
 """The name by which exit_shim's own executor asks for orders, unless it is given another one."""
@@ -32,6 +33,7 @@ class ModuleNumbers(NamedTuple):
         closes: Those that close at once.
         taken: The orders of others that it cancelled or changed.
         lost: The orders of its own that others cancelled or changed.
+        places: How many places in its source place exits, if no order of it was ever seen.
     """
 
     module: str
@@ -40,10 +42,13 @@ class ModuleNumbers(NamedTuple):
     closes: int = 0
     taken: int = 0
     lost: int = 0
+    places: int = 0
 
     @property
     def text(self) -> str:
         """All of it in words."""
+        if self.places:
+            return f"never seen, but its source can place exits ({pluralize(self.places, 'place')})"
         return (
             f"{pluralize(self.exits, 'exit')} asked for, {pluralize(self.stops, 'stop')} accepted, "
             f"took {self.taken} of others, lost {self.lost} to others"
@@ -68,14 +73,22 @@ class Advice(NamedTuple):
     mode: str
 
 
-def advise(counts: Sequence[Count], fights: Iterable[Fight], helpers: Iterable[Suggestion]) -> Advice:
-    """Return who should be what, of what modules did."""
+def advise(
+    counts: Sequence[Count],
+    fights: Iterable[Fight],
+    helpers: Iterable[Suggestion],
+    source: Sequence[SourceModule] = (),
+) -> Advice:
+    """Return who should be what, of what modules did, and of what those in the source could do."""
     roles, numbers = Roles(), number_modules(counts, fights)
-    passthrough = find_helpers(counts, helpers, roles)
+    passthrough = {**helpers_in_source(source, roles), **find_helpers(counts, helpers, roles)}
     modules = [each for each in numbers if each.module not in passthrough]
     owners = choose_owners(modules, roles)
     rest = [each for each in modules if each.module not in owners]
     legacy = [each for each in rest if each.module in roles.legacy or each.taken or each.stops]
+    unseen = find_unseen(source, {each.module for each in numbers} | passthrough.keys() | owners.keys())
+    legacy += [ModuleNumbers(each.name, places=each.places) for each in unseen if each.kinds != {"close"}]
+    rest += [ModuleNumbers(each.name, places=each.places) for each in unseen if each.kinds == {"close"}]
     modes = Counter[str]()
     for count in counts:
         modes[count.mode] += count.orders
@@ -128,6 +141,22 @@ def find_helpers(counts: Iterable[Count], helpers: Iterable[Suggestion], roles: 
     return {**known, **found}
 
 
+def helpers_in_source(source: Iterable[SourceModule], roles: Roles) -> dict[str, str]:
+    """Return the modules of the source that send what others decide, each with why."""
+    return {
+        each.name: f"in the source, sends what others decide: {', '.join(each.callers)}"
+        for each in source
+        if each.callers and is_writable(each.name) and each.name not in roles.owners | roles.legacy
+    }
+
+
+def find_unseen(source: Iterable[SourceModule], names: Collection[str]) -> list[SourceModule]:
+    """Return the modules that could place exits and are not among these, those with most places first."""
+    unseen = [each for each in source if each.name not in names and is_writable(each.name)]
+    unique = {each.name: each for each in unseen}
+    return sorted(unique.values(), key=lambda each: (-each.places, each.name))
+
+
 def choose_owners(modules: Sequence[ModuleNumbers], roles: Roles) -> dict[str, str]:
     """Return who should own the exits, each with why."""
     named = {each.module: each.text for each in modules if each.module in roles.owners}
@@ -138,6 +167,8 @@ def choose_owners(modules: Sequence[ModuleNumbers], roles: Roles) -> dict[str, s
     if peaceful:
         best = max(peaceful, key=lambda each: each.stops)
         return {best.module: f"{best.text}: the most stops of those that take nothing of others"}
+    if not modules:
+        return {EXECUTOR: "exit_shim's own executor, since no module's stops were seen"}
     return {EXECUTOR: "exit_shim's own executor, since every module with stops takes others' or is legacy"}
 
 
@@ -178,7 +209,7 @@ def policy_text(advice: Advice, about: str, name: str, forecast: str | None) -> 
         '# level = "enforce"',
     ]
     if advice.others:
-        lines += ["", "# Seen too, but on no list, so no rule applies to them:"]
+        lines += ["", "# On no list, so no rule applies to them:"]
         for each in advice.others:
             lines += comment(
                 f"  {each.module}: {each.text}{', only closes' * (each.closes == each.exits > 0)}"

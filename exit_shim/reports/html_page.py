@@ -14,6 +14,7 @@ from exit_shim.reports.html_sections import (
     bare_table,
     churn_table,
     command,
+    coverage_sentence,
     exits_table,
     facts,
     fights_table,
@@ -23,6 +24,7 @@ from exit_shim.reports.html_sections import (
     latency_sentence,
     latency_table,
     matrix,
+    never_table,
     outcomes_table,
     switches_table,
     symbols_table,
@@ -31,6 +33,7 @@ from exit_shim.reports.html_sections import (
 from exit_shim.reports.html_tables import Markup, Table, code, join, render_table, tag
 from exit_shim.reports.report_data import ELSEWHERE, Ladder, ReportData
 from exit_shim.reports.report_text import count_text
+from exit_shim.reports.source_coverage import SourceCoverage
 
 MOST_SYMBOLS: Final = 12
 """How many symbols have a figure of their own, the most troubled."""
@@ -153,7 +156,16 @@ def sections(data: ReportData) -> Iterator[str]:
     yield section("findings", "What the guard found", *findings_pieces(data, figures))
     orders = figures.add(orders_figure(data), "What became of the orders that were asked for")
     yield section("orders", "What became of the orders", orders, render_table(outcomes_table(data)))
+    if data.coverage is not None:
+        yield section("source", "What the source could send", *coverage_pieces(data.coverage))
     yield section("cost", "What the shim costs", *cost_pieces(data, figures))
+
+
+def coverage_pieces(coverage: SourceCoverage) -> Iterator[Markup]:
+    """Yield what is said of the places in the source: how many were seen, and which never."""
+    yield tag("p", coverage_sentence(coverage))
+    if coverage.never:
+        yield render_table(never_table(coverage))
 
 
 def section(anchor: str, title: str, *content: object) -> Markup:

@@ -26,6 +26,7 @@ from exit_shim.reports.report_data import (
     percentile,
 )
 from exit_shim.reports.report_text import NOTHING, Clock, count_text, duration_text, length_text, share_text
+from exit_shim.reports.source_coverage import MOST_NEVER, SourceCoverage
 
 MOST_MATRIX: Final = 12
 """How many modules the matrix has rows and columns for."""
@@ -403,5 +404,28 @@ def facts(data: ReportData) -> Iterable[tuple[str, str, bool]]:
     denied, in_doubt = data.count_state("denied"), data.count_state(IN_DOUBT)
     yield "denied by the guard", f"{denied:,}", False
     yield "in doubt", f"{in_doubt:,}", in_doubt > 0
+    if data.coverage is not None:
+        places = data.coverage.places
+        yield f"of {count_text(places, 'place')} in the source seen", f"{data.coverage.seen:,}", False
     if lost := sum(data.lost.values()):
         yield "events lost", f"{lost:,}", True
+
+
+def coverage_sentence(coverage: SourceCoverage) -> str:
+    """Return how many of the places in the source were seen."""
+    return (
+        f"{count_text(coverage.places, 'place')} in {coverage.root} can send exit orders; "
+        f"orders came from {coverage.seen:,} of them. A place that was never seen has not run in this time, "
+        "or its client is not wrapped."
+    )
+
+
+def never_table(coverage: SourceCoverage) -> Table:
+    """Return the places of the source that no order came from."""
+    hidden = len(coverage.never) - MOST_NEVER
+    return Table(
+        "Places in the source that were never seen",
+        ("place", "function", "sends"),
+        [(code(row.place), row.function, row.sends) for row in coverage.never[:MOST_NEVER]],
+        more=f"{hidden} more; exit-shim scan lists all" if hidden > 0 else "",
+    )

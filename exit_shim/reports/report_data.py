@@ -10,6 +10,7 @@ from exit_shim.journal import IN_DOUBT
 from exit_shim.journal.record_source import Latency
 from exit_shim.reports.lives import Cover, End, PositionName
 from exit_shim.reports.report_text import Clock
+from exit_shim.reports.source_coverage import SourceCoverage
 
 ELSEWHERE: Final = "not through the shim"
 """What stands for the module of an exit that the exchange told of and no record is about."""
@@ -237,6 +238,7 @@ class ReportData:
         accounts: The labels of the accounts.
         lost: How many events are recorded as lost, by why.
         positions_seen: How often a position was seen at the exchange.
+        coverage: Which places of the bot's source were ever seen; None where no source was read.
     """
 
     source: str
@@ -258,6 +260,7 @@ class ReportData:
     accounts: list[str]
     lost: Mapping[str, int]
     positions_seen: int
+    coverage: SourceCoverage | None = None
 
     @property
     def clock(self) -> Clock:

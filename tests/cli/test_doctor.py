@@ -27,7 +27,11 @@ from exit_shim.cli.doctor import (
     read_versions,
     table_rows,
 )
-from exit_shim.clients.python_binance import hears_user_stream, missing_doors, sends_stops_where_accepted
+from exit_shim.clients.python_binance_releases import (
+    hears_user_stream,
+    missing_doors,
+    sends_stops_where_accepted,
+)
 from exit_shim.journal import SCHEMA_VERSION, examine
 from exit_shim.testing import FakeClient, LocalExchange
 from exit_shim.testing.redirect import LOCAL_KEY, LOCAL_SECRET
@@ -74,8 +78,10 @@ class BehindInOne(UpToDate):
 
 
 @pytest.fixture
-def library(monkeypatch):
-    """Let the doctor find the given class as the installed python-binance."""
+def library(monkeypatch, tmp_path):
+    """Let the doctor find the given class as the installed python-binance; it runs in an empty folder."""
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
 
     def install(kind):
         for name in ("Client", "AsyncClient", "BinanceSocketManager"):
@@ -403,3 +409,77 @@ def test_a_bot_of_the_old_exchange_is_told_of_the_bridge(tmp_path, monkeypatch):
             found = {problem.code for problem in check_bridge(examine(str(tmp_path / "exits.db")))}
             assert found == codes
         client.close_connection()
+
+
+OF_2024 = [("warning", "ALGO_ID_IGNORED"), ("warning", "ALGO_STORE_IGNORED")]
+
+
+def test_the_source_in_this_folder_is_read(library, monkeypatch):
+    """Calls of before 2025-12-09 in the bot of this folder are warnings; the bridge answers them."""
+    monkeypatch.chdir(ROOT / "examples" / "bot_of_2024")
+    found, codes = diagnosed()
+    assert codes == OF_2024
+    assert found["source"] == {
+        "path": str(ROOT / "examples" / "bot_of_2024"),
+        "origin": "this folder",
+        "sites": 4,
+        "out_of_reach": 0,
+        "only_by_raw": 0,
+        "problem": None,
+    }
+    assert "(main.py:44, main.py:45, main.py:46)" in found["problems"][0]["text"]
+    monkeypatch.setenv("EXIT_SHIM_BRIDGE", "1")
+    assert diagnosed()[1] == []
+
+
+def test_orders_out_of_reach_are_a_warning(library, tmp_path):
+    """Places that send by another transport than a supported one are named, with the first of them."""
+    bot = tmp_path / "bot.py"
+    line = (
+        'urllib3.request("POST", "https://fapi.binance.com/fapi/v1/order", params={"type": "STOP_MARKET"})\n'
+    )
+    bot.write_text(line * 5)
+    lines = doctor("--source", str(bot)).stdout.splitlines()
+    assert lines[-2:] == [
+        (
+            "warning: SITES_OUT_OF_REACH 5 places in the source send orders by raw HTTP, which are neither "
+            "recorded nor guarded (bot.py:1, bot.py:2, bot.py:3 and 2 more)"
+        ),
+        (
+            "warning: STOPS_TO_OLD_PATH 5 places send conditional orders where Binance has refused them "
+            "since 2025-12-09 (bot.py:1, bot.py:2, bot.py:3 and 2 more); send them to the Algo Service "
+            "(/fapi/v1/algoOrder)"
+        ),
+    ]
+
+
+def test_raw_requests_are_a_warning_until_they_are_covered(library, tmp_path, monkeypatch):
+    """Places that send raw requests are named with what records them; EXIT_SHIM_RAW answers the warning."""
+    bot = tmp_path / "bot.py"
+    bot.write_text('import requests\nrequests.post("https://fapi.binance.com/fapi/v1/algoOrder")\n')
+    assert doctor("--source", str(bot)).stdout.splitlines()[-1] == (
+        "warning: SITES_ONLY_BY_RAW 1 place in the source sends orders by raw HTTP, which are recorded only "
+        "with install(raw=True), exit-shim run --raw or EXIT_SHIM_RAW=1 (bot.py:2)"
+    )
+    monkeypatch.chdir(tmp_path)
+    found, codes = diagnosed()
+    assert codes == [("warning", "SITES_ONLY_BY_RAW")]
+    assert (found["source"]["only_by_raw"], found["source"]["out_of_reach"]) == (1, 0)
+    monkeypatch.setenv("EXIT_SHIM_RAW", "1")
+    assert diagnosed()[1] == []
+
+
+@pytest.mark.parametrize("where", ["empty", "home", "above home", "many"])
+def test_a_folder_that_is_no_bots_is_not_read(library, tmp_path, monkeypatch, where):
+    """Unasked no home folder is read, none above it, and none of many files; the doctor says why."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(0 if where == "empty" else 501 if where == "many" else 1):
+        (folder / f"{number}.py").write_text("client.papi_create_um_conditional_order()\n")
+    home = {"home": folder, "above home": folder / "home"}.get(where, tmp_path / "home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(folder)
+    found, codes = diagnosed()
+    assert codes == []
+    expected = {"empty": "no Python files", "many": "more than 500 files"}
+    assert expected.get(where, "a home folder") in found["source"]["problem"]

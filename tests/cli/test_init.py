@@ -123,3 +123,80 @@ def test_a_journal_without_orders_gets_no_policy(make):
     assert done.exit_code == 1
     assert "no exit orders yet" in done.output
     assert not Path("exit_shim.toml").exists()
+
+
+SOURCE = {
+    "sender.py": """
+def send(client, **params):
+    return client.futures_create_order(**params)
+""",
+    "never.py": """
+def stop(client):
+    client.futures_create_order(symbol="BTCUSDT", side="SELL", type="STOP_MARKET", closePosition=True)
+""",
+    "decides.py": """
+from sender import send
+
+def target(client):
+    send(client, symbol="BTCUSDT", side="SELL", type="TAKE_PROFIT_MARKET", stopPrice=2, closePosition=True)
+""",
+    "flat.py": """
+def flat(client):
+    client.futures_create_order(symbol="BTCUSDT", side="SELL", type="MARKET", quantity=1, reduceOnly=True)
+""",
+    "enter.py": """
+def enter(client):
+    client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=1)
+""",
+}
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A folder with the source of a bot."""
+    folder = tmp_path / "bot"
+    (folder / "tests").mkdir(parents=True)
+    for name, text in SOURCE.items():
+        (folder / name).write_text(text)
+    (folder / "tests" / "test_never.py").write_text(SOURCE["never.py"])
+    return folder
+
+
+def test_the_draft_names_what_is_not_seen(make, source):
+    """The first lines of a draft say which orders of the source are recorded only with raw=True."""
+    (source / "raw.py").write_text("import httpx\nhttpx.post('https://fapi.binance.com/fapi/v1/order')\n")
+    bot = make()
+    assert bot.run("init", "--source", str(source)).exit_code == 0
+    assert (
+        "1 place in the source sends orders by raw HTTP, which are recorded only with install(raw=True), "
+        "exit-shim run --raw or EXIT_SHIM_RAW=1 (raw.py:2)."
+    ) in Path("exit_shim.toml").read_text()
+    read_policy("exit_shim.toml")
+
+
+def test_the_source_adds_modules_that_were_never_seen(make, source):
+    """Who could place exits is legacy, who sends for others a helper; entries and tests are neither."""
+    bot = make()
+    bot.enter()
+    bot.place("decides")
+    assert bot.run("init", "--source", str(source)).exit_code == 0
+    policy = read_policy("exit_shim.toml")
+    assert policy.passthrough == ("sender",)
+    mode = policy.modes["LEGACY"]
+    assert (mode.owners, mode.legacy) == (("decides",), ("never",))
+    text = Path("exit_shim.toml").read_text()
+    assert "from 1 recorded order by 1 module, and the source of 4 modules." in text
+    assert '"never",  # never seen, but its source can place exits (1 place)' in text
+    assert "#   flat: never seen, but its source can place exits (1 place)" in text
+
+
+def test_a_policy_from_the_source_alone(source, monkeypatch):
+    """Before the first run there is no journal, and the source in the bot's folder is enough."""
+    monkeypatch.chdir(source)
+    runner = CliRunner(env={"EXIT_SHIM_JOURNAL": str(source / "none.db")})
+    assert runner.invoke(app, ["init"]).exit_code == 0
+    policy = read_policy("exit_shim.toml")
+    assert policy.passthrough == ("sender",)
+    assert policy.modes["LEGACY"].owners == (EXECUTOR,)
+    assert policy.modes["LEGACY"].legacy == ("decides", "never")
+    assert "held back, and" not in Path("exit_shim.toml").read_text()

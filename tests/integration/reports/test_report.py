@@ -187,3 +187,21 @@ def test_a_reason_is_counted_by_day(tmp_path):
     assert (hours.series().step_ns, days.series().step_ns) == (HOUR_NS, DAY_NS)
     assert sum(days.series().counts.values()) == 480
     assert days.series().start_ns(1) == DAY_NS - 2 * HOUR_NS
+
+
+def test_the_source_is_the_denominator(fought, tmp_path, capsys):
+    """With --source the page says how many places were seen, and names those that never were."""
+    source = tmp_path / "bot"
+    (source / "old").mkdir(parents=True)
+    lines = ["client.futures_cancel_order(orderId=1)" if number in {25, 29} else "" for number in range(30)]
+    for file in ("rearm.py", "old/rearm.py"):
+        (source / file).write_text("\n".join(lines))
+    page = tmp_path / "page.html"
+    report("--journal", fought.path, "-o", page, "--source", source)
+    text = page.read_text()
+    assert "4 places in " in text
+    assert "orders came from 1 of them" in text
+    assert [name in text for name in ("rearm.py:30", "old/rearm.py:26", "old/rearm.py:30")] == [True] * 3
+    assert ">rearm.py:26<" not in text
+    report("--journal", fought.path, "-o", page)
+    assert "of them. A place" not in page.read_text()

@@ -5,6 +5,7 @@ import errno
 import itertools
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,15 +13,22 @@ from urllib.parse import quote_from_bytes
 
 import msgspec
 
-from exit_shim.journal import schema
+from exit_shim.journal import file_lock, schema
 from exit_shim.journal.ingest import transaction
 from exit_shim.journal.schema import JournalError
+from exit_shim.journal.spool import folder_of
 
 BUSY_TIMEOUT_S: Final = 0.3
 """The longest that one statement waits for another process's lock; no order waits for it."""
 
 DAMAGE: Final = (sqlite3.Error, ValueError, TypeError, ArithmeticError, LookupError, msgspec.MsgspecError)
 """The errors that a damaged file may cause: values of another type, text that is not UTF-8."""
+
+OPENING_S: Final = 2.0
+"""The longest that opening waits for another process that opens, makes or renames the same journal."""
+
+LOOK_AGAIN_S: Final = 0.005
+"""The pause between two looks at a file that another process has locked."""
 
 CHECKPOINT_BYTES: Final = 4_000_000
 """The size from which the WAL is copied into the file."""
@@ -117,16 +125,45 @@ def open_writer(path: Path, *, lasting: bool = False) -> sqlite3.Connection:
         OldSchemaError: An older release has written it; see `set_aside`.
         JournalError: It cannot be the journal, or cannot be written.
     """
-    create_private(path)
-    connection = connect(path, read_only=False, lasting=lasting)
-    try:
-        schema.check_schema(connection, path)
-        if schema.is_empty(connection):
-            _make_tables(connection)
-    except BaseException:
-        connection.close()
-        raise
+    with _alone(path):
+        create_private(path)
+        connection = connect(path, read_only=False, lasting=lasting)
+        try:
+            schema.check_schema(connection, path)
+            if schema.is_empty(connection):
+                _make_tables(connection)
+        except BaseException:
+            connection.close()
+            raise
     return connection
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes from opening the journal for writing, where files can be locked."""
+    # Of two that switch a new file to WAL at once, SQLite turns one away without waiting. One that opens a
+    # file while another renames it takes the new one's WAL for its own, and destroys the old file.
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            fd = _open_lock(folder_of(path))
+            stack.callback(os.close, fd)
+            _wait_for_lock(fd)
+            stack.callback(file_lock.release, fd)
+        yield
+
+
+def _open_lock(folder: Path) -> int:
+    for each in (folder.parent, folder):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.open(folder / "opening", os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o600)
+
+
+def _wait_for_lock(fd: int) -> None:
+    until = time.monotonic() + OPENING_S
+    while not file_lock.try_to_hold(fd):
+        if time.monotonic() > until:
+            raise sqlite3.OperationalError("database is locked by another process that opens it")
+        time.sleep(LOOK_AGAIN_S)
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
@@ -134,7 +171,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     connection.execute("PRAGMA journal_mode=WAL")
     with transaction(connection):
-        # Another process may have made them meanwhile.
+        # Where files cannot be locked, another process may have made them meanwhile.
         if schema.is_empty(connection):
             schema.make_tables(connection)
 
@@ -145,23 +182,27 @@ def set_aside(path: Path) -> Path | None:
     Raises:
         JournalError: It is in use, or cannot be renamed.
     """
-    before = identity(path)
     try:
-        with contextlib.closing(connect(path, read_only=False)) as connection:
-            # SQLite leaves WAL mode only where nobody else has the file open. Without a WAL, one rename moves
-            # all of it, and the lock keeps others from writing to it meanwhile.
-            connection.execute("PRAGMA journal_mode=DELETE")
-            connection.execute("BEGIN EXCLUSIVE")
-            if before is None or identity(path) != before:
-                return None
-            aside = next(name for name in _names_aside(path) if not name.exists())
-            path.rename(aside)
-            return aside
+        with _alone(path):
+            return _rename_old(path) if path.exists() else None
     except (OSError, sqlite3.Error) as error:
         raise JournalError(
             f"{path} was written by an older exit_shim and cannot be renamed now ({error}); "
             "stop the bots and commands that use it, or set EXIT_SHIM_JOURNAL to another path"
         ) from error
+
+
+def _rename_old(path: Path) -> Path | None:
+    with contextlib.closing(connect(path, read_only=False)) as connection:
+        if not schema.is_old(connection):
+            return None
+        # SQLite leaves WAL mode only where nobody else has the file open. Without a WAL, one rename moves
+        # all of it, and the lock keeps others from writing to it meanwhile.
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("BEGIN EXCLUSIVE")
+        aside = next(name for name in _names_aside(path) if not name.exists())
+        path.rename(aside)
+        return aside
 
 
 def _names_aside(path: Path) -> Iterator[Path]:

@@ -18,6 +18,11 @@ if sys.platform == "win32":
             return False
         return True
 
+    def release(fd: int) -> None:
+        """Unlock the file."""
+        os.lseek(fd, FAR, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
 else:
     import fcntl
 
@@ -29,6 +34,11 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def release(fd: int) -> None:
+        """Unlock the file."""
+        # To close it is not enough where a fork gave it to a child as well.
+        fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 def hold(fd: int) -> None:

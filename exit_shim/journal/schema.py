@@ -214,11 +214,17 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer exit_shim (schema {version}, expected {SCHEMA_VERSION}); "
             "upgrade exit_shim or set EXIT_SHIM_JOURNAL to another path"
         )
-    if version < SCHEMA_VERSION:
+    if is_old(connection):
         raise OldSchemaError(
             f"{path} was written by an older exit_shim (schema {version}, expected {SCHEMA_VERSION}); "
             "the next bot renames it and begins a new journal; read it with the release that wrote it"
         )
+
+
+def is_old(connection: sqlite3.Connection) -> bool:
+    """Return whether an older release has made the tables."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return not is_empty(connection) and bool(version < SCHEMA_VERSION)
 
 
 def is_empty(connection: sqlite3.Connection) -> bool:

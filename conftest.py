@@ -46,6 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose how thorough to be, and let children of a suite in the background heed Ctrl-C."""
     # pytest-xdist sets it for its workers, and commands would take it for the width of a terminal.
     os.environ.pop("COLUMNS", None)
+    # Python's readline sets it behind the back of os.environ, for children alone.
+    os.unsetenv("COLUMNS")
     is_thorough, option = config.getoption("thorough"), config.option
     option.rounds = option.rounds or (15 if is_thorough else 4)
     option.histories = option.histories or (20 if is_thorough else 6)

@@ -8,11 +8,13 @@ stop; with `exit-shim run --bridge` it lives to the end:
 """
 
 import queue
+import threading
 
 from binance import Client, ThreadedWebsocketManager
 
 SYMBOL, QUANTITY = "BTCUSDT", 0.01
 TRADES, LOOKS = 3, 2_000
+LEVERAGES = 10, 20
 
 
 class Bot:
@@ -22,11 +24,22 @@ class Bot:
         self.client = Client("a-key-of-2024", "a-secret-of-2024")
         self.filled: "queue.Queue[int]" = queue.Queue()
         self.streams = ThreadedWebsocketManager("a-key-of-2024", "a-secret-of-2024")
+        self.streams.daemon = True  # its thread never ends if it is stopped while it connects
+        self.hears = threading.Event()
+
+    def listen(self) -> None:
+        """Start the user stream, and wait until it tells of a change of leverage: what fills before is not heard."""
         self.streams.start()
         self.streams.start_futures_user_socket(callback=self.on_event)
+        for leverage in LEVERAGES * LOOKS:
+            self.client.futures_change_leverage(symbol=SYMBOL, leverage=leverage)
+            if self.hears.wait(0.1):
+                return
+        raise RuntimeError("the user stream tells nothing")
 
     def on_event(self, event: dict) -> None:
         """Take an event of the user stream: the fill of an exit ends the trade."""
+        self.hears.set()
         order = event.get("o", {})
         if event.get("e") == "ORDER_TRADE_UPDATE" and order["X"] == "FILLED" and order["ot"] != "MARKET":
             self.filled.put(order["i"])
@@ -72,6 +85,7 @@ class Bot:
     def run(self) -> None:
         """Do the trades, and end flat with nothing resting."""
         try:
+            self.listen()
             for _ in range(TRADES):
                 self.trade()
             left = self.client.futures_get_open_orders(symbol=SYMBOL)

@@ -53,7 +53,7 @@ for _ in range(rounds):
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_kill_9_at_random_instants(exchange, path, request, kind):
-    """Bots die amid their orders: each that arrived is recorded, the rest in doubt, nothing is invented."""
+    """Bots die while they place orders: each that arrived is recorded, the rest in doubt, none made up."""
     rounds = request.config.getoption("rounds")
     harm.run(KILLED, exchange, path, kind, rounds, patience=3_600)
     records = harm.reckon(exchange, path)
@@ -73,7 +73,7 @@ def test_kill_9_at_random_instants(exchange, path, request, kind):
     ids=["default", "handler"],
 )
 def test_sigterm(exchange, path, before, ends):
-    """Told to end amid its orders, a bot leaves all of them, by default as by a handler that exits."""
+    """Told to end while it places orders, a bot records them all, by default and by a handler that exits."""
     script = """
         client = new_client()
         def one():
@@ -121,7 +121,7 @@ def test_the_interpreter_ends_with_threads_alive(exchange, path):
     assert len(harm.reckon(exchange, path)) > 10
 
 
-def test_a_fork_amid_a_write(exchange, path):
+def test_a_fork_during_a_write(exchange, path):
     """Children forked while threads write place their orders at once, under runs of their own."""
     said = harm.run(
         """
@@ -220,7 +220,7 @@ def test_a_fork_bomb_of_short_lived_children(exchange, path):
 
 @pytest.mark.parametrize("pieces", [4_000_000, 5_000], ids=["one file", "many files"])
 def test_two_processes_take_up_the_same_dead_runs(exchange, path, pieces):
-    """Readers that come at once, and one that is killed amid it, bring each event over once, in its order."""
+    """Readers that come at once, one of them killed meanwhile, bring each event over once, in its order."""
     harm.run(
         """
         spool.SEGMENT_BYTES = int(ARGS[0])
@@ -295,14 +295,14 @@ def test_a_taker_is_not_overtaken(exchange, path):
 
 @contextlib.contextmanager
 def held(spool):
-    """Somebody is amid taking this file up."""
+    """Somebody is taking this file up."""
     with spool.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def test_a_signal_handler_may_flush(exchange, path):
-    """A handler that flushes or closes amid an append on its own thread waits for nobody."""
+    """A handler that flushes or closes during an append on its own thread waits for nobody."""
     harm.run(
         """
         shim = exit_shim.ExitShim(journal=JOURNAL, sinks=[])

@@ -30,7 +30,7 @@ class Sink:
 shim = exit_shim.ExitShim(journal=JOURNAL, sinks=[Sink(), exit_shim.sinks.log.LogSink()])
 bare = Client(KEY, SECRET, ping=False)
 bare.session.headers["X-Session"] = HEADER
-bare._requests_params = {{"timeout": 0.3}}
+bare._requests_params = {{"timeout": 1}}
 bare.note = SECRET
 client = exit_shim.wrap(bare, shim=shim)
 ORDER = {{**EXIT, "headers": {{"X-Session": HEADER, "Authorization": "Bearer " + HEADER}},
@@ -54,7 +54,8 @@ FAILURES = {
     "nowhere to write": """
         shim.close()
         for name in os.listdir(os.path.dirname(JOURNAL)):
-            (os.rmdir if name.endswith("spool") else os.unlink)(os.path.join(os.path.dirname(JOURNAL), name))
+            remove = shutil.rmtree if name.endswith("spool") else os.unlink
+            remove(os.path.join(os.path.dirname(JOURNAL), name))
         os.makedirs(JOURNAL)
         open(JOURNAL + "-spool", "w").close()
         orders(4)
@@ -105,7 +106,7 @@ def test_no_secret_is_left_by_a_failure(path, tmp_path, failure):
             BOT + FAILURES[failure].replace("\n        ", "\n"),
             server,
             path,
-            before="import resource, sqlite3, exit_shim, exit_shim.sinks.log",
+            before="import resource, shutil, sqlite3, exit_shim, exit_shim.sinks.log",
             env={"BINANCE_API_KEY": KEY, "BINANCE_API_SECRET": SECRET},
         )
         said, _ = process.communicate(timeout=50)

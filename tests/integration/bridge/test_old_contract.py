@@ -11,7 +11,7 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exit_shim.clients.python_binance import sends_stops_where_accepted
+from exit_shim.clients.python_binance_releases import sends_stops_where_accepted
 
 PRICES = st.sampled_from([48_000, 52_000, 56_000, 60_000, 64_000, 68_000, 72_000])
 TRIGGERS = st.sampled_from([46_000, 50_000, 54_000, 58_000, 62_000, 66_000, 70_000, 74_000])

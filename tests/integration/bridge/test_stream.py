@@ -7,7 +7,7 @@ from abilities import needs_sockets
 from bridge_worlds import OLD_DAY, SYMBOL, async_client, number, sockets_of, user_socket
 
 import exit_shim
-from exit_shim.clients.python_binance import hears_user_stream
+from exit_shim.clients.python_binance_releases import hears_user_stream
 from exit_shim.testing import LocalExchange
 
 STOP = {"symbol": SYMBOL, "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50000, "closePosition": "true"}

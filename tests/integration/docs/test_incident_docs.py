@@ -13,7 +13,9 @@ PAGE = (ROOT / "docs/how-to/who-cancelled-my-stop.md").read_text()
 def masked(screen):
     """Return a screen without what differs from night to night: times, lengths of time and the run's id."""
     screen = re.sub(r"\d{8}T\d{6}-[0-9a-f]{8}", "RUN", screen)
-    screen = re.sub(r"[0-9:-]*\d\d:\d\d:\d\d\.\d{3}|\d{4}-\d\d-\d\d", "TIME", screen)
+    # A time of another day has its date before it.
+    date, time = r"\d{4}-\d\d-\d\d", r"[0-9:-]*\d\d:\d\d:\d\d\.\d{3}"
+    screen = re.sub(rf"({date} )?{time}|{date}", "TIME", screen)
     screen = re.sub(r"\d+ (h|min|ms|s)\b", "TIME", screen)
     # Python 3.10 knows functions without their class: lines break elsewhere, and paths fit whole.
     screen = screen.replace("/srv/bot/", "")

@@ -9,7 +9,7 @@ from binance import BinanceSocketManager
 from running_executor import SYMBOL, changes, legs, open_long, plan_for, stop_only, until
 
 import exit_shim
-from exit_shim.clients.python_binance import hears_user_stream
+from exit_shim.clients.python_binance_releases import hears_user_stream
 from exit_shim.errors import ExecutorError, ExitOrderDenied
 from exit_shim.executor import ExitExecutor, ExitPlan, HardStop, at_fraction
 from exit_shim.guard.policy import parse_policy

@@ -8,7 +8,7 @@ from abilities import needs_algo
 from binance import BinanceSocketManager
 from running_executor import SYMBOL, changes, legs, stop_only
 
-from exit_shim.clients.python_binance import hears_user_stream
+from exit_shim.clients.python_binance_releases import hears_user_stream
 from exit_shim.guard.exchange_snapshot import OpenPosition
 
 pytestmark = needs_algo

@@ -17,9 +17,9 @@ from binance import AsyncClient, BinanceSocketManager, Client
 from record_sink import keep_record
 
 import exit_shim
-from exit_shim.clients import python_binance
+from exit_shim.clients import python_binance_clone
 from exit_shim.clients.accounts import label_of
-from exit_shim.clients.python_binance import hears_user_stream
+from exit_shim.clients.python_binance_releases import hears_user_stream
 from exit_shim.clients.registry import clone_client
 from exit_shim.domain.orders import Reference
 from exit_shim.feeds import Gap, Over, Rests, Sized, learned
@@ -627,7 +627,7 @@ def test_a_stream_that_can_never_be_had_costs_no_certainty(
     """An old python-binance, an address of its own: said once, and the book is as it is without a stream."""
     told = []
     if not release:
-        monkeypatch.setattr(python_binance, "hears_user_stream", lambda _: False)
+        monkeypatch.setattr(python_binance_clone, "hears_user_stream", lambda _: False)
     if not home:
         client.FUTURES_URL = client.FUTURES_URL.replace("127.0.0.1", "localhost")
     shim = exit_shim.ExitShim(journal=False, sinks=[])

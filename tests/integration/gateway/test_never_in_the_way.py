@@ -15,6 +15,7 @@ import exit_shim
 import exit_shim.gateway.gateway
 from exit_shim.domain.events import Intent, Outcome
 from exit_shim.gateway.nesting import within
+from exit_shim.journal import IN_DOUBT, state_of
 
 STOP = {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "stopPrice": 50_000, "quantity": 0.01}
 STOP["reduceOnly"] = True
@@ -107,6 +108,17 @@ def test_a_step_that_fails(exchange, client, recorded, request, step, failing):
     (said,) = [record for record in caplog.records if "internal error" in record.getMessage()]
     assert said.getMessage().startswith("[EXIT_GATEWAY] internal error of exit_shim; the order itself is not")
     assert said.exit_shim["step"] == step
+
+
+@pytest.mark.parametrize("failing", [fail, fail_unprintably])
+def test_an_answer_that_cannot_be_read_is_in_doubt(client, recorded, monkeypatch, failing):
+    """The bot gets the answer; the record claims nothing, so that the order is looked up later."""
+    monkeypatch.setattr(exit_shim.gateway.gateway, "answers_of", failing)
+    assert exit_shim.wrap(client).futures_create_order(**STOP)["algoId"]
+    (record,) = recorded()
+    assert record.outcome.result == "unknown"
+    assert record.outcome.error_message.startswith("the answer could not be read (")
+    assert state_of(record.outcome, record.resolution) == IN_DOUBT
 
 
 @pytest.mark.parametrize("failing", [fail, fail_unprintably])
@@ -343,7 +355,7 @@ def test_odd_answers_reach_the_bot_as_they_are(answer):
 
 
 async def test_an_odd_coroutine_method(recorded):
-    """A coroutine method whose very name raises is awaited as ever."""
+    """A coroutine method whose very name raises is awaited as ever; what it answers is not read."""
 
     class Method:
         async def __call__(self, **params):
@@ -357,7 +369,7 @@ async def test_an_odd_coroutine_method(recorded):
 
     assert await exit_shim.wrap(Odd()).futures_create_order(**STOP) == {"orderId": 1}
     (record,) = recorded()
-    assert record.outcome.result == "accepted"
+    assert record.outcome.result == "unknown"
 
 
 def test_an_unhurt_shim_after_many_failures(caplog):

@@ -98,7 +98,7 @@ def test_nothing_planted_in_a_sync_client_is_left_anywhere(planted, traces):
             bare = exit_shim.unwrap(client)
             bare.API_KEY, bare.API_SECRET = KEY, SECRET
             bare.session.headers["X-MBX-APIKEY"] = KEY
-            bare._requests_params = {"timeout": 0.3}
+            bare._requests_params = {"timeout": 1}
             with contextlib.suppress(Exception):
                 client.futures_create_order(**ORDER)
             assert server.requests
@@ -118,7 +118,7 @@ async def test_nothing_planted_in_an_async_client_is_left_anywhere(planted, trac
                 bare.API_KEY, bare.API_SECRET = KEY, SECRET
                 bare.session.headers["X-MBX-APIKEY"] = KEY
                 bare.https_proxy = server.url.replace("http://", f"http://user:{PROXY_PASSWORD}@")
-                bare._requests_params = {"timeout": 0.3}
+                bare._requests_params = {"timeout": 1}
                 await asyncio.gather(client.futures_create_order(**ORDER), return_exceptions=True)
             assert server.requests
     assert_clean(await asyncio.to_thread(traces, "records --json"))
@@ -206,8 +206,11 @@ def test_our_own_exception_tells_no_more_than_its_reason():
     [
         ("url: /fapi?symbol=X&signature=abc1 (Caused by", "url: /fapi?symbol=X&signature=*** (Caused by"),
         ("{'X-MBX-APIKEY': 'abc123'}", "{'X-MBX-APIKEY': '***'}"),
+        ("?back=%2Forder%3Fsignature%3Dabc1 X", "?back=%2Forder%3Fsignature%3D*** X"),
+        ('body "{\\"signature\\": \\"abc1\\"}"', 'body "{\\"signature\\": \\"***"}"'),
         ('{"listenKey": "abc123", "a": 1}', '{"listenKey": "***", "a": 1}'),
         ("Authorization: Bearer abc123456", "Authorization: Bearer ***"),
+        ("{'Set-Cookie': 'session=abc1; Path=/', 'A': '1'}", "{'Set-Cookie': '***', 'A': '1'}"),
         (
             "Invalid API-key, IP, or permissions for action.",
             "Invalid API-key, IP, or permissions for action.",

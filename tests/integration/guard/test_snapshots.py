@@ -15,7 +15,7 @@ from odd_server import OddServer, answer, hang
 
 import exit_shim
 from exit_shim.clients.accounts import label_of
-from exit_shim.clients.python_binance import hears_user_stream
+from exit_shim.clients.python_binance_releases import hears_user_stream
 from exit_shim.clients.registry import clone_client
 from exit_shim.domain.accounts import exchange_of
 from exit_shim.guard.exchange_snapshot import Snapshot, read_open_order, read_position

@@ -12,13 +12,16 @@ from typing import Final
 
 from exit_shim import settings
 from exit_shim.bridge.differences import DIFFERENCES
+from exit_shim.clients.registry import LIBRARIES
 from exit_shim.domain.events import EVENT_NAMES
 from exit_shim.domain.reason_codes import ADVICE, REASONS
+from exit_shim.exchange.http.refused import BELOW, EXACT
+from exit_shim.exchange.http.routes import ROUTES
 from exit_shim.executor.failures import IN_DOUBT, LADDER, NOT_SENT, OTHER, Rung
 from exit_shim.executor.plan_file_keys import PLAN_KEYS
 from exit_shim.sinks.prometheus.declared import METRICS
 
-MARKED: Final = re.compile(r"<!-- from code: ([\w-]+)((?: [\w.-]+)*) -->\n.*?<!-- end -->", re.DOTALL)
+MARKED: Final = re.compile(r"<!-- from code: ([\w-]+)((?: [\w./-]+)*) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def table(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
@@ -111,6 +114,42 @@ def metrics(_: str) -> str:
     return table(("metric", "type", "what it says", "labels"), rows)
 
 
+def answered(prefix: str) -> str:
+    """Return the names of the endpoints of the local exchange below a path, each with its methods."""
+    methods: dict[str, list[str]] = {}
+    for method, path in ROUTES:
+        if path.startswith(prefix):
+            methods.setdefault(path.removeprefix(prefix), []).append(method)
+    named = (f"`{' '.join(asked)} {name}`".replace("`GET ", "`") for name, asked in methods.items())
+    return ", ".join(named) + "."
+
+
+def refused(_: str) -> str:
+    """Return why the local exchange refuses endpoints that Binance has, and which they are."""
+    reasons: dict[str, list[str]] = {}
+    for endpoint, reason in {**EXACT, **BELOW}.items():
+        reasons.setdefault(reason, []).append(f"`{endpoint}`".replace("`GET ", "`"))
+    return table(("reason", "refused"), ((reason, ", ".join(names)) for reason, names in reasons.items()))
+
+
+def libraries(_: str) -> str:
+    """Return the client libraries, with the releases that were tested and how each is covered and asked."""
+    rows = (
+        (
+            f"`{library.name}`",
+            library.tested_with,
+            "`install(raw=True)`" if library.is_opt_in else "`wrap`, `install`",
+            "another client of the account"
+            if library.is_opt_in
+            else "the client, or a clone of it"
+            if library.reads
+            else "a python-binance client with the same key and address",
+        )
+        for library in LIBRARIES.values()
+    )
+    return table(("library", "tested with", "covered by", "guard and resolver ask through"), rows)
+
+
 TABLES: Final[Mapping[str, Callable[[str], str]]] = {
     "environment": environment,
     "code-only": code_only,
@@ -121,6 +160,9 @@ TABLES: Final[Mapping[str, Callable[[str], str]]] = {
     "plan-keys": plan_keys,
     "metrics": metrics,
     "bridge-differences": bridge_differences,
+    "answered": answered,
+    "libraries": libraries,
+    "refused": refused,
 }
 
 

@@ -3,33 +3,22 @@
 import functools
 import itertools
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from exit_shim.attribution.attributor import StackAttributor
-from exit_shim.attribution.stack import CallSite, SiteFinder
+from exit_shim.attribution.stack import SiteFinder
 from exit_shim.bridge.client import Bridge, socket_replacements
 from exit_shim.clients.accounts import account_label, label_of
 from exit_shim.clients.packages import is_raw_wanted
 from exit_shim.clients.patching import Installation, InstallRequest, replace_methods
-from exit_shim.clients.proxy import (
-    ClientProxy,
-    Unpickling,
-    bind_door,
-    declared_doors,
-    inside,
-    proxy_class,
-    rebind_at,
-    unpickle_with,
-    unwrap,
-)
+from exit_shim.clients.proxy import ClientProxy, declared_doors, inside, proxy_class, unwrap
 from exit_shim.clients.python_binance import PYTHON_BINANCE
 from exit_shim.clients.python_binance_clone import import_early
 from exit_shim.clients.registry import DOOR_NAMES, is_genuine, support_of
 from exit_shim.clients.seams import twin_with_doors
 from exit_shim.clients.submission import Submission, other_symbol, submit
-from exit_shim.clients.twins import bridge_of, make_twin, origin_of, unpickle_twins_with
+from exit_shim.clients.twins import bridge_of, make_twin, origin_of
 from exit_shim.configuration import (
     CurrentMode,
     bridges_in_force,
@@ -504,33 +493,3 @@ def forget_default_shim() -> None:
         if _default is not None:
             _default.close()
         _default = None
-
-
-def wrap_unpickled(client: C, doors: Sequence[Door] = ()) -> C:
-    """Wrap a client that was pickled as a proxy, in the process where it arrived."""
-    return default_shim().wrap(client, doors=doors)
-
-
-def bind_unpickled(method: Any, doors: Sequence[Door], bound_at: CallSite | None = None) -> Any:
-    """Bind a method that was pickled as a door's, in the process where it arrived.
-
-    Args:
-        method: The client's own method.
-        doors: The door; empty where it could not be pickled.
-        bound_at: Who fetched it; in a process of a pool there may be no other trace of the bot.
-    """
-    if not doors or is_disabled():
-        return method
-    bound = bind_door(method, doors[0], default_shim().gateway, sys._getframe().f_back)  # noqa: SLF001
-    if bound_at is not None:
-        rebind_at(bound, bound_at)
-    return bound
-
-
-def bridge_unpickled(client: Any) -> Any:
-    """Bridge a client that was pickled as a bridged one, in the process where it arrived."""
-    return client if is_disabled() else default_shim().bridged(client)
-
-
-unpickle_with(Unpickling(wrap_unpickled, bind_unpickled))
-unpickle_twins_with(bridge_unpickled, wrap_unpickled)

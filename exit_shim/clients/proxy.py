@@ -5,7 +5,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import CoroutineType, MethodType
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import wrapt
 
@@ -13,6 +13,7 @@ from exit_shim.attribution.stack import CallSite, without_code
 from exit_shim.clients.registry import is_library_module
 from exit_shim.clients.support import ClientSupport
 from exit_shim.clients.twins import plain_of
+from exit_shim.clients.unpickling import shim_here, wrap_unpickled
 from exit_shim.domain.attributions import Frame, FrameFinder
 from exit_shim.domain.doors import Door, DoorCall
 from exit_shim.runtime.internal_errors import InternalErrors
@@ -52,21 +53,6 @@ class CallHandler(Protocol):
 
     def unreadable(self, error: Exception) -> CallSite | None:
         """Report a stack that cannot be read."""
-
-
-class Unpickling(NamedTuple):
-    """Name the module-level functions by which another process makes proxies and doors' methods again."""
-
-    client: Callable[..., Any]
-    method: Callable[..., Any]
-
-
-_unpickling: list[Unpickling] = []
-
-
-def unpickle_with(unpickling: Unpickling) -> None:
-    """Pickle proxies and doors' methods as calls of these functions, which know the process-wide shim."""
-    _unpickling[:] = [unpickling]
 
 
 def _annotate(wrapper: Any, annotations: Any) -> None:
@@ -110,7 +96,7 @@ class BoundDoor(BaseProxy):  # type: ignore[misc]
     def __reduce_ex__(self, protocol: Any) -> Any:
         door, gateway, bound_at, method = self._self_binding
         doors = picklable_doors((door,), gateway.internal_errors)
-        return _unpickling[0].method, (method, doors, without_code(bound_at))
+        return bind_unpickled, (method, doors, without_code(bound_at))
 
 
 class BoundParsingDoor(BoundDoor):
@@ -234,7 +220,7 @@ class ClientProxy(BaseProxy):  # type: ignore[misc]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         doors = picklable_doors(self._self_doors, self._self_gateway.internal_errors)
-        return _unpickling[0].client, (self.__wrapped__, doors)
+        return wrap_unpickled, (self.__wrapped__, doors)
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
@@ -321,6 +307,23 @@ def _make_class(base: type[ClientProxy], doors: Iterable[Door], **attributes: An
 def declared_doors(client: object) -> tuple[Door, ...]:
     """Return the doors that were declared when `client` was wrapped; none for what is no proxy."""
     return type(client)._self_doors if issubclass(type(client), ClientProxy) else ()  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def bind_unpickled(method: Any, doors: Sequence[Door], bound_at: CallSite | None = None) -> Any:
+    """Bind a method that was pickled as a door's, in the process where it arrived.
+
+    Args:
+        method: The client's own method.
+        doors: The door; empty where it could not be pickled.
+        bound_at: Who fetched it; in a process of a pool there may be no other trace of the bot.
+    """
+    shim = shim_here() if doors else None
+    if shim is None:
+        return method
+    bound = bind_door(method, doors[0], shim.gateway, sys._getframe().f_back)  # noqa: SLF001
+    if bound_at is not None:
+        rebind_at(bound, bound_at)
+    return bound
 
 
 def picklable_doors(doors: Iterable[Door], internal_errors: InternalErrors) -> tuple[Door, ...]:

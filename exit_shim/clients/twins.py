@@ -6,6 +6,7 @@ from types import MemberDescriptorType
 from typing import Any, Final
 
 from exit_shim.clients.python_binance_releases import owns_module
+from exit_shim.clients.unpickling import bridge_unpickled, wrap_unpickled
 from exit_shim.domain.doors import Door
 
 PLAIN: Final = "_exit_shim_plain"
@@ -239,14 +240,5 @@ def _reduce(twin: Any, _protocol: Any) -> Any:
     client = getattr(twin, PLAIN)
     if IS_PLAIN in vars(type(twin)):
         return plain_of, (client,)
-    bridge, wrap = _remake
     # One with doors may arrive alone, as the object of a method that was pickled.
-    return bridge if getattr(twin, GATEWAY) is None else wrap, (client,)
-
-
-_remake: list[Callable[[Any], Any]] = []
-
-
-def unpickle_twins_with(bridge: Callable[[Any], Any], wrap: Callable[[Any], Any]) -> None:
-    """Pickle twins as calls of functions that bridge or wrap a client in the process where it arrives."""
-    _remake[:] = [bridge, wrap]
+    return bridge_unpickled if getattr(twin, GATEWAY) is None else wrap_unpickled, (client,)

@@ -30,7 +30,7 @@ def telegram_webhook(): return requests.post(f"{TELEGRAM}/deleteWebhook").json()
 def telegram_poll():
     async def poll():
         async with httpx.AsyncClient() as client:
-            return (await client.post(f"{TELEGRAM}/getUpdates", data={"timeout": 60}, timeout=9)).json()
+            return (await client.post(f"{TELEGRAM}/getUpdates", data={"timeout": 60}, timeout=60)).json()
     start = time.monotonic()
     return asyncio.run(poll()), 0.5 < time.monotonic() - start < 8
 @attempt

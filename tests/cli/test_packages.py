@@ -151,7 +151,7 @@ with socket.create_connection(("localhost", {port})) as redis:
         thread = threading.Thread(target=serve)
         thread.start()
         done = run_lines(tmp_path, source.format(port=port), "--allow-port", str(port))
-        thread.join(10)
+        thread.join(60)
     assert f"--allow-port {port} opens it" in refused.stderr
     assert done.stdout.startswith("b'+PONG"), done.stderr
 
@@ -201,7 +201,7 @@ for name, way in list(vars().items()):
         thread = threading.Thread(target=serve)
         thread.start()
         done = local_run(tmp_path, "--allow-port", port, tmp_path / "bot.py", port)
-        thread.join(10)
+        thread.join(60)
     names = re.findall(r"def (with_\w+)", source)
     lines = done.stdout.splitlines()
     met = {name: line for name, line in zip(names, lines, strict=False) if line.startswith(name)}

@@ -188,7 +188,7 @@ async def test_a_session_is_refused_with_a_reason(streams, connect, path, method
     """Sessions need a kind of key that is not here: -1020 says so, and it is noted."""
     client = await connect(path)
     await client.send_json({"id": 1, "method": method, "params": {}})
-    answer = await client.receive_json(timeout=20)
+    answer = await client.receive_json(timeout=60)
     assert (answer["status"], answer["error"]["code"]) == (400, -1020)
     assert answer["error"]["msg"] == f"This operation is not supported. {REFUSED_METHODS[method]}"
     (noted,) = streams.exchange.unanswered
@@ -199,7 +199,7 @@ async def test_a_made_up_method_is_noted(streams, connect):
     """A method that Binance has not either is -1020 without a reason, and noted."""
     client = await connect("/ws-fapi/v1")
     await client.send_json({"id": 1, "method": "order.steal"})
-    answer = await client.receive_json(timeout=20)
+    answer = await client.receive_json(timeout=60)
     assert answer["error"] == {"code": -1020, "msg": "This operation is not supported."}
     assert [(each.kind, each.name) for each in streams.exchange.unanswered] == [("method", "order.steal")]
 

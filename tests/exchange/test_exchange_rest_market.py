@@ -161,7 +161,7 @@ def test_windows_of_aggregate_trades_that_are_refused(everywhere, refused, windo
 def test_historical_trades_need_a_key(exchange):
     """Without an API key they are refused, the recent ones are not."""
     for path, status in (("historicalTrades", 401), ("trades", 200)):
-        answer = requests.get(f"{exchange.url}/fapi/v1/{path}", params={"symbol": "BTCUSDT"}, timeout=10)
+        answer = requests.get(f"{exchange.url}/fapi/v1/{path}", params={"symbol": "BTCUSDT"}, timeout=60)
         assert answer.status_code == status
 
 

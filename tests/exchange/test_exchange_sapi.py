@@ -149,7 +149,7 @@ def test_the_spot_account_is_saved(exchange, everywhere, tmp_path):
 
 def test_the_wallet_has_a_weight_of_its_own(exchange):
     """Its answers carry the header of the wallet, not that of spot or futures."""
-    answer = requests.get(f"{exchange.url}/sapi/v1/system/status", timeout=10)
+    answer = requests.get(f"{exchange.url}/sapi/v1/system/status", timeout=60)
     assert answer.headers["X-SAPI-USED-IP-WEIGHT-1M"] == "1"
     assert not [name for name in answer.headers if name.upper().startswith("X-MBX-USED")]
 

@@ -127,7 +127,7 @@ def test_a_window_of_minutes_and_of_days(everywhere):
 )
 def test_malformed_questions_are_refused(exchange, path, params, code):
     """Missing and unknown symbols, bad lists, sizes and intervals have spot's own errors."""
-    answer = requests.get(f"{exchange.url}/api/v3/{path}", params=params, timeout=10)
+    answer = requests.get(f"{exchange.url}/api/v3/{path}", params=params, timeout=60)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
 
 
@@ -175,12 +175,12 @@ def test_nothing_is_ever_traded_on_spot(everywhere, refused):
 def test_spot_has_a_weight_of_its_own(exchange):
     """Both headers are on every answer, 6,000 a minute pass, and futures are not charged for them."""
     answers = [
-        requests.get(f"{exchange.url}/api/v3/{path}", timeout=10)
+        requests.get(f"{exchange.url}/api/v3/{path}", timeout=60)
         for path in ("time", "ticker/price", "nonsense")
     ]
     used = [answer.headers["X-MBX-USED-WEIGHT"] for answer in answers]
     assert used == [answer.headers["X-MBX-USED-WEIGHT-1M"] for answer in answers] == ["1", "5", "6"]
-    futures = requests.get(f"{exchange.url}/fapi/v1/time", timeout=10).headers
+    futures = requests.get(f"{exchange.url}/fapi/v1/time", timeout=60).headers
     assert futures["X-MBX-USED-WEIGHT-1M"] == "1"
     assert "X-MBX-USED-WEIGHT" not in futures
 
@@ -199,7 +199,7 @@ def test_the_weight_of_spot_ends(api_of_spot):
 def api_of_spot():
     """Return a function that asks an exchange whose minute does not end."""
     with LocalExchange(clock=lambda: 1_790_000_000_000, symbols=DEFAULT_SYMBOLS[:2]) as exchange:
-        yield lambda path: requests.get(f"{exchange.url}/{path}", timeout=10)
+        yield lambda path: requests.get(f"{exchange.url}/{path}", timeout=60)
 
 
 def test_spot_has_listen_keys_of_its_own(everywhere, refused):

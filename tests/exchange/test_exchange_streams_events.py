@@ -19,7 +19,7 @@ def listen(connect):
         socket = await connect(address, headers)
 
         async def hear():
-            return await socket.receive_json(timeout=20)
+            return await socket.receive_json(timeout=60)
 
         return hear
 
@@ -195,7 +195,7 @@ async def test_a_liquidation_is_public(streams, connect, name):
     await streams.client.futures_change_leverage(symbol="BTCUSDT", leverage=125)
     await streams.order("BUY", "2")
     streams.exchange.set_mark("BTCUSDT", 50_000)
-    event = await socket.receive_json(timeout=20)
+    event = await socket.receive_json(timeout=60)
     price = event["o"]["p"]
     assert event == {
         "e": "forceOrder", "E": START,
@@ -249,14 +249,14 @@ async def test_nothing_of_a_stream_comes_after_unsubscribing(streams, connect):
         await connect("/market/ws/btcusdt@markPrice"),
     )
     await first.send_json({"method": "UNSUBSCRIBE", "params": ["btcusdt@markPrice"], "id": 1})
-    assert [await first.receive_json(timeout=20) for _ in range(2)][1] == {"result": None, "id": 1}
+    assert [await first.receive_json(timeout=60) for _ in range(2)][1] == {"result": None, "id": 1}
     assert streams.exchange.engine.state.watched == {"BTCUSDT"}
     streams.exchange.set_mark("BTCUSDT", 61_000)
-    assert [(await second.receive_json(timeout=20))["p"][:5] for _ in range(2)] == ["60000", "61000"]
+    assert [(await second.receive_json(timeout=60))["p"][:5] for _ in range(2)] == ["60000", "61000"]
     await second.send_json({"method": "UNSUBSCRIBE", "params": ["btcusdt@markPrice"], "id": 2})
     await first.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 3})
-    assert await first.receive_json(timeout=20) == {"result": [], "id": 3}
-    assert await second.receive_json(timeout=20) == {"result": None, "id": 2}
+    assert await first.receive_json(timeout=60) == {"result": [], "id": 3}
+    assert await second.receive_json(timeout=60) == {"result": None, "id": 2}
     assert streams.exchange.engine.state.watched == set()
 
 
@@ -268,6 +268,6 @@ async def test_the_engine_knows_what_is_watched(streams, connect, stream, watche
     """A stream of one symbol keeps that symbol moving, one of all symbols all; rare events keep none."""
     client = await connect("/public/ws" if "contract" not in stream else "/market/ws")
     await client.send_json({"method": "SUBSCRIBE", "params": [stream], "id": 1})
-    await client.receive_json(timeout=20)
+    await client.receive_json(timeout=60)
     state = streams.exchange.engine.state
     assert state.watched == (set(state.symbols) if watched is None else watched)

@@ -14,7 +14,7 @@ COIN = {"Host": "dstream.binance.com"}
 
 
 async def hear(client, count=1):
-    return [await client.receive_json(timeout=20) for _ in range(count)]
+    return [await client.receive_json(timeout=60) for _ in range(count)]
 
 
 @pytest.mark.parametrize(

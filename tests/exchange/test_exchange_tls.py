@@ -38,7 +38,7 @@ def trusting(authority):
 def connected(exchange, context, name="fapi.binance.localhost"):
     """Connect with TLS as if to this host."""
     with (
-        socket.create_connection(("127.0.0.1", exchange.tls_port), timeout=9) as plain,
+        socket.create_connection(("127.0.0.1", exchange.tls_port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname=name) as connection,
     ):
         yield connection
@@ -87,7 +87,7 @@ def test_a_client_that_leaves_after_the_handshake_is_named(secure):
 
 def await_unanswered(exchange):
     """Return what is noted, once something is: the server hears of an end a moment later."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not exchange.unanswered and time.monotonic() < deadline:
         time.sleep(0.005)
     return [(each.kind, each.name, each.reason, each.count) for each in exchange.unanswered]
@@ -109,7 +109,7 @@ def test_a_silent_client_does_not_hold_up_the_end(authority):
         closing.enter_context(connected(exchange, trusting(authority)))
         start = time.monotonic()
         exchange.stop()
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 30
         assert exchange.unanswered == []
 
 
@@ -143,7 +143,7 @@ def signed(exchange, key, secret, *, signature=None):
     """Ask for the account with this key; return status and answer."""
     query = urlencode({"timestamp": int(time.time() * 1000)})
     made = signature or hmac.new(secret.encode(), query.encode(), hashlib.sha256).hexdigest()
-    connection = http.client.HTTPConnection("127.0.0.1", exchange.port, timeout=9)
+    connection = http.client.HTTPConnection("127.0.0.1", exchange.port, timeout=60)
     with contextlib.closing(connection):
         connection.request("GET", f"/fapi/v2/balance?{query}&signature={made}", headers={"X-MBX-APIKEY": key})
         answer = connection.getresponse()

@@ -104,13 +104,13 @@ def held_up(bot, monkeypatch):
         answer = place(**params)
         if params["type"] == STOP["type"]:
             arrived.set()
-            assert go.wait(20)
+            assert go.wait(60)
         return answer
 
     with monkeypatch.context() as patched, ThreadPoolExecutor(1) as pool:
         patched.setattr(real, "futures_create_order", MethodType(slow, real))
         placing = pool.submit(bot.by, OWNER, **STOP, clientAlgoId="own")
-        assert arrived.wait(20)
+        assert arrived.wait(60)
         try:
             yield placing
         finally:

@@ -33,7 +33,7 @@ class Sizes(NamedTuple):
 
 def wait_for(page, script, expected):
     """Wait until a script of the page returns this; say what it returned last where it does not."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (shown := page.evaluate(script)) != expected:
         assert time.monotonic() < deadline, (shown, expected)
         page.wait_for_timeout(50)

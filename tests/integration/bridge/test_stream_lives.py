@@ -104,11 +104,11 @@ def test_the_threads_of_a_bot_hear_the_old_events():
         exchange.set_mark(SYMBOL, 49_000)
         seen = []
         while ("FILLED", stop["orderId"]) not in seen:
-            event = events.get(timeout=10)
+            event = events.get(timeout=60)
             if event["e"] == "ORDER_TRADE_UPDATE" and event["o"]["ot"] == "STOP_MARKET":
                 seen.append((event["o"]["X"], event["o"]["i"]))
         manager.stop()
-        manager.join(15)
+        manager.join(60)
         close_client(client)
     shim.close()
     assert [status for status, _ in seen] == ["NEW", "EXPIRED", "NEW", "FILLED"]

@@ -423,7 +423,7 @@ def test_a_method_that_is_fetched_from_c_is_there(desk, covered):
     client, fetched = covered(), []
     open_long(client)
     _thread.start_new_thread(fetched.extend, (map(operator.attrgetter("create_order", "request"), [client]),))
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not fetched and time.monotonic() < until:
         time.sleep(0.01)
     ((place, request),) = fetched

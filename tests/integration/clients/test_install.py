@@ -292,7 +292,7 @@ def test_a_raw_request_is_there_for_c(client):
     fetched, read = [], operator.attrgetter("_request_futures_api")
     with exit_shim.install():
         _thread.start_new_thread(fetched.extend, (map(read, [client]),))
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not fetched and time.monotonic() < until:
             time.sleep(0.01)
     assert fetched == [client._request_futures_api]

@@ -51,7 +51,7 @@ def signed(fields):
 
 def by_requests(url, verb="POST", fields=CLOSE, **options):
     """Send by requests; the status and the body."""
-    response = requests.request(verb, f"{url}?{signed(fields)}", headers=HEADERS, timeout=5, **options)
+    response = requests.request(verb, f"{url}?{signed(fields)}", headers=HEADERS, timeout=60, **options)
     return response.status_code, response.content
 
 
@@ -159,10 +159,10 @@ def test_a_cancel_finds_its_target_and_a_refusal_is_rejected(exchange, seen, sen
 
 
 BODIES = {
-    "form": (lambda url: requests.post(url, data=signed(CLOSE), headers=HEADERS, timeout=5)),
-    "dict": (lambda url: requests.post(url, data=CLOSE, headers=HEADERS, timeout=5)),
-    "params": (lambda url: requests.post(url, params=CLOSE, headers=HEADERS, timeout=5)),
-    "json": (lambda url: requests.post(url, json=CLOSE, headers=HEADERS, timeout=5)),
+    "form": (lambda url: requests.post(url, data=signed(CLOSE), headers=HEADERS, timeout=60)),
+    "dict": (lambda url: requests.post(url, data=CLOSE, headers=HEADERS, timeout=60)),
+    "params": (lambda url: requests.post(url, params=CLOSE, headers=HEADERS, timeout=60)),
+    "json": (lambda url: requests.post(url, json=CLOSE, headers=HEADERS, timeout=60)),
     "httpx form": (lambda url: httpx.post(url, data=CLOSE, headers=HEADERS)),
     "httpx params": (lambda url: httpx.post(url, params=CLOSE, headers=HEADERS)),
     "httpx json": (lambda url: httpx.post(url, json=CLOSE, headers=HEADERS)),
@@ -360,7 +360,7 @@ def test_a_redirected_order_is_one_record(seen):
             connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
 
         with OddServer(redirect) as server:
-            requests.post(server.url + ORDER, CLOSE, timeout=5)
+            requests.post(server.url + ORDER, CLOSE, timeout=60)
     assert len(target.requests) == 1
     assert seen.lines("outcome", "order_id") == [("accepted", 7)]
 
@@ -401,7 +401,7 @@ def test_a_method_that_was_copied_deeply_sends_as_its_copy(exchange, seen):
     with requests.Session() as session:
         post = copy.deepcopy({"post": session.post})["post"]
         assert post.__self__ is not session
-        post(f"{exchange.url + ORDER}?{signed(CLOSE)}", headers=HEADERS, timeout=5)
+        post(f"{exchange.url + ORDER}?{signed(CLOSE)}", headers=HEADERS, timeout=60)
     assert seen.lines("door") == [("POST /fapi/v1/order",)]
 
 
@@ -422,14 +422,14 @@ def test_a_session_whose_address_cannot_be_read_sends(exchange, seen):
             raise LookupError("no address yet")
 
     with Session() as session:
-        session.post(f"{exchange.url + ORDER}?{signed(CLOSE)}", headers=HEADERS, timeout=5)
+        session.post(f"{exchange.url + ORDER}?{signed(CLOSE)}", headers=HEADERS, timeout=60)
     assert seen.lines("door") == [("POST /fapi/v1/order",)]
 
 
 def test_a_body_that_the_bot_has_not_read_stays_unread(seen):
     """With `stream` nothing is read for the bot, and only the status is known."""
     with OddServer(answer(200, {"orderId": 7})) as server:
-        response = requests.post(server.url + ORDER, CLOSE, stream=True, timeout=5)
+        response = requests.post(server.url + ORDER, CLOSE, stream=True, timeout=60)
         assert response._content is False
         assert response.json() == {"orderId": 7}
         with httpx.stream("POST", server.url + ORDER, data=CLOSE) as streamed:
@@ -552,7 +552,7 @@ def mocker():
 
 def post_to_mock():
     """Send an order that the mocking library answers."""
-    response = requests.post("http://exchange.example" + ORDER, CLOSE, timeout=5)
+    response = requests.post("http://exchange.example" + ORDER, CLOSE, timeout=60)
     assert response.json() == {"orderId": 7}
 
 
@@ -598,7 +598,7 @@ import exit_shim.auto, sys
 assert "requests" not in sys.modules
 import requests
 fields = {"symbol": "BTCUSDT", "side": "SELL", "closePosition": "true"}
-requests.Session().post(sys.argv[1], fields, timeout=5)
+requests.Session().post(sys.argv[1], fields, timeout=60)
 """
     with OddServer(answer(200, {"orderId": 7})) as server:
         environment = {"EXIT_SHIM_RAW": "1", "EXIT_SHIM_JOURNAL": str(tmp_path / "raw.db")}
@@ -642,10 +642,10 @@ def test_other_requests_take_the_transports_own_path(exchange, seen):
             calls.append(frame.f_code.co_name)
 
     with requests.Session() as session:
-        session.get(exchange.url + "/fapi/v1/ping", timeout=5)
+        session.get(exchange.url + "/fapi/v1/ping", timeout=60)
         sys.setprofile(count)
         try:
-            session.get(exchange.url + "/fapi/v1/ping", timeout=5)
+            session.get(exchange.url + "/fapi/v1/ping", timeout=60)
         finally:
             sys.setprofile(None)
     assert seen.lines() == []

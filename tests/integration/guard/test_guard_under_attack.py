@@ -260,11 +260,11 @@ def test_an_order_of_a_signal_handler_does_not_hang(tmp_path):
     try:
         with guard.book._lock:
             thread.start()
-            assert holds.wait(20)
+            assert holds.wait(60)
             signal.raise_signal(signal.SIGUSR1)
     finally:
         signal.signal(signal.SIGUSR1, before)
-    thread.join(20)
+    thread.join(60)
     assert done == [True]
     bot.shim.close()
 

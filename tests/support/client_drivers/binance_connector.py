@@ -27,7 +27,7 @@ class Connector(Driver):
     library = "binance-futures-connector"
     refusals = (ClientError, ServerError)
 
-    def connect(self, url, key, secret, timeout=5):
+    def connect(self, url, key, secret, timeout=30):
         self.client = UMFutures(key, secret, base_url=url, timeout=timeout)
 
     def place(self, fields):

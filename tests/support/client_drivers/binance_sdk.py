@@ -33,7 +33,7 @@ class BinanceSdk(Driver):
     refusals = (Error,)
     hides = frozenset({"unavailable"})  # its ServerError has no text of the exchange's
 
-    def connect(self, url, key, secret, timeout=5):
+    def connect(self, url, key, secret, timeout=30):
         configuration = ConfigurationRestAPI(
             api_key=key, api_secret=secret, base_path=url, timeout=int(timeout * 1000)
         )

@@ -69,7 +69,7 @@ class Ccxt(Driver):
     refusals = (ccxt.BaseError,)
     kind = ccxt.binanceusdm
 
-    def connect(self, url, key, secret, timeout=5):
+    def connect(self, url, key, secret, timeout=30):
         self.client = self.make(key, secret, timeout)
         point(self.client.urls["api"], url)
         if not _markets:

@@ -63,7 +63,7 @@ class Driver:
 
     # The vocabulary
 
-    def connect(self, url: str, key: str, secret: str, timeout: float = 5) -> None:
+    def connect(self, url: str, key: str, secret: str, timeout: float = 30) -> None:
         """Make the client."""
         raise NotImplementedError
 

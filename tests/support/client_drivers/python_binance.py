@@ -13,7 +13,7 @@ class PythonBinance(Driver):
     generates_client_ids = True
     refusals = (BinanceAPIException,)
 
-    def connect(self, url, key, secret, timeout=5):
+    def connect(self, url, key, secret, timeout=30):
         self.client = Client(key, secret, {"timeout": timeout}, ping=False)
         self.client.FUTURES_URL = f"{url}/fapi"
 
@@ -45,7 +45,7 @@ class PythonBinanceAsync(PythonBinance):
 
     is_async = True
 
-    def connect(self, url, key, secret, timeout=5):
+    def connect(self, url, key, secret, timeout=30):
         async def make():
             return AsyncClient(key, secret, {"timeout": timeout})
 

@@ -15,7 +15,7 @@ class RawHttp(Driver):
     ways = ("raw",)
     can_be_asked = False  # a session does not know the secret
 
-    def connect(self, url, key, secret, timeout=5):
+    def connect(self, url, key, secret, timeout=30):
         self.url, self.secret = url, secret
         self.client = self.make_session({"X-MBX-APIKEY": key}, timeout)
 

@@ -38,7 +38,7 @@ def test_the_page_from_the_database_is_that_of_the_journal(central, path):
     after = shown(journal)
     assert after != before
     ship(path, central.writer)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while shown(database) != after:
         assert time.monotonic() < deadline
     elsewhere = Watcher(

@@ -417,6 +417,8 @@ OF_2024 = [("warning", "ALGO_ID_IGNORED"), ("warning", "ALGO_STORE_IGNORED")]
 def test_the_source_in_this_folder_is_read(library, monkeypatch):
     """Calls of before 2025-12-09 in the bot of this folder are warnings; the bridge answers them."""
     monkeypatch.chdir(ROOT / "examples" / "bot_of_2024")
+    lines = enumerate(Path("main.py").read_text().splitlines(), 1)
+    reads = [f"main.py:{number}" for number, line in lines if re.search("order.{2}orderId", line)]
     found, codes = diagnosed()
     assert codes == OF_2024
     assert found["source"] == {
@@ -427,7 +429,8 @@ def test_the_source_in_this_folder_is_read(library, monkeypatch):
         "only_by_raw": 0,
         "problem": None,
     }
-    assert "(main.py:44, main.py:45, main.py:46)" in found["problems"][0]["text"]
+    assert "3 lines read orderId of conditional orders" in found["problems"][0]["text"]
+    assert f"({', '.join(reads)})" in found["problems"][0]["text"]
     monkeypatch.setenv("EXIT_SHIM_BRIDGE", "1")
     assert diagnosed()[1] == []
 

@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from exit_shim.exchange.authority import DISTRUST, Authority
 from exit_shim.exchange.engine.engine import Exchange, system_clock
 from exit_shim.exchange.engine.exchange_rules import COIN_ALGO_SERVICE
 from exit_shim.exchange.engine.market import Number
-from exit_shim.exchange.engine.markets import Market
+from exit_shim.exchange.engine.markets import FollowingMarket, Market
 from exit_shim.exchange.engine.orders import OrderRef
 from exit_shim.exchange.engine.state import Clock
 from exit_shim.exchange.engine.symbols import COIN_SYMBOLS, DEFAULT_SYMBOLS, Symbol
@@ -149,6 +150,7 @@ class LocalExchange:
             clock=clock,
             symbols=COIN_SYMBOLS,
             any_symbol=any_symbol,
+            market=FollowingMarket(lambda: self.engine.state.market, self._last_in_usdt),
             hedge_mode=hedge_mode,
             wallet=COIN_WALLET,
             rules=rules,
@@ -157,6 +159,8 @@ class LocalExchange:
             spread=spread,
             seed=seed,
             strict_reduce_only=strict_reduce_only,
+            speed=speed,
+            funding=False,
         )
         self.faults = FaultPlan(seed)
         self._credentials: Credentials = dict(DEFAULT_CREDENTIALS if credentials is None else credentials)
@@ -416,6 +420,11 @@ class LocalExchange:
         API keys, faults, streams and `requests` stay, too.
         """
         self.service.restore(None)
+
+    def _last_in_usdt(self, symbol: Symbol) -> Decimal | None:
+        """Return the last price of the coin of a contract, as a client gets it."""
+        name = f"{symbol.base}USDT"
+        return self.engine.ask_price(name).last if name in self.engine.state.symbols else None
 
     # The thread
 

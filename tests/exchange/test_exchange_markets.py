@@ -6,6 +6,7 @@ import pytest
 
 from exit_shim.exchange.engine.algo import NewAlgo
 from exit_shim.exchange.engine.orders import NewOrder
+from exit_shim.exchange.engine.symbols import DEFAULT_SYMBOLS
 from exit_shim.testing import (
     CrashMarket,
     Exchange,
@@ -234,3 +235,58 @@ def test_what_is_no_market_is_named(tmp_path):
     with pytest.raises(ValueError, match="no candles"):
         ReplayMarket(tmp_path / "BTCUSDT.csv")
     assert isinstance(make_market("flat"), StaticMarket)
+
+
+def last_prices(exchange):
+    """Return the last prices of USDⓈ-M and COIN-M, as nobody has asked for them."""
+    return exchange.engine.state.quotes["BTCUSDT"].last, exchange.coin.state.quotes["BTCUSD_PERP"].last
+
+
+@pytest.mark.parametrize("ask", [lambda exchange: exchange.coin.ask_price("BTCUSD_PERP"), None])
+def test_coin_follows_a_living_market(ask):
+    """Asked for or with time, COIN-M has the last price in USDT, and its stops fire there."""
+    clock = Clock()
+    exchange = LocalExchange(market=CrashMarket(seed=1), clock=clock)
+    coin, opening = exchange.coin, exchange.coin.ask_price("BTCUSD_PERP").last
+    order = NewOrder(symbol="BTCUSD_PERP", side="BUY", type="MARKET", client_id="buy", quantity=Decimal(2))
+    coin.place_order(order)
+    coin.place_algo(NewAlgo(
+        symbol="BTCUSD_PERP", side="SELL", type="STOP_MARKET", client_id="stop", close_position=True,
+        trigger_price=(opening * Decimal("0.95")).quantize(Decimal("0.1")),
+    ))  # fmt: skip
+    seen = set()
+    for _ in range(300):
+        clock.now += SECOND
+        ask(exchange) if ask else coin.run_due()
+        in_usdt, in_coin = last_prices(exchange)
+        assert in_usdt == in_coin
+        seen.add(in_coin)
+    assert len(seen) > 50  # nobody looks at it any more once it is sold
+    assert list(coin.state.open_positions()) == []
+
+
+def test_coin_stands_where_a_test_puts_it():
+    """Where the market stands still, the price of COIN-M is its own."""
+    exchange = LocalExchange()
+    exchange.set_mark("BTCUSDT", 50_000)
+    exchange.coin.set_mark("BTCUSD_PERP", 70_000)
+    assert exchange.coin.ask_price("BTCUSD_PERP").last == 70_000
+    assert last_prices(exchange) == (50_000, 70_000)
+
+
+def test_coin_follows_from_when_the_market_begins_to_live():
+    """A market that is changed while the exchange runs moves COIN-M, too, and holds it when it stops."""
+    exchange = LocalExchange()
+    assert len(set(prices(exchange.coin, 20, "BTCUSD_PERP"))) == 1
+    exchange.engine.state.market = TrendMarket(seed=1)
+    assert len(set(prices(exchange.coin, 20, "BTCUSD_PERP"))) > 1
+    exchange.engine.state.market = StaticMarket()
+    assert len(set(prices(exchange.coin, 20, "BTCUSD_PERP"))) == 1
+
+
+def test_a_contract_of_coin_without_one_in_usdt_stands_still():
+    """What does not trade in USDT has no price to follow."""
+    only_eth = [symbol for symbol in DEFAULT_SYMBOLS if symbol.name == "ETHUSDT"]
+    engine = LocalExchange(market=TrendMarket(seed=1), symbols=only_eth).coin
+    assert len(set(prices(engine, 20, "ETHUSD_PERP"))) > 1
+    assert len(set(prices(engine, 20, "BTCUSD_PERP"))) == 1

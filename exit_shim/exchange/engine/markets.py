@@ -1,9 +1,9 @@
-"""The markets that make prices: they stand still, walk, rise or crash, the same for the same seed."""
+"""The markets that make prices: they stand still, walk, rise, crash or follow, the same for the same seed."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Protocol
 
@@ -155,6 +155,37 @@ class WalkingMarket(StaticMarket):
             # One generator per symbol, so that asking for one does not move another.
             self._walks[name] = random.Random(f"{self._seed}/{name}")  # noqa: S311 - a market, not a secret
         return self._walks[name]
+
+
+class FollowingMarket:
+    """A market whose prices are those of another exchange as long as that one lives.
+
+    Args:
+        followed: returns the other exchange's market.
+        last: returns the last price there of a symbol's coin, or None when it does not trade there.
+    """
+
+    def __init__(self, followed: Callable[[], Market], last: Callable[[Symbol], Decimal | None]) -> None:
+        self._followed = followed
+        self._last = last
+
+    @property
+    def lives(self) -> bool:
+        """Return whether prices move with time."""
+        return self._followed().lives
+
+    def opening(self, symbol: Symbol) -> Decimal:
+        """Return the price there, or the symbol's default."""
+        return self.asked(symbol, symbol.start) or symbol.start
+
+    def asked(self, symbol: Symbol, price: Decimal) -> Decimal | None:
+        """Return the price there, or None when it is the same or stands still."""
+        last = self._last(symbol) if self.lives else None
+        return None if last == price else last
+
+    def step(self, symbol: Symbol, price: Decimal, count: int) -> Decimal | None:  # noqa: ARG002 - taken there
+        """Return the price there, or None when it is the same or stands still."""
+        return self.asked(symbol, price)
 
 
 class TrendMarket(WalkingMarket):

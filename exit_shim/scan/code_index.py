@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -226,10 +226,12 @@ class CodeIndex:
 
     Args:
         files: The index of each file.
+        other_texts: What else belongs to the bot: settings, and code that could not be parsed.
     """
 
-    def __init__(self, files: list[FileIndex]) -> None:
+    def __init__(self, files: list[FileIndex], other_texts: Sequence[str] = ()) -> None:
         self.files = files
+        self.other_texts = other_texts
         self._modules: dict[str, FileIndex] = {}
         #: By the last parts of their names.
         self._by_tail: dict[str, FileIndex] = {}

@@ -33,7 +33,8 @@ _HOST: Final = re.compile(r"https?://[fdp]api[\w-]*\.[\w.-]+")
 _BINANCE: Final = re.compile(r"//[\w.:/-]*binance", re.IGNORECASE)
 _TRADES_FUTURES: Final = re.compile(
     r"usdm|coin_?m\b|\b[fdp]api|set_?leverage|leverage[\"']?\]?\s*[=:]|reduce_?only|position_?side|margin_?mode"
-    r"|:USDT|defaultType[\"']?\]?\s*[:=](?!\s*[\"'](?:spot|margin))"
+    r"|:USDT|defaultType[\"']?\]?\s*[:=](?!\s*[\"']?(?:spot|margin))"
+    r"|(?:type|mode|market)\s*[:=]\s*(?:futures?|swap|delivery|linear)\b"  # YAML has no quotes
     r"|[\"'](?:futures?|swap|delivery|perpetual)[\"']|\bfutures_|perpetual"
     r"|binance.?futures|futures (?:trad|order|market|contract|account|position)",
     re.IGNORECASE,
@@ -52,8 +53,9 @@ class Elsewhere:
 
     @cached_property
     def trades_futures(self) -> bool:
-        """Return whether any file of the bot speaks of futures; a client of ccxt is for spot by default."""
-        return any(_TRADES_FUTURES.search(file.source.text) for file in self._index.files)
+        """Return whether code or settings speak of futures; a client of ccxt is for spot by default."""
+        code = (file.source.text for file in self._index.files)
+        return any(_TRADES_FUTURES.search(text) for text in (*code, *self._index.other_texts))
 
     @cached_property
     def _hosts(self) -> bool | None:

@@ -12,7 +12,7 @@ from exit_shim.scan.outdated import OutdatedCalls
 from exit_shim.scan.plain_text import find_in_text
 from exit_shim.scan.raw_transports import find_raw_reach
 from exit_shim.scan.sites import Scan, Site
-from exit_shim.scan.source_files import LeftOut, read_sources
+from exit_shim.scan.source_files import LeftOut, read_settings, read_sources
 
 
 def scan(root: Path) -> Scan:
@@ -26,13 +26,17 @@ def scan(root: Path) -> Scan:
     if not root.exists():
         raise FileNotFoundError(f"there is no file or folder {str(root)!r}")
     sources, left_out = read_sources(root)
-    index = CodeIndex([index_file(source) for source in sources if source.tree is not None])
+    unparsed = [source for source in sources if source.tree is None]
+    index = CodeIndex(
+        [index_file(source) for source in sources if source.tree is not None],
+        [*(source.text for source in unparsed), *read_settings(root)],
+    )
     raw_reach = find_raw_reach(sources)
     finder = LeafFinder(index, raw_reach)
     leaves, called_by = finder.find_all(), calls_by_target(index)
     callers, reached_from = find_callers(leaves, called_by)
     outdated = OutdatedCalls(index, leaves, called_by, finder.listings, sources)
-    in_text = [site for source in sources if source.tree is None for site in find_in_text(source, raw_reach)]
+    in_text = [site for source in unparsed for site in find_in_text(source, raw_reach)]
     return Scan(
         root=str(root),
         files=len(sources),
@@ -41,9 +45,7 @@ def scan(root: Path) -> Scan:
         outdated=tuple(outdated.find_all()),
         reached_from=reached_from,
         left_out=tuple(left_out),
-        unparsed=tuple(
-            LeftOut(source.name, source.problem or "") for source in sources if source.tree is None
-        ),
+        unparsed=tuple(LeftOut(source.name, source.problem or "") for source in unparsed),
         python=".".join(map(str, sys.version_info[:3])),
     )
 

@@ -1,8 +1,9 @@
-"""Find and read the source files of a bot: Python and notebooks, and what had to be left out."""
+"""Find and read the source files of a bot: Python, notebooks, its settings, and what had to be left out."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import itertools
 import json
@@ -10,7 +11,7 @@ import os
 import sys
 import tokenize
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,15 @@ MOST_BYTES: Final = 4 * 1024 * 1024
 """The largest file that is read: no person writes more code into one."""
 
 NOTEBOOK: Final = ".ipynb"
+
+CODE: Final = frozenset({".py", ".pyw", NOTEBOOK})
+
+SETTINGS: Final = frozenset({".json", ".yaml", ".yml", ".toml", ".ini", ".cfg"})
+"""The ends of files that say how a bot trades; a `.env`, which holds keys, is not opened."""
+
+MOST_SETTINGS: Final = 200
+MOST_BYTES_OF_SETTINGS: Final = 256 * 1024
+"""How many files of settings are read, and the largest; others are data."""
 
 
 class SourceFile(msgspec.Struct, frozen=True):
@@ -65,7 +75,7 @@ def read_sources(root: Path) -> tuple[list[SourceFile], list[LeftOut]]:
     sources: list[SourceFile] = []
     left_out: list[LeftOut] = []
     base = root if root.is_dir() else root.parent
-    for path in _list_paths(root, left_out):
+    for path in _list_paths(root, left_out, CODE):
         name = path.relative_to(base).as_posix()
         try:
             text = _read_text(path)
@@ -78,10 +88,21 @@ def read_sources(root: Path) -> tuple[list[SourceFile], list[LeftOut]]:
 
 def has_more_files(root: Path, number: int) -> bool:
     """Return whether a folder has more source files than this number."""
-    return next(itertools.islice(_list_paths(root, []), number, None), None) is not None
+    return next(itertools.islice(_list_paths(root, [], CODE), number, None), None) is not None
 
 
-def _list_paths(root: Path, left_out: list[LeftOut]) -> Iterator[Path]:
+def read_settings(root: Path) -> list[str]:
+    """Return the texts of the files of settings below a folder; what cannot be read is passed over."""
+    texts: list[str] = []
+    paths = _list_paths(root, [], SETTINGS) if root.is_dir() else iter(())
+    for path in itertools.islice(paths, MOST_SETTINGS):
+        with contextlib.suppress(OSError):
+            if path.is_file() and path.stat().st_size <= MOST_BYTES_OF_SETTINGS:
+                texts.append(path.read_text(encoding="utf-8", errors="replace"))
+    return texts
+
+
+def _list_paths(root: Path, left_out: list[LeftOut], suffixes: Collection[str]) -> Iterator[Path]:
     if not root.is_dir():
         yield root
         return
@@ -95,7 +116,7 @@ def _list_paths(root: Path, left_out: list[LeftOut]) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if _is_of_the_bot(here / name))
         for name in sorted(files):
             path = here / name
-            if path.suffix not in {".py", ".pyw", NOTEBOOK}:
+            if path.suffix not in suffixes:
                 continue
             real = path.resolve()
             if real not in seen:

@@ -114,3 +114,59 @@ def test_a_path_that_is_not_there(tmp_path):
     """A wrong path is named."""
     with pytest.raises(FileNotFoundError, match="nowhere"):
         scan(tmp_path / "nowhere")
+
+
+CCXT_BOT = """
+import ccxt, yaml
+settings = yaml.safe_load(open("config.yaml"))
+exchange = ccxt.binance(settings["exchange"])
+exchange.create_order(settings["pair"], "stop_market", "sell", 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.yaml", "exchange:\n  options:\n    defaultType: future\n"),
+        ("config.yml", "market_type: futures\n"),
+        ("settings/live.json", '{"pair": "BTC/USDT:USDT"}'),
+        ("config.toml", "[risk]\nleverage = 5\n"),
+        ("broken.py", "def exchange(:\n    'fapi'\n"),
+    ],
+)
+def test_settings_say_that_a_client_of_ccxt_is_for_futures(tmp_path, name, text):
+    """A client of ccxt whose code speaks of no market is for futures where its settings do."""
+    (tmp_path / "bot.py").write_text(CCXT_BOT)
+    assert scan(tmp_path).sites == ()
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    assert [site.line for site in scan(tmp_path).sites] == [5]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.yaml", "exchange:\n  options:\n    defaultType: spot\n"),
+        ("config.json", '{"pair": "BTC/USDT"}'),
+        (".env", "MARKET_TYPE=future"),
+        ("node_modules/config.json", '{"leverage": 5}'),
+        ("prices.json", '"leverage": ' + "1" * 300_000),
+        ("config.bin", "leverage: 5"),
+    ],
+)
+def test_other_files_say_nothing_of_futures(tmp_path, name, text):
+    """Settings of spot, what may hold keys, other people's folders and data do not count."""
+    (tmp_path / "bot.py").write_text(CCXT_BOT)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    assert scan(tmp_path).sites == ()
+
+
+def test_settings_that_cannot_be_read_are_passed_over(tmp_path):
+    """Broken links, folders and binary files under such names do no harm."""
+    (tmp_path / "bot.py").write_text(CCXT_BOT)
+    (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "noise.json").write_bytes(bytes(range(256)))
+    found = scan(tmp_path)
+    assert (found.sites, found.files, found.left_out) == ((), 1, ())

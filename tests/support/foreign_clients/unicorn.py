@@ -1,6 +1,8 @@
 """The life of the unicorn suite: its REST manager, streams and WebSocket API."""
 
 import logging
+import os
+import sys
 import time
 
 from life import KEY, SECRET, Life
@@ -50,7 +52,9 @@ def watch(life, rest):
         warn_on_update=False,
         output_default="dict",
     )
-    # Each new stream makes the client wait without a pause, so there are few.
+    # It makes a REST manager of its own for listen keys, which knows Binance's addresses only.
+    manager.restclient.ubra = rest
+    # Each new stream makes the client wait five seconds, so there are few.
     streams = {
         "market": (["aggTrade", "kline_1m", "markPrice", "ticker"], "btcusdt", {}),
         "public": (["bookTicker", "depth5"], "btcusdt", {}),
@@ -84,7 +88,7 @@ def watch(life, rest):
             api=True, api_key=KEY, api_secret=SECRET, stream_label="api", output="dict"
         )
         time.sleep(1.5)
-        made = manager.api.futures.create_order(
+        _, made = manager.api.futures.create_order(
             stream_id=api,
             symbol="BTCUSDT",
             side="BUY",
@@ -119,4 +123,9 @@ if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
     the_life = Life()
     live(the_life)
-    the_life.end()
+    try:
+        the_life.end()
+    except SystemExit as ended:
+        # A thread of its streams outlives stop_manager().
+        sys.stdout.flush()
+        os._exit(ended.code)

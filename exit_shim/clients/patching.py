@@ -27,6 +27,8 @@ class InstalledDoor(BaseProxy):  # type: ignore[misc]
     After the uninstall, one that somebody kept or put back is the plain method.
     """
 
+    _self_bind = staticmethod(bind)
+
     def __init__(self, function: Any, door: Door) -> None:
         super().__init__(function)
         self._self_door = door
@@ -37,7 +39,7 @@ class InstalledDoor(BaseProxy):  # type: ignore[misc]
         method, gateway = self.__wrapped__.__get__(client, owner), _patches.gateway
         if gateway is None:
             return method
-        return bind(method, self._self_door, gateway, sys._getframe().f_back)  # noqa: SLF001
+        return self._self_bind(method, self._self_door, gateway, sys._getframe().f_back)  # noqa: SLF001
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method as subclasses do: `Client.futures_create_order(client, ...)`."""
@@ -76,13 +78,7 @@ class InstalledRawRequest(InstalledDoor):
 class InstalledTransport(InstalledDoor):
     """Stand for a transport's method, through which the client libraries send as well."""
 
-    def __get__(self, client: Any, owner: type | None = None) -> Any:
-        if client is None:
-            return self
-        method, gateway = self.__wrapped__.__get__(client, owner), _patches.gateway
-        if gateway is None:
-            return method
-        return bind_request(method, self._self_door, gateway, sys._getframe().f_back)  # noqa: SLF001
+    _self_bind = staticmethod(bind_request)
 
 
 for _class in (InstalledDoor, InstalledRawRequest, InstalledTransport):

@@ -27,6 +27,8 @@ _OTHERS: Final = frozenset(
 """Other exchanges, as functions, classes and files are named by them."""
 
 _OTHER_EXCHANGE: Final = re.compile("bybit|okx|bitget", re.IGNORECASE)
+"""Those with WebSocket messages of the same names, anywhere in a text; other names are parts of words."""
+
 _WORD: Final = re.compile(r"[A-Z]*[a-z]+")
 _SPOT_ADDRESS: Final = re.compile(r"//api\d?\.binance|/s?api/v[13]\b|/sapi\b|ws-api\.binance")
 _HOST: Final = re.compile(r"https?://[fdp]api[\w-]*\.[\w.-]+")

@@ -95,7 +95,7 @@ class ExitShim:
             say, which only warns. An error in such a file is logged, and nothing is enforced.
         sinks: Where events go besides the journal and the counts, on a background thread. None: log lines
             through structlog, and OpenTelemetry where EXIT_SHIM_OTEL is 1.
-        account: What the account is called. None: a label derived from the client's API key, which it does
+        account: What the one account of this shim is called. None: a label derived from the client's API key, which it does
             not reveal. Unless a client talks to Binance's live host, the host is added: `main@testnet`,
             `main@127.0.0.1:8080`.
         sync: What an order's intent survives before the order leaves. "process": the death of this process at
@@ -246,7 +246,8 @@ class ExitShim:
         if library is not PYTHON_BINANCE:
             self._prepare_to_ask()
         if library.calls_itself:
-            bare = twin_with_doors(bare, self.gateway)
+            with self.internal_errors.guarded("put doors inside a client"):
+                bare = twin_with_doors(bare, self.gateway)
         # A bridged client stays one, unless the caller says otherwise.
         wanted = True if bridge is None and bridge_of(inside(client)) is not None else bridge
         if self._is_bridged(wanted) and library is PYTHON_BINANCE and is_genuine(bare):

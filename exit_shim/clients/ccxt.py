@@ -32,6 +32,13 @@ CLASS_MODULES: Final = frozenset(f"{package}.{exchange}" for package in PACKAGES
 SIGNATURE: Final = frozenset({"apiKey", "signature"})
 """The fields of a message that are not the order's."""
 
+COPIED: Final = frozenset(
+    each
+    for name in ("maxRetriesOnFailure", "maxRetriesOnFailureDelay", "callerMethodName")
+    for each in (name, f"default{name[0].upper()}{name[1:]}")
+)
+"""The options among an order's fields with which ccxt leaves the bot's dict as it is, and works on a copy."""
+
 _FORWARDER: Final = re.compile(
     r"(create|edit|cancel)\w*order(?!\w*request)|(fapi|dapi|papi)\w*(post|put|delete)\w*(order|countdown)",
     re.IGNORECASE,
@@ -85,6 +92,8 @@ def fix_client_order_ids(door: Door, method: Any, params: dict[str, Any]) -> Non
     client, match = method.__self__, _DOOR.fullmatch(door.method)
     invent = getattr(client, "handle_client_order_id", None)
     if match is None or invent is None or not (client.apiKey and client.secret):
+        return
+    if not COPIED.isdisjoint(params):
         return
     section = next(name for name, address in MARKETS.items() if address == match["address"])
     invent(params, section, match["path"], match["verb"])

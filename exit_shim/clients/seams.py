@@ -54,19 +54,33 @@ def has_door(kind: type, door: Door) -> bool:
 
 
 class TwinDoor:
-    """Hand out a door's method as an attribute of a twin's class."""
+    """Hand out a door's method as an attribute of a twin's class.
 
-    __slots__ = ("_door", "_function")
+    The method is looked up at each fetch: a test may have put a mock on the client's class since.
+    """
 
-    def __init__(self, door: Door, function: Any) -> None:
+    __slots__ = ("_door",)
+
+    def __init__(self, door: Door) -> None:
         self._door = door
-        self._function = function
 
     def __get__(self, client: Any, owner: type | None = None) -> Any:
-        method = self._function.__get__(client, owner)
+        function = self._find_behind(type(client) if owner is None else owner)
+        # A mock is no function, and binds to nothing.
+        binds = getattr(type(function), "__get__", None)
+        method = function if binds is None else binds(function, client, owner)
         if client is None:
             return method
         return bind(method, self._door, getattr(client, GATEWAY), sys._getframe().f_back)  # noqa: SLF001
+
+    def _find_behind(self, owner: type) -> Any:
+        """Return the method that a class has in this one's place."""
+        name = self._door.method
+        found = [vars(kind)[name] for kind in owner.__mro__ if name in vars(kind)]
+        behind = found[found.index(self) + 1 :]
+        if not behind:
+            raise AttributeError(f"{owner.__name__!r} object has no attribute {name!r}")
+        return inside_doors(behind[0])
 
 
 def bind(method: Any, door: Door, gateway: CallHandler, frame: Frame | None) -> Any:
@@ -177,7 +191,4 @@ def methods_of_twin(kind: Any) -> Mapping[str, Any]:
         return {}
     # A bot's subclass keeps its methods, which find the doors by `super()`.
     owner = library_class(kind, library.owns_class)
-    return {
-        door.method: TwinDoor(door, inside_doors(inspect.getattr_static(owner, door.method)))
-        for door in doors_of(library, owner)
-    }
+    return {door.method: TwinDoor(door) for door in doors_of(library, owner)}

@@ -82,10 +82,15 @@ def make_twin(
         owns_class: Tells whether a class of a module of this dotted name is the library's.
         gateway: What carries out the calls of its doors, if it has some.
     """
-    twin: Any = object.__new__(_twin_class(type(client), methods, is_plain, owns_class))
-    twin.__dict__ = client.__dict__
-    setattr(twin, PLAIN, client)
-    setattr(twin, GATEWAY, gateway)
+    return _of_class(_twin_class(type(client), methods, is_plain, owns_class), client, gateway)
+
+
+def _of_class(kind: type, client: Any, gateway: object) -> Any:
+    """Return an object of a twin's class with the state of a client."""
+    twin: Any = object.__new__(kind)
+    # Past the `__setattr__` of a bot's class.
+    for name, value in (("__dict__", client.__dict__), (PLAIN, client), (GATEWAY, gateway)):
+        object.__setattr__(twin, name, value)
     return twin
 
 
@@ -194,6 +199,8 @@ def _make_class(kind: type, methods: Methods, is_plain: bool, owns_class: Callab
         "__qualname__": kind.__qualname__,
         "__doc__": kind.__doc__,
         "__class__": property(lambda _: kind),
+        # `type(self)(...)` in a bot's class makes a client of that class.
+        "__new__": lambda _, *args, **kwargs: kind(*args, **kwargs),
         # The connections are the original's to close.
         "__del__": lambda _: None,
         "__eq__": _equal,
@@ -221,19 +228,11 @@ def _equal(twin: Any, other: object) -> bool:
 
 
 def _copy(twin: Any) -> Any:
-    return _twin_like(twin, copy.copy(getattr(twin, PLAIN)))
+    return _of_class(type(twin), copy.copy(getattr(twin, PLAIN)), getattr(twin, GATEWAY))
 
 
 def _deepcopy(twin: Any, memo: dict[int, Any]) -> Any:
-    return _twin_like(twin, copy.deepcopy(getattr(twin, PLAIN), memo))
-
-
-def _twin_like(twin: Any, client: Any) -> Any:
-    other: Any = object.__new__(type(twin))
-    other.__dict__ = client.__dict__
-    setattr(other, PLAIN, client)
-    setattr(other, GATEWAY, getattr(twin, GATEWAY))
-    return other
+    return _of_class(type(twin), copy.deepcopy(getattr(twin, PLAIN), memo), getattr(twin, GATEWAY))
 
 
 def _reduce(twin: Any, _protocol: Any) -> Any:

@@ -4,6 +4,7 @@ Facts: Binance's general info and error pages for USDⓈ-M futures (HTTP 503 and
 -1007), and which exceptions of its transports python-binance 1.0.37 lets through, measured.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final
@@ -16,7 +17,7 @@ from exit_shim.clients.foreign_errors import (
     with_causes,
 )
 from exit_shim.clients.registry import SUPPORTED
-from exit_shim.clients.sessions import loaded
+from exit_shim.clients.sessions import has_earlier_attempts, loaded
 from exit_shim.clients.support import ApiError, ClientSupport, CodeStep
 from exit_shim.domain.answers import Answer
 from exit_shim.domain.events import Result
@@ -36,6 +37,15 @@ SURE_FAILURE_CODES: Final = frozenset({-1001, -1008})
 
 DUPLICATE_CODES: Final = frozenset({-4116})
 """Codes for a client order id that is taken, maybe by an earlier attempt of an adapter."""
+
+ALREADY_DONE: Final = DUPLICATE_CODES | {-2011}
+"""Codes of what an earlier attempt may have done: the id is taken, the order is gone."""
+
+HARMLESS: Final = sys.stdlib_module_names | {
+    *("httpcore", "anyio", "sniffio", "trio", "uvloop", "aiohappyeyeballs", "async_timeout", "wrapt"),
+    *("h11", "h2", "yarl", "multidict", "certifi", "idna", "socks", "python_socks", "aiohttp_socks"),
+}
+"""The packages that transports are made of, and that send nothing again."""
 
 BARE_REFUSALS: Final = range(-9999, -1099)
 """Codes that prove even without an HTTP status that the exchange read the order and refused it."""
@@ -155,6 +165,8 @@ def read_failure(
         return Answer("unknown", error_message=describe(error, secrets))
     refusal = _api_error(error) if library is None else library.read_api_error(error) or _api_error(error)
     if refusal is not None:
+        if _integer(refusal.code) in ALREADY_DONE and (_came_through_others(error) or _was_repeated(error)):
+            refusal = refusal._replace(status=HTTP_TIMEOUT)
         return _refusal(refusal, secrets)
     message = describe(error, secrets)
     if _never_connected(error) or _never_sent(error):
@@ -233,8 +245,24 @@ def _never_connected(error: BaseException) -> bool:
         attempts = max(attempts, sum(map(_is_attempt, _steps(cause))))
         # requests wraps urllib3's NewConnectionError in MaxRetryError, aiohttp an OSError.
         pending += [cause.__cause__, getattr(cause, "reason", None), *cause.args]
-    # A session that retries proves nothing by its last attempt: an earlier one may have been sent.
-    return bool(refused) and attempts <= 1 and not _was_redirected(error)
+    # What tries again proves nothing by its last attempt: an earlier one may have been sent.
+    is_last = attempts > 1 or _was_redirected(error) or _came_through_others(error)
+    return bool(refused) and not is_last
+
+
+def _came_through_others(error: BaseException) -> bool:
+    """Return whether code of others stands behind a client library or transport, where it may send again.
+
+    A bot overrides a method, an adapter or a middleware for that.
+    """
+    is_behind = False
+    for module in (step.module for step in _clients_steps(error)):
+        package = module.partition(".")[0]
+        if package in TRANSPORTS or any(library.owns_module(module) for library in SUPPORTED):
+            is_behind = True
+        elif is_behind and package not in HARMLESS:
+            return True
+    return False
 
 
 def _was_redirected(error: BaseException) -> bool:
@@ -244,6 +272,16 @@ def _was_redirected(error: BaseException) -> bool:
         frame = trace.tb_frame
         package = str(frame.f_globals.get("__name__")).partition(".")[0]
         if any(package == owner and frame.f_locals.get(name) for owner, name in HISTORIES):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _was_repeated(error: BaseException) -> bool:
+    """Return whether the answer that an error is made of came to a request that urllib3 had sent before."""
+    trace = error.__traceback__
+    while trace is not None:
+        if has_earlier_attempts(trace.tb_frame.f_locals.get("response")):
             return True
         trace = trace.tb_next
     return False

@@ -3,6 +3,7 @@
 Facts: the code of ccxt 4.5.90.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -141,14 +142,15 @@ def is_before_send(steps: Sequence[CodeStep]) -> bool:
     """Return whether an error was raised before the request was sent."""
     if not steps or not owns_module(steps[0].module):
         return False
-    functions = [step.function for step in steps]
+    # Code of the bot's among these may have sent before.
+    own = [step.function for step in itertools.takewhile(lambda step: owns_module(step.module), steps)]
     # What goes over the WebSocket is sent later, by a task.
-    if functions[0] == "watch":
+    if own[0] == "watch":
         return True
-    if "fetch" in functions:
-        after = functions[functions.index("fetch") + 1 :]
+    if any(step.function == "fetch" for step in steps):
+        after = own[own.index("fetch") + 1 :] if "fetch" in own else []
         return bool(after) and after[0] in BEFORE_SENDING
-    return functions[0] == "request"
+    return own[:2] == ["request", "fetch2"] or (own == ["request"] and len(steps) == 1)
 
 
 def read_result(result: Any) -> Any:

@@ -36,6 +36,12 @@ def loaded(module: str, name: str) -> Any:
     return getattr(sys.modules.get(module), name, None)
 
 
+def has_earlier_attempts(response: object) -> bool:
+    """Return whether urllib3 had sent the request of a response of requests before, and it had failed."""
+    retries = getattr(getattr(response, "raw", None), "retries", None)
+    return bool(getattr(retries, "history", None))
+
+
 def is_genuine_code(function: Any, owns_module: Callable[[str], object]) -> bool:
     """Return whether a function is code of a module that `owns_module` accepts, and not a mock of it."""
     # An autospec mock takes over `__module__` and `__code__`, and has `mock` besides.

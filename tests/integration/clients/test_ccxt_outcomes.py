@@ -1,9 +1,12 @@
 """What ccxt's answers and exceptions prove of an order, and what they must not show."""
 
 import asyncio
+import contextlib
 
 import pytest
 from ccxt_world import LIMIT, SELL, STOP, SYMBOL, Desk, connect, need_ccxt
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from exit_shim.clients.answers import read_failure
 from exit_shim.clients.ccxt import CCXT
@@ -221,3 +224,77 @@ def test_no_secret_is_kept(desk, exchange, tmp_path, capfd):
     secrets = [LOCAL_KEY, LOCAL_SECRET, *filter(None, signatures)]
     assert len(secrets) > 10
     assert [secret for secret in secrets if any(secret in text for text in left)] == []
+
+
+class Stubborn(ccxt.binanceusdm):
+    """Sends again by itself where an answer stays out, and then where nobody listens."""
+
+    elsewhere = None
+
+    def fetch(self, url, *args, **kwargs):
+        try:
+            return super().fetch(url, *args, **kwargs)
+        except ccxt.NetworkError:
+            pass
+        return super().fetch(self.elsewhere or url, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "code"),
+    [("http://127.0.0.1:1/fapi/v1/algoOrder", None), (None, -4116)],
+    ids=["gone", "twice"],
+)
+def test_a_bots_own_retry_leaves_the_order_in_doubt(desk, exchange, elsewhere, code):
+    """The second attempt proves nothing of the first, which the exchange has executed."""
+    client = desk.shim.wrap(connect(exchange, Stubborn))
+    client.create_order(SYMBOL, "market", "buy", 0.1)
+    client.elsewhere = elsewhere
+    exchange.faults.inject(faults.reset_after_execution(), path="algoOrder", times=1)
+    with pytest.raises(ccxt.BaseError):
+        client.create_order(*SELL, STOP)
+    assert desk.take(*WHAT) == [("unknown", code)]
+    assert len(exchange.open_algo_orders()) == 1
+
+
+class Failing(ccxt.binanceusdm):
+    """Fails after each request, as where a bot writes down what it sent."""
+
+    def fetch2(self, *args, **kwargs):
+        super().fetch2(*args, **kwargs)
+        raise RuntimeError("the bot's database is gone")
+
+
+@pytest.mark.parametrize("way", ["wrap", "install"])
+def test_a_failure_after_the_send_is_not_taken_for_one_before(desk, exchange, way):
+    """Where a method of the bot's around the send fails, the order may have left."""
+    client = connect(exchange, Failing)
+    with desk.shim.install() if way == "install" else contextlib.nullcontext():
+        client = desk.shim.wrap(client) if way == "wrap" else client
+        with pytest.raises(RuntimeError):
+            client.create_order(*LIMIT[:5], {})
+        with pytest.raises(RuntimeError):
+            client.create_order(*SELL, STOP)
+    assert desk.take(*WHAT)[-1] == ("unknown", None)
+
+
+@pytest.mark.parametrize(("retries", "expected"), [(3, ("unknown", -2011)), (0, ("unknown", None))])
+def test_a_cancel_that_urllib3_repeats_is_in_doubt(desk, exchange, retries, expected):
+    """A session may send a cancel again: that it is gone the second time does not prove a refusal."""
+    client = desk.shim.wrap(connect(exchange))
+    client.create_order(SYMBOL, "market", "buy", 0.1)
+    made = client.create_order(*LIMIT)
+    desk.take()
+    client.session.mount("http://", HTTPAdapter(max_retries=Retry(retries, backoff_factor=0)))
+    exchange.faults.inject(faults.reset_after_execution(), method="DELETE", times=1)
+    with pytest.raises(ccxt.BaseError):
+        client.cancel_order(made["id"], SYMBOL)
+    assert desk.take(*WHAT) == [expected]
+
+
+def test_a_cancel_of_what_is_gone_is_rejected(desk, exchange):
+    """A session that would repeat, and did not, has its answer believed."""
+    client = desk.shim.wrap(connect(exchange))
+    client.session.mount("http://", HTTPAdapter(max_retries=Retry(3)))
+    with pytest.raises(ccxt.OrderNotFound):
+        client.cancel_order("12345", SYMBOL)
+    assert desk.take(*WHAT) == [("rejected", -2011)]

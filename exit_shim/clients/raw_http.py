@@ -6,8 +6,10 @@ called for every request of the bot, so requests to other paths must be recogniz
 
 import asyncio
 import functools
+import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
+from datetime import timedelta
 from types import MethodType
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -16,7 +18,7 @@ from exit_shim import errors
 from exit_shim.clients.binance_routes import route_of
 from exit_shim.clients.denials import make_denial
 from exit_shim.clients.hosts import origin_of_url
-from exit_shim.clients.sessions import loaded
+from exit_shim.clients.sessions import has_earlier_attempts, loaded
 from exit_shim.clients.support import ApiError, ClientSupport, never
 from exit_shim.domain.doors import Door, DoorCall, Identity
 from exit_shim.domain.verdicts import Reason
@@ -73,7 +75,8 @@ def parse_httpx(_client: Any, request: Any, **_: Any) -> DoorCall | None:
     if row is None:
         return None
     # A streamed body has not been read yet.
-    body = getattr(request, "__dict__", {}).get("_content")
+    own = getattr(request, "__dict__", {})
+    body = own.get("_content", getattr(own.get("stream"), "_stream", None))
     parts = read_pairs(url.query), read_body(body)
     return _call_of(row, str(url), request.headers.get(KEY_HEADER), "httpx", parts)
 
@@ -103,11 +106,12 @@ def parse_aiohttp(  # noqa: PLR0913 - aiohttp's own
     return _call_of(row, path, key, "aiohttp", parts)
 
 
-def _call_of(row: Door, url: str, key: Any, library: str, parts: Iterable[Fields]) -> DoorCall:
+def _call_of(row: Door, url: str, key: Any, library: str, parts: Sequence[Fields]) -> DoorCall:
     """Return the call that a request makes, without its signature, and with its key hidden in all fields."""
     if isinstance(key, bytes):
         key = key.decode("latin-1")
-    params = {name: value for part in parts for name, value in part.items()}
+    # Binance prefers the query's.
+    params = {name: value for part in reversed(parts) for name, value in part.items()}
     signature = params.pop(SIGNATURE, None)
     for noted in _signatures:
         noted.add(hash(signature))
@@ -120,6 +124,13 @@ def _call_of(row: Door, url: str, key: Any, library: str, parts: Iterable[Fields
 
 def read_body(body: Any) -> Fields:
     """Return the fields of a request's body, which may be JSON, a form, or an object that makes a form."""
+    # A payload of aiohttp.
+    value = getattr(body, "_value", None)
+    body = value if isinstance(value, bytes | io.BytesIO) else body
+    if isinstance(body, io.BytesIO):
+        body = body.getvalue()[body.tell() :]
+    elif isinstance(body, memoryview):
+        body = bytes(body)
     if isinstance(body, str | bytes | bytearray):
         text = body if isinstance(body, str) else bytes(body).decode("utf-8", "replace")
         if text.lstrip()[:1] != "{":
@@ -154,13 +165,14 @@ def read_pairs(text: str | bytes) -> Fields:
 
 
 def _header(headers: Any) -> Any:
-    """Return the API key among headers, of whatever form aiohttp takes."""
+    """Return the API key among headers; aiohttp alone may use up what can be read only once."""
     return next((value for name, value in _pairs(headers) if str(name).upper() == KEY_HEADER), None)
 
 
 def _pairs(headers: Any) -> Iterator[tuple[Any, Any]]:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
-    yield from (pair for pair in pairs if len(pair) > 1)
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    if isinstance(pairs, list | tuple | ItemsView):
+        yield from (pair for pair in pairs if len(pair) > 1)
 
 
 # Answers
@@ -201,8 +213,7 @@ def body_of(response: Any) -> bytes | None:
 
 def read_requests_result(response: Any) -> Any:
     """Return Binance's answer in a response of requests."""
-    retries = getattr(getattr(response, "raw", None), "retries", None)
-    was_repeated = bool(getattr(retries, "history", None)) or was_redirected(response)
+    was_repeated = has_earlier_attempts(response) or was_redirected(response)
     return read_answer(getattr(response, "status_code", None), body_of(response), was_repeated=was_repeated)
 
 
@@ -231,7 +242,7 @@ def was_redirected(response: Any) -> bool:
 def wait_for_body(method: Any) -> Any:
     """Return aiohttp's method with an answer whose body is there, if that comes soon."""
 
-    @functools.wraps(method.__func__)
+    @functools.wraps(getattr(method, "__func__", method))
     async def request_and_wait(_session: Any, *args: Any, **kwargs: Any) -> Any:
         response = await method(*args, **kwargs)
         try:
@@ -258,7 +269,8 @@ def read_response_error(module: str, name: str, error: BaseException) -> ApiErro
     response = getattr(error, "response", None)
     if not isinstance(kind, type) or not isinstance(error, kind) or response is None:
         return None
-    refusal = read_answer(response.status_code, body_of(response))
+    was_repeated = has_earlier_attempts(response)
+    refusal = read_answer(response.status_code, body_of(response), was_repeated=was_repeated)
     return refusal if isinstance(refusal, ApiError) else None
 
 
@@ -309,7 +321,9 @@ def _httpx_response(status: int, text: str, request: Any) -> Any:
     import httpx  # noqa: PLC0415 - imported by the bot already
 
     headers = {"Content-Type": "application/json"}
-    return httpx.Response(status, content=text.encode(), headers=headers, request=request)
+    response = httpx.Response(status, content=text.encode(), headers=headers, request=request)
+    response.elapsed = timedelta(0)
+    return response
 
 
 def request_of(call: Any) -> Any:

@@ -16,6 +16,9 @@ from exit_shim.domain.doors import Door
 BRIDGE_ROOM: Final = "exit_shim.bridge."
 THIS_ROOM: Final = "exit_shim.clients."
 
+SDK_COMMON: Final = "binance_common."
+"""The package through which all SDKs of Binance's send, also those without doors of their own."""
+
 API: Final = "api"
 """The text that every order path contains, or the base address of its session."""
 
@@ -119,4 +122,4 @@ def is_sent_by_library(frame: Frame | None) -> bool:
 
 def is_passed_on(name: object) -> bool:
     """Return whether a module's code stands between who sends a request and its transport."""
-    return is_transport_module(name) or str(name).startswith(THIS_ROOM)
+    return is_transport_module(name) or str(name).startswith((THIS_ROOM, SDK_COMMON))

@@ -2,14 +2,19 @@
 
 import asyncio
 import copy
+import functools
 import hashlib
 import hmac
+import importlib
+import io
 import json
 import socket
 import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
+from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import aiohttp
@@ -22,9 +27,10 @@ from odd_server import OddServer, answer, cut_short, hang, reset
 from urllib3.util import Retry
 
 import exit_shim
+from exit_shim.clients.raw_http import make_httpx_result
 from exit_shim.clients.registry import can_be_cloned
 from exit_shim.journal import read_records
-from exit_shim.testing import LocalExchange
+from exit_shim.testing import LocalExchange, faults
 from exit_shim.testing.redirect import redirect_clients
 
 KEY, SECRET = "PlAnTeDkEy" * 6, "pLaNtEdSeCrEt" * 5
@@ -40,6 +46,7 @@ STOP = {
     "closePosition": "true",
 }
 HEADERS = {"X-MBX-APIKEY": KEY}
+FORM = {**HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
 
 
 def signed(fields):
@@ -650,3 +657,95 @@ def test_other_requests_take_the_transports_own_path(exchange, seen):
             sys.setprofile(None)
     assert seen.lines() == []
     assert len(calls) <= 10, calls
+
+
+def with_aiohttp(url, **options):
+    """Send by aiohttp with these options; the status."""
+
+    async def send():
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, **{"headers": HEADERS, **options}) as response,
+        ):
+            return response.status
+
+    return asyncio.run(send())
+
+
+@pytest.fixture
+def in_position(exchange):
+    """Return the address of the order path, with something to close."""
+    by_requests(exchange.url + ORDER, fields=ENTRY)
+    return exchange.url + ORDER
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: iter(HEADERS.items()), lambda: ((name, value) for name, value in HEADERS.items())]
+)
+def test_headers_that_can_be_read_once_reach_the_exchange(in_position, seen, make):
+    """What aiohttp alone may read is left to it; the account is not known then."""
+    assert with_aiohttp(f"{in_position}?{signed(CLOSE)}", headers=make()) == 200
+    assert seen.lines("outcome", "account") == [("accepted", None)]
+
+
+def test_a_method_that_a_bot_has_bound_to_options_sends(in_position, tmp_path, monkeypatch):
+    """`functools.partialmethod` over aiohttp's method stands beneath the door."""
+    bound = functools.partialmethod(aiohttp.ClientSession._request, allow_redirects=False)
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", bound)
+    with Seen(tmp_path / "raw.db") as seen:
+        assert with_aiohttp(f"{in_position}?{signed(CLOSE)}") == 200
+        assert seen.lines("kind", "outcome") == [("close", "accepted")]
+
+
+BODIES = {
+    "requests file": lambda url, body: requests.post(url, data=io.BytesIO(body), headers=FORM, timeout=60),
+    "httpx file": lambda url, body: httpx.post(url, content=io.BytesIO(body), headers=FORM),
+    "aiohttp file": lambda url, body: with_aiohttp(url, data=io.BytesIO(body), headers=FORM),
+    "aiohttp view": lambda url, body: with_aiohttp(url, data=memoryview(body), headers=FORM),
+    "aiohttp payload": lambda url, body: with_aiohttp(url, data=aiohttp.BytesPayload(body), headers=FORM),
+}
+
+
+@pytest.mark.parametrize("send", BODIES.values(), ids=BODIES)
+def test_a_body_in_memory_is_read_and_stays(in_position, seen, send):
+    """The exit in a file object, a view or a payload of memory is recorded, and reaches the exchange."""
+    send(in_position, signed(CLOSE).encode())
+    assert seen.lines("kind", "quantity", "outcome") == [("close", "0.001", "accepted")]
+
+
+def test_a_field_in_query_and_body_is_the_querys(in_position, seen):
+    """Binance takes the query's; so does the record."""
+    body = {"quantity": "0.002", "symbol": "ETHUSDT"}
+    answer = requests.post(f"{in_position}?{signed(CLOSE)}", data=body, headers=HEADERS, timeout=60)
+    assert answer.json()["origQty"] == "0.001"
+    assert seen.lines("symbol", "quantity", "outcome") == [("BTCUSDT", "0.001", "accepted")]
+
+
+def test_a_simulated_answer_of_httpx_has_a_duration():
+    """What stands for an answer has `elapsed`, as an answer has."""
+    call = SimpleNamespace(args=(httpx.Request("POST", "http://127.0.0.1"),))
+    assert make_httpx_result({"orderId": 1}, call).elapsed == timedelta(0)
+
+
+def test_a_cancel_that_urllib3_repeats_is_in_doubt(exchange, in_position, seen):
+    """In the error of `raise_for_status` as in the answer, the second attempt proves nothing of the first."""
+    limit = {**CLOSE, "type": "LIMIT", "price": "90000", "timeInForce": "GTC", "quantity": "0.010"}
+    order_id = requests.post(f"{in_position}?{signed(limit)}", headers=HEADERS, timeout=60).json()["orderId"]
+    session = requests.Session()
+    session.mount("http://", requests.adapters.HTTPAdapter(max_retries=Retry(3)))
+    session.hooks["response"].append(lambda response, **_: response.raise_for_status())
+    exchange.faults.inject(faults.reset_after_execution(), method="DELETE")
+    cancel = signed({"symbol": "BTCUSDT", "orderId": order_id})
+    with pytest.raises(requests.HTTPError):
+        session.delete(f"{in_position}?{cancel}", headers=HEADERS)
+    assert seen.lines("operation", "outcome", "error_code")[1:] == [("cancel", "unknown", None)]
+
+
+def test_an_sdk_without_doors_is_raw_http(in_position, seen):
+    """Binance's other SDKs send through the same package, and are recorded as raw requests."""
+    common = pytest.importorskip("binance_common.utils")
+    configuration = importlib.import_module("binance_common.configuration").ConfigurationRestAPI(
+        api_key=KEY, api_secret=SECRET, base_path=in_position.removesuffix(ORDER)
+    )
+    common.send_request(requests.Session(), configuration, "POST", ORDER, CLOSE, is_signed=True, signer=None)
+    assert seen.lines("kind", "outcome") == [("close", "accepted")]

@@ -96,8 +96,8 @@ class ExitShim:
         sinks: Where events go besides the journal and the counts, on a background thread. None: log lines
             through structlog, and OpenTelemetry where EXIT_SHIM_OTEL is 1.
         account: What the account is called, where all clients are of one. None: a label derived from the
-            client's API key, which it does not reveal. Unless a client talks to Binance's live host, the host is
-            added: `main@testnet`, `main@127.0.0.1:8080`.
+            client's API key, which it does not reveal. Unless a client talks to Binance's live host, the host
+            is added: `main@testnet`, `main@127.0.0.1:8080`.
         sync: What an order's intent survives before the order leaves. "process": the death of this process at
             any instant. "power": a power failure too, for the price of an `fdatasync`. None: EXIT_SHIM_SYNC,
             else "process".

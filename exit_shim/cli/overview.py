@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from exit_shim.cli.filters import Selection
+from exit_shim.cli.hindsight import Hindsight, read_hindsight
 from exit_shim.cli.sources import readable_journal_errors
 from exit_shim.cli.totals import OrderTotals
 from exit_shim.domain.events import GuardFinding, Record
@@ -129,14 +130,14 @@ class Numbers(NamedTuple):
 def read_overview(selection: Selection) -> Overview:
     """Return the overview of what is selected; end the command where it cannot be read."""
     with readable_journal_errors():
-        numbers = read_counted(selection) if is_counted(selection) else count_read(selection)
-        wanted = selection.wanted
+        hindsight = None if selection.wanted.run_id is None else read_hindsight(selection)
+        numbers = read_counted(selection) if is_counted(selection) else count_read(selection, hindsight)
         return Overview(
             OrderTotals(numbers.counts, numbers.stacks, selection.source.count_lost()),
             group_fights(numbers.fights),
             group_findings(numbers.findings),
             read_positions_now(selection),
-            read_barings(selection) if wanted.run_id is not None else None,
+            None if hindsight is None else find_barings(hindsight),
             next(iter(dict(numbers.symbols.most_common(1))), None),
         )
 
@@ -169,17 +170,18 @@ def read_counted(selection: Selection) -> Numbers:
     )
 
 
-def count_read(selection: Selection) -> Numbers:
+def count_read(selection: Selection, hindsight: Hindsight | None) -> Numbers:
     """Return the counts of the selected records, which are read one after another."""
+    is_refuted = never if hindsight is None else hindsight.refutes
     numbers = Numbers([], {}, [], [], Counter())
     for batch in batches(selection.read_records()):
         counts, stacks = count_records(batch)
         numbers.counts.extend(counts)
         numbers.stacks.update(dict.fromkeys(stacks))
         numbers.fights.extend(count_fights(batch))
-        numbers.findings.extend(count_findings(batch, ()))
+        numbers.findings.extend(count_findings(batch, (), is_refuted))
         numbers.symbols.update(weigh_symbols(batch))
-    numbers.findings.extend(count_findings((), read_guard_findings(selection)))
+    numbers.findings.extend(count_findings((), read_guard_findings(selection, hindsight)))
     return numbers
 
 
@@ -202,8 +204,8 @@ def weigh_symbols(records: Iterable[Record]) -> dict[str, int]:
     return weights
 
 
-def read_guard_findings(selection: Selection) -> Iterator[GuardFinding]:
-    """Yield the selected findings that are about no single order."""
+def read_guard_findings(selection: Selection, hindsight: Hindsight | None) -> Iterator[GuardFinding]:
+    """Yield the selected findings that are about no single order, but for those that hindsight refutes."""
     wanted = selection.wanted
     # They are of no module, kind, outcome or host.
     if wanted != RecordFilter(
@@ -215,7 +217,12 @@ def read_guard_findings(selection: Selection) -> Iterator[GuardFinding]:
     ):
         return
     facts = selection.source.read_facts({"guard_finding"}, since_ns=wanted.since_ns, until_ns=wanted.until_ns)
-    yield from (decode(GuardFinding, stored.body) for stored in facts if selection.has_fact(stored))
+    for stored in facts:
+        finding = decode(GuardFinding, stored.body)
+        if selection.has_fact(stored) and (
+            hindsight is None or not hindsight.refutes_finding(finding, stored.ts)
+        ):
+            yield finding
 
 
 def group_fights(fights: Iterable[Fight]) -> list[Feud]:
@@ -241,20 +248,18 @@ def group_findings(findings: Iterable[FindingCount]) -> list[Found]:
     return sorted(found, key=lambda each: (-each.number, each.code))
 
 
-def read_barings(selection: Selection) -> list[Baring]:
-    """Return the positions that were bare at a time of what is selected, the longest bare first."""
-    from exit_shim.reports.situation import fold  # noqa: PLC0415 - as above
-    from exit_shim.reports.timeline import Timeline  # noqa: PLC0415
+def never(_record: Record, _code: str) -> bool:
+    """Refute nothing."""
+    return False
 
-    spans: list[Span] = []
-    timeline = Timeline(on_life=lambda _: None, on_span=spans.append)
-    fold(selection.source, timeline, selection.wanted)
-    timeline.finish(timeline.now)
+
+def find_barings(hindsight: Hindsight) -> list[Baring]:
+    """Return the positions that were bare at a time of what is selected, the longest bare first."""
     by_position: dict[PositionName, list[Span]] = {}
-    for span in spans:
+    for span in hindsight.spans:
         if span.cover == "bare":
             by_position.setdefault(span.position, []).append(span)
-    barings = [baring_of(position, bare, timeline.now) for position, bare in by_position.items()]
+    barings = [baring_of(position, bare, hindsight.now_ns) for position, bare in by_position.items()]
     return sorted(barings, key=lambda baring: (not baring.is_now, -baring.total_ns))
 
 

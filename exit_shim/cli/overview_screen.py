@@ -125,12 +125,14 @@ def more_lines(rest: Sequence[object], see: str, noun: str = "") -> Iterator[Lin
 
 
 def feud_lines(feuds: list[Feud], most: int, see: str) -> Iterator[Line]:
-    """Yield who cancels or changes whose orders."""
-    if not feuds:
+    """Yield who cancels or changes whose orders: first those of other modules, then those of nobody known."""
+    known = [feud for feud in feuds if feud.victim is not None]
+    if known:
+        yield heading("Who fights whom")
+    else:
         yield plain("No module cancelled or changed another one's exits.")
-        return
-    yield heading("Who fights whom")
-    width = len(str(feuds[0].orders))
+    feuds = [*known, *(feud for feud in feuds if feud.victim is None)]
+    width = max((len(str(feud.orders)) for feud in feuds), default=0)
     for feud in feuds[:most]:
         yield from text_lines(f"{INDENT}{feud.orders:>{width}} {TIMES} ", feud_text(feud))
     if more := feuds[most:]:
@@ -141,7 +143,8 @@ def feud_lines(feuds: list[Feud], most: int, see: str) -> Iterator[Line]:
 
 def feud_text(feud: Feud) -> str:
     """Return a fight as a sentence."""
-    whose = f"{feud.victim}'s" if feud.victim else "orders that nobody is known to have placed"
+    # Entries have no records.
+    whose = f"{feud.victim}'s" if feud.victim else "orders without a record, such as entries"
     where = "at" if len(feud.places) == 1 else "mostly at"
     return f"{feud.module} {DOES.get(feud.operation, feud.operation)} {whose}, {where} {feud.places[0]}"
 

@@ -5,6 +5,7 @@ import builtins
 import contextlib
 import importlib.util
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import click
 
 from exit_shim.cli.clock import Clock, clock_of, clock_options
 from exit_shim.cli.filters import Selection, select
+from exit_shim.cli.forked_runs import count_forked, forked_lines
 from exit_shim.cli.json_lines import json_text, record_json
 from exit_shim.cli.local_run import on_local_exchange
 from exit_shim.cli.local_watch import LocalWatch
@@ -36,6 +38,7 @@ from exit_shim.cli.output import (
 from exit_shim.cli.overview import Overview, read_overview
 from exit_shim.cli.overview_screen import cover_lines, fit, overview_lines, site_lines
 from exit_shim.cli.sources import local_journal
+from exit_shim.clients.hosts import suffix_of
 from exit_shim.clients.raw_http import note_signatures
 from exit_shim.configuration import OTEL_VARIABLE, SHIP_VARIABLE, is_disabled
 from exit_shim.domain.modes import MODE_VARIABLE
@@ -54,9 +57,6 @@ INTERRUPTED = 130
 
 ROOM: Final = 80
 """The most lines of what is shown at the end, but for places in the bot."""
-
-SEE: Final = "exit-shim summary --json"
-"""The command that shows what is left out."""
 
 
 class BotCommand(click.Command):
@@ -322,27 +322,32 @@ class RunReport:
         overview = read_overview(selection)
         if end is not None:
             overview = overview._replace(positions=seen_since(overview.positions, self._started_ns))
+        is_usual = selection.journal == self._usual_journal
+        named = "" if is_usual else f" --journal {shlex.quote(str(selection.journal))}"
+        see = f"exit-shim summary --json --run {selection.wanted.run_id}{named}"
         check_stdout()
+        if self.exchange is not None:
+            counts = count_forked(selection, self._started_ns, suffix_of(self.exchange.url))
+            show_lines(list(forked_lines(counts, named)))
         # The two lines below it have to be there, too.
-        show_lines(fit(lambda most: self._draw(overview, end, most), ROOM - 2))
+        show_lines(fit(lambda most: self._draw(overview, end, most, see), ROOM - 2))
         if self._with_sites:
             show_lines(site_lines(overview.totals))
         entries = f"{entry_text(shim)}; " if is_recorded(overview, end) else ""
         say(f"{entries}journal: {selection.journal}")
-        is_usual = selection.journal == self._usual_journal
         say_styled(f"Next: {next_command(overview, None if is_usual else selection.journal)}", "bold")
 
-    def _draw(self, overview: Overview, end: "LocalEnd | None", most: int) -> Iterator[Line]:
-        """Yield the parts of the screen, each with at most so many entries."""
+    def _draw(self, overview: Overview, end: "LocalEnd | None", most: int, see: str) -> Iterator[Line]:
+        """Yield the parts of the screen, each with at most so many entries; `see` shows the others."""
         if end is None:
-            yield from overview_lines(overview, self._clock, most=most, see=SEE)
+            yield from overview_lines(overview, self._clock, most=most, see=see)
             return
         from exit_shim.cli.local_end_screen import local_end_lines, unrecorded_lines  # noqa: PLC0415 - as above
 
         yield from unrecorded_lines(end)
         # A bot without a covered client has no recorded order, which does not mean that nothing happened.
         draw = overview_lines if is_recorded(overview, end) else cover_lines
-        yield from draw(overview, self._clock, most=most, see=SEE, is_watched=True)
+        yield from draw(overview, self._clock, most=most, see=see, is_watched=True)
         yield from local_end_lines(end, most)
 
 

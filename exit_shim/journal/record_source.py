@@ -3,7 +3,7 @@
 import bisect
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from exit_shim.domain.attributions import Step
@@ -335,12 +335,23 @@ class Placing(NamedTuple):
     module: str
 
 
-def count_findings(records: Iterable[Record], about_none: Iterable[GuardFinding]) -> list[FindingCount]:
-    """Return how often the guard gave each reason, of records and findings at hand; the most first."""
+def count_findings(
+    records: Iterable[Record],
+    about_none: Iterable[GuardFinding],
+    is_refuted: Callable[[Record, str], bool] = lambda *_: False,
+) -> list[FindingCount]:
+    """Return how often the guard gave each reason, of records and findings at hand; the most first.
+
+    Args:
+        records: The records.
+        about_none: The findings that are about no single order.
+        is_refuted: Tells whether more is known by now, and a record's reason of this code did not hold.
+    """
     found: Counter[tuple[str, str | None]] = Counter()
     for record in records:
         for reason in record.reasons:
-            found[reason.code, record.intent.attribution.module] += 1
+            if not is_refuted(record, reason.code):
+                found[reason.code, record.intent.attribution.module] += 1
     for finding in about_none:
         found[finding.reason.code, None] += 1
     return sort_by_number(FindingCount(*key, number) for key, number in found.items())

@@ -160,6 +160,75 @@ requests.get("https://api.ipify.org")
     assert re.search(r"1 \S api\.ipify\.org: answered by a dummy", hosts)
 
 
+CLEARING = """
+enter()
+stop(price=50_000)
+client.futures_create_order(symbol="BTCUSDT", side="SELL", type="MARKET", quantity=0.01, reduceOnly="true")
+client.futures_cancel_all_open_orders(symbol="BTCUSDT")
+client.futures_cancel_all_algo_open_orders(symbol="BTCUSDT")
+enter()
+stop(price=49_000)
+"""
+
+
+def test_clearing_up_after_a_trade_is_no_finding(run):
+    """The exchange has shown that position and stop were gone; the next trade's first stop is not wider."""
+    out, _ = run(HEAD + CLEARING)
+    assert "The guard found nothing." in out
+    wider = 'time.sleep(0.2)\nstop(price=48_000, quantity=0.01, reduceOnly="true")\n'
+    bared = 'client.futures_cancel_all_algo_open_orders(symbol="BTCUSDT")\n'
+    out, _ = run(HEAD + CLEARING + wider + bared)
+    assert re.findall(r"^  1 (\w+)", out, re.MULTILINE)[:2] == ["STOP_WIDENED", "STRIPPED"]
+
+
+def test_entries_that_are_cancelled_are_no_fight(run):
+    """Entries have no record, so that nobody is known to have placed them; no module's exits were touched."""
+    out, _ = run(
+        HEAD
+        + """
+for price in (40_000, 41_000):
+    order = client.futures_create_order(
+        symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity=0.01, price=price
+    )
+    client.futures_cancel_order(symbol="BTCUSDT", orderId=order["orderId"])
+"""
+    )
+    first, second = out.splitlines()[:2]
+    assert first == "No module cancelled or changed another one's exits."
+    assert re.search(r"^  2 . bot cancels orders without a record", second)
+    assert "Who fights whom" not in out
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+def test_orders_of_forked_processes_are_pointed_to(run, tmp_path):
+    """A forked process is a run of its own: the end says so, and the command that shows its orders works."""
+    out, _ = run(
+        HEAD
+        + """
+import multiprocessing
+def work():
+    enter()
+    stop(price=50_000)
+    stop(price=51_000, quantity=0.01, reduceOnly="true")
+child = multiprocessing.get_context("fork").Process(target=work)
+child.start()
+child.join()
+assert child.exitcode == 0
+"""
+    )
+    words = " ".join(out.split())
+    (command,) = re.findall(
+        r"Not counted: 2 orders of a forked process; exit-shim (summary --run \S+)", words
+    )
+    shown = subprocess.run(
+        [sys.executable, "-m", "exit_shim", *command.split(), "--journal", tmp_path / "journal.db"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "2 exit orders by 1 module" in shown.stdout
+
+
 def test_the_own_name_looks_up_to_loopback(run):
     """A bot that asks for the address of its own machine gets one, and no name server is asked."""
     out, _ = run("import socket\nprint(socket.gethostbyname(socket.gethostname()))\nsocket.getfqdn()")

@@ -130,10 +130,11 @@ def is_of_python_binance(request: RequestRecord) -> bool:
 
 
 def count_refused(requests: Iterable[RequestRecord]) -> list[Refused]:
-    """Count what was refused, by endpoint and reason."""
-    counts: Counter[tuple[str, str, int, str]] = Counter(
-        (request.method, request.path, request.error_code, request.error_text)
-        for request in requests
-        if request.error_code is not None and request.error_code not in NOT_THERE
-    )
+    """Count what was refused, by endpoint and reason; of a batch each order."""
+    counts: Counter[tuple[str, str, int, str]] = Counter()
+    for request in requests:
+        refused = list(request.refused_parts)
+        if request.error_code is not None and request.error_code not in NOT_THERE:
+            refused.append((request.error_code, request.error_text))
+        counts.update((request.method, request.path, *each) for each in refused)
     return [Refused(*key, count) for key, count in counts.most_common()]

@@ -27,6 +27,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
         fault: the name of the injected fault that hit it, if any.
         error_text: the text of the error that was answered, such as "Margin is insufficient.".
         user_agent: the name that the client gave itself over HTTP, such as python-requests/2.34.2.
+        refused_parts: code and text of each order that a batch was answered with instead of an order.
     """
 
     method: str
@@ -39,6 +40,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
     fault: str | None = None
     error_text: str = ""
     user_agent: str = ""
+    refused_parts: tuple[tuple[int, str], ...] = ()
 
     @property
     def changes_orders(self) -> bool:

@@ -144,6 +144,10 @@ import contextlib
 for _ in range(3):
     with contextlib.suppress(Exception):
         client.futures_create_order(symbol="BTCUSDT", side="BUY", type="MARKET", quantity=0.0001234)
+entry = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.010"}
+refused = {**entry, "type": "STOP_MARKET", "stopPrice": "50000"}
+client.futures_place_batch_order(batchOrders=[entry, refused])
+client.futures_create_order(symbol="BTCUSDT", side="SELL", type="MARKET", quantity="0.010")
 requests.get("https://fapi.binance.com/fapi/v1/noSuchThing")
 for _ in range(2):
     with contextlib.suppress(Exception):
@@ -153,6 +157,7 @@ requests.get("https://api.ipify.org")
     )
     refused = r"3 \S POST /fapi/v1/order: -1111 Precision is over the maximum defined for this asset\."
     assert re.search(refused, out)
+    assert re.search(r"1 \S POST /fapi/v1/batchOrders: -4120", out)
     missing = out[out.index("Asked for, and not answered") : out.index("Other hosts")]
     assert missing.splitlines()[1].endswith("1 \N{MULTIPLICATION SIGN} GET /fapi/v1/noSuchThing")
     hosts = out[out.index("Other hosts") : out.index("Left on")]

@@ -1,8 +1,11 @@
 """The events of the market streams of USDⓈ-M, against what REST answers at the same moment."""
 
+import asyncio
+
 import pytest
 from market_prints import print_trade
 
+from exit_shim.exchange.ws import message_queue
 from exit_shim.testing import ALL_SYMBOLS
 
 START = 1_790_000_000_000
@@ -168,6 +171,45 @@ async def test_depth_joins_to_a_snapshot(streams, listen):
         apply_depth(book, event)
     now = await rest(streams, "depth", limit=1000)
     assert book == {side: dict(now[side]) for side in ("bids", "asks")}
+
+
+@pytest.mark.parametrize(
+    ("address", "zero"),
+    [("/public/ws/btcusdt@depth@100ms", "0.000"), ("/spot/ws/btcusdt@depth@100ms", "0.00000000")],
+)
+async def test_a_level_that_is_gone_has_a_zero_with_decimals(streams, listen, address, zero):
+    """python-binance's DepthCache takes a level away only where its zero is written as quantities are."""
+    hear = await listen(address)
+    await hear()
+    streams.exchange.set_mark("BTCUSDT", 61_000)
+    event = await hear()
+    zeros = {size for _, size in event["b"] + event["a"] if float(size) == 0}
+    assert zeros == {zero}
+
+
+async def test_a_burst_is_sent_in_parts(monkeypatch):
+    """A client that holds a hundred messages gets no more than it can take in at once; none is lost."""
+    sent, pauses, wait = [], [], asyncio.sleep
+
+    async def pause(seconds, *result):
+        if seconds == message_queue.PAUSE:
+            pauses.append(len(sent))
+        return await wait(0, *result)
+
+    class Socket:
+        async def send_str(self, text):
+            sent.append(text)
+
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    queue = message_queue.MessageQueue(asyncio.get_running_loop(), lambda: None)
+    for number in range(110):
+        queue.put(str(number))
+    delivering = asyncio.ensure_future(queue.deliver(Socket()))
+    while len(sent) < 110:
+        await wait(0)
+    queue.close()
+    await delivering
+    assert (sent, pauses) == ([str(number) for number in range(110)], [25, 50, 75, 100])
 
 
 async def test_a_snapshot_just_after_subscribing_joins(streams, listen):

@@ -179,6 +179,10 @@ SILENT = {
     "/private/ws/btcusdt@kline_1m": ("btcusdt@kline_1m", "it is at /market, not at /private"),
     "/market/ws/BTCUSDT@kline_1m": ("BTCUSDT@kline_1m", "names of streams have lower case symbols"),
     "/market/ws/nosuch@kline_1m": ("nosuch@kline_1m", "there is no symbol NOSUCH"),
+    "/market/ws/btcusdt@continuousKline_1m": (
+        "btcusdt@continuousKline_1m",
+        "its names have a pair and a contract, such as btcusdt_perpetual",
+    ),
     "/market/ws/btcusdt@kline_7m": ("btcusdt@kline_7m", "Binance has no such stream of USDⓈ-M"),
     "/market/ws/btcusdt@avgPrice": ("btcusdt@avgPrice", "Binance has no such stream of USDⓈ-M"),
     "/spot/ws/btcusdt@markPrice": ("btcusdt@markPrice", "Binance has no such stream of spot"),

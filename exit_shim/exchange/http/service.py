@@ -154,7 +154,18 @@ def _record(
         fault=arrival.fault.name or None,
         error_text=_error_text(answer) if answer is not None and answer.code is not None else "",
         user_agent=request.headers.get("user-agent", ""),
+        refused_parts=_refused_parts(answer) if request.path.endswith("/batchOrders") else (),
     )
+
+
+def _refused_parts(answer: HttpAnswer | None) -> tuple[tuple[int, str], ...]:
+    """Return the refusals among the answers to a batch."""
+    try:
+        parts = msgspec.json.decode(answer.body if answer is not None else b"[]")
+    except msgspec.DecodeError:  # a fault has cut the body off
+        return ()
+    refused = (part for part in parts if isinstance(part, dict)) if isinstance(parts, list) else ()
+    return tuple((part["code"], str(part.get("msg", ""))) for part in refused if part.get("code", 0) < 0)
 
 
 def _error_text(answer: HttpAnswer) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from exit_shim.exchange.engine.state import State
 from exit_shim.exchange.engine.views import futures_streams, market_data, spot_streams
 
@@ -72,5 +74,11 @@ def _as_levels(rows: object, places: int | None) -> Levels:
 
 
 def _changes(before: Levels, now: Levels) -> list[list[str]]:
-    gone = [[price, "0"] for price in before if price not in now]
+    # python-binance takes a level away only where its zero has the decimals of a quantity.
+    gone = [[price, _zero_like(size)] for price, size in before.items() if price not in now]
     return [[price, size] for price, size in now.items() if before.get(price) != size] + gone
+
+
+def _zero_like(quantity: str) -> str:
+    """Return zero with as many decimals."""
+    return re.sub(r"\d", "0", re.sub(r"^\d+", "0", quantity))

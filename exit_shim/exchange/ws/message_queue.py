@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Callable
 
@@ -10,6 +11,12 @@ from aiohttp import web
 
 #: Messages that wait for a client before its connection is dropped.
 LARGEST_BACKLOG = 10_000
+#: Messages that leave at once, and the pause in seconds before more do. On production they are spread over
+#: time, and clients such as python-binance hold no more than a hundred.
+BURST = 25
+PAUSE = 0.01
+#: Messages that wait for a client to which they are sent without a pause.
+FAR_BEHIND = 1000
 
 
 class MessageQueue:
@@ -54,8 +61,12 @@ class MessageQueue:
             await self._news.wait()
             self._news.clear()
             self._woken = False
-            while self._messages:
+            for sent in itertools.count(1):
+                if not self._messages:
+                    break
                 await socket.send_str(self._messages.popleft())
+                if sent % BURST == 0 and len(self._messages) < FAR_BEHIND and not self._closed:
+                    await asyncio.sleep(PAUSE)
 
     def _wake(self) -> None:
         if not self._woken:

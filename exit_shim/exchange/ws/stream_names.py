@@ -186,7 +186,9 @@ def _symbol(state: State, market: StreamMarket, base: str, kind: _Kind) -> str:
         raise UnknownStreamError("names of streams have lower case symbols")
     name = base.upper()
     if kind.name == "continuousKline":
-        name = name.removesuffix("_PERPETUAL")
+        name, contract, _ = name.partition("_PERPETUAL")
+        if not contract:
+            raise UnknownStreamError("its names have a pair and a contract, such as btcusdt_perpetual")
     if kind.of_pair and market is COIN_M:
         name = f"{name}_PERP"
     try:

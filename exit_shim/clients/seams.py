@@ -16,7 +16,14 @@ from exit_shim.attribution.propagation import await_carried, carrying, copy_fram
 from exit_shim.clients.proxy import ANNOTATIONS, BaseProxy, CallHandler, bind_door, is_library_frame
 from exit_shim.clients.registry import library_of_class, support_of
 from exit_shim.clients.support import ClientSupport
-from exit_shim.clients.twins import GATEWAY, inside_doors, library_class, make_twin
+from exit_shim.clients.twins import (
+    GATEWAY,
+    bind_function,
+    inside_doors,
+    library_class,
+    make_twin,
+    method_behind,
+)
 from exit_shim.domain.attributions import Declared, Frame
 from exit_shim.domain.doors import Door
 from exit_shim.runtime.methods import is_coroutine_method, name_after
@@ -65,22 +72,11 @@ class TwinDoor:
         self._door = door
 
     def __get__(self, client: Any, owner: type | None = None) -> Any:
-        function = self._find_behind(type(client) if owner is None else owner)
-        # A mock is no function, and binds to nothing.
-        binds = getattr(type(function), "__get__", None)
-        method = function if binds is None else binds(function, client, owner)
+        kind = type(client) if owner is None else owner
+        method = bind_function(method_behind(kind, self._door.method, self), client, kind)
         if client is None:
             return method
         return bind(method, self._door, getattr(client, GATEWAY), sys._getframe().f_back)  # noqa: SLF001
-
-    def _find_behind(self, owner: type) -> Any:
-        """Return the method that a class has in this one's place."""
-        name = self._door.method
-        found = [vars(kind)[name] for kind in owner.__mro__ if name in vars(kind)]
-        behind = found[found.index(self) + 1 :]
-        if not behind:
-            raise AttributeError(f"{owner.__name__!r} object has no attribute {name!r}")
-        return inside_doors(behind[0])
 
 
 def bind(method: Any, door: Door, gateway: CallHandler, frame: Frame | None) -> Any:

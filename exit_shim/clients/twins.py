@@ -163,6 +163,42 @@ def _twin_class(kind: type, methods: Methods, is_plain: bool, owns_class: Callab
     return _classes[key]
 
 
+class Replacing:
+    """Hand out a method that replaces the library's, or what a test or the bot has put in its place since."""
+
+    __slots__ = ("_method", "_name")
+
+    def __init__(self, name: str, method: Any) -> None:
+        self._name = name
+        self._method = method
+
+    def __get__(self, client: Any, owner: type | None = None) -> Any:
+        kind = type(client) if owner is None else owner
+        behind = method_behind(kind, self._name, self)
+        known = getattr(behind, OVERRIDES, behind)
+        function = self._method if known is getattr(self._method, OVERRIDES) else behind
+        return bind_function(function, client, kind)
+
+
+def method_behind(kind: type, name: str, own: object) -> Any:
+    """Return the method that a class has behind its attribute `own`, beneath installed doors.
+
+    Raises:
+        AttributeError: It has none.
+    """
+    found = [vars(base)[name] for base in kind.__mro__ if name in vars(base)]
+    behind = found[found.index(own) + 1 :]
+    if not behind:
+        raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}")
+    return inside_doors(behind[0])
+
+
+def bind_function(function: Any, client: Any, kind: type) -> Any:
+    """Return a function of a class bound to a client; a mock, which binds to nothing, as it is."""
+    bind = getattr(type(function), "__get__", None)
+    return function if bind is None else bind(function, client, kind)
+
+
 class Unannounced:
     """Keep a bot's `__init_subclass__` from being called for the class of a twin."""
 
@@ -211,15 +247,19 @@ def _make_class(kind: type, methods: Methods, is_plain: bool, owns_class: Callab
         **({IS_PLAIN: True} if is_plain else {}),
         **_shared_slots(kind),
     }
+    handed_out: dict[str, Any] = {
+        name: Replacing(name, method) if hasattr(method, OVERRIDES) else method
+        for name, method in methods.items()
+    }
     owner = library_class(kind, owns_class)
     if owner is not kind:
         try:
             # Between the bot's class and the library's, where its `super()` finds them.
-            below = type(owner.__name__, (owner,), {"__module__": owner.__module__, **methods})
+            below = type(owner.__name__, (owner,), {"__module__": owner.__module__, **handed_out})
             return type(kind.__name__, (Unannounced, kind, below), names)
         except TypeError:  # classes that allow no other order
             pass
-    return type(kind.__name__, (Unannounced, kind), {**names, **methods})
+    return type(kind.__name__, (Unannounced, kind), {**names, **handed_out})
 
 
 def _equal(twin: Any, other: object) -> bool:

@@ -3,6 +3,7 @@
 import copy
 import gc
 import pickle
+from unittest import mock
 
 import pytest
 import requests
@@ -175,3 +176,16 @@ def test_what_the_shim_itself_uses_sees_todays_contract(exchange, shim, is_insta
         assert clone.get(clone.client(), "/fapi", "openOrders", {"symbol": SYMBOL}) == []
         if installed is not None:
             installed.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("name", ["futures_create_order", "_request_futures_api"])
+def test_a_mock_on_the_class_is_what_a_bridged_client_calls(exchange, shim, name):
+    """A test's mock keeps a bridged client's order from leaving; afterwards the bridge is back."""
+    with sync_client(exchange) as plain:
+        client = shim.wrap(plain, bridge=True)
+        before = len(exchange.requests)
+        with mock.patch.object(Client, name, return_value={"orderId": 7}) as mocked:
+            assert client.futures_create_order(**STOP) == {"orderId": 7}
+        assert (mocked.call_count, len(exchange.requests)) == (1, before)
+        client.futures_create_order(symbol=SYMBOL, side="BUY", type="MARKET", quantity=0.01)
+        assert keeps_its_contract(client)

@@ -281,10 +281,10 @@ def test_a_failure_after_the_send_is_not_taken_for_one_before(desk, exchange, wa
 def test_a_cancel_that_urllib3_repeats_is_in_doubt(desk, exchange, retries, expected):
     """A session may send a cancel again: that it is gone the second time does not prove a refusal."""
     client = desk.shim.wrap(connect(exchange))
+    client.session.mount("http://", HTTPAdapter(max_retries=Retry(retries, backoff_factor=0)))
     client.create_order(SYMBOL, "market", "buy", 0.1)
     made = client.create_order(*LIMIT)
     desk.take()
-    client.session.mount("http://", HTTPAdapter(max_retries=Retry(retries, backoff_factor=0)))
     exchange.faults.inject(faults.reset_after_execution(), method="DELETE", times=1)
     with pytest.raises(ccxt.BaseError):
         client.cancel_order(made["id"], SYMBOL)

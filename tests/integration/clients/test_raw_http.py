@@ -731,13 +731,14 @@ def test_a_cancel_that_urllib3_repeats_is_in_doubt(exchange, in_position, seen):
     """In the error of `raise_for_status` as in the answer, the second attempt proves nothing of the first."""
     limit = {**CLOSE, "type": "LIMIT", "price": "90000", "timeInForce": "GTC", "quantity": "0.010"}
     order_id = requests.post(f"{in_position}?{signed(limit)}", headers=HEADERS, timeout=60).json()["orderId"]
-    session = requests.Session()
-    session.mount("http://", requests.adapters.HTTPAdapter(max_retries=Retry(3)))
-    session.hooks["response"].append(lambda response, **_: response.raise_for_status())
     exchange.faults.inject(faults.reset_after_execution(), method="DELETE")
     cancel = signed({"symbol": "BTCUSDT", "orderId": order_id})
-    with pytest.raises(requests.HTTPError):
-        session.delete(f"{in_position}?{cancel}", headers=HEADERS)
+    with requests.Session() as session:
+        session.mount("http://", requests.adapters.HTTPAdapter(max_retries=Retry(3)))
+        session.hooks["response"].append(lambda response, **_: response.raise_for_status())
+        with pytest.raises(requests.HTTPError) as failed:
+            session.delete(f"{in_position}?{cancel}", headers=HEADERS)
+        failed.value.response.close()  # its body was not read yet
     assert seen.lines("operation", "outcome", "error_code")[1:] == [("cancel", "unknown", None)]
 
 
@@ -747,5 +748,6 @@ def test_an_sdk_without_doors_is_raw_http(in_position, seen):
     configuration = importlib.import_module("binance_common.configuration").ConfigurationRestAPI(
         api_key=KEY, api_secret=SECRET, base_path=in_position.removesuffix(ORDER)
     )
-    common.send_request(requests.Session(), configuration, "POST", ORDER, CLOSE, is_signed=True, signer=None)
+    with requests.Session() as session:
+        common.send_request(session, configuration, "POST", ORDER, CLOSE, is_signed=True, signer=None)
     assert seen.lines("kind", "outcome") == [("close", "accepted")]

@@ -27,16 +27,19 @@ def pg_ctl():
     return str(installed[0]) if installed else shutil.which("pg_ctl")
 
 
-def as_somebody(command, folder):
-    """The command itself; for root, whom PostgreSQL refuses, a script that runs it as somebody else."""
-    if os.geteuid() != 0:
-        return command
-    somebody = "nobody"
-    shutil.chown(folder, somebody)
+def script_around(command, folder):
+    """A script that runs the command, for root as somebody else, since PostgreSQL refuses root.
+
+    Without mirakuru's mark: whoever has imported mirakuru kills, when it exits, every process whose mark
+    contains its own process id anywhere, also as a few digits of a UUID.
+    """
+    how = "env -u mirakuru_uuid"
+    if os.geteuid() == 0:
+        somebody = "nobody"
+        shutil.chown(folder, somebody)
+        how += f" setpriv --reuid={somebody} --regid=nogroup --clear-groups"
     script = folder / "pg_ctl"
-    script.write_text(
-        f'#!/bin/sh\ncd / && exec setpriv --reuid={somebody} --regid=nogroup --clear-groups {command} "$@"\n'
-    )
+    script.write_text(f'#!/bin/sh\ncd / && exec {how} {command} "$@"\n')
     script.chmod(0o755)
     return str(script)
 
@@ -54,7 +57,7 @@ class Server:
         self.port = free_port()
         self.log = folder / "log"
         self.executor = PostgreSQLExecutor(
-            executable=as_somebody(pg_ctl(), folder),
+            executable=script_around(pg_ctl(), folder),
             host="127.0.0.1",
             port=self.port,
             datadir=str(folder / "data"),

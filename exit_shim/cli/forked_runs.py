@@ -32,12 +32,17 @@ def count_forked(selection: Selection, since_ns: int, suffix: str) -> dict[str, 
     return {run_id: number for run_id, number in counts.items() if number}
 
 
-def forked_lines(counts: Mapping[str, int], journal: str) -> Iterator[Line]:
-    """Yield what other processes did, and the command that shows it."""
+def forked_lines(counts: Mapping[str, int], option: str) -> Iterator[Line]:
+    """Yield how many orders forked processes sent, and the commands that show them.
+
+    Args:
+        counts: The number of orders, by run.
+        option: The option of the commands that names the journal; empty for the usual one.
+    """
     for run_id, number in list(counts.items())[:MOST]:
         text = (
             f"Not counted: {pluralize(number, 'order')} of a forked process; exit-shim summary --run {run_id}"
         )
-        yield from text_lines("", f"{text}{journal}", style="bold")
+        yield from text_lines("", f"{text}{option}", style="bold")
     if rest := list(counts.values())[MOST:]:
         yield from text_lines("", f"and {pluralize(sum(rest), 'order')} of {len(rest)} more", style="bold")

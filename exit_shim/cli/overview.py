@@ -172,7 +172,7 @@ def read_counted(selection: Selection) -> Numbers:
 
 def count_read(selection: Selection, hindsight: Hindsight | None) -> Numbers:
     """Return the counts of the selected records, which are read one after another."""
-    is_refuted = never if hindsight is None else hindsight.refutes
+    is_refuted = None if hindsight is None else hindsight.refutes
     numbers = Numbers([], {}, [], [], Counter())
     for batch in batches(selection.read_records()):
         counts, stacks = count_records(batch)
@@ -246,11 +246,6 @@ def group_findings(findings: Iterable[FindingCount]) -> list[Found]:
         by_code.setdefault(finding.code, Counter())[finding.module or ""] += finding.number
     found = [Found(code, sum(by.values()), dict(by.most_common())) for code, by in by_code.items()]
     return sorted(found, key=lambda each: (-each.number, each.code))
-
-
-def never(_record: Record, _code: str) -> bool:
-    """Refute nothing."""
-    return False
 
 
 def find_barings(hindsight: Hindsight) -> list[Baring]:

@@ -246,8 +246,8 @@ def _never_connected(error: BaseException) -> bool:
         # requests wraps urllib3's NewConnectionError in MaxRetryError, aiohttp an OSError.
         pending += [cause.__cause__, getattr(cause, "reason", None), *cause.args]
     # What tries again proves nothing by its last attempt: an earlier one may have been sent.
-    is_last = attempts > 1 or _was_redirected(error) or _came_through_others(error)
-    return bool(refused) and not is_last
+    was_tried_before = attempts > 1 or _was_redirected(error) or _came_through_others(error)
+    return bool(refused) and not was_tried_before
 
 
 def _came_through_others(error: BaseException) -> bool:

@@ -338,19 +338,19 @@ class Placing(NamedTuple):
 def count_findings(
     records: Iterable[Record],
     about_none: Iterable[GuardFinding],
-    is_refuted: Callable[[Record, str], bool] = lambda *_: False,
+    is_refuted: Callable[[Record, str], bool] | None = None,
 ) -> list[FindingCount]:
     """Return how often the guard gave each reason, of records and findings at hand; the most first.
 
     Args:
         records: The records.
         about_none: The findings that are about no single order.
-        is_refuted: Tells whether more is known by now, and a record's reason of this code did not hold.
+        is_refuted: Tells whether a record's reason of this code did not hold, by what is known now.
     """
     found: Counter[tuple[str, str | None]] = Counter()
     for record in records:
         for reason in record.reasons:
-            if not is_refuted(record, reason.code):
+            if is_refuted is None or not is_refuted(record, reason.code):
                 found[reason.code, record.intent.attribution.module] += 1
     for finding in about_none:
         found[finding.reason.code, None] += 1

@@ -244,11 +244,6 @@ def read_placings(source: RecordSource, names: set[str], before_ns: int) -> Iter
                 yield record
 
 
-def stamp_records(records: Iterable[Record]) -> Iterator[tuple[int, Record | StoredEvent]]:
-    """Yield records, each with the moment at which it was asked for."""
-    return ((record.intent.ts, record) for record in records)
-
-
 def fits(stored: StoredEvent, wanted: RecordFilter) -> bool:
     """Return whether a fact is about the account and symbol that are wanted."""
     if stored.event == "run_ended":
